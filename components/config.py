@@ -1,0 +1,386 @@
+"""The shape of a stack file: read once, checked whole, and from then on typed and frozen.
+
+Keys are camelCase in the files, as Kubernetes and Istio write them, and snake_case in Python. A default is the lab text's
+value unless its field says otherwise. A field's `description` is also what an error tells the reader to write there.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pulumi
+from pulumi.runtime.config import CONFIG, get_config_env
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from components.problems import explained, fields_of, shown
+
+PROJECT = "echo-rollout"
+_PERCENT = 100
+_LARGEST_INT32 = 2**31 - 1
+
+
+class ConfigError(ValueError):
+    """A stack's configuration cannot be used; `problems` holds one line for each thing that is wrong with it."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problems))
+
+
+def _whole(low: int, high: int, why: str) -> BeforeValidator:
+    """Accept whole numbers only: no text, no booleans, and 90.0 as 90, since Pulumi itself turns the one into the other."""
+
+    def check(value: object) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(  # noqa: TRY004 - pydantic collects nothing else
+                f"{shown(value)} is not a whole number in {low}..{high} — {why}; write a whole number in this range"
+            )
+        if not low <= value <= high:
+            raise ValueError(f"{shown(value)} is not in {low}..{high} — {why}; write a whole number in this range")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _matching(pattern: str, what: str, why: str) -> AfterValidator:
+    """Accept text that matches the whole pattern."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{shown(value)} is not {what} — {why}")
+        return value
+
+    return AfterValidator(check)
+
+
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_IMAGE_NAME = r"([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+((\.|_{1,2}|-+|/)[a-z0-9]+)*"
+_IMAGE_PIN = r"(:(?!latest(@|$))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
+
+Name = Annotated[
+    str,
+    _matching(
+        rf"(?=.{{1,50}}$){_LABEL}",
+        "a DNS label of at most 50 characters",
+        "it becomes part of the names of Kubernetes objects; use lower-case letters, digits and '-'",
+    ),
+]
+Domain = Annotated[
+    str,
+    _matching(
+        rf"{_LABEL}(\.{_LABEL})*",
+        "a DNS name",
+        "it becomes part of every workload's certificate; use labels of lower-case letters, digits and '-', with dots between",
+    ),
+]
+Image = Annotated[
+    str,
+    _matching(
+        rf"(?=.*[:@][^/]+$){_IMAGE_NAME}{_IMAGE_PIN}",
+        "an image reference with a fixed tag or a digest",
+        "what runs must not change without a change of this file; write <registry>/<name>:<tag>, and not the tag latest",
+    ),
+]
+Duration = Annotated[
+    str,
+    _matching(
+        r"(?=.*[1-9])([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?",
+        "a duration",
+        "Istio takes 1ms and more, in whole milliseconds; write for instance 5s, 1m30s or 500ms",
+    ),
+]
+ChartVersion = Annotated[
+    str,
+    _matching(
+        r"v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?",
+        "an exact chart version",
+        "a range would let Istio change without a change of this file; write for instance 1.31.1",
+    ),
+]
+Text = Annotated[
+    str, _matching(r"\S(.*\S)?", "one line of text", "nothing can be looked up by it; write it on one line")
+]
+Weight = Annotated[int, _whole(0, _PERCENT, "a weight is the percent of the requests that this version is to answer")]
+Replicas = Annotated[int, _whole(0, 1000, "it is the number of pods of this version")]
+Limit = Annotated[int, _whole(1, _LARGEST_INT32, "Istio reads 0 as no limit at all")]
+Errors = Annotated[
+    int, _whole(0, _LARGEST_INT32, "it is a number of failed answers in a row, and 0 turns the check off")
+]
+EjectionPercent = Annotated[int, _whole(1, _PERCENT, "Istio reads 0 as not set, as if the key were left out")]
+
+
+class _Part(BaseModel):
+    """One object of a stack file: closed, frozen, and a key without a value counts as left out."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, values: object) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        return {key: value for key, value in values.items() if value is not None}
+
+
+class ClusterConfig(_Part):
+    """Which cluster a stack brings up."""
+
+    context: Text = Field(
+        description="the name of a context of the kubeconfig (`kubectl config get-contexts` lists them)"
+    )
+    kubeconfig: Text | None = Field(
+        default=None, description="the path of a kubeconfig file; left out, $KUBECONFIG or ~/.kube/config is read"
+    )
+
+
+class MeshConfig(_Part):
+    """Who this region is in the mesh; `meshId` and `trustDomain` are the same in every region."""
+
+    network: Name = Field(description="the name of this cluster's network in Istio, one for each cluster")
+    mesh_id: Name = Field(default="training-mesh", description="the name of the mesh")
+    trust_domain: Domain = Field(default="corp.local", description="the domain of the workloads' identities")
+
+
+class IstioConfig(_Part):
+    """Which Istio is installed, and from where."""
+
+    version: ChartVersion = Field(default="1.31.1", description="the exact version of the Helm charts base and istiod")
+    charts: Text = Field(
+        default="https://istio-release.storage.googleapis.com/charts",
+        description="a chart repository's address, or a directory (or oci:// address) that holds base and istiod",
+    )
+    values: Mapping[str, Any] = Field(
+        default_factory=dict, description="Helm values for istiod, merged over the program's own"
+    )
+
+
+class ConnectionPool(_Part):
+    """Limits of each client proxy towards each subset; the defaults are the lab text's."""
+
+    http1_max_pending_requests: Limit = Field(default=1000, description="requests that may wait for a connection")
+    max_requests_per_connection: Limit = Field(default=100, description="requests after which a connection is closed")
+    max_connections: Limit = Field(default=1000, description="open connections")
+
+
+class OutlierDetection(_Part):
+    """When a client proxy stops sending to a pod that fails; the defaults are the lab text's."""
+
+    consecutive_5xx_errors: Errors = Field(
+        default=10, alias="consecutive5xxErrors", description="answers 5xx in a row after which a pod is ejected"
+    )
+    interval: Duration = Field(default="5s", description="the time between two looks at the pods, such as 5s")
+    base_ejection_time: Duration = Field(default="30s", description="the shortest time without traffic, such as 30s")
+
+
+class VersionConfig(_Part):
+    """One version of echo; `weight` is the percent of the requests that it is to answer."""
+
+    image: Image = Field(description="an image with a fixed tag or a digest")
+    replicas: Replicas = Field(description="the number of pods, 0..1000")
+    weight: Weight = Field(description="the percent of the requests, 0..100; the weights of all versions make 100")
+
+    @field_validator("weight")
+    @classmethod
+    def _has_pods_to_answer(cls, weight: int, info: ValidationInfo) -> int:
+        if weight > 0 and info.data.get("replicas") == 0:
+            raise ValueError(
+                f"{weight} goes to a version with 0 replicas — this share of the requests would fail with 503; "
+                "give it replicas, or weight 0"
+            )
+        return weight
+
+
+def _split_problem(weights: Mapping[str, int]) -> str | None:
+    """Say why these weights are no split of all requests, or nothing."""
+    if not weights:
+        return "names no version — there would be nothing to send requests to; add one with image, replicas and weight"
+    if sum(weights.values()) == _PERCENT:
+        return None
+    return (
+        f"the weights {' + '.join(map(str, weights.values()))} make {sum(weights.values())}, not 100 — a weight is a percent "
+        "of the requests, and the measured shares are held against it; change them so that they make 100"
+    )
+
+
+def _by_number(name: str) -> list[str | int]:
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
+
+
+class EchoConfig(_Part):
+    """The service echo: its versions, and how clients treat its pods.
+
+    The versions are kept in the order v1, v2, v10, whatever the file's: Pulumi hands a program its configuration sorted by
+    bytes, so the file's own order is not to be had.
+    """
+
+    versions: Mapping[Name, VersionConfig] = Field(
+        description="the versions by name, each with image, replicas and weight"
+    )
+    max_ejection_percent: EjectionPercent | None = Field(
+        default=None,
+        description="the greatest percent of a version's pods that may be ejected at a time, 1..100; left out, Envoy's "
+        "own limit of 10 % holds, which ejects nothing from a service of less than ten pods",
+    )
+    connection_pool: ConnectionPool = Field(default=ConnectionPool(), description="the limits of the connection pool")
+    outlier_detection: OutlierDetection = Field(default=OutlierDetection(), description="when a failing pod is ejected")
+
+    @field_validator("versions")
+    @classmethod
+    def _split_all_requests(cls, versions: Mapping[str, VersionConfig]) -> Mapping[str, VersionConfig]:
+        if problem := _split_problem({name: version.weight for name, version in versions.items()}):
+            raise ValueError(problem)
+        return {name: versions[name] for name in sorted(versions, key=_by_number)}
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """The percent of the requests that each version is to answer."""
+        return {name: version.weight for name, version in self.versions.items()}
+
+    @property
+    def images(self) -> dict[str, str]:
+        """The image that each version runs."""
+        return {name: version.image for name, version in self.versions.items()}
+
+
+class ProbeConfig(_Part):
+    """The client that sends the measuring requests."""
+
+    image: Image = Field(description="an image with a fixed tag or a digest")
+
+
+class RegionConfig(_Part):
+    """All that a stack file says about one region."""
+
+    region: Name = Field(description="the region's name; left out, the stack's")
+    delivery: Literal["direct"] = Field(
+        default="direct", description='"direct" or leave it out: Pulumi itself applies the workloads'
+    )
+    cluster: ClusterConfig = Field(description="the cluster of this stack, with its context")
+    mesh: MeshConfig = Field(description="this region's place in the mesh, with its network")
+    istio: IstioConfig = Field(default=IstioConfig(), description="Istio's version, charts and values")
+    echo: EchoConfig = Field(description="the service echo, with its versions")
+    probe: ProbeConfig = Field(description="the measuring client, with its image")
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object], *, region: str, source: str) -> Self:
+        """Check the values of one stack.
+
+        Args:
+            values: The keys of the project's namespace, without it.
+            region: The region's name where `values` has none.
+            source: The stack file's name, for the messages.
+
+        Raises:
+            ConfigError: With every problem of the values, each with its path, its reason and its mend.
+        """
+        given = {key: value for key, value in values.items() if value not in (None, "")}
+        if not given:
+            required = ", ".join(
+                key for key, field in fields_of(cls).items() if field.is_required() and key != "region"
+            )
+            raise ConfigError(
+                [
+                    f"{source}: $: there is no configuration — the program cannot know which cluster to bring up, nor what "
+                    f"to run there; copy another stack's file to {source} and change it (needed: {required})"
+                ]
+            )
+        try:
+            return cls.model_validate({"region": region, **given}, by_alias=True, by_name=False)
+        except ValidationError as error:
+            problems = [explained(cls, problem) for problem in error.errors()] + _hidden_problems(given, error)
+            raise ConfigError([f"{source}: {problem}" for problem in problems]) from None
+
+
+def load_stack_file(path: Path) -> RegionConfig:
+    """Read a stack file as the program would see it, without Pulumi.
+
+    Raises:
+        ConfigError: If there is no such file, it is no stack file, or its values cannot be used.
+    """
+    # imported here, not above: every preview reads this module, and none reads YAML
+    from ruamel.yaml import YAML  # noqa: PLC0415
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+
+    source = path.name
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            [
+                f"{source}: there is no such file in {path.parent.absolute()} — a stack is its file; copy another stack's file"
+            ]
+        ) from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            [f"{source}: {_yaml_problem(error)} — nothing in it can be trusted; mend the YAML"]
+        ) from error
+    # as Pulumi sends it: keys such as 1 become text
+    document = json.loads(json.dumps(document, default=str))
+    config = document.get("config") if isinstance(document, dict) else None
+    return RegionConfig.parse(
+        _own_keys(config if isinstance(config, dict) else {}),
+        region=source.removeprefix("Pulumi.").removesuffix(".yaml"),
+        source=source,
+    )
+
+
+def load_stack_config() -> RegionConfig:
+    """Read the configuration of the running program's stack.
+
+    Raises:
+        ConfigError: If the stack has no configuration or its values cannot be used.
+    """
+    stack = pulumi.get_stack()
+    # the official language host passes the configuration in the environment, the automation API sets it in the process
+    values = _own_keys({**get_config_env(), **CONFIG.get()})
+    return RegionConfig.parse(
+        {key: _decoded(value) for key, value in values.items()}, region=stack, source=f"Pulumi.{stack}.yaml"
+    )
+
+
+def _own_keys(config: Mapping[str, object]) -> dict[str, object]:
+    """Keep the project's keys; Pulumi reads a key without a namespace as one of them."""
+    named = {key if ":" in key else f"{PROJECT}:{key}": value for key, value in config.items()}
+    return {key.removeprefix(f"{PROJECT}:"): value for key, value in named.items() if key.startswith(f"{PROJECT}:")}
+
+
+def _decoded(value: object) -> object:
+    """Undo what Pulumi does to an object on its way to the program: it arrives as JSON text."""
+    if not isinstance(value, str) or not value.startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def _yaml_problem(error: Exception) -> str:
+    """Say where and what in one line; ruamel's own text is a paragraph with advice for programmers."""
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}: {getattr(error, 'problem', error)}" if mark else str(error)
+
+
+def _hidden_problems(values: Mapping[str, Any], error: ValidationError) -> list[str]:
+    """Check the sum of the weights where pydantic skipped it, because a version has another fault than its weight."""
+    faults = [e["loc"][3:] for e in error.errors() if e["loc"][:2] == ("echo", "versions") and len(e["loc"]) > 2]
+    if not faults or any(fault in ((), ("weight",)) for fault in faults):
+        return []
+    problem = _split_problem({name: int(version["weight"]) for name, version in values["echo"]["versions"].items()})
+    return [f"$.echo.versions: {problem}"] if problem else []

@@ -1,0 +1,92 @@
+"""Istio in one region: its namespace, and the official Helm charts base and istiod."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.helm import v3 as helm
+from pulumi_kubernetes.meta import v1 as meta
+
+from components.config import IstioConfig, MeshConfig
+
+NAMESPACE = "istio-system"
+READY_WITHIN_SECONDS = 300
+"""How long Helm waits for istiod's pods: the pull of an image of 200 MB on a slow line, and a start of some seconds."""
+
+
+@dataclass(frozen=True)
+class IstioInstallArgs:
+    """What an installation of Istio depends on; `region` is the cluster's name in the mesh."""
+
+    region: str
+    mesh: MeshConfig
+    istio: IstioConfig
+
+
+class IstioInstall(pulumi.ComponentResource):
+    """Istio's control plane, ready to inject sidecars when this component is done.
+
+    The releases' names are fixed: chart base keeps its CRDs when it is uninstalled, and Helm lets no release of another name
+    take them over.
+    """
+
+    def __init__(self, name: str, args: IstioInstallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("echo-rollout:istio:IstioInstall", name, None, opts)
+        namespace = core.Namespace(
+            f"{name}-system",
+            metadata=meta.ObjectMetaArgs(
+                name=NAMESPACE,
+                # how istiod tells its own network from those of other regions
+                labels={"topology.istio.io/network": args.mesh.network},
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        base = self._release(name, "base", args.istio, release="istio-base", values={}, after=namespace)
+        self._release(name, "istiod", args.istio, release="istiod", values=istiod_values(args), after=base)
+        self.register_outputs({})
+
+    def _release(
+        self, name: str, chart: str, istio: IstioConfig, *, release: str, values: dict[str, Any], after: pulumi.Resource
+    ) -> helm.Release:
+        """Install a chart; a failed release stays, to be looked at and to be upgraded by the next update."""
+        repository = istio.charts if istio.charts.startswith(("https://", "http://")) else None
+        return helm.Release(
+            f"{name}-{chart}",
+            name=release,
+            namespace=NAMESPACE,
+            chart=chart if repository else f"{istio.charts.rstrip('/')}/{chart}",
+            repository_opts=helm.RepositoryOptsArgs(repo=repository) if repository else None,
+            version=istio.version,
+            values=values,
+            # pods that start before istiod is ready get no sidecar, and nothing gives them one later
+            skip_await=False,
+            timeout=READY_WITHIN_SECONDS,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[after]),
+        )
+
+
+def istiod_values(args: IstioInstallArgs) -> dict[str, Any]:
+    """Fill in the chart's values: who this cluster is in the mesh, and the user's values over them."""
+    ours = {
+        "meshConfig": {"trustDomain": args.mesh.trust_domain},
+        "global": {
+            "meshID": args.mesh.mesh_id,
+            "network": args.mesh.network,
+            "multiCluster": {"clusterName": args.region},
+        },
+        # the chart's own 500m and 2Gi are for a mesh of hundreds of services
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
+    }
+    return merged(ours, args.istio.values)
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge as Helm merges values: objects key by key, anything else is replaced."""
+    both = {
+        key: merged(under[key], value)
+        for key, value in over.items()
+        if isinstance(value, Mapping) and isinstance(under.get(key), Mapping)
+    }
+    return {**under, **over, **both}

@@ -1,0 +1,21 @@
+"""Names on which more than one component must agree."""
+
+ECHO = "echo"
+ECHO_NAMESPACE = "echo"
+ECHO_HOST = f"{ECHO}.{ECHO_NAMESPACE}.svc.cluster.local"
+HTTP_PORT = 80
+"""The port of the Service, on which the routes are set; the pods listen on another."""
+
+
+def recommended_labels(name: str, instance: str, component: str) -> dict[str, str]:
+    """Fill in the labels that Kubernetes recommends for every object, except the version's.
+
+    Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
+    """
+    return {
+        "app.kubernetes.io/name": name,
+        "app.kubernetes.io/instance": instance,
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/part-of": "echo-rollout",
+        "app.kubernetes.io/managed-by": "pulumi",
+    }

@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import pytest
+
+from tests.components.graph import STACK_FILES, Graph, record_stack
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kubeconfig with the contexts of both shipped stacks."""
+    path = tmp_path_factory.mktemp("home") / "kubeconfig"
+    path.write_text("contexts: [{name: region-a}, {name: region-b}]")
+    return path
+
+
+@pytest.fixture(scope="session")
+def graphs(kubeconfig: Path) -> list[Graph]:
+    """What the program registers for region-a and for region-b, from the committed stack files."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("KUBECONFIG", str(kubeconfig))
+        return [record_stack(stack_file) for stack_file in STACK_FILES]
+
+
+@pytest.fixture(params=[0, 1], ids=["region-a", "region-b"])
+def graph(request: pytest.FixtureRequest, graphs: list[Graph]) -> Graph:
+    return graphs[int(request.param)]

@@ -1,0 +1,115 @@
+"""Istio's base chart keeps its CRDs when it is uninstalled, and a release of another name may not take them over: the next install fails.
+
+Names are fixed, the version is pinned, and what a region is called in the mesh comes from its stack file.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.config import IstioConfig, MeshConfig
+from components.istio import IstioInstall, IstioInstallArgs, istiod_values, merged
+from tests.components.graph import Graph, record_component
+
+MESH = MeshConfig(network="network-n")
+
+
+def install(istio: IstioConfig) -> Graph:
+    return record_component(lambda: IstioInstall("istio", IstioInstallArgs("north", MESH, istio)))
+
+
+def values(**given: Any) -> dict[str, Any]:
+    return istiod_values(IstioInstallArgs("north", MESH, IstioConfig(values=given)))
+
+
+@pytest.mark.parametrize(("name", "release"), [("istio-base", "istio-base"), ("istio-istiod", "istiod")])
+def test_releases_have_fixed_names_and_a_pinned_version(graph: Graph, name: str, release: str) -> None:
+    inputs = graph.the("Release", name).inputs
+    assert (inputs["name"], inputs["namespace"], inputs["version"]) == (release, "istio-system", "1.31.1")
+
+
+def test_charts_come_from_the_official_repository(graph: Graph) -> None:
+    releases = [node.inputs for node in graph if node.kind == "Release"]
+    assert [release["chart"] for release in releases] == ["base", "istiod"]
+    assert {release["repositoryOpts"]["repo"] for release in releases} == {
+        "https://istio-release.storage.googleapis.com/charts"
+    }
+
+
+@pytest.mark.parametrize("charts", ["/srv/charts", "./charts/", "oci://registry.corp.local/istio"])
+def test_charts_of_a_directory_or_an_oci_registry_are_named_in_full(charts: str) -> None:
+    releases = [node.inputs for node in install(IstioConfig(charts=charts)) if node.kind == "Release"]
+    assert [release["chart"] for release in releases] == [f"{charts.rstrip('/')}/base", f"{charts.rstrip('/')}/istiod"]
+    assert all("repositoryOpts" not in release for release in releases)
+
+
+def test_istiod_is_waited_for(graph: Graph) -> None:
+    inputs = graph.the("Release", "istio-istiod").inputs
+    assert (inputs["skipAwait"], inputs["timeout"]) == (False, 300)
+
+
+def test_istiod_knows_who_its_cluster_is_in_the_mesh() -> None:
+    assert values()["meshConfig"] == {"trustDomain": "corp.local"}
+    assert values()["global"] == {
+        "meshID": "training-mesh",
+        "network": "network-n",
+        "multiCluster": {"clusterName": "north"},
+    }
+
+
+def test_the_systems_namespace_says_its_network() -> None:
+    labels = install(IstioConfig()).the("Namespace", "istio-system").metadata["labels"]
+    assert labels["topology.istio.io/network"] == "network-n"
+
+
+def test_values_of_the_stack_file_are_merged_over_the_programs() -> None:
+    given = values(resources={"requests": {"cpu": "10m"}}, telemetry={"enabled": False})
+    assert given["resources"] == {"requests": {"cpu": "10m", "memory": "256Mi"}}
+    assert given["telemetry"] == {"enabled": False}
+
+
+def test_values_of_the_stack_file_are_istiods_alone() -> None:
+    graph = install(IstioConfig(values={"telemetry": {"enabled": False}}))
+    assert graph.the("Release", "istio-base").inputs["values"] == {}
+
+
+trees = st.recursive(
+    st.integers() | st.text(max_size=2) | st.lists(st.integers(), max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+objects = st.dictionaries(st.sampled_from("abc"), trees, max_size=3)
+
+
+def flat(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """The leaves of a tree by their paths; an empty object is a leaf."""
+    return {
+        leaf: value
+        for key, branch in tree.items()
+        for leaf, value in (
+            flat(branch, (*path, key)) if isinstance(branch, dict) and branch else {(*path, key): branch}
+        ).items()
+    }
+
+
+@given(objects, objects)
+def test_what_is_merged_over_is_all_there_and_of_what_is_under_all_that_is_not_covered(
+    under: dict[str, Any], over: dict[str, Any]
+) -> None:
+    both, upper, lower = flat(merged(under, over)), flat(over), flat(under)
+
+    def covered(path: tuple[str, ...]) -> bool:
+        return any(path[: len(other)] == other or other[: len(path)] == path for other in upper)
+
+    assert {path: value for path, value in upper.items() if value != {}}.items() <= both.items()
+    assert {path: value for path, value in lower.items() if not covered(path)}.items() <= both.items()
+
+
+@given(objects, objects)
+def test_a_merge_leaves_both_sides_as_they_were(under: dict[str, Any], over: dict[str, Any]) -> None:
+    before = repr((under, over))
+    merged(under, over)
+    assert repr((under, over)) == before

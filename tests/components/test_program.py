@@ -1,0 +1,161 @@
+"""A pod that starts before istiod is ready gets no sidecar, and runs for ever without: nothing fails, and nothing is split.
+
+Order is a safety property. These tests run the whole program on the committed stack files, and look at all that it registers.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.components.graph import Graph
+
+CHAIN = [
+    ("Namespace", "istio-system"),
+    ("Release", "istio-base"),
+    ("Release", "istio-istiod"),
+    ("Namespace", "echo"),
+    ("PeerAuthentication", "echo-mutual-tls"),
+    ("Deployment", "echo-v1"),
+    ("DestinationRule", "echo"),
+    ("VirtualService", "echo"),
+]
+
+
+def test_nothing_is_missing_and_nothing_is_there_besides(graph: Graph) -> None:
+    assert sorted((node.type, node.name) for node in graph if node.kind != "Stack") == sorted(
+        [
+            ("pulumi:providers:kubernetes", "cluster"),
+            ("echo-rollout:istio:IstioInstall", "istio"),
+            ("kubernetes:core/v1:Namespace", "istio-system"),
+            ("kubernetes:helm.sh/v3:Release", "istio-base"),
+            ("kubernetes:helm.sh/v3:Release", "istio-istiod"),
+            ("echo-rollout:echo:EchoNamespace", "echo"),
+            ("kubernetes:core/v1:Namespace", "echo"),
+            ("kubernetes:security.istio.io/v1:PeerAuthentication", "echo-mutual-tls"),
+            ("echo-rollout:echo:EchoDeployments", "echo"),
+            ("kubernetes:core/v1:ServiceAccount", "echo"),
+            ("kubernetes:core/v1:Service", "echo"),
+            ("kubernetes:policy/v1:PodDisruptionBudget", "echo-v1"),
+            ("kubernetes:policy/v1:PodDisruptionBudget", "echo-v2"),
+            ("kubernetes:apps/v1:Deployment", "echo-v1"),
+            ("kubernetes:apps/v1:Deployment", "echo-v2"),
+            ("echo-rollout:traffic:TrafficPolicy", "echo"),
+            ("kubernetes:networking.istio.io/v1:DestinationRule", "echo"),
+            ("kubernetes:networking.istio.io/v1:VirtualService", "echo"),
+            ("echo-rollout:probe:EchoProbe", "probe"),
+            ("kubernetes:core/v1:Namespace", "probe"),
+            ("kubernetes:core/v1:ServiceAccount", "probe"),
+            ("kubernetes:apps/v1:Deployment", "probe"),
+        ]
+    )
+
+
+@pytest.mark.parametrize(("earlier", "later"), list(pairwise(CHAIN)), ids="-".join)
+def test_each_link_of_the_chain_waits_for_the_one_before(
+    graph: Graph, earlier: tuple[str, str], later: tuple[str, str]
+) -> None:
+    assert graph.waits_for(graph.the(*later), graph.the(*earlier))
+
+
+def test_no_request_is_routed_before_every_version_is_ready(graph: Graph) -> None:
+    rule = graph.the("DestinationRule", "echo")
+    assert all(graph.waits_for(rule, node) for node in graph if node.kind == "Deployment" and node.name != "probe")
+
+
+def test_every_pod_waits_for_istiod_which_gives_it_its_sidecar(graph: Graph) -> None:
+    istiod = graph.the("Release", "istio-istiod")
+    pods = [node for node in graph if node.kind == "Deployment"]
+    assert len(pods) == 3
+    assert all(graph.waits_for(node, istiod) for node in pods)
+
+
+def test_every_deployment_waits_for_its_service_account(graph: Graph) -> None:
+    for node in graph:
+        if node.kind == "Deployment":
+            account = graph.the("ServiceAccount", "probe" if node.name == "probe" else "echo")
+            assert graph.waits_for(node, account)
+
+
+def test_the_probe_does_not_wait_for_echo(graph: Graph) -> None:
+    assert not graph.waits_for(graph.the("Deployment", "probe"), graph.the("Namespace", "echo"))
+
+
+def test_every_component_is_finished(graph: Graph) -> None:
+    components = {node.urn for node in graph if node.type.startswith("echo-rollout:")}
+    assert len(components) == 5
+    assert components <= set(graph.finished)
+
+
+def test_every_object_goes_to_the_stacks_own_cluster(graph: Graph) -> None:
+    provider = graph.the("kubernetes", "cluster")
+    assert {node.provider.rpartition("::")[0] for node in graph if node.type.startswith("kubernetes:")} == {
+        provider.urn
+    }
+
+
+def test_every_object_belongs_to_a_component(graph: Graph) -> None:
+    parents = {graph.nodes[node.parent].type for node in graph if node.type.startswith("kubernetes:")}
+    assert all(parent.startswith("echo-rollout:") for parent in parents)
+
+
+def test_every_object_says_its_namespace(graph: Graph) -> None:
+    spaces = {node.metadata["name"] for node in graph.objects if node.kind == "Namespace"}
+    assert spaces == {"istio-system", "echo", "echo-probe"}
+    assert {node.metadata["namespace"] for node in graph.objects if node.kind != "Namespace"} == spaces - {
+        "istio-system"
+    }
+    assert {node.inputs["namespace"] for node in graph if node.kind == "Release"} == {"istio-system"}
+
+
+def test_an_object_of_a_namespace_waits_for_it(graph: Graph) -> None:
+    spaces = {node.metadata["name"]: node for node in graph.objects if node.kind == "Namespace"}
+    for node in graph.objects:
+        if node.kind != "Namespace":
+            assert graph.waits_for(node, spaces[node.metadata["namespace"]]), node.urn
+
+
+def test_the_cluster_is_the_stacks_context(graph: Graph) -> None:
+    provider = graph.the("kubernetes", "cluster").inputs
+    assert provider["context"] == provider["clusterIdentifier"] == graph.outputs["context"]
+
+
+def test_the_machines_kubeconfig_variable_does_not_get_into_the_state(graph: Graph) -> None:
+    assert graph.the("kubernetes", "cluster").inputs["kubeconfig"] == ""
+
+
+def test_outputs_are_what_a_person_wants_next(graphs: list[Graph]) -> None:
+    assert graphs[1].outputs == {
+        "region": "region-b",
+        "context": "region-b",
+        "weights": {"v1": 90, "v2": 10},
+        "images": {"v1": "registry.corp.local/echo:1.0.0", "v2": "registry.corp.local/echo:2.0.0"},
+        "istio": "1.31.1",
+        "url": "http://echo.echo.svc.cluster.local/",
+        "delivery": "direct",
+    }
+
+
+def leaves(value: Any, path: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in leaves(item, f"{path}.{key}").items()}
+    if isinstance(value, list):
+        return {k: v for i, item in enumerate(value) for k, v in leaves(item, f"{path}[{i}]").items()}
+    return {path: value}
+
+
+def test_the_regions_differ_in_their_names_and_nowhere_else(graphs: list[Graph]) -> None:
+    one, other = (
+        {k: v for node in graph for k, v in leaves(dict(node.inputs), f"{node.kind} {node.name}").items()}
+        for graph in graphs
+    )
+    assert one.keys() == other.keys()
+    assert {path: (value, other[path]) for path, value in one.items() if value != other[path]} == {
+        "kubernetes cluster.context": ("region-a", "region-b"),
+        "kubernetes cluster.clusterIdentifier": ("region-a", "region-b"),
+        "Namespace istio-system.metadata.labels.topology.istio.io/network": ("network-a", "network-b"),
+        "Release istio-istiod.values.global.network": ("network-a", "network-b"),
+        "Release istio-istiod.values.global.multiCluster.clusterName": ("region-a", "region-b"),
+        "Deployment echo-v1.spec.template.spec.containers[0].env[0].value": ("region-a", "region-b"),
+        "Deployment echo-v2.spec.template.spec.containers[0].env[0].value": ("region-a", "region-b"),
+    }
