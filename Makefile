@@ -1,0 +1,50 @@
+# make            what there is
+# Everything that is needed is installed by these targets themselves: Debian packages (as root), Python packages into .venv,
+# Go tools into the user's cache.
+PYTHON ?= python3
+VENV := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status verify test e2e lint crds requirements bench setup
+
+help: ## Show this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+up: ## Bring up both regions, roll echo out, measure the split (root)
+	@$(PYTHON) -m lab up
+
+down: ## Remove everything of the lab but its logs and the cache
+	@$(PYTHON) -m lab down
+
+status: ## Say what is well in the lab and what is not
+	@$(PYTHON) -m lab status
+
+verify: setup ## Measure the split again
+	@$(VENV) -m rollout verify
+
+setup:
+	@$(PYTHON) -m lab.bootstrap
+
+lint: setup ## Formatting, style and types
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+test: lint ## Everything that needs no cluster
+	@cd app/echo && go vet ./... && go test ./...
+	@cd app/probe && go vet ./... && go test ./...
+	@$(VENV) -m pytest -m "not e2e"
+
+e2e: setup ## The whole chain on two real clusters of its own (root)
+	@$(VENV) -m pytest -m e2e tests/e2e
+
+crds: setup ## Generate sdks/pulumi_kubernetes_istio anew from the pinned CRDs
+	@cd lab/toolchain/crdgen && go run . ../../../sdks/pulumi_kubernetes_istio
+	@$(PYTHON) -m lab.bootstrap
+
+requirements: ## Pin requirements.txt anew from requirements.in (needs pip-tools)
+	@pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url \
+	  --no-emit-find-links --output-file requirements.txt requirements.in
+
+bench: setup ## Speed and memory, each beside what it is compared with (root, lab up)
+	@for script in bench/*.py; do echo "== $$script"; $(VENV) $$script || exit 1; done

@@ -1,0 +1,1 @@
+"""Two real clusters on one machine, and the tools they need."""

@@ -1,0 +1,91 @@
+"""The project's Python environment, made with the standard library alone.
+
+`.venv` gets the pinned, hashed requirements and the typed Istio package. A stamp in it names what it was made from, so that a
+second call costs nothing and a changed pin is installed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = CHECKOUT / ".venv"
+PYTHON = ENVIRONMENT / "bin" / "python"
+_REQUIREMENTS = CHECKOUT / "requirements.txt"
+_ISTIO_PACKAGE = CHECKOUT / "sdks" / "pulumi_kubernetes_istio"
+
+
+class BootstrapError(Exception):
+    """The environment cannot be made; the text says why and what to do."""
+
+
+def ensure() -> None:
+    """Make or refresh `.venv`, saying what is installed.
+
+    Raises:
+        BootstrapError: Python is too old, lacks venv, or pip could not install.
+    """
+    if sys.version_info < (3, 11):  # noqa: UP036 - the very file that tells it must run on an older one
+        raise BootstrapError(
+            f"Python {sys.version.split()[0]} is too old: 3.11 or later is needed. Call make PYTHON=python3.11 up"
+        )
+    with (CHECKOUT / ".venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp, wanted = ENVIRONMENT / "installed-from", _wanted()
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        if not PYTHON.exists():
+            _say("makes .venv")
+            _make_environment()
+        _say("installs the pinned Python packages of requirements.txt into .venv (a minute or two the first time)")
+        _pip("--require-hashes", "-r", str(_REQUIREMENTS))
+        _say("installs the typed Istio package from sdks/ into .venv")
+        _pip("--no-deps", "--no-build-isolation", "--force-reinstall", str(_ISTIO_PACKAGE))
+        shutil.rmtree(_ISTIO_PACKAGE / "build", ignore_errors=True)
+        stamp.write_text(wanted)
+
+
+def _wanted() -> str:
+    whole = hashlib.sha256(sys.version.encode())
+    for file in [_REQUIREMENTS, *sorted(_ISTIO_PACKAGE.rglob("*.py")), _ISTIO_PACKAGE / "pyproject.toml"]:
+        if "build" not in file.relative_to(_ISTIO_PACKAGE.parent if file != _REQUIREMENTS else CHECKOUT).parts:
+            whole.update(file.read_bytes())
+    return whole.hexdigest()
+
+
+def _make_environment() -> None:
+    try:
+        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+    except subprocess.CalledProcessError:
+        raise BootstrapError(
+            "Python cannot make virtual environments: its ensurepip is missing. Without .venv nothing of the project runs. "
+            "On Debian: apt-get install python3-venv"
+        ) from None
+
+
+def _pip(*arguments: str) -> None:
+    # the hashes in requirements.txt say what is installed; nothing else is asked of the machine's pip settings
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+    result = subprocess.run(command, check=False, env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"})
+    if result.returncode != 0:
+        raise BootstrapError(
+            f"pip ended with code {result.returncode} (its words are above): .venv is not complete. Mend it, then call again."
+        )
+
+
+def _say(what: str) -> None:
+    print(f"setup: {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        ensure()
+    except BootstrapError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,270 @@
+"""Programs built from Go modules, side by side, with a word on how far they are."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.cache import PreparationError, Report, key_of, making, place_noted
+from lab.children import Children, CommandFailedError, make_all
+
+_FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
+_BINARY_MEGABYTES = 110  # the largest, pulumi
+_DOWNLOADING = "go: downloading "
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One program that a Go module builds.
+
+    Attributes:
+        name: of the program, unique among all tools.
+        module: the module's folder.
+        package: the Go package of its main function, as `go build` takes it.
+        ldflags: for the linker, added to those that drop the symbols.
+        version: what a program of this name on PATH must say it is to be taken instead; empty if none is.
+        version_arguments: the arguments that make it say so.
+    """
+
+    name: str
+    module: Path
+    package: str = "."
+    ldflags: str = ""
+    version: str = ""
+    version_arguments: tuple[str, ...] = ("--version",)
+
+    @property
+    def binary(self) -> str:
+        """The file name that `go build` gives it: the last element of the package's path that is no major version."""
+        path = self.package if self.package != "." else _module_path(self.module)
+        return next(part for part in reversed(path.split("/")) if not re.fullmatch(r"v\d+", part))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a module takes when nothing of it is there yet: seconds on two cores, megabytes of the two Go caches."""
+
+    seconds: int = 10
+    module_megabytes: int = 100
+    build_megabytes: int = 300
+
+
+# By the name of the module's folder. Measured with Go 1.26, empty caches and two cores, one module after the other.
+COSTS: Mapping[str, Cost] = {
+    "istio": Cost(300, 1000, 4000),
+    "kubernetes": Cost(440, 1000, 4000),
+    "pulumi": Cost(190, 1000, 3000),
+    "coredns": Cost(80, 500, 1500),
+    "helm": Cost(70, 500, 1500),
+    "etcd": Cost(25, 200, 700),
+}
+
+
+@dataclass(frozen=True)
+class Go:
+    """The `go` command of this machine.
+
+    Attributes:
+        version: of Go, as in `go1.26.8`.
+        architecture: that it builds for.
+        build_cache: its GOCACHE.
+        module_cache: its GOMODCACHE.
+    """
+
+    version: str
+    architecture: str
+    build_cache: Path
+    module_cache: Path
+
+    @classmethod
+    def find(cls) -> Go:
+        """Ask the `go` on PATH.
+
+        Raises:
+            PreparationError: there is none, or it does not work.
+        """
+        command = ["go", "env", "GOVERSION", "GOARCH", "GOCACHE", "GOMODCACHE"]
+        try:
+            # outside any module, so that none of them chooses another toolchain for the answer
+            answer = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True, timeout=30)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise PreparationError(
+                f"`{' '.join(command)}` does not work ({error}): the lab builds its programs from Go modules. "
+                "Install Go 1.26 or newer (https://go.dev/dl) and put its bin folder on PATH."
+            ) from error
+        version, architecture, build_cache, module_cache = answer.stdout.splitlines()
+        return cls(version, architecture, Path(build_cache), Path(module_cache))
+
+
+@dataclass
+class _Build:
+    """What one `go build` makes, and how far it is."""
+
+    tools: Sequence[Tool]
+    go: Go
+    cache: Path
+    stage: str = "waiting for another lab that makes it"
+    total: int = 0
+    compiled: int = 0
+
+    @property
+    def module(self) -> Path:
+        return self.tools[0].module
+
+    @property
+    def name(self) -> str:
+        return self.tools[0].name if len(self.tools) == 1 else self.module.name
+
+    @property
+    def cost(self) -> Cost:
+        return COSTS.get(self.module.name, Cost())
+
+    def progress(self) -> str:
+        return self.stage.format(self)
+
+    def make(self, children: Children) -> None:
+        targets = {tool: location(tool, self.go, self.cache) for tool in self.tools}
+        with making(self.cache / "tools", _key(self.tools[0], self.go), stop=children.stopped) as work:
+            missing = [
+                tool for tool, target in targets.items() if not target.exists()
+            ]  # another lab may have made some
+            if missing:
+                self._compile(missing, work, children)
+            for tool in missing:
+                place_noted(work / tool.binary, targets[tool])
+
+    def _compile(self, tools: Sequence[Tool], work: Path, children: Children) -> None:
+        flags = [*_FLAGS, f"-ldflags={_linker_flags(tools[0])}"]
+        packages = [tool.package for tool in tools]
+        temporary = work / "go"
+        temporary.mkdir()
+        # GOFLAGS of the user (tags, -mod=mod) would change what is built without changing its key
+        environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "", "GOTMPDIR": str(temporary)}
+        listing = ["go", "list", *flags, "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", *packages]
+        building = ["go", "build", "-v", *flags, "-o", f"{work}/", *packages]
+        try:
+            self.stage = "downloading modules"
+            children.run(listing, directory=self.module, environment=environment, progress=self._count_stale)
+            self.stage = "{0.compiled} of {0.total} packages"
+            children.run(building, directory=self.module, environment=environment, progress=self._count_compiled)
+        except CommandFailedError as failure:
+            raise PreparationError(
+                f"{self.module}: {failure}:\n{failure.tail}\n"
+                f"So there is no {', '.join(tool.name for tool in tools)}, and no lab. If these lines tell of a download, "
+                "see that the Go module proxy can be reached (`go env GOPROXY`); if they tell of the Go version, install "
+                "the one they name. Then run the same command again: what is compiled is kept."
+            ) from failure
+
+    def _count_stale(self, line: str) -> bool:
+        self.total += _is_package(line)
+        return _is_package(line) or line.startswith(_DOWNLOADING)
+
+    def _count_compiled(self, line: str) -> bool:
+        self.compiled += _is_package(line)
+        return _is_package(line) or line.startswith(_DOWNLOADING)
+
+
+def location(tool: Tool, go: Go, cache: Path) -> Path:
+    """Where a tool is kept once it is built. The key holds all that its content depends on."""
+    return cache / "tools" / _key(tool, go) / tool.name
+
+
+def build(tools: Collection[Tool], go: Go, cache: Path, report: Report, jobs: int) -> None:
+    """Build tools into their places in the cache, the modules that take longest first.
+
+    Args:
+        tools: what to build.
+        go: the command that builds.
+        cache: the root of the user's cache of the lab.
+        report: gets a line at least every ten seconds.
+        jobs: how many modules are built at a time; each keeps both of two cores busy for most of its time only.
+
+    Raises:
+        PreparationError: a build failed, or the disk is too small.
+    """
+    groups: defaultdict[str, list[Tool]] = defaultdict(list)
+    for tool in tools:
+        groups[_key(tool, go)].append(tool)
+    builds = [_Build(group, go, cache) for group in groups.values()]
+    builds.sort(key=lambda build: build.cost.seconds, reverse=True)
+    check_disk(space_needed(tools, go, cache))
+    report(f"building {', '.join(build.name for build in builds)} with {go.version}: the first time only")
+    make_all(builds, report, jobs)
+
+
+def space_needed(tools: Collection[Tool], go: Go, cache: Path) -> dict[Path, int]:
+    """Megabytes that building these tools may add to each folder."""
+    costs = [COSTS.get(name, Cost()) for name in {tool.module.name for tool in tools}]
+    return {
+        go.module_cache: sum(cost.module_megabytes for cost in costs),
+        go.build_cache: sum(cost.build_megabytes for cost in costs),
+        cache: 2 * _BINARY_MEGABYTES * len(tools),  # the linker's and the finished one
+    }
+
+
+def check_disk(
+    needed: Mapping[Path, int], free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
+) -> None:
+    """Refuse to begin what the disk cannot hold.
+
+    Args:
+        needed: megabytes by folder; a folder need not be there yet.
+        free: bytes that are free on the file system of a folder that is there.
+
+    Raises:
+        PreparationError: the folders of one file system together need more than it has.
+    """
+    by_device: defaultdict[int, list[Path]] = defaultdict(list)
+    for folder in needed:
+        by_device[_existing(folder).stat().st_dev].append(folder)
+    for folders in by_device.values():
+        wanted = sum(needed[folder] for folder in folders)
+        have = free(_existing(folders[0])) // 1_000_000
+        if have < wanted:
+            raise PreparationError(
+                f"{', '.join(map(str, folders))}: {have / 1000:.1f} GB are free, {wanted / 1000:.1f} GB are needed to "
+                "build what is missing; a build on a full disk ends half-way. Make room, or let GOMODCACHE, GOCACHE or "
+                "XDG_CACHE_HOME name a folder on a larger disk."
+            )
+
+
+def _is_package(line: str) -> bool:
+    return bool(line) and " " not in line
+
+
+def _key(tool: Tool, go: Go) -> str:
+    return key_of(go.version, go.architecture, *_FLAGS, _linker_flags(tool), *_sources(tool.module))
+
+
+def _linker_flags(tool: Tool) -> str:
+    return f"-s -w {tool.ldflags}".rstrip()
+
+
+def _sources(module: Path) -> list[str]:
+    """Names and contents of all files of a module that may take part in a build."""
+    files = [path for path in sorted(module.rglob("*")) if path.is_file() and _is_source(path)]
+    return [text for path in files for text in (str(path.relative_to(module)), path.read_text())]
+
+
+def _is_source(file: Path) -> bool:
+    # what somebody built by hand beside its sources is no source
+    return not file.name.endswith("_test.go") and not file.stat().st_mode & 0o111
+
+
+def _module_path(module: Path) -> str:
+    found = re.search(r"^module\s+(\S+)", (module / "go.mod").read_text(), re.MULTILINE)
+    if found is None:
+        raise PreparationError(
+            f"{module / 'go.mod'} names no module, so nothing can be built from it. Restore the file."
+        )
+    return found[1]
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())

@@ -1,0 +1,99 @@
+"""What the lab takes from Istio's Go module beside its programs: the Helm charts and Envoy's bootstrap template."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from threading import Event
+
+from lab.cache import PreparationError, key_of, making, place
+from lab.tools import ISTIO_LINE, ISTIO_MODULE, TOOLCHAIN, istio_version
+
+_DOWNLOAD_SECONDS = 600
+# by the folder's name in our cache, where the module has it
+_CHARTS = {"base": "manifests/charts/base", "istiod": "manifests/charts/istio-control/istio-discovery"}
+_TEMPLATE = "tools/packaging/common/envoy_bootstrap.json"
+
+
+def module_dir(toolchain: str, module: str) -> Path:
+    """The folder of a module that `lab/toolchain/<toolchain>/go.mod` requires; it is downloaded if need be.
+
+    Raises:
+        PreparationError: Go cannot get it.
+    """
+    command = ["go", "mod", "download", "-json", module]
+    environment = os.environ | {"GOFLAGS": "", "GOWORK": "off"}
+    try:
+        answer = subprocess.run(
+            command,
+            cwd=TOOLCHAIN / toolchain,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_DOWNLOAD_SECONDS,
+        )
+        return Path(json.loads(answer.stdout)["Dir"])
+    except subprocess.CalledProcessError as error:
+        why = error.stdout + error.stderr
+    except (OSError, subprocess.TimeoutExpired, ValueError, KeyError) as error:
+        why = str(error)
+    raise PreparationError(
+        f"{TOOLCHAIN / toolchain}: `{' '.join(command)}` failed:\n{why}\n"
+        f"The lab takes files from that module. See that the Go module proxy can be reached (`go env GOPROXY`), then try again."
+    )
+
+
+def istio_charts(cache: Path) -> Path:
+    """The folder that holds Istio's charts `base` and `istiod`, both of version `istio_version()`.
+
+    In the module they all are of version 1.0.0, by which nobody would see a chart change.
+
+    Args:
+        cache: the root of the user's cache of the lab.
+
+    Raises:
+        PreparationError: the module cannot be had, or is not of the release line that we say it is.
+    """
+    return _istio_files(cache) / "charts"
+
+
+def bootstrap_template(cache: Path) -> Path:
+    """The template of Envoy's bootstrap that pilot-agent fills in; arguments and errors as `istio_charts`."""
+    return _istio_files(cache) / Path(_TEMPLATE).name
+
+
+def _istio_files(cache: Path) -> Path:
+    version = istio_version()
+    key = key_of(version, *_CHARTS.keys(), *_CHARTS.values(), _TEMPLATE)
+    target = cache / "istio" / key
+    if not target.exists():
+        with making(target.parent, key, stop=Event()) as work:
+            if not target.exists():
+                files = work / "files"
+                _copy(module_dir("istio", ISTIO_MODULE), files, version)
+                place(files, target)
+    return target
+
+
+def _copy(source: Path, target: Path, version: str) -> None:
+    line = (source / "VERSION").read_text().strip()
+    if line != ISTIO_LINE:
+        raise PreparationError(
+            f"{source / 'VERSION'} says {line}, the lab says {ISTIO_LINE}: its charts and images would carry a wrong version. "
+            "Set ISTIO_LINE in lab/tools.py to the line of the commit that lab/toolchain/istio/go.mod pins."
+        )
+    for name, folder in _CHARTS.items():
+        chart = target / "charts" / name
+        # contents only: the module cache is read-only, and so would its copy be
+        for file in (path for path in (source / folder).rglob("*") if path.is_file()):
+            copy = chart / file.relative_to(source / folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+        description = chart / "Chart.yaml"
+        description.write_text(re.sub(r"(?m)^((?:appV|v)ersion:).*$", rf"\1 {version}", description.read_text()))
+    shutil.copyfile(source / _TEMPLATE, target / Path(_TEMPLATE).name)

@@ -1,0 +1,226 @@
+"""`up` and `down` of a whole lab: tools, images, two clusters side by side, and Pulumi's two stacks on them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from lab import cgroups, debian, images, istio_source, network, tools
+from lab.cluster import Cluster, forget_mount_point
+from lab.components import kubeconfig, write_files
+from lab.place import Lab
+from lab.stacks import PROJECT, Mesh, Stacks
+
+Report = Callable[[str], None]
+
+REGIONS_FILE = ".regions.yaml"
+_PULUMI_NOISE = re.compile(r"^(@ |Updating|View |Duration|\s*$|More information at)")
+
+
+class LabError(Exception):
+    """The lab did not come up or go down; the text says what, where and what to do."""
+
+
+class Clock:
+    """Reports steps with the seconds since it was made."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._start = time.monotonic()
+
+    def __call__(self, message: str) -> None:
+        """Report a step."""
+        self._write(f"{time.monotonic() - self._start:6.1f} s  {message}")
+
+
+@contextmanager
+def locked(lab: Lab) -> Iterator[None]:
+    """Hold the lab for one command at a time.
+
+    Raises:
+        LabError: another command holds it.
+    """
+    lab.directory.mkdir(parents=True, exist_ok=True)
+    with (lab.directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(
+                f"{lab.directory}: another `up` or `down` of this lab is at work; two at once would undo each other. Wait for it"
+            ) from None
+        yield
+
+
+def echo_images(lab: Lab) -> set[str]:
+    """The images of echo that the committed stack files name."""
+    versions = [version for stack in _stack_files(lab) for version in stack["echo"]["versions"].values()]
+    return {str(version["image"]) for version in versions if re.search(r"/echo:[^@]+$", str(version["image"]))}
+
+
+def probe_image(lab: Lab) -> str:
+    """The image of the probe that the committed stack files name.
+
+    Raises:
+        LabError: they name more than one.
+    """
+    names = {str(stack["probe"]["image"]) for stack in _stack_files(lab)}
+    if len(names) != 1:
+        raise LabError(
+            f"Pulumi.*.yaml: $.probe.image: {', '.join(sorted(names))}: the lab builds one probe. Name the same in all"
+        )
+    return names.pop()
+
+
+def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Stacks]:
+    """See that packages, tools, images and Pulumi's plugins are there."""
+    debian.ensure_packages(report)
+    echoes, probe = echo_images(lab), probe_image(lab)
+    programs = tools.ensure(tools.lab_tools(echoes, probe), lab.cache, report)
+    archives = images.ensure_images(programs, echoes, probe, lab.cache, report)
+    return programs, archives, stacks_of(lab, programs)
+
+
+def stacks_of(lab: Lab, programs: Mapping[str, Path]) -> Stacks:
+    """The lab's stacks, on the charts that belong to its Istio."""
+    mesh = Mesh(
+        charts=istio_source.istio_charts(lab.cache),
+        version=tools.istio_version(),
+        hub=images.HUB,
+        tag=tools.istio_version(),
+    )
+    return Stacks(lab, programs, mesh)
+
+
+def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True) -> None:
+    """Bring the lab up or repair it.
+
+    Args:
+        lab: which.
+        report: is told each step.
+        regions: names of the regions to bring up.
+        apply: run `pulumi up` of each stack on its cluster.
+
+    Raises:
+        LabError, ClusterError, StackError, PreparationError: what could not be done.
+    """
+    programs, archives, stacks = prepare(lab, report)
+    network.create_hub(lab)
+    clusters = [Cluster(lab, region, programs) for region in lab.regions]
+    for cluster in clusters:
+        network.join(lab, cluster.region)
+        cgroups.create(cluster.processes_cgroup)
+        write_files(cluster.region)
+    write_kubeconfig(lab, clusters)
+    stacks.install()
+    write_regions_file(lab, stacks)
+
+    def bring_up(cluster: Cluster) -> None:
+        def say(message: str) -> None:
+            report(f"{cluster.region.name}: {message}")
+
+        cluster.ensure(archives, say)
+        say("cluster is ready")
+        if apply:
+            stacks.ensure(cluster.region.name)
+            update(stacks, cluster.region.name, say)
+
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(bring_up, cluster) for cluster in clusters if cluster.region.name in regions]
+    failures = [error for future in running if (error := future.exception())]
+    if failures:
+        raise LabError("\n".join(str(error) for error in failures)) from failures[0]
+
+
+def update(stacks: Stacks, region: str, report: Report) -> None:
+    """Run `pulumi up` of one stack, its words reported as they come.
+
+    Raises:
+        LabError: it ended with another code than 0.
+    """
+    for line in stacks.recover(region):
+        report(line)
+    settings = f"--config-file={stacks.config_file(region)}"
+    process = stacks.start(
+        "up", "--stack", region, "--yes", "--skip-preview", "--non-interactive", "--color=never", settings
+    )
+    assert process.stdout is not None
+    with process:
+        for line in process.stdout:
+            if not _PULUMI_NOISE.match(line):
+                report(line.rstrip())
+    if process.returncode != 0:
+        raise LabError(
+            f"{region}: pulumi up ended with code {process.returncode}; its words are above. What it had made is kept in the "
+            f"stack's state. Mend the cause, then: make up"
+        )
+
+
+def write_kubeconfig(lab: Lab, clusters: Collection[Cluster]) -> None:
+    """One kubeconfig for people, Pulumi and rollout: a context each region, through its relay."""
+    servers = {cluster.region.name: f"https://127.0.0.1:{cluster.relay_port()}" for cluster in clusters}
+    pki = {cluster.region.name: cluster.region.directory / "pki" for cluster in clusters}
+    content = json.dumps(kubeconfig(servers, pki, "admin"), indent=1)
+    if not lab.kubeconfig.exists() or lab.kubeconfig.read_text() != content:
+        lab.kubeconfig.touch(mode=0o600)
+        lab.kubeconfig.write_text(content)
+
+
+def regions_file(lab: Lab) -> Path:
+    """The file that tells `rollout` where the lab's regions are; at the top of the checkout for the checkout's own lab."""
+    own = lab.directory == lab.checkout / ".lab"
+    return (lab.checkout if own else lab.directory) / REGIONS_FILE
+
+
+def write_regions_file(lab: Lab, stacks: Stacks) -> None:
+    """Tell `rollout` where the regions and the stacks' outputs are."""
+    content = {
+        "regions": {region.name: {"kubeconfig": str(lab.kubeconfig), "context": region.name} for region in lab.regions},
+        "pulumi": {"path": str(stacks.programs), "environment": stacks.environment()},
+    }
+    with regions_file(lab).open("w") as file:
+        file.write("# Written by `lab up`, removed by `lab down`.\n")
+        YAML().dump(content, file)
+
+
+def verify(lab: Lab) -> int:
+    """Measure the split with `rollout verify`; its exit code."""
+    python = lab.virtual_environment / "bin" / "python"
+    command = [str(python), "-m", "rollout", "verify", "--regions-file", str(regions_file(lab))]
+    return subprocess.run(command, cwd=lab.checkout, check=False).returncode
+
+
+def down(lab: Lab, report: Report) -> None:
+    """End and remove everything of the lab but its logs and the user's cache; safe to call at any time."""
+    for region in lab.regions:
+        if cgroups.exists(region.cgroup) or region.directory.exists():
+            Cluster(lab, region, {}).down()
+            report(f"{region.name}: ended and removed")
+        network.remove(region.namespace)
+    network.remove(lab.hub_namespace)
+    cgroups.kill(lab.cgroup)
+    cgroups.remove(lab.cgroup)
+    for entry in (lab.directory / "pulumi", lab.kubeconfig, regions_file(lab)):
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
+    forget_mount_point()
+    report(f"nothing of the lab is left but its logs in {lab.logs} and the cache in {lab.cache}")
+
+
+def _stack_files(lab: Lab) -> list[dict[str, dict[str, dict[str, dict[str, object]]]]]:
+    """The sections of the committed stack files, without the project's name before each."""
+    read = YAML(typ="safe")
+    files = [lab.checkout / f"Pulumi.{region.name}.yaml" for region in lab.regions]
+    configs = [read.load(file.read_text())["config"] for file in files]
+    return [{key.removeprefix(f"{PROJECT}:"): value for key, value in config.items()} for config in configs]

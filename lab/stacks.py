@@ -1,0 +1,344 @@
+"""Pulumi in the lab: the real CLI, the stacks' settings, and what an interrupted update left.
+
+The CLI finds the language host beside itself and the Kubernetes provider in its own home, both in the lab's folder: the official ones
+where this machine has them, else the stand-ins of lab/plugins. The committed stack files are only read: each call gets a
+file made afresh from the committed one and the lab's settings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from lab.place import Lab
+
+PROVIDER = "resource-kubernetes-v4.34.2"
+LANGUAGE = "pulumi-language-python"
+PROJECT = "echo-rollout"
+_WITH_CONFIG_FILE = ("up", "update", "preview", "pre", "refresh", "destroy", "dn", "watch")
+
+
+class StackError(Exception):
+    """Pulumi cannot be run as asked; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """What the lab's Istio is made from, as ordinary settings of a stack file.
+
+    Attributes:
+        charts: folder with the charts `base` and `istiod`.
+        version: the charts' version.
+        hub: prefix of the images' names.
+        tag: the images' tag.
+    """
+
+    charts: Path
+    version: str
+    hub: str
+    tag: str
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """The stacks of a lab."""
+
+    lab: Lab
+    tools: Mapping[str, Path]
+    mesh: Mesh
+
+    @property
+    def home(self) -> Path:
+        """All that Pulumi writes."""
+        return self.lab.directory / "pulumi"
+
+    @property
+    def programs(self) -> Path:
+        """The folder with `pulumi` and its language host."""
+        return self.home / "bin"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make any `pulumi` this lab's."""
+        return {
+            "PULUMI_HOME": str(self.home / "home"),
+            "PULUMI_BACKEND_URL": f"file://{self.home / 'state'}",
+            "PULUMI_CONFIG_PASSPHRASE": "",  # the state holds no secret: it never leaves this machine, nor does the lab
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "LAB_HELM": str(self.tools["helm"]),
+        }
+
+    def install(self) -> None:
+        """Put the CLI, the language host and the provider where Pulumi looks for them.
+
+        Raises:
+            StackError: `LAB_PLUGINS=official` and they are not installed, or another value that is not known.
+        """
+        for directory in (self.programs, self.home / "home" / "plugins", self.home / "state", self.home / "stacks"):
+            directory.mkdir(parents=True, exist_ok=True)
+        # not a symbolic link: the CLI looks for its language host beside the real file
+        _copy(self.tools["pulumi"], self.programs / "pulumi")
+        choice = os.environ.get("LAB_PLUGINS", "auto")
+        if choice not in ("auto", "official", "standin"):
+            raise StackError(
+                f"LAB_PLUGINS: {choice} is not known. It decides which plugins run; use auto, official or standin"
+            )
+        self._install_language_host(choice)
+        self._install_provider(choice)
+
+    def ensure(self, region: str) -> None:
+        """Make the region's stack if it is not there, away from the committed stack file, which `stack init` would write to."""
+        if (self.home / "state" / ".pulumi" / "stacks" / PROJECT / f"{region}.json").exists() and self._salt(region):
+            return
+        scratch = self.home / "project"
+        scratch.mkdir(exist_ok=True)
+        (scratch / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+        made = self.run("stack", "init", region, directory=scratch, capture=True)
+        if made.returncode != 0:
+            raise StackError(f"{region}: the stack cannot be made: {made.stderr.strip()}")
+
+    def config_file(self, region: str) -> Path:
+        """The stack's settings: the committed file, the lab's settings over it.
+
+        Raises:
+            StackError: no such stack file.
+        """
+        committed = self.lab.checkout / f"Pulumi.{region}.yaml"
+        if not committed.exists():
+            names = ", ".join(known.name for known in self.lab.regions)
+            raise StackError(
+                f"{region}: there is no {committed.name}, so nothing says what the region holds. The stacks are {names}"
+            )
+        yaml = YAML()
+        settings = yaml.load(committed.read_text()) or {}
+        config = settings.setdefault("config", {})
+        for section, values in self._settings().items():
+            config[f"{PROJECT}:{section}"] = merged(config.get(f"{PROJECT}:{section}"), values)
+        if salt := self._salt(region):
+            settings["encryptionsalt"] = salt
+        made = self.home / "stacks" / committed.name
+        with made.open("w") as file:
+            yaml.dump(settings, file)
+        return made
+
+    def run(
+        self, *arguments: str, directory: Path | None = None, capture: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the real CLI in the lab's environment."""
+        command = [str(self.programs / "pulumi"), *arguments]
+        return subprocess.run(
+            command,
+            cwd=directory or self.lab.checkout,
+            env=self._process_environment(),
+            capture_output=capture,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL if capture else None,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the real CLI in the lab's environment, its output in a pipe."""
+        return subprocess.Popen(
+            [str(self.programs / "pulumi"), *arguments],
+            cwd=self.lab.checkout,
+            env=self._process_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def arguments_of(self, typed: Sequence[str]) -> list[str]:
+        """What a person typed after `lab pulumi`, with the settings file that it needs added.
+
+        Raises:
+            StackError: the command needs a stack and none is named, or it would edit the file that is made afresh each time.
+        """
+        verb = next((word for word in typed if not word.startswith("-")), "")
+        if verb == "config":
+            raise StackError(
+                "config: the settings are in the committed stack files. Edit Pulumi.region-a.yaml or Pulumi.region-b.yaml"
+            )
+        if verb not in _WITH_CONFIG_FILE or {"--config-file", "--help", "-h"} & set(typed):
+            return list(typed)
+        stack = _stack_of(typed)
+        if stack is None:
+            names = " or ".join(f"-s {region.name}" for region in self.lab.regions)
+            raise StackError(f"{verb}: no stack is named, so it is not known which region is meant. Add {names}")
+        return [*typed, f"--config-file={self.config_file(stack)}"]
+
+    def recover(self, region: str) -> list[str]:
+        """Put right what a killed update left: its lock, and creations of which nobody knows how they ended.
+
+        Returns:
+            What was done, a line each.
+        """
+        done = []
+        locks = self.home / "state" / ".pulumi" / "locks" / "organization" / PROJECT / region
+        stale = [lock for lock in locks.glob("*.json") if not _is_running(json.loads(lock.read_text()).get("pid"))]
+        if stale:
+            self.run("cancel", "--yes", "--stack", region, capture=True)
+            done.append("released the lock of an update that was killed")
+        pending = self._pending_creates(region)
+        if pending:
+            known = [
+                word
+                for urn, found in pending.items()
+                if found
+                for word in ("--import-pending-creates", f"{urn} {found}")
+            ]
+            flags = [*known, "--clear-pending-creates"] if any(not found for found in pending.values()) else known
+            where = [f"--stack={region}", f"--config-file={self.config_file(region)}"]
+            result = self.run("refresh", "--yes", "--skip-preview", "--non-interactive", *where, *flags, capture=True)
+            if result.returncode != 0:
+                raise StackError(f"{region}: an interrupted update cannot be put right: {result.stdout}{result.stderr}")
+            done.append(f"settled {len(pending)} creations of an update that was killed")
+        return done
+
+    def _pending_creates(self, region: str) -> dict[str, str]:
+        exported = self.run("stack", "export", "--stack", region, capture=True)
+        if exported.returncode != 0:
+            return {}
+        operations = json.loads(exported.stdout).get("deployment", {}).get("pending_operations") or []
+        creates = [item["resource"] for item in operations if item["type"] == "creating"]
+        return {resource["urn"]: self._existing(region, resource) for resource in creates}
+
+    def _existing(self, region: str, resource: Mapping[str, object]) -> str:
+        """The provider's id of a resource if the cluster has it, else nothing."""
+        inputs = resource.get("inputs")
+        if not isinstance(inputs, dict) or not str(resource["type"]).startswith("kubernetes:"):
+            return ""
+        metadata = inputs.get("metadata") or {}
+        name, namespace = (
+            metadata.get("name") or inputs.get("name"),
+            metadata.get("namespace") or inputs.get("namespace"),
+        )
+        kind, group = str(inputs.get("kind", "")), str(inputs.get("apiVersion", "")).rpartition("/")[0]
+        if resource["type"] == "kubernetes:helm.sh/v3:Release":
+            kind, group = "secret", ""
+            name_in_cluster = f"sh.helm.release.v1.{name}.v1"
+        else:
+            name_in_cluster = str(name)
+        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}"]
+        scope = [f"--namespace={namespace}"] if namespace else []
+        command = [
+            str(self.tools["kubectl"]),
+            *where,
+            *scope,
+            "get",
+            f"{kind}.{group}" if group else kind,
+            name_in_cluster,
+        ]
+        found = subprocess.run(command, capture_output=True, check=False).returncode == 0
+        return (f"{namespace}/{name}" if namespace else str(name)) if found else ""
+
+    def _settings(self) -> dict[str, dict[str, object]]:
+        return {
+            "cluster": {"kubeconfig": str(self.lab.kubeconfig)},
+            "istio": {
+                "charts": str(self.mesh.charts),
+                "version": self.mesh.version,
+                "values": {
+                    "global": {"hub": self.mesh.hub, "tag": self.mesh.tag, "imagePullPolicy": "IfNotPresent"},
+                    # an upstream Envoy has none of Istio's own filters, so istiod must not ask for them
+                    "telemetry": {"enabled": False},
+                    "env": {"PILOT_ENABLE_ALPN_FILTER": "false", "PILOT_ENABLE_METADATA_EXCHANGE": "false"},
+                    "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
+                    "autoscaleEnabled": False,
+                },
+            },
+        }
+
+    def _salt(self, region: str) -> str:
+        made = self.home / "project" / f"Pulumi.{region}.yaml"
+        return str((YAML().load(made.read_text()) or {}).get("encryptionsalt", "")) if made.exists() else ""
+
+    def _process_environment(self) -> dict[str, str]:
+        return {**os.environ, **self.environment(), "PATH": f"{self.programs}:{os.environ['PATH']}"}
+
+    def _install_language_host(self, choice: str) -> None:
+        official = shutil.which(LANGUAGE)
+        target = self.programs / LANGUAGE
+        if official and choice != "standin":
+            for program in Path(official).parent.glob(f"{LANGUAGE}*"):
+                _copy(program, self.programs / program.name)
+            return
+        if choice == "official":
+            raise StackError(
+                f"LAB_PLUGINS=official: {LANGUAGE} is not in PATH. Install Pulumi's release, or use LAB_PLUGINS=auto"
+            )
+        _write_launcher(target, self.lab, "lab.plugins.language")
+
+    def _install_provider(self, choice: str) -> None:
+        official = Path(os.environ.get("PULUMI_HOME", Path.home() / ".pulumi")) / "plugins" / PROVIDER
+        target = self.home / "home" / "plugins" / PROVIDER
+        if target.is_symlink():
+            target.unlink()
+        if official.exists() and choice != "standin" and official != target:
+            if target.exists():
+                shutil.rmtree(target)
+            target.symlink_to(official)
+            return
+        if choice == "official":
+            raise StackError(
+                f"LAB_PLUGINS=official: {official} is not there. Run `pulumi plugin install resource kubernetes 4.34.2`, "
+                "or use LAB_PLUGINS=auto"
+            )
+        target.mkdir(exist_ok=True)
+        _write_launcher(target / "pulumi-resource-kubernetes", self.lab, "lab.plugins.kubernetes")
+
+
+def merged(under: object, over: object) -> object:
+    """Two values of a settings tree in one: mappings key by key, anything else replaced."""
+    if not isinstance(under, dict) or not isinstance(over, dict):
+        return over
+    return {**under, **{key: merged(under.get(key), value) for key, value in over.items()}}
+
+
+def _stack_of(typed: Sequence[str]) -> str | None:
+    for position, word in enumerate(typed):
+        if word in ("-s", "--stack") and position + 1 < len(typed):
+            return typed[position + 1]
+        for prefix in ("--stack=", "-s="):
+            if word.startswith(prefix):
+                return word.removeprefix(prefix)
+    return os.environ.get("PULUMI_STACK")
+
+
+def _write_launcher(target: Path, lab: Lab, module: str) -> None:
+    python = lab.virtual_environment / "bin" / "python"
+    script = f"#!/bin/sh\nPYTHONPATH='{lab.checkout}' exec '{python}' -m {module} \"$@\"\n"
+    if not target.exists() or target.read_text() != script:
+        partial = target.with_name(target.name + ".partial")
+        partial.write_text(script)
+        partial.chmod(0o755)
+        partial.replace(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if target.exists() and target.stat().st_ino == source.stat().st_ino:
+        return
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:  # another file system
+        if (
+            target.exists()
+            and target.stat().st_size == source.stat().st_size
+            and target.stat().st_mtime >= source.stat().st_mtime
+        ):
+            return
+        shutil.copy2(source, partial)
+    partial.replace(target)
+
+
+def _is_running(pid: object) -> bool:
+    return isinstance(pid, int) and Path(f"/proc/{pid}").exists()

@@ -1,0 +1,3 @@
+module lab/toolchain/pause
+
+go 1.26

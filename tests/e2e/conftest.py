@@ -1,0 +1,63 @@
+"""One lab for all end-to-end tests of a run: brought up once, gone at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lab import preflight
+from lab.place import CHECKOUT, Lab
+from tests.e2e.laboratory import Laboratory
+
+
+@dataclass(frozen=True)
+class Region:
+    """A cluster to test against."""
+
+    kubeconfig: Path
+    context: str
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    problems = preflight.problems()
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            if problems:
+                item.add_marker(pytest.mark.skip(reason="; ".join(problems)))
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Laboratory]:
+    directory = Path(os.environ.get("LAB_DIR", CHECKOUT / ".lab-e2e"))
+    environment = {"LAB_DIR": str(directory)}
+    os.environ.update(environment)
+    laboratory = Laboratory(Lab.of_environment(), environment)
+    laboratory.run("down")
+    try:
+        print(laboratory.run("up", "--no-verify", seconds=3600).stderr)
+        yield laboratory
+    finally:
+        laboratory.run("down")
+
+
+@pytest.fixture(scope="session")
+def region(lab: Laboratory) -> Region:
+    return Region(kubeconfig=lab.place.kubeconfig, context="region-a")
+
+
+@pytest.fixture(scope="session")
+def pulumi_environment(lab: Laboratory) -> dict[str, str]:
+    home = lab.place.directory / "pulumi"
+    return {
+        **os.environ,
+        "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
+        "PULUMI_HOME": str(home / "home"),
+        "PULUMI_CONFIG_PASSPHRASE": "",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    }

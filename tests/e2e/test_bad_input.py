@@ -1,0 +1,90 @@
+"""Every mistake ends with one clear message, a code that is not 0, and a cluster that is as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.laboratory import Laboratory, write_settings
+
+
+@pytest.fixture(scope="module")
+def settings(lab: Laboratory) -> dict[str, Any]:
+    return lab.settings("region-a")
+
+
+def _refused(lab: Laboratory, settings: dict[str, Any], directory: Path, verb: str = "preview") -> str:
+    file = write_settings(directory / "Pulumi.region-a.yaml", settings)
+    answer = [] if verb == "preview" else ["--yes", "--skip-preview"]
+    result = lab.pulumi(verb, "--stack", "region-a", "--non-interactive", file, *answer, check=False)
+    assert result.returncode != 0
+    assert "Traceback" not in result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def _with(settings: dict[str, Any], section: str, **values: Any) -> dict[str, Any]:
+    config = settings["config"]
+    key = f"echo-rollout:{section}"
+    return {**settings, "config": {**config, key: {**config[key], **values}}}
+
+
+def _versions(settings: dict[str, Any], **v2: Any) -> dict[str, Any]:
+    versions = settings["config"]["echo-rollout:echo"]["versions"]
+    return _with(settings, "echo", versions={**versions, "v2": {**versions["v2"], **v2}})
+
+
+def test_a_missing_context_is_named(lab: Laboratory, settings: dict[str, Any], tmp_path: Path) -> None:
+    said = _refused(lab, _with(settings, "cluster", context="region-c"), tmp_path)
+    assert "region-c" in said
+    assert str(lab.place.kubeconfig) in said
+
+
+def test_an_unreachable_cluster_is_named(lab: Laboratory, settings: dict[str, Any], tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        '{"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "region-a", "cluster": {"server": "https://127.0.0.1:1"}}],'
+        ' "users": [{"name": "u", "user": {}}], "contexts": [{"name": "region-a", "context": {"cluster": "region-a", "user": "u"}}]}'
+    )
+    said = _refused(lab, _with(settings, "cluster", kubeconfig=str(kubeconfig)), tmp_path)
+    assert "127.0.0.1:1" in said
+
+
+def test_a_stack_without_config_says_what_it_needs(lab: Laboratory, settings: dict[str, Any], tmp_path: Path) -> None:
+    said = _refused(lab, {**settings, "config": {}}, tmp_path)
+    assert "$.cluster" in said
+    assert "$.echo" in said
+
+
+def test_a_weight_that_is_no_number_is_named_with_its_path(
+    lab: Laboratory, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    assert "$.echo.versions.v2.weight" in _refused(lab, _versions(settings, weight="ten"), tmp_path)
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(
+    lab: Laboratory, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    said = _refused(lab, _versions(settings, replica=3), tmp_path)
+    assert "$.echo.versions.v2.replica" in said
+    assert "replicas" in said
+
+
+def test_an_image_that_cannot_be_pulled_fails_the_update_and_loses_no_traffic(
+    lab: Laboratory, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """The old pods stay until the new ones are ready, so the split still holds; the next good update mends the rest."""
+    missing = _versions(settings, image="registry.corp.local/echo:9.9.9")
+    missing["config"]["echo-rollout:echo"]["progressDeadlineSeconds"] = 20
+    said = _refused(lab, missing, tmp_path, "up")
+    assert "registry.corp.local/echo:9.9.9" in said
+    assert lab.verify("--region", "region-a").returncode == 0
+    lab.pulumi("up", "--stack", "region-a", "--yes", "--skip-preview", "--non-interactive")
+    lab.pulumi("up", "--stack", "region-a", "--yes", "--non-interactive", "--expect-no-changes")
+
+
+def test_pulumi_without_a_stack_asks_for_one(lab: Laboratory) -> None:
+    result = lab.pulumi("preview", check=False)
+    assert result.returncode == 2
+    assert "-s region-a" in result.stderr

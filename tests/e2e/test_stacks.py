@@ -1,0 +1,54 @@
+"""What a second `up`, a preview, a refresh and a destroy do on real clusters: what was asked for, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.laboratory import REGIONS, Laboratory, changes, write_settings
+
+_VERSIONS = "echo-rollout:echo"
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_up_again_changes_nothing(lab: Laboratory, region: str) -> None:
+    lab.pulumi("up", "--stack", region, "--yes", "--non-interactive", "--expect-no-changes")
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_refresh_finds_no_drift(lab: Laboratory, region: str) -> None:
+    lab.pulumi("refresh", "--stack", region, "--yes", "--non-interactive", "--expect-no-changes")
+
+
+def test_drift_made_by_hand_is_found_and_undone(lab: Laboratory) -> None:
+    patch = json.dumps([{"op": "replace", "path": "/spec/http/0/route/0/weight", "value": 80},
+                        {"op": "replace", "path": "/spec/http/0/route/1/weight", "value": 20}])  # fmt: skip
+    lab.kubectl("region-b", "patch", "virtualservice", "echo", "--namespace=echo", "--type=json", f"--patch={patch}")
+    lab.pulumi("up", "--stack", "region-b", "--yes", "--non-interactive", "--refresh")
+    route = lab.get("region-b", "virtualservice", "echo", "--namespace=echo")["spec"]["http"][0]["route"]
+    assert [destination["weight"] for destination in route] == [90, 10]
+
+
+def test_a_changed_weight_changes_the_virtual_service_and_the_output_alone(lab: Laboratory, tmp_path: Path) -> None:
+    settings = lab.settings("region-a")
+    versions = settings["config"][_VERSIONS]["versions"]
+    versions["v1"]["weight"], versions["v2"]["weight"] = 75, 25
+    file = write_settings(tmp_path / "Pulumi.region-a.yaml", settings)
+    preview = lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--json", file)
+    assert changes(preview.stdout) == {"echo": "update"}
+    shown = lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--diff", file).stdout
+    assert "networking.istio.io/v1:VirtualService" in shown
+    assert "DestinationRule" not in shown
+    assert "v2: 10 => 25" in " ".join(shown.replace("~", " ").split())
+
+
+def test_destroy_removes_the_region_and_leaves_the_other(lab: Laboratory) -> None:
+    lab.pulumi("destroy", "--stack", "region-b", "--yes", "--non-interactive")
+    namespaces = {item["metadata"]["name"] for item in lab.get("region-b", "namespaces")["items"]}
+    assert namespaces == {"default", "kube-node-lease", "kube-public", "kube-system"}
+    assert len(lab.get("region-a", "pods", "--namespace=echo", "--field-selector=status.phase=Running")["items"]) == 6
+    lab.run("up", "--no-verify")
+    verified = lab.verify("--region", "region-b")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
