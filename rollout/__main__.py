@@ -1,0 +1,5 @@
+"""`python -m rollout`."""
+
+from rollout.cli import app
+
+app(prog_name="python -m rollout")

@@ -1,0 +1,149 @@
+"""What a region's stack says that it brought up: the weights that its traffic is held against."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from rollout.problem import Problem, RolloutError
+from rollout.regions import PulumiAccess, Region
+
+_TIMEOUT_SECONDS = 60.0
+_STDERR_CHARACTERS = 500
+
+_WHY = "a share is judged against the weights that the stack last brought up, not those that a file may say by now"
+
+
+class StackOutputs(BaseModel):
+    """The outputs that a verification needs.
+
+    Attributes:
+        region: The region's name as the stack gave it to echo.
+        weights: Whole percents by version; they sum to 100.
+        url: Where a client in the region's mesh finds echo.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    region: str
+    weights: dict[str, Annotated[int, Field(ge=0, le=100)]]
+    url: str
+
+    @field_validator("weights")
+    @classmethod
+    def _sum_to_100(cls, weights: dict[str, int]) -> dict[str, int]:
+        if sum(weights.values()) != 100:
+            raise ValueError(f"{weights} sums to {sum(weights.values())}, not to 100")
+        return weights
+
+
+@dataclass(frozen=True)
+class _Answer:
+    code: int
+    stdout: str
+    stderr: str
+
+
+def read_outputs(pulumi: PulumiAccess, region: Region) -> StackOutputs:
+    """Asks the Pulumi CLI for the outputs of the region's stack. Takes about a quarter of a second.
+
+    Raises:
+        RolloutError: there is no CLI, it fails, or the stack's outputs are not those of a region that is up.
+    """
+    answer = _ask_pulumi(pulumi, region)
+    if answer.code != 0:
+        raise RolloutError(_refusal(region, answer))
+    return parse_outputs(answer.stdout, region)
+
+
+def parse_outputs(text: str, region: Region) -> StackOutputs:
+    """The outputs from what `pulumi stack output --json` printed.
+
+    Raises:
+        RolloutError: an output is missing or is not what it should be, all of them together; or the stack belongs to
+            another region.
+    """
+    fix = f"bring the stack up: pulumi up -s {region.stack} (in the lab: make up)"
+    if text.strip() == "{}":
+        raise RolloutError(Problem(f"stack {region.stack} has no outputs yet", _WHY, fix))
+    try:
+        outputs = StackOutputs.model_validate_json(text)
+    except ValidationError as error:
+        raise RolloutError(
+            *(
+                Problem(
+                    f"stack {region.stack}: output {'.'.join(map(str, part['loc'])) or 'list'}: {part['msg']}",
+                    _WHY,
+                    fix,
+                )
+                for part in error.errors()
+            )
+        ) from error
+    if outputs.region != region.name:
+        raise RolloutError(
+            Problem(
+                f"stack {region.stack}: output region is {outputs.region}, but this is about {region.name}",
+                "answers are checked for the region that they come from, so its name must be beyond doubt",
+                fix,
+            )
+        )
+    return outputs
+
+
+def _ask_pulumi(pulumi: PulumiAccess, region: Region) -> _Answer:
+    # The CLI itself and not pulumi.automation: `LocalWorkspace.stack_outputs` is this very call made twice, the second
+    # time with --show-secrets, after one more for the version. We need no secret, and so must not ask for any.
+    search = os.pathsep.join([*([str(pulumi.path)] if pulumi.path else []), os.environ.get("PATH", os.defpath)])
+    program = shutil.which("pulumi", path=search)
+    if program is None:
+        raise RolloutError(
+            Problem(
+                f"pulumi is not on PATH ({search})",
+                _WHY,
+                "install the Pulumi CLI, or let `make up` build it for the lab",
+            )
+        )
+    command = [program, "stack", "output", "--json", "--non-interactive", "--color", "never", "--stack", region.stack]
+    environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", **pulumi.environment, "PATH": search}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=pulumi.project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RolloutError(
+            Problem(
+                f"`pulumi stack output -s {region.stack}` gave no answer within {_TIMEOUT_SECONDS:.0f} s",
+                _WHY,
+                "run it by hand; the state backend may be out of reach",
+            )
+        ) from error
+    except OSError as error:
+        raise RolloutError(Problem(f"{program} cannot be run: {error}", _WHY, "install the Pulumi CLI anew")) from error
+    return _Answer(done.returncode, done.stdout, done.stderr)
+
+
+def _refusal(region: Region, answer: _Answer) -> Problem:
+    said = " ".join(answer.stderr.split())[:_STDERR_CHARACTERS] or "nothing"
+    if "no stack named" in answer.stderr:
+        return Problem(
+            f"there is no stack {region.stack} in Pulumi's state (pulumi said: {said})",
+            _WHY,
+            f"bring it up: pulumi stack init {region.stack} && pulumi up -s {region.stack} (in the lab: make up)",
+        )
+    return Problem(
+        f"`pulumi stack output -s {region.stack}` ended with code {answer.code} and said: {said}",
+        _WHY,
+        "log in to the state's backend (pulumi login), and see that its passphrase or token is in the environment",
+    )

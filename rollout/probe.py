@@ -1,0 +1,402 @@
+"""The probe of a region: a client in the mesh that sends the requests, reached through the Kubernetes API's exec."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import urllib3
+import websocket
+import yaml
+from kubernetes import client, config
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.stream import stream as exec_stream
+
+from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError
+from rollout.problem import Problem, RolloutError
+from rollout.regions import Region
+
+NAMESPACE = "echo-probe"
+_SELECTOR = "app=probe"
+_CONTAINER = "probe"
+
+# The probe refuses more.
+MOST_REQUESTS = 1_000_000
+HIGHEST_RATE = 20_000
+
+# Requests per second. 3,000 requests then take 6 s, and two regions at once leave a 2-core machine room to answer them.
+DEFAULT_RATE = 500
+
+# A tenth of a second's requests: by Little's law enough for answers that take 100 ms, ten times what they take.
+_WORKERS_PER_RATE = 10
+_MOST_WORKERS = 100
+
+# The last request may take the probe's timeout of 5 s; a machine that is busy may fall behind the rate by half.
+_SLACK_SECONDS = 30.0
+_SLACK_FACTOR = 2.0
+
+_CONNECT_TIMEOUT_SECONDS = 5.0
+_READ_TIMEOUT_SECONDS = 15.0
+_EXEC_TIMEOUT_SECONDS = 30.0
+_CLOSE_TIMEOUT_SECONDS = 1.0
+# How long a Ctrl-C may go unnoticed.
+_POLL_SECONDS = 0.2
+
+_STDOUT, _STDERR, _STATUS = 1, 2, 3
+_STDERR_CHARACTERS = 500
+
+_WHY_REACH = "the requests are sent from inside the region's mesh, by a pod of its cluster"
+_WHY_WHOLE = "a part of the requests is no measurement of the split"
+
+# The Kubernetes client enters a credential's temporary file in a table before it has written it, so that a thread which
+# loads the same credential at that moment reads an empty file. Two contexts often share a certificate.
+_LOADING = threading.Lock()
+
+
+class ExecStream(Protocol):
+    """What is used of the Kubernetes client's WSClient, opened in its binary mode."""
+
+    def is_open(self) -> bool:
+        """Whether more may come."""
+
+    def update(self, timeout: float = 0) -> None:
+        """Takes in what has arrived, waiting at most `timeout` seconds for the first of it."""
+
+    def read_channel(self, channel: int, timeout: float = 0) -> bytes:
+        """What has arrived on a channel since the last call."""
+
+    def close(self, *, timeout: float) -> None:
+        """Ends the exec; the container's process then finds its stdin closed."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A number of requests to send.
+
+    Attributes:
+        url: Where to.
+        requests: How many, 1..1,000,000.
+        rate: How many a second, 1..20,000.
+    """
+
+    url: str
+    requests: int
+    rate: int
+
+    @property
+    def command(self) -> list[str]:
+        """The command to run in the probe's container."""
+        workers = max(1, min(self.rate // _WORKERS_PER_RATE, _MOST_WORKERS, self.requests))
+        numbers = {"--rate": self.rate, "--requests": self.requests, "--workers": workers}
+        return ["/probe", "attack", "--url", self.url, *(str(word) for pair in numbers.items() for word in pair)]
+
+    @property
+    def longest_seconds(self) -> float:
+        """When to give up on it."""
+        return self.requests / self.rate * _SLACK_FACTOR + _SLACK_SECONDS
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe pod that is ready."""
+
+    region: Region
+    pod: str
+    core: client.CoreV1Api
+
+    def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
+        """Sends the requests; gives each one's result as it comes. Leaving the iterator early ends the sending.
+
+        Raises:
+            RolloutError: the probe cannot be started, or ended before all was sent; what came before has been given.
+        """
+        yield from results(self._open(attack), attack, stop, f"{self.region.name}: probe pod {NAMESPACE}/{self.pod}")
+
+    def _open(self, attack: Attack) -> ExecStream:
+        # The client opens its websocket without a timeout of its own and takes none, except this one.
+        websocket.setdefaulttimeout(_EXEC_TIMEOUT_SECONDS)
+        try:
+            opened: ExecStream = exec_stream(
+                self.core.connect_get_namespaced_pod_exec,
+                self.pod,
+                NAMESPACE,
+                container=_CONTAINER,
+                command=attack.command,
+                # Nothing is ever written to it. It is there to close when we go, however we go: that stops the probe.
+                stdin=True,
+                stdout=True,
+                stderr=True,
+                tty=False,
+                binary=True,
+                _preload_content=False,
+            )
+        except client.ApiException as error:
+            raise RolloutError(
+                Problem(
+                    f"{self.region.name}: exec in {NAMESPACE}/{self.pod} was refused: {_first_line(error.reason)}",
+                    _WHY_REACH,
+                    f"see that context {self.region.context} may create pods/exec in {NAMESPACE}, "
+                    "and that the node's kubelet answers (kubectl exec uses the same way)",
+                )
+            ) from error
+        return opened
+
+
+def connect(region: Region) -> Probe:
+    """Finds a probe pod that is ready. Takes at most 20 s.
+
+    Raises:
+        RolloutError: no such context, the cluster does not answer or refuses, or no probe is ready in it.
+    """
+    core = client.CoreV1Api(_api_client(region))
+    pods = _pods(region, core)
+    ready = sorted(pod.name for pod in pods if pod.ready)
+    if not ready:
+        raise RolloutError(_no_probe(region, pods))
+    return Probe(region, ready[0], core)
+
+
+def measure(region: Region, url: str, requests: int, rate: int = DEFAULT_RATE) -> Measurement:
+    """Sends `requests` requests to `url` at `rate` a second, from the region's probe, and counts who answered.
+
+    Raises:
+        RolloutError: there is no probe to send them, or it ended before the first result. One that ends later gives
+            a measurement with an `interruption`.
+    """
+    return count_results(connect(region), Attack(url, requests, rate), threading.Event(), lambda _done: None)
+
+
+class Source(Protocol):
+    """Something in a region that results come from."""
+
+    @property
+    def region(self) -> Region:
+        """Where it is."""
+
+    def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
+        """As `Probe.results`."""
+
+
+def count_results(
+    source: Source, attack: Attack, stop: threading.Event, on_progress: Callable[[int], None]
+) -> Measurement:
+    """Counts an attack's results while they come; `on_progress` is told their number.
+
+    Raises:
+        RolloutError: the attack ended before the first result.
+    """
+    count = Count()
+    interruption = ""
+    began = time.monotonic()
+    try:
+        for result in source.results(attack, stop):
+            count.add(result)
+            on_progress(count.requests)
+    except RolloutError as error:
+        if count.requests == 0:
+            raise
+        interruption = "; ".join(problem.what for problem in error.problems)
+    return count.measurement(
+        source.region.name, planned=attack.requests, seconds=time.monotonic() - began, interruption=interruption
+    )
+
+
+def results(stream: ExecStream, attack: Attack, stop: threading.Event, name: str) -> Iterator[Result]:
+    """The results that an exec of `/probe attack` writes; closes the stream at the end, whatever ends it.
+
+    Raises:
+        RolloutError: it ended otherwise than with all requests sent: stopped, out of time, connection lost, a line
+            that cannot be read, an exit code.
+    """
+    lines = ResultLines()
+    complaints = b""
+    given = 0
+    deadline = time.monotonic() + attack.longest_seconds
+    with _closed_at_the_end(stream):
+        try:
+            while True:
+                more_may_come = _wait(stream)
+                complaints = (complaints + _read(stream, _STDERR))[-_STDERR_CHARACTERS:]
+                for result in lines.feed(_read(stream, _STDOUT)):
+                    given += 1
+                    yield result
+                if not more_may_come:
+                    break
+                _refuse_to_go_on(attack, stop, deadline, name)
+            lines.finish()
+        except UnreadableLineError as error:
+            raise RolloutError(
+                _ended(name, f"wrote {error}", "see that probe.image in the stack file is the probe's image")
+            ) from error
+        ending = _ending(_read(stream, _STATUS))
+    if ending or given < attack.requests:
+        said = f"{ending or 'ended early'} after {given:,} of {attack.requests:,} results"
+        heard = f", and said: {_first_line(complaints.decode('utf-8', 'replace'))}" if complaints.strip() else ""
+        raise RolloutError(
+            _ended(name, said + heard, f"kubectl -n {NAMESPACE} describe pod says if it was killed; then start again")
+        )
+
+
+def _refuse_to_go_on(attack: Attack, stop: threading.Event, deadline: float, name: str) -> None:
+    if stop.is_set():
+        raise RolloutError(_ended(name, "was stopped", "start again"))
+    if time.monotonic() > deadline:
+        said = f"was not done after {attack.longest_seconds:.0f} s and was stopped"
+        raise RolloutError(_ended(name, said, "lower --rate, or give the cluster's nodes more room"))
+
+
+@contextmanager
+def _closed_at_the_end(stream: ExecStream) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        # without the bound, the client waits three seconds for the other side to agree
+        stream.close(timeout=_CLOSE_TIMEOUT_SECONDS)
+
+
+def _wait(stream: ExecStream) -> bool:
+    """Waits a moment for more; False when all that will ever come has arrived and can be read."""
+    with _broken_is_closed(stream):
+        stream.update(timeout=_POLL_SECONDS)
+    return stream.is_open()
+
+
+def _read(stream: ExecStream, channel: int) -> bytes:
+    # where nothing has arrived on the channel, this too looks at the connection
+    with _broken_is_closed(stream):
+        return stream.read_channel(channel)
+    return b""
+
+
+@contextmanager
+def _broken_is_closed(stream: ExecStream) -> Iterator[None]:
+    """A connection that broke is one that is closed without a status; what came before can still be read."""
+    try:
+        yield
+    except (websocket.WebSocketException, OSError):
+        stream.close(timeout=_CLOSE_TIMEOUT_SECONDS)
+
+
+def _ending(status: bytes) -> str:
+    """How an exec ended, from what the API server says last; "" for exit code 0."""
+    if not status:
+        return "lost its connection"
+    try:
+        parsed: dict[str, Any] = json.loads(status)
+        if parsed["status"] == "Success":
+            return ""
+        causes = (parsed.get("details") or {}).get("causes") or []
+        codes = [str(cause["message"]) for cause in causes if cause.get("reason") == "ExitCode"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"ended with a status that cannot be read ({_first_line(status.decode('utf-8', 'replace'))})"
+    return f"ended with code {codes[0]}" if codes else f"failed ({_first_line(str(parsed.get('message', '')))})"
+
+
+def _ended(name: str, said: str, fix: str) -> Problem:
+    return Problem(f"{name} {said}", _WHY_WHOLE, fix)
+
+
+def _api_client(region: Region) -> client.ApiClient:
+    where = str(region.kubeconfig) if region.kubeconfig else "the default kubeconfig ($KUBECONFIG, ~/.kube/config)"
+    kubeconfig = str(region.kubeconfig) if region.kubeconfig else None
+    fix = (
+        f"correct cluster.context (or cluster.kubeconfig) in the stack file of {region.stack}, "
+        "or bring the lab up (make up)"
+    )
+    try:
+        with _LOADING:
+            listed, _current = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]
+            contexts = [str(context["name"]) for context in listed]
+            if region.context not in contexts:
+                raise RolloutError(
+                    Problem(
+                        f"{region.name}: {where} has no context {region.context}; "
+                        f"it has: {', '.join(contexts) or 'none'}",
+                        _WHY_REACH,
+                        fix,
+                    )
+                )
+            settings = client.Configuration()
+            # the client's own three retries would wait for four timeouts in a row
+            settings.retries = 0
+            api: client.ApiClient = config.new_client_from_config(  # type: ignore[no-untyped-call]
+                kubeconfig, region.context, client_configuration=settings
+            )
+    except (ConfigException, yaml.YAMLError, OSError, ValueError) as error:
+        raise RolloutError(
+            Problem(f"{region.name}: {where} cannot be used: {_first_line(str(error))}", _WHY_REACH, fix)
+        ) from error
+    return api
+
+
+@dataclass(frozen=True)
+class _Pod:
+    name: str
+    ready: bool
+    state: str
+
+
+def _pods(region: Region, core: client.CoreV1Api) -> list[_Pod]:
+    where = f"{region.name}: the cluster of context {region.context}"
+    try:
+        pods = core.list_namespaced_pod(
+            NAMESPACE,
+            label_selector=_SELECTOR,
+            _request_timeout=(_CONNECT_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS),
+        ).items
+    except client.ApiException as error:
+        raise RolloutError(
+            Problem(
+                f"{where} refused to list pods in {NAMESPACE}: {error.status} {_first_line(error.reason)}",
+                _WHY_REACH,
+                f"see that the context's user may do it: kubectl --context {region.context} -n {NAMESPACE} get pods",
+            )
+        ) from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise RolloutError(
+            Problem(
+                f"{where} does not answer: {_first_line(str(error))}",
+                _WHY_REACH,
+                f"see that it is up: kubectl --context {region.context} version (in the lab: python -m lab status)",
+            )
+        ) from error
+    return [_seen(pod) for pod in pods]
+
+
+# The client declares each field of each object as optional, also those that the API server always fills in.
+def _seen(pod: Any) -> _Pod:
+    leaving = pod.metadata.deletion_timestamp is not None
+    ready = any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or [])
+    statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+    waiting = [f"{one.name}: {one.state.waiting.reason}" for one in statuses if one.state and one.state.waiting]
+    return _Pod(
+        name=pod.metadata.name,
+        ready=ready and not leaving,
+        state="being deleted" if leaving else f"{pod.status.phase} ({', '.join(waiting) or 'not ready'})",
+    )
+
+
+def _no_probe(region: Region, pods: list[_Pod]) -> Problem:
+    where = f"{region.name}: no ready pod {_SELECTOR} in namespace {NAMESPACE} of context {region.context}"
+    if not pods:
+        return Problem(
+            f"{where}: there is none",
+            _WHY_REACH,
+            f"the stack's EchoProbe brings it up: pulumi up -s {region.stack} (in the lab: make up)",
+        )
+    return Problem(
+        f"{where}: {'; '.join(f'{pod.name} is {pod.state}' for pod in pods)}",
+        _WHY_REACH,
+        f"kubectl --context {region.context} -n {NAMESPACE} describe pods says what it waits for",
+    )
+
+
+def _first_line(text: str | None) -> str:
+    """What a library says, short enough for a message."""
+    lines = (text or "").strip().splitlines()
+    return lines[0][:300] if lines else "no reason given"

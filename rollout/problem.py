@@ -1,0 +1,31 @@
+"""What can keep a region from being measured, said so that a person can act on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, in the three parts that a reader needs.
+
+    Attributes:
+        what: What is wrong, with its place (file, stack, region) and the value found there.
+        why: Why that keeps the command from its work.
+        fix: What to do about it.
+    """
+
+    what: str
+    why: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  why it matters: {self.why}\n  what to do: {self.fix}"
+
+
+class RolloutError(Exception):
+    """All the problems found together; at least one."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems

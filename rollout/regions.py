@@ -1,0 +1,206 @@
+"""Which regions there are, and how to reach them and their stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from components.config import ConfigError, load_stack_file
+from rollout.problem import Problem, RolloutError
+
+REGIONS_FILE = ".regions.yaml"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region's cluster.
+
+    Attributes:
+        name: What echo says in its answers, and what the tables say.
+        stack: The Pulumi stack that owns the region.
+        context: Its context in the kubeconfig.
+        kubeconfig: The kubeconfig's path; None for the usual rules ($KUBECONFIG, ~/.kube/config).
+    """
+
+    name: str
+    stack: str
+    context: str
+    kubeconfig: Path | None = None
+
+
+@dataclass(frozen=True)
+class PulumiAccess:
+    """How to run the Pulumi CLI so that it sees the stacks.
+
+    Attributes:
+        project: Directory of Pulumi.yaml.
+        path: Directory to look for `pulumi` in, before PATH; None to use PATH as it is.
+        environment: Variables that are set on top of ours (backend, passphrase, PULUMI_HOME).
+    """
+
+    project: Path
+    path: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """The regions of a project, in the order of their stacks' names, and where they were found."""
+
+    regions: tuple[Region, ...]
+    pulumi: PulumiAccess
+    source: str
+
+
+class _RegionEntry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    context: Annotated[str, Field(min_length=1)]
+    kubeconfig: Path | None = None
+
+
+class _PulumiEntry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
+
+
+class _RegionsFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    regions: Annotated[dict[str, _RegionEntry], Field(min_length=1)]
+    pulumi: _PulumiEntry = _PulumiEntry()
+
+
+def find_project(start: Path) -> Path:
+    """The directory with Pulumi.yaml: `start` or the nearest one above it.
+
+    Raises:
+        RolloutError: there is none.
+    """
+    for directory in (start, *start.parents):
+        if (directory / "Pulumi.yaml").is_file():
+            return directory
+    raise RolloutError(
+        Problem(
+            f"no Pulumi.yaml in {start} or above it",
+            "the regions are the stacks of a project, and their weights are that project's outputs",
+            "run this in the project's directory",
+        )
+    )
+
+
+def discover(project: Path, regions_file: Path | None = None) -> Discovery:
+    """The project's regions: from `.regions.yaml` where it is, else from the stack files `Pulumi.<stack>.yaml`.
+
+    Args:
+        project: Directory of Pulumi.yaml.
+        regions_file: Another file of the form of `.regions.yaml`; it must be there.
+
+    Raises:
+        RolloutError: there are none, or a file that names them is wrong; all problems of all files together.
+    """
+    if regions_file is not None:
+        return _from_regions_file(regions_file, project)
+    usual = project / REGIONS_FILE
+    return _from_regions_file(usual, project) if usual.exists() else _from_stack_files(project)
+
+
+def select(regions: Sequence[Region], names: Sequence[str]) -> tuple[Region, ...]:
+    """The regions of these names; all of them when there are no names.
+
+    Raises:
+        RolloutError: a name is not a region's; all such names together.
+    """
+    known = {region.name: region for region in regions}
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    if unknown:
+        raise RolloutError(*(_unknown_region(name, list(known)) for name in unknown))
+    return tuple(region for region in regions if not names or region.name in names)
+
+
+def _unknown_region(name: str, known: list[str]) -> Problem:
+    nearest = get_close_matches(name, known, n=1)
+    meant = f"did you mean {nearest[0]}? " if nearest else ""
+    return Problem(
+        f"--region {name}: there is no such region",
+        "only a region with a stack has a cluster to ask and weights to hold it against",
+        f"{meant}there are: {', '.join(known)}",
+    )
+
+
+def _from_regions_file(path: Path, project: Path) -> Discovery:
+    try:
+        parsed = _RegionsFile.model_validate(YAML(typ="safe").load(path))
+    except (OSError, YAMLError, UnicodeDecodeError) as error:
+        raise RolloutError(_bad_regions_file(f"{path}: {' '.join(str(error).split())}")) from error
+    except ValidationError as error:
+        raise RolloutError(
+            *(
+                _bad_regions_file(f"{path}: {'.'.join(['$', *map(str, part['loc'])])}: {part['msg']}")
+                for part in error.errors()
+            )
+        ) from error
+    return Discovery(
+        regions=tuple(
+            Region(name=name, stack=name, context=entry.context, kubeconfig=entry.kubeconfig)
+            for name, entry in sorted(parsed.regions.items())
+        ),
+        pulumi=PulumiAccess(project, parsed.pulumi.path, parsed.pulumi.environment),
+        source=path.name,
+    )
+
+
+def _bad_regions_file(what: str) -> Problem:
+    return Problem(
+        what,
+        "this file says where the regions are, and it goes before the stack files",
+        "write it anew with `python -m lab up`, or remove it to use the contexts of the stack files",
+    )
+
+
+def _from_stack_files(project: Path) -> Discovery:
+    files = sorted(project.glob("Pulumi.*.yaml"))
+    if not files:
+        raise RolloutError(
+            Problem(
+                f"no region: {project} has neither {REGIONS_FILE} nor a stack file Pulumi.<stack>.yaml",
+                "a stack file names the cluster that acts as its region",
+                "bring the lab up (`make up`), or write a stack file for each of your clusters",
+            )
+        )
+    regions, problems = [], []
+    for file in files:
+        try:
+            regions.append(_region_of(file))
+        except ConfigError as error:
+            problems.append(
+                Problem(
+                    str(error),
+                    "the cluster's context comes from this file",
+                    "correct the file; `pulumi preview` checks it too",
+                )
+            )
+    if problems:
+        raise RolloutError(*problems)
+    return Discovery(tuple(regions), PulumiAccess(project), "the stack files")
+
+
+def _region_of(file: Path) -> Region:
+    config = load_stack_file(file)
+    kubeconfig = config.cluster.kubeconfig
+    return Region(
+        name=config.region,
+        stack=file.name.removeprefix("Pulumi.").removesuffix(".yaml"),
+        context=config.cluster.context,
+        # as Pulumi sees it: relative to the project
+        kubeconfig=file.parent / Path(kubeconfig).expanduser() if kubeconfig else None,
+    )

@@ -1,0 +1,129 @@
+"""What a person and what a program get to read of a verification."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rollout.checks import Finding
+from rollout.split import TOLERANCE_POINTS
+from rollout.verdict import Row, Verdict
+from rollout.verification import Outcome
+
+HOLDS = 0
+DOES_NOT_HOLD = 1
+COULD_NOT_TELL = 2
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """0 if all regions hold. A region that was measured and does not hold outweighs one that could not be measured."""
+    if all(outcome.holds for outcome in outcomes):
+        return HOLDS
+    judged = [outcome.verdict for outcome in outcomes if outcome.verdict]
+    return DOES_NOT_HOLD if any(not verdict.holds for verdict in judged) else COULD_NOT_TELL
+
+
+def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """The table of all regions that were measured, and a sentence or more about each."""
+    verdicts = [outcome.verdict for outcome in outcomes if outcome.verdict]
+    if verdicts:
+        console.print(_table(verdicts))
+        console.print()
+    for verdict in verdicts:
+        console.print(_summary(verdict))
+
+
+def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The same for a program. Shares and intervals are in 0..1, weights in percent, times in seconds."""
+    return {
+        "holds": all(outcome.holds for outcome in outcomes),
+        "regions": [
+            {
+                "region": outcome.region.name,
+                "context": outcome.region.context,
+                "holds": outcome.holds,
+                **(_verdict_json(outcome.verdict) if outcome.verdict else {}),
+                "problems": [
+                    {"what": problem.what, "why": problem.why, "fix": problem.fix} for problem in outcome.problems
+                ],
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+def _table(verdicts: Sequence[Verdict]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table.add_column("region", no_wrap=True)
+    table.add_column("version")
+    for heading in ("weight", "requests", "share", "99 % interval", "failures"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for verdict in verdicts:
+        for row in verdict.rows:
+            table.add_row(*_cells(verdict, row))
+        table.add_section()
+    return table
+
+
+def _cells(verdict: Verdict, row: Row) -> tuple[Text, ...]:
+    low, high = 100 * row.interval.low, 100 * row.interval.high
+    plain = (
+        verdict.measurement.region,
+        row.label,
+        "-" if row.weight is None else f"{row.weight} %",
+        f"{row.requests:,}",
+        f"{100 * row.share:.1f} %",
+        f"{low:.1f} - {high:.1f} %",
+        f"{row.failures:,}",
+    )
+    # what is wrong with the whole measurement is wrong with each of its rows
+    kinds = dict.fromkeys(finding.kind.value for finding in verdict.findings if finding.row in {row.label, ""})
+    word = Text(", ".join(kinds), style="bold red") if kinds else Text("holds", style="green")
+    return (*map(Text, plain), word)
+
+
+def _summary(verdict: Verdict) -> Text:
+    measurement = verdict.measurement
+    sent = f"{measurement.requests:,} requests in {measurement.seconds:.1f} s"
+    if verdict.holds:
+        return Text(
+            f"{measurement.region} holds: {sent}, none failed, "
+            f"every share is within {TOLERANCE_POINTS} points of its weight."
+        )
+    lines = [f"{measurement.region} does not hold ({sent}):"]
+    lines += [f"  - {finding.kind.value}: {finding.text}" for finding in verdict.findings]
+    return Text("\n".join(lines), style="red")
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    measurement = verdict.measurement
+    return {
+        "planned": measurement.planned,
+        "requests": measurement.requests,
+        "failures": measurement.failures,
+        "reasons": dict(measurement.reasons),
+        "seconds": round(measurement.seconds, 3),
+        "rows": [
+            {
+                "version": row.label,
+                "weight": row.weight,
+                "requests": row.requests,
+                "share": row.share,
+                "interval": [row.interval.low, row.interval.high],
+                "failures": row.failures,
+                "holds": not row.findings,
+            }
+            for row in verdict.rows
+        ],
+        "findings": [_finding_json(finding) for finding in verdict.findings],
+    }
+
+
+def _finding_json(finding: Finding) -> dict[str, str]:
+    return {"kind": finding.kind.value, "row": finding.row, "text": finding.text}

@@ -1,0 +1,153 @@
+"""One verification: every region made ready, measured and judged, side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from rollout.outputs import StackOutputs, read_outputs
+from rollout.probe import DEFAULT_RATE, Attack, Source, connect, count_results
+from rollout.problem import Problem, RolloutError
+from rollout.regions import PulumiAccess, Region
+from rollout.split import requests_needed
+from rollout.verdict import Verdict, judge
+
+_Item = TypeVar("_Item")
+_Value = TypeVar("_Value")
+
+_WAKE_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the operator asked for.
+
+    Attributes:
+        url: Where to send requests; None for the stack's output `url`.
+        requests: How many in each region; None for as many as its weights need.
+        rate: Requests per second in each region.
+    """
+
+    url: str | None = None
+    requests: int | None = None
+    rate: int = DEFAULT_RATE
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Where a verification touches the world."""
+
+    read_outputs: Callable[[PulumiAccess, Region], StackOutputs] = read_outputs
+    connect: Callable[[Region], Source] = connect
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A region that can be measured."""
+
+    region: Region
+    source: Source
+    weights: Mapping[str, int]
+    attack: Attack
+
+    @property
+    def needed(self) -> int:
+        """How many requests its weights need."""
+        return requests_needed(self.weights)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a region: a verdict, or the problems that kept it from one."""
+
+    region: Region
+    verdict: Verdict | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was measured and nothing was found wrong."""
+        return self.verdict is not None and self.verdict.holds
+
+
+class Progress(Protocol):
+    """Somebody who wants to know how far it is."""
+
+    def sent(self, region: str, requests: int) -> None:
+        """Called from each region's thread, for each result."""
+
+
+def prepare(regions: Sequence[Region], pulumi: PulumiAccess, wishes: Wishes, edges: Edges) -> tuple[Ready, ...]:
+    """Reads each region's weights and finds its probe. No request is sent yet.
+
+    Raises:
+        RolloutError: some region is not ready; the problems of all regions together.
+    """
+
+    def make_ready(region: Region) -> Ready:
+        problems: list[Problem] = []
+        outputs = _or_problems(lambda: edges.read_outputs(pulumi, region), problems)
+        source = _or_problems(lambda: edges.connect(region), problems)
+        if outputs is None or source is None:
+            raise RolloutError(*problems)
+        requests = wishes.requests or requests_needed(outputs.weights)
+        return Ready(region, source, outputs.weights, Attack(wishes.url or outputs.url, requests, wishes.rate))
+
+    prepared = _side_by_side(make_ready, regions, threading.Event())
+    problems = [problem for one in prepared if isinstance(one, RolloutError) for problem in one.problems]
+    if problems:
+        raise RolloutError(*problems)
+    return tuple(one for one in prepared if isinstance(one, Ready))
+
+
+def measure_and_judge(ready: Sequence[Ready], progress: Progress) -> tuple[Outcome, ...]:
+    """Measures the regions at the same time. A KeyboardInterrupt stops all their probes before it goes on."""
+    stop = threading.Event()
+
+    def verdict_of(one: Ready) -> Verdict:
+        measurement = count_results(
+            one.source, one.attack, stop, lambda requests: progress.sent(one.region.name, requests)
+        )
+        return judge(measurement, one.weights)
+
+    judged = _side_by_side(verdict_of, ready, stop)
+    return tuple(
+        Outcome(one.region, problems=result.problems)
+        if isinstance(result, RolloutError)
+        else Outcome(one.region, verdict=result)
+        for one, result in zip(ready, judged, strict=True)
+    )
+
+
+def _or_problems(action: Callable[[], _Value], problems: list[Problem]) -> _Value | None:
+    try:
+        return action()
+    except RolloutError as error:
+        problems.extend(error.problems)
+        return None
+
+
+def _side_by_side(
+    work: Callable[[_Item], _Value], items: Sequence[_Item], stop: threading.Event
+) -> list[_Value | RolloutError]:
+    """Each item's result or error, in order. An interruption sets `stop`, and waits for the threads to see it."""
+
+    def attempt(item: _Item) -> _Value | RolloutError:
+        try:
+            return work(item)
+        except RolloutError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
+        try:
+            futures = [pool.submit(attempt, item) for item in items]
+            # A wait without an end misses a Ctrl-C that comes just before it begins to sleep.
+            while wait(futures, timeout=_WAKE_SECONDS).not_done:
+                pass
+        finally:
+            # the pool waits for its threads, so they must know; those that are done do not care
+            stop.set()
+    return [future.result() for future in futures]

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+from typer.testing import Result as Ran
+
+from rollout.cli import app
+from rollout.measurement import Result
+from rollout.outputs import StackOutputs
+from rollout.probe import Attack
+from rollout.problem import Problem, RolloutError
+from rollout.regions import PulumiAccess, Region
+from rollout.verification import Edges
+from tests.rollout.answers import ok
+
+URL = "http://echo.echo.svc.cluster.local/"
+
+
+def split(attack: Attack, region: str, percent: int) -> list[Result]:
+    """Answers of v1 and v2 in exactly these shares."""
+    second = attack.requests * percent // 100
+    return [ok("v2", region)] * second + [ok("v1", region)] * (attack.requests - second)
+
+
+@dataclass
+class FakeSource:
+    region: Region
+    world: World
+
+    def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
+        self.world.attacks[self.region.name] = attack
+        yield from split(attack, self.region.name, self.world.got.get(self.region.name, 10))
+        if self.region.name in self.world.probes_die:
+            raise RolloutError(Problem("the probe died", "why", "fix"))
+
+
+@dataclass
+class World:
+    """Two regions, with weights 90/10, and shares of v2 as given."""
+
+    got: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=lambda: {"v1": 90, "v2": 10})
+    without_outputs: tuple[str, ...] = ()
+    without_probe: tuple[str, ...] = ()
+    probes_die: tuple[str, ...] = ()
+    attacks: dict[str, Attack] = field(default_factory=dict)
+
+    def edges(self) -> Edges:
+        return Edges(read_outputs=self._outputs, connect=self._connect)
+
+    def _outputs(self, _pulumi: PulumiAccess, region: Region) -> StackOutputs:
+        if region.name in self.without_outputs:
+            raise RolloutError(Problem(f"{region.name} has no outputs", "why it is needed", "how to mend it"))
+        return StackOutputs(region=region.name, weights=dict(self.weights), url=URL)
+
+    def _connect(self, region: Region) -> FakeSource:
+        if region.name in self.without_probe:
+            raise RolloutError(Problem(f"{region.name} has no probe", "why it is needed", "how to mend it"))
+        return FakeSource(region, self)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "Pulumi.yaml").write_text("name: echo-rollout\n")
+    (tmp_path / ".regions.yaml").write_text("regions: {region-a: {context: a}, region-b: {context: b}}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def verify(world: World, *arguments: str) -> Ran:
+    return CliRunner().invoke(app, ["verify", *arguments], obj=world.edges())
+
+
+@pytest.mark.usefixtures("project")
+class TestExitCode:
+    def test_is_0_when_both_regions_hold(self) -> None:
+        assert verify(World()).exit_code == 0
+
+    def test_is_1_when_one_region_does_not_hold(self) -> None:
+        assert verify(World(got={"region-b": 15})).exit_code == 1
+
+    def test_is_1_with_a_dead_canary(self) -> None:
+        assert verify(World(got={"region-a": 0})).exit_code == 1
+
+    def test_is_1_when_too_few_requests_were_asked_for(self) -> None:
+        assert verify(World(), "--requests", "500").exit_code == 1
+
+    def test_is_1_when_a_probe_dies_midway(self) -> None:
+        assert verify(World(probes_die=("region-a",))).exit_code == 1
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--requests", "0"),
+            ("--requests", "1000001"),
+            ("--rate", "0"),
+            ("--rate", "fast"),
+            ("--url", "echo"),
+            ("--region", "moon"),
+            ("--what",),
+        ],
+    )
+    def test_is_2_for_wrong_usage(self, arguments: tuple[str, ...]) -> None:
+        assert verify(World(), *arguments).exit_code == 2
+
+    def test_is_2_when_a_region_cannot_be_measured(self) -> None:
+        assert verify(World(without_probe=("region-b",))).exit_code == 2
+
+    def test_is_2_without_a_project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "Pulumi.yaml").unlink()
+        monkeypatch.chdir(tmp_path)
+
+        assert verify(World()).exit_code == 2
+
+
+@pytest.mark.usefixtures("project")
+class TestRequests:
+    def test_are_as_many_as_the_weights_need_in_each_region(self) -> None:
+        world = World(got={"region-a": 25, "region-b": 25}, weights={"v1": 75, "v2": 25})
+
+        verify(world)
+
+        assert {name: attack.requests for name, attack in world.attacks.items()} == {
+            "region-a": 5_100,
+            "region-b": 5_100,
+        }
+
+    def test_are_as_asked_for(self) -> None:
+        world = World()
+
+        verify(world, "--requests", "4000", "--rate", "750", "--url", "http://127.0.0.1/")
+
+        assert world.attacks["region-a"] == Attack("http://127.0.0.1/", 4_000, 750)
+
+    def test_go_to_the_stacks_url_at_500_a_second(self) -> None:
+        world = World()
+
+        verify(world)
+
+        assert world.attacks["region-a"] == Attack(URL, 3_000, 500)
+
+    def test_go_to_the_named_regions_only(self) -> None:
+        world = World()
+
+        verify(world, "--region", "region-b")
+
+        assert list(world.attacks) == ["region-b"]
+
+    def test_are_not_sent_anywhere_while_a_region_is_not_ready(self) -> None:
+        world = World(without_probe=("region-b",))
+
+        verify(world)
+
+        assert world.attacks == {}
+
+
+@pytest.mark.usefixtures("project")
+class TestOutput:
+    def test_table_is_on_stdout_and_progress_on_stderr(self) -> None:
+        ran = verify(World())
+
+        assert "region-a  v1" in ran.stdout
+        assert "region-a holds" in ran.stdout
+        assert "region-a: 3,000 of 3,000 requests" in ran.stderr
+        assert "of 3,000 requests" not in ran.stdout
+
+    def test_has_no_escapes_without_a_terminal(self) -> None:
+        ran = verify(World(got={"region-b": 15}, without_probe=()))
+
+        assert "\x1b" not in ran.output
+
+    def test_json_is_all_of_stdout(self) -> None:
+        document = json.loads(verify(World(got={"region-b": 15}), "--json").stdout)
+
+        assert [region["holds"] for region in document["regions"]] == [True, False]
+
+    def test_problems_of_all_regions_are_told_together_in_three_parts(self) -> None:
+        stderr = verify(World(without_outputs=("region-a",), without_probe=("region-a", "region-b"))).stderr
+
+        assert [line for line in stderr.splitlines() if line.startswith("error: ")] == [
+            "error: region-a has no outputs",
+            "error: region-a has no probe",
+            "error: region-b has no probe",
+        ]
+        assert stderr.count("  why it matters: why it is needed") == 3
+        assert stderr.count("  what to do: how to mend it") == 3
+
+    def test_fewer_requests_than_needed_are_warned_of_before_they_are_sent(self) -> None:
+        stderr = verify(World(), "--requests", "500").stderr
+
+        assert "warning: region-a: 500 requests are fewer than the 3,000" in stderr
+        assert stderr.index("warning") < stderr.index("500 of 500 requests")
+
+    def test_enough_requests_are_not_warned_of(self) -> None:
+        assert "warning" not in verify(World()).stderr
+
+    def test_a_probe_that_died_midway_is_told_with_its_part(self) -> None:
+        ran = verify(World(probes_die=("region-a",)), "--requests", "5000")
+
+        assert "too few: 5,000 of 5,000 planned requests were sent: the probe died" in ran.stdout
+
+    def test_help_tells_the_exit_codes(self) -> None:
+        text = CliRunner().invoke(app, ["verify", "--help"]).stdout
+
+        assert "0    every region holds" in text
+        assert "130  stopped by Ctrl-C" in text
+
+
+@pytest.mark.usefixtures("project", "interruptible")
+def test_ctrl_c_stops_every_probe_and_ends_with_130() -> None:
+    stopped = threading.Semaphore(0)
+    running = threading.Barrier(2)
+
+    @dataclass
+    class Waiting:
+        region: Region
+
+        def results(self, _attack: Attack, stop: threading.Event) -> Iterator[Result]:
+            yield ok()
+            if running.wait(5) == 0:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            if stop.wait(5):
+                stopped.release()
+
+    ran = CliRunner().invoke(app, ["verify"], obj=Edges(read_outputs=World().edges().read_outputs, connect=Waiting))
+
+    assert ran.exit_code == 130
+    assert all(stopped.acquire(timeout=5) for _region in ("region-a", "region-b"))

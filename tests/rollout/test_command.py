@@ -1,0 +1,133 @@
+"""The whole command in a process of its own, against two fake clusters and a fake `pulumi`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import rollout
+from tests.rollout.answers import line, ok
+from tests.rollout.fake_cluster import STDOUT, SUCCESS, Exec, FakeCluster, serving
+
+CHECKOUT = Path(rollout.__file__).parents[1]
+TIMEOUT_SECONDS = 60
+REGIONS = ("region-a", "region-b")
+
+
+@dataclass
+class Lab:
+    directory: Path
+    clusters: dict[str, FakeCluster]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "rollout", "verify", *arguments],
+            cwd=self.directory,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    clusters = {region: FakeCluster() for region in REGIONS}
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    outputs = json.dumps({"region": "REGION", "weights": {"v1": 90, "v2": 10}, "url": "http://echo/"})
+    (binaries / "pulumi").write_text(f"#!/bin/sh\nfor stack; do :; done; echo '{outputs}' | sed s/REGION/$stack/\n")
+    (binaries / "pulumi").chmod(0o755)
+    (tmp_path / "Pulumi.yaml").write_text("name: echo-rollout\n")
+    with ExitStack() as serving_all:
+        regions = {
+            region: {
+                "context": region,
+                "kubeconfig": str(
+                    cluster.kubeconfig(
+                        tmp_path / f"{region}.kubeconfig", region, serving_all.enter_context(serving(cluster))
+                    )
+                ),
+            }
+            for region, cluster in clusters.items()
+        }
+        (tmp_path / ".regions.yaml").write_text(json.dumps({"regions": regions, "pulumi": {"path": str(binaries)}}))
+        yield Lab(tmp_path, clusters)
+
+
+def test_two_regions_that_hold_end_with_a_table_and_0(lab: Lab) -> None:
+    for region, cluster in lab.clusters.items():
+        answers = line(ok("v1", region)) * 9 + line(ok("v2", region))
+
+        def script(exec_: Exec, answers: bytes = answers) -> None:
+            for _ in range(300):
+                exec_.send(STDOUT, answers)
+            exec_.end(SUCCESS)
+
+        cluster.script = script
+
+    process = lab.start()
+    stdout, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
+
+    assert process.returncode == 0, stderr
+    assert [" ".join(row.split()) for row in stdout.splitlines() if row.split()[-1:] == ["holds"]] == [
+        f"{region} {version} {weight} % {count} {share} % {interval} % 0 holds"
+        for region in REGIONS
+        for version, weight, count, share, interval in (
+            ("v1", 90, "2,700", "90.0", "88.5 - 91.4"),
+            ("v2", 10, "300", "10.0", "8.6 - 11.5"),
+        )
+    ]
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_closes_the_stdin_of_both_probes_and_ends_with_130(lab: Lab) -> None:
+    running = threading.Barrier(len(REGIONS) + 1)
+    for cluster in lab.clusters.values():
+
+        def script(exec_: Exec, went: threading.Event = cluster.client_went) -> None:
+            exec_.send(STDOUT, line(ok()))
+            running.wait(TIMEOUT_SECONDS)
+            if exec_.wait_until_client_goes():
+                went.set()
+
+        cluster.script = script
+
+    process = lab.start()
+    running.wait(TIMEOUT_SECONDS)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
+
+    assert process.returncode == 130
+    assert (stdout, stderr.splitlines()[-1]) == ("", "stopped; the probes stop with it")
+    assert all(cluster.client_went.is_set() for cluster in lab.clusters.values())
+
+
+def test_kill_9_closes_the_stdin_of_both_probes(lab: Lab) -> None:
+    running = threading.Barrier(len(REGIONS) + 1)
+    for cluster in lab.clusters.values():
+
+        def script(exec_: Exec, went: threading.Event = cluster.client_went) -> None:
+            exec_.send(STDOUT, line(ok()))
+            running.wait(TIMEOUT_SECONDS)
+            if exec_.wait_until_client_goes():
+                went.set()
+
+        cluster.script = script
+
+    process = lab.start()
+    running.wait(TIMEOUT_SECONDS)
+    process.kill()
+    process.communicate(timeout=TIMEOUT_SECONDS)
+
+    assert all(cluster.client_went.wait(TIMEOUT_SECONDS) for cluster in lab.clusters.values())

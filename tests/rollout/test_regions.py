@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rollout.problem import RolloutError
+from rollout.regions import PulumiAccess, Region, discover, find_project, select
+
+STACK = """\
+config:
+  echo-rollout:cluster:
+    context: {context}
+  echo-rollout:mesh:
+    network: network-a
+  echo-rollout:echo:
+    versions:
+      v1: {{image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}}
+      v2: {{image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}}
+  echo-rollout:probe:
+    image: registry.corp.local/probe:1.0.0
+"""
+REGIONS = """\
+regions:
+  region-b: {kubeconfig: /lab/kubeconfig, context: b}
+  region-a: {kubeconfig: /lab/kubeconfig, context: a}
+pulumi:
+  path: /lab/bin
+  environment: {PULUMI_CONFIG_PASSPHRASE: ""}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "Pulumi.yaml").write_text("name: echo-rollout\nruntime: python\n")
+    return tmp_path
+
+
+def problems_of(project: Path) -> list[str]:
+    with pytest.raises(RolloutError) as refused:
+        discover(project)
+    return [problem.what for problem in refused.value.problems]
+
+
+class TestStackFiles:
+    def test_each_is_a_region(self, project: Path) -> None:
+        for name in ("region-b", "region-a"):
+            (project / f"Pulumi.{name}.yaml").write_text(STACK.format(context=f"context-of-{name}"))
+
+        assert discover(project).regions == (
+            Region("region-a", "region-a", "context-of-region-a"),
+            Region("region-b", "region-b", "context-of-region-b"),
+        )
+
+    def test_region_may_have_another_name_than_its_stack(self, project: Path) -> None:
+        (project / "Pulumi.prod-1.yaml").write_text(STACK.format(context="c") + "  echo-rollout:region: north\n")
+
+        assert discover(project).regions == (Region("north", "prod-1", "c"),)
+
+    def test_kubeconfig_is_relative_to_the_project(self, project: Path) -> None:
+        text = STACK.format(context="c\n    kubeconfig: clusters/a.yaml")
+        (project / "Pulumi.region-a.yaml").write_text(text)
+
+        assert discover(project).regions[0].kubeconfig == project / "clusters/a.yaml"
+
+    def test_pulumi_is_used_as_it_is(self, project: Path) -> None:
+        (project / "Pulumi.region-a.yaml").write_text(STACK.format(context="c"))
+
+        assert discover(project).pulumi == PulumiAccess(project)
+
+    def test_problems_of_all_files_are_told_together(self, project: Path) -> None:
+        (project / "Pulumi.region-a.yaml").write_text(STACK.format(context="c").replace("weight: 90", "weight: many"))
+        (project / "Pulumi.region-b.yaml").write_text("config: {}\n")
+
+        first, second = problems_of(project)
+
+        assert "Pulumi.region-a.yaml" in first
+        assert "many" in first
+        assert "Pulumi.region-b.yaml" in second
+
+    def test_a_project_without_any_is_refused(self, project: Path) -> None:
+        assert "no region" in problems_of(project)[0]
+
+
+class TestRegionsFile:
+    def test_goes_before_the_stack_files(self, project: Path) -> None:
+        (project / "Pulumi.region-a.yaml").write_text(STACK.format(context="ignored"))
+        (project / ".regions.yaml").write_text(REGIONS)
+
+        assert discover(project).regions == (
+            Region("region-a", "region-a", "a", Path("/lab/kubeconfig")),
+            Region("region-b", "region-b", "b", Path("/lab/kubeconfig")),
+        )
+
+    def test_says_how_to_reach_pulumi(self, project: Path) -> None:
+        (project / ".regions.yaml").write_text(REGIONS)
+
+        assert discover(project).pulumi == PulumiAccess(project, Path("/lab/bin"), {"PULUMI_CONFIG_PASSPHRASE": ""})
+
+    @pytest.mark.parametrize(
+        ("text", "place"),
+        [
+            ("regions: {region-a: {contxt: a}}", "$.regions.region-a.context"),
+            ("regions: {}", "$.regions"),
+            ("regions: {region-a: {context: a}}\nother: 1", "$.other"),
+            ("regions: {region-a: {context: a}}\npulumi: {environment: {X: [1]}}", "$.pulumi.environment.X"),
+            ("", "$"),
+            ("regions: [", ".regions.yaml"),
+        ],
+    )
+    def test_is_refused_with_the_place_of_what_is_wrong(self, project: Path, text: str, place: str) -> None:
+        (project / ".regions.yaml").write_text(text)
+
+        assert place in problems_of(project)[0]
+
+    def test_problems_are_told_together(self, project: Path) -> None:
+        (project / ".regions.yaml").write_text("regions: {region-a: {}, region-b: {context: ''}}")
+
+        assert len(problems_of(project)) == 2
+
+
+class TestSelect:
+    REGIONS = (Region("region-a", "region-a", "a"), Region("region-b", "region-b", "b"))
+
+    def test_nothing_named_is_all(self) -> None:
+        assert select(self.REGIONS, []) == self.REGIONS
+
+    def test_named_ones_come_once_and_in_the_regions_order(self) -> None:
+        assert select(self.REGIONS, ["region-b", "region-a", "region-b"]) == self.REGIONS
+
+    def test_only_named_ones_come(self) -> None:
+        assert select(self.REGIONS, ["region-b"]) == self.REGIONS[1:]
+
+    def test_all_unknown_names_are_told_with_the_nearest(self) -> None:
+        with pytest.raises(RolloutError) as refused:
+            select(self.REGIONS, ["region-bb", "moon"])
+
+        first, second = refused.value.problems
+        assert first.fix == "did you mean region-b? there are: region-a, region-b"
+        assert second.fix == "there are: region-a, region-b"
+
+
+class TestFindProject:
+    def test_is_the_nearest_one_above(self, project: Path) -> None:
+        below = project / "components" / "deep"
+        below.mkdir(parents=True)
+
+        assert find_project(below) == project
+
+    def test_no_project_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(RolloutError, match=r"no Pulumi\.yaml"):
+            find_project(tmp_path)
+
+
+class TestNamedRegionsFile:
+    def test_goes_before_the_usual_one(self, project: Path, tmp_path: Path) -> None:
+        (project / ".regions.yaml").write_text("regions: {region-c: {context: c}}\n")
+        named = tmp_path / "elsewhere.yaml"
+        named.write_text(REGIONS)
+
+        assert [region.name for region in discover(project, named).regions] == ["region-a", "region-b"]
+
+    def test_that_is_missing_is_refused(self, project: Path, tmp_path: Path) -> None:
+        with pytest.raises(RolloutError, match="missing.yaml"):
+            discover(project, tmp_path / "missing.yaml")

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from rollout.measurement import Origin, Tally
+from rollout.problem import Problem
+from rollout.regions import Region
+from rollout.report import as_json, exit_code, print_report
+from rollout.verdict import judge
+from rollout.verification import Outcome
+from tests.rollout.answers import measured
+
+WEIGHTS = {"v1": 90, "v2": 10}
+
+
+def outcome(region: str, counts: dict[str, int]) -> Outcome:
+    return Outcome(Region(region, region, f"context-{region}"), judge(measured(counts, region=region), WEIGHTS))
+
+
+GOOD = outcome("region-a", {"v1": 2_694, "v2": 306})
+BAD = outcome("region-b", {"v1": 2_550, "v2": 450})
+UNMEASURED = Outcome(
+    Region("region-c", "region-c", "c"), problems=(Problem("probe lost", "no requests", "start again"),)
+)
+
+
+def printed(*outcomes: Outcome, terminal: bool = False, width: int = 200) -> str:
+    stream = io.StringIO()
+    print_report(Console(file=stream, width=width, force_terminal=terminal), outcomes)
+    return stream.getvalue()
+
+
+def table_rows(text: str) -> list[str]:
+    """The table's lines below its heading."""
+    return [row for row in text.splitlines() if re.search(r"\d - \d", row)]
+
+
+class TestTable:
+    def test_has_the_columns_in_order(self) -> None:
+        heading = printed(GOOD).splitlines()[0]
+
+        assert " ".join(heading.split()) == "region version weight requests share 99 % interval failures verdict"
+
+    def test_a_row_says_all_of_its_version(self) -> None:
+        assert "region-a v1 90 % 2,694 89.8 % 88.3 - 91.2 % 0 holds" in [
+            " ".join(row.split()) for row in printed(GOOD).splitlines()
+        ]
+
+    def test_every_row_names_its_region(self) -> None:
+        rows = table_rows(printed(GOOD, BAD))
+
+        assert [row.split()[0] for row in rows] == ["region-a", "region-a", "region-b", "region-b"]
+
+    def test_a_row_that_does_not_hold_says_what_is_wrong(self) -> None:
+        row = next(row for row in printed(BAD).splitlines() if " v2 " in row)
+
+        assert row.rstrip().endswith("off weight")
+
+    def test_no_row_holds_when_too_few_requests_were_sent(self) -> None:
+        table = printed(outcome("region-a", {"v1": 90, "v2": 10}))
+
+        assert "holds" not in table
+        assert table.count("too few") == 3
+
+    def test_has_no_escapes_without_a_terminal(self) -> None:
+        assert "\x1b" not in printed(GOOD, BAD)
+
+    def test_fits_a_terminal_of_80_columns_in_one_line_each(self) -> None:
+        rows = table_rows(printed(GOOD, BAD, width=80))
+
+        assert [row.split("  ")[-1].strip() for row in map(str.rstrip, rows)] == [
+            "holds",
+            "holds",
+            "off weight",
+            "off weight",
+        ]
+
+    def test_names_from_answers_are_not_taken_for_markup(self) -> None:
+        odd = measured({"v1": 2_700, "v2": 299}, region="region-a")
+        odd = replace(odd, answered={**odd.answered, Origin("x", "[red]"): Tally(1, 0)})
+
+        assert "[red] of x" in printed(Outcome(GOOD.region, judge(odd, WEIGHTS)))
+
+
+class TestSummary:
+    def test_of_a_region_that_holds(self) -> None:
+        assert "region-a holds: 3,000 requests in 6.0 s, none failed" in printed(GOOD)
+
+    def test_of_a_region_that_does_not_lists_its_findings(self) -> None:
+        assert "region-b does not hold (3,000 requests in 6.0 s):" in printed(BAD)
+        assert "  - off weight: v2 got 15.0 % (450 of 3,000) where its weight is 10" in printed(BAD)
+
+
+class TestJson:
+    def test_says_the_same_as_the_table(self) -> None:
+        document = json.loads(json.dumps(as_json([GOOD, BAD])))
+
+        assert document["holds"] is False
+        assert [region["holds"] for region in document["regions"]] == [True, False]
+        first = document["regions"][0]["rows"][0]
+        assert (first["version"], first["weight"], first["requests"], first["share"], first["failures"]) == (
+            "v1",
+            90,
+            2_694,
+            0.898,
+            0,
+        )
+        assert [finding["kind"] for finding in document["regions"][1]["findings"]] == ["off weight", "off weight"]
+
+    def test_holds_the_problems_of_a_region_that_was_not_measured(self) -> None:
+        region = as_json([UNMEASURED])["regions"][0]
+
+        assert region["holds"] is False
+        assert region["problems"] == [{"what": "probe lost", "why": "no requests", "fix": "start again"}]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        ([GOOD], 0),
+        ([GOOD, BAD], 1),
+        ([GOOD, UNMEASURED], 2),
+        ([UNMEASURED, BAD], 1),
+    ],
+)
+def test_exit_code(outcomes: list[Outcome], code: int) -> None:
+    assert exit_code(outcomes) == code
