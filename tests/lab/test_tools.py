@@ -210,7 +210,7 @@ def remains(store: Path) -> list[str]:
 def test_remains_of_a_killed_build_are_removed(go: FakeGo, tool: Tool, store: Path) -> None:
     key = location(tool, GO, store).parent.name
     half_made = store / "tools" / f"{key}.making" / "thing"
-    half_made.parent.mkdir(parents=True)
+    (half_made.parent / "go").mkdir(parents=True)
     half_made.write_text("half")
     assert tools.ensure([tool], store, said)["thing"].read_text() == "example.com/cmd/thing\n"
     assert remains(store) == [key]

@@ -161,5 +161,5 @@ class TestNamedRegionsFile:
         assert [region.name for region in discover(project, named).regions] == ["region-a", "region-b"]
 
     def test_that_is_missing_is_refused(self, project: Path, tmp_path: Path) -> None:
-        with pytest.raises(RolloutError, match="missing.yaml"):
+        with pytest.raises(RolloutError, match=r"missing\.yaml"):
             discover(project, tmp_path / "missing.yaml")
