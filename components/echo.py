@@ -67,7 +67,7 @@ class EchoDeployments(pulumi.ComponentResource):
             name=ECHO, namespace=ECHO_NAMESPACE, labels={"app": ECHO, **recommended_labels(ECHO, ECHO, "server")}
         )
         account = core.ServiceAccount(name, metadata=metadata, automount_service_account_token=False, opts=child)
-        service = core.Service(name, metadata=metadata, spec=_service(), opts=child)
+        core.Service(name, metadata=metadata, spec=_service(), opts=child)
         for version, config in args.versions.items():
             policy.PodDisruptionBudget(
                 f"{name}-{version}", metadata=_metadata(version), spec=_budget(version), opts=child
@@ -78,7 +78,8 @@ class EchoDeployments(pulumi.ComponentResource):
                 spec=_deployment(args.region, version, config),
                 opts=pulumi.ResourceOptions(
                     parent=self,
-                    depends_on=[account, service],
+                    # not on the Service: that one is ready when it has pods
+                    depends_on=[account],
                     # the provider's ten minutes are a long wait for "image cannot be pulled"
                     custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),
                 ),

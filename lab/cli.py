@@ -26,7 +26,13 @@ application = typer.Typer(
     help="Two real Kubernetes clusters on this machine that act as regions, without Docker.",
     epilog="Exit codes: 0 all is well, 1 something is not, 2 it could not be tried, 130 interrupted.",
 )
-_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+# word for word: also `--`, and options that we have too
+_PASS_ON = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "allow_interspersed_args": False,
+    "help_option_names": [],
+}
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -33,6 +33,7 @@ PACKAGES: Mapping[str, Sequence[str]] = {
 # Maintainer scripts start services through these commands only. For this one call of apt they find, first on dpkg's own
 # PATH, commands that do nothing; the machine's policy-rc.d and its running services are left as they are.
 _INSTALL = """
+set -e
 quiet=$(mktemp -d)
 trap 'rm -r "$quiet"' EXIT
 for name in systemctl deb-systemd-invoke invoke-rc.d service; do

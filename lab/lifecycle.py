@@ -24,7 +24,9 @@ from lab.stacks import PROJECT, Mesh, Stacks
 Report = Callable[[str], None]
 
 REGIONS_FILE = ".regions.yaml"
-_PULUMI_NOISE = re.compile(r"^(@ |Updating|View |Duration|\s*$|More information at)")
+_PULUMI_NOISE = re.compile(
+    r"^(@ |Updating|\s*$)|(creating|updating|deleting|replacing|running) ?(\(|\w)|\bStack\b.* running"
+)
 
 
 class LabError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -223,7 +224,7 @@ def test_ended_lab_takes_its_build_with_it(
     alive = tmp_path / "alive"
     os.mkfifo(alive)
     # holds the pipe open for as long as it lives, and never ends by itself
-    go.on_build(f"exec 3> {alive}; echo started >&3; tail -f /dev/null")
+    go.on_build(f"exec 3> {alive}; echo $$ >&3; exec tail -f /dev/null > /dev/null 2>&1")
     program = (
         "import signal; from pathlib import Path; from lab import tools; from lab.gobuild import Tool\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job is told to ignore it
@@ -231,13 +232,16 @@ def test_ended_lab_takes_its_build_with_it(
     )
     pipe = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
     with subprocess.Popen([sys.executable, "-c", program], cwd=CHECKOUT, stderr=subprocess.DEVNULL) as lab:
+        build = int(next_of(pipe) or 0)
         try:
-            assert next_of(pipe) == b"started\n"
+            assert build
             lab.send_signal(number)
             assert next_of(pipe) == b""
         finally:
             lab.kill()
             os.close(pipe)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(build or lab.pid, signal.SIGKILL)
     assert not location(dataclasses.replace(tool, package="thing"), GO, store).exists()
 
 
@@ -247,17 +251,28 @@ def next_of(pipe: int) -> bytes | None:
     return os.read(pipe, 100) if ready else None
 
 
-def test_tool_that_another_lab_builds_meanwhile_is_not_built_again(go: FakeGo, tool: Tool, store: Path) -> None:
+def test_tool_that_another_lab_builds_meanwhile_is_not_built_again(
+    go: FakeGo, tool: Tool, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = location(tool, GO, store)
     (store / "tools").mkdir(parents=True)
-    begun = Event()
+    refused, take = Event(), fcntl.flock
+
+    def watched(lock: int, operation: int) -> None:
+        try:
+            take(lock, operation)
+        except BlockingIOError:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(fcntl, "flock", watched)
     with (store / "tools" / f"{target.parent.name}.lock").open("w") as lock, ThreadPoolExecutor() as pool:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        waiting = pool.submit(tools.ensure, [tool], store, lambda _: begun.set())
-        assert begun.wait(20)
+        take(lock, fcntl.LOCK_EX)
+        waiting = pool.submit(tools.ensure, [tool], store, said)
+        assert refused.wait(20)
         target.parent.mkdir()
         target.write_text("made by the other")
-        fcntl.flock(lock, fcntl.LOCK_UN)
+        take(lock, fcntl.LOCK_UN)
         assert waiting.result(20)["thing"].read_text() == "made by the other"
     assert go.calls("build") == []
 
