@@ -33,10 +33,15 @@ class CommandFailedError(Exception):
 
 
 class Children:
-    """Running commands, each in a process group of its own, so that all can be ended together."""
+    """Running commands, each in a process group of its own, so that all can be ended together.
 
-    def __init__(self) -> None:
+    Args:
+        ending: the signal that ends them.
+    """
+
+    def __init__(self, ending: signal.Signals = signal.SIGKILL) -> None:
         self.stopped = Event()
+        self._ending = ending
         self._groups: set[int] = set()
         self._lock = Lock()
 
@@ -72,12 +77,12 @@ class Children:
             raise CommandFailedError(command, child.returncode, tail)
 
     def stop(self) -> None:
-        """Kill every command that runs, with its children, and let no other start."""
+        """End every command that runs, with its children, and let no other start."""
         with self._lock:
             self.stopped.set()
             for group in self._groups:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(group, signal.SIGKILL)
+                    os.killpg(group, self._ending)
 
     @contextlib.contextmanager
     def _started(

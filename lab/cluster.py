@@ -13,8 +13,9 @@ import string
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
 
@@ -36,11 +37,19 @@ class ClusterError(Exception):
 
 @dataclass(frozen=True)
 class Cluster:
-    """A region and what its processes are started from."""
+    """A region and what its processes are started from.
+
+    Attributes:
+        lab: which lab it belongs to.
+        region: which region it is.
+        tools: the programs, by name.
+        stopped: once set, whoever waits for the cluster gives up.
+    """
 
     lab: Lab
     region: Region
     tools: Mapping[str, Path]
+    stopped: Event = field(default_factory=Event)
 
     @property
     def processes_cgroup(self) -> str:
@@ -60,6 +69,7 @@ class Cluster:
 
         Raises:
             ClusterError: a component does not become well within 90 seconds.
+            InterruptedError: `stopped` was set.
         """
         cgroups.create(self.processes_cgroup)
         write_files(self.region)
@@ -176,6 +186,8 @@ class Cluster:
         if missing:
             report(f"imports {len(missing)} images")
         for archive in missing:
+            if self.stopped.is_set():
+                raise InterruptedError
             self._import(archive)
             (stamps / archive.parent.name).touch()
 
@@ -227,6 +239,8 @@ class Cluster:
 
     def _wait(self, name: str, condition: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
         def well_or_dead() -> bool:
+            if self.stopped.is_set():
+                raise InterruptedError
             return condition() or (process is not None and process.poll() is not None)
 
         asking = retry(

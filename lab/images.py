@@ -38,42 +38,32 @@ class DebianRoot:
     Attributes:
         packages: with what they depend on.
         exclude: paths, as dpkg's `path-exclude` takes them, that are left out.
-        links: symbolic links that a package's own installation would have made.
     """
 
     packages: tuple[str, ...]
     exclude: tuple[str, ...]
-    links: Mapping[str, str]
 
     def command(self, archive: Path) -> list[str]:
         """The call of mmdebstrap that writes it, from the machine's own sources of packages."""
         release = _release_name(_RELEASE.read_text())
         sources = [str(file) for file in own_sources(_SOURCES, release)]
-        links = " && ".join(f'ln -s {target} "$1"{link}' for link, target in self.links.items())
         return [
             "mmdebstrap",
             "--variant=extract",
             f"--include={','.join(self.packages)}",
             *(f"--dpkgopt=path-exclude={path}" for path in self.exclude),
             *(f"--aptopt={option}" for option in _apt_options()),
-            f"--customize-hook={links}",
             # with the machine's own sources their suites count, else mmdebstrap's default mirror of the release
             *(["", str(archive), *sources] if sources else [release, str(archive)]),
         ]
 
     def identity(self) -> str:
         """What its content depends on, as far as the lab chooses it."""
-        links = [word for pair in self.links.items() for word in pair]
-        return key_of(_release_name(_RELEASE.read_text()), *self.packages, *self.exclude, *links)
+        return key_of(_release_name(_RELEASE.read_text()), *self.packages, *self.exclude)
 
 
-# What istio-init and pilot-agent call, in both kinds that Istio chooses from, and the C library for Envoy.
-_PROXY_ROOT = DebianRoot(
-    packages=("iptables", "nftables"),
-    exclude=("/usr/share/*", "/usr/lib/*/gconv/*"),
-    links={f"/usr/sbin/{name}": "xtables-nft-multi" for name in ("iptables", "iptables-save", "iptables-restore")}
-    | {f"/usr/sbin/{name}": "xtables-nft-multi" for name in ("ip6tables", "ip6tables-save", "ip6tables-restore")},
-)
+# Istio calls `iptables-nft` or `iptables-legacy`, or `nft` if told to; Envoy wants the C library, on which these depend.
+_PROXY_ROOT = DebianRoot(packages=("iptables", "nftables"), exclude=("/usr/share/*", "/usr/lib/*/gconv/*"))
 
 
 @dataclass(frozen=True)

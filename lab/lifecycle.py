@@ -6,16 +6,18 @@ import fcntl
 import json
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from lab import cgroups, debian, images, istio_source, network, tools
+from lab.children import Children, CommandFailedError
 from lab.cluster import Cluster, forget_mount_point
 from lab.components import kubeconfig, write_files
 from lab.place import Lab
@@ -126,6 +128,8 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
     stacks.install()
     write_regions_file(lab, stacks)
 
+    children = Children(signal.SIGINT)
+
     def bring_up(cluster: Cluster) -> None:
         def say(message: str) -> None:
             report(f"{cluster.region.name}: {message}")
@@ -134,37 +138,47 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
         say("cluster is ready")
         if apply:
             stacks.ensure(cluster.region.name)
-            update(stacks, cluster.region.name, say)
+            update(stacks, cluster.region.name, children, say)
 
     with ThreadPoolExecutor() as pool:
         running = [pool.submit(bring_up, cluster) for cluster in clusters if cluster.region.name in regions]
+        try:
+            wait(running)
+        except KeyboardInterrupt:
+            for cluster in clusters:
+                cluster.stopped.set()
+            children.stop()
+            raise
     failures = [error for future in running if (error := future.exception())]
     if failures:
         raise LabError("\n".join(str(error) for error in failures)) from failures[0]
 
 
-def update(stacks: Stacks, region: str, report: Report) -> None:
+def update(stacks: Stacks, region: str, children: Children, report: Report) -> None:
     """Run `pulumi up` of one stack, its words reported as they come.
 
     Raises:
         LabError: it ended with another code than 0.
+        InterruptedError: `children` were stopped.
     """
     for line in stacks.recover(region):
         report(line)
+
+    def show(line: str) -> bool:
+        if not _PULUMI_NOISE.search(line):
+            report(line)
+        return True
+
+    quiet = ["--non-interactive", "--color=never", "--suppress-outputs", "--suppress-progress"]
     settings = f"--config-file={stacks.config_file(region)}"
-    process = stacks.start(
-        "up", "--stack", region, "--yes", "--skip-preview", "--non-interactive", "--color=never", settings
-    )
-    assert process.stdout is not None
-    with process:
-        for line in process.stdout:
-            if not _PULUMI_NOISE.match(line):
-                report(line.rstrip())
-    if process.returncode != 0:
+    command = [str(stacks.programs / "pulumi"), "up", f"--stack={region}", "--yes", "--skip-preview", *quiet, settings]
+    try:
+        children.run(command, directory=stacks.lab.checkout, environment=stacks.process_environment(), progress=show)
+    except CommandFailedError:
         raise LabError(
-            f"{region}: pulumi up ended with code {process.returncode}; its words are above. What it had made is kept in the "
-            f"stack's state. Mend the cause, then: make up"
-        )
+            f"{region}: pulumi up failed; its words are above. What it had made is kept in the stack's state. "
+            f"Mend the cause, then: make up"
+        ) from None
 
 
 def write_kubeconfig(lab: Lab, clusters: Collection[Cluster]) -> None:

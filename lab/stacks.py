@@ -136,23 +136,11 @@ class Stacks:
         return subprocess.run(
             command,
             cwd=directory or self.lab.checkout,
-            env=self._process_environment(),
+            env=self.process_environment(),
             capture_output=capture,
             text=True,
             check=False,
             stdin=subprocess.DEVNULL if capture else None,
-        )
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the real CLI in the lab's environment, its output in a pipe."""
-        return subprocess.Popen(
-            [str(self.programs / "pulumi"), *arguments],
-            cwd=self.lab.checkout,
-            env=self._process_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
         )
 
     def arguments_of(self, typed: Sequence[str]) -> list[str]:
@@ -166,7 +154,8 @@ class Stacks:
             raise StackError(
                 "config: the settings are in the committed stack files. Edit Pulumi.region-a.yaml or Pulumi.region-b.yaml"
             )
-        if verb not in _WITH_CONFIG_FILE or {"--config-file", "--help", "-h"} & set(typed):
+        own_file = any(word.partition("=")[0] in ("--config-file", "--help", "-h") for word in typed)
+        if verb not in _WITH_CONFIG_FILE or own_file:
             return list(typed)
         stack = _stack_of(typed)
         if stack is None:
@@ -260,7 +249,8 @@ class Stacks:
         made = self.home / "project" / f"Pulumi.{region}.yaml"
         return str((YAML().load(made.read_text()) or {}).get("encryptionsalt", "")) if made.exists() else ""
 
-    def _process_environment(self) -> dict[str, str]:
+    def process_environment(self) -> dict[str, str]:
+        """The whole environment that the CLI runs in."""
         return {**os.environ, **self.environment(), "PATH": f"{self.programs}:{os.environ['PATH']}"}
 
     def _install_language_host(self, choice: str) -> None:

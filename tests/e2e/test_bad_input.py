@@ -76,7 +76,6 @@ def test_an_image_that_cannot_be_pulled_fails_the_update_and_loses_no_traffic(
 ) -> None:
     """The old pods stay until the new ones are ready, so the split still holds; the next good update mends the rest."""
     missing = _versions(settings, image="registry.corp.local/echo:9.9.9")
-    missing["config"]["echo-rollout:echo"]["progressDeadlineSeconds"] = 20
     said = _refused(lab, missing, tmp_path, "up")
     assert "registry.corp.local/echo:9.9.9" in said
     assert lab.verify("--region", "region-a").returncode == 0

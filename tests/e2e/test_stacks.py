@@ -22,13 +22,26 @@ def test_refresh_finds_no_drift(lab: Laboratory, region: str) -> None:
     lab.pulumi("refresh", "--stack", region, "--yes", "--non-interactive", "--expect-no-changes")
 
 
-def test_drift_made_by_hand_is_found_and_undone(lab: Laboratory) -> None:
-    patch = json.dumps([{"op": "replace", "path": "/spec/http/0/route/0/weight", "value": 80},
-                        {"op": "replace", "path": "/spec/http/0/route/1/weight", "value": 20}])  # fmt: skip
-    lab.kubectl("region-b", "patch", "virtualservice", "echo", "--namespace=echo", "--type=json", f"--patch={patch}")
+def _patch_weights(lab: Laboratory, region: str, v1: int, v2: int) -> None:
+    patch = [
+        {"op": "replace", "path": f"/spec/http/0/route/{position}/weight", "value": weight}
+        for position, weight in enumerate((v1, v2))
+    ]
+    where = ("virtualservice", "echo", "--namespace=echo")
+    lab.kubectl(region, "patch", *where, "--type=json", f"--patch={json.dumps(patch)}")
+
+
+def test_drift_made_by_hand_is_shown_and_its_author_named(lab: Laboratory) -> None:
+    _patch_weights(lab, "region-b", 80, 20)
+    try:
+        preview = lab.pulumi("preview", "--stack", "region-b", "--non-interactive", "--refresh", "--json")
+        refused = lab.pulumi("up", "--stack", "region-b", "--yes", "--non-interactive", "--refresh", check=False)
+    finally:
+        _patch_weights(lab, "region-b", 90, 10)
+    assert changes(preview.stdout) == {"echo": "update"}
+    assert refused.returncode != 0
+    assert "kubectl-patch" in refused.stdout
     lab.pulumi("up", "--stack", "region-b", "--yes", "--non-interactive", "--refresh")
-    route = lab.get("region-b", "virtualservice", "echo", "--namespace=echo")["spec"]["http"][0]["route"]
-    assert [destination["weight"] for destination in route] == [90, 10]
 
 
 def test_a_changed_weight_changes_the_virtual_service_and_the_output_alone(lab: Laboratory, tmp_path: Path) -> None:
