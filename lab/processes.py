@@ -63,20 +63,24 @@ def start(
         )
 
 
-def stop(pid: int) -> None:
-    """Ask a process to end; kill it after ten seconds."""
-    if _send(pid, signal.SIGTERM) and not _ended(pid):
+def stop(pid: int, grace_seconds: float = 10.0) -> None:
+    """Ask a process to end; kill it when the time of grace is over."""
+    if _send(pid, signal.SIGTERM) and not _ends(pid, grace_seconds):
         _send(pid, signal.SIGKILL)
-        _ended(pid)
+        _ends(pid, grace_seconds)
 
 
-@retry(
-    retry=retry_if_result(lambda ended: not ended),
-    stop=stop_after_delay(10),
-    wait=wait_fixed(0.05),
-    retry_error_callback=lambda _: False,
-)
-def _ended(pid: int) -> bool:
+def _ends(pid: int, seconds: float) -> bool:
+    waiting = retry(
+        retry=retry_if_result(lambda ended: not ended),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(0.05),
+        retry_error_callback=lambda _: False,
+    )
+    return waiting(_has_ended)(pid)
+
+
+def _has_ended(pid: int) -> bool:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # ours, if this very command started it: then it must be reaped
     return not command_line(pid)

@@ -1,0 +1,37 @@
+"""Projects and virtual environments made for one test."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+from pulumi.runtime.proto import language_pb2
+
+
+def write_program(project: Path, source: str) -> None:
+    """Make `source` the project's program, and this interpreter's environment its virtual environment .venv."""
+    project.joinpath("__main__.py").write_text(textwrap.dedent(source))
+    venv = project / ".venv"
+    if not venv.exists():
+        venv.symlink_to(sys.prefix)
+
+
+def program_info(project: Path, **options: str) -> language_pb2.ProgramInfo:
+    """What the engine says of a project whose Pulumi.yaml has these runtime options; .venv by default."""
+    info = language_pb2.ProgramInfo(root_directory=str(project), program_directory=str(project), entry_point=".")
+    info.options.update(options or {"toolchain": "pip", "virtualenv": ".venv"})
+    return info
+
+
+def run_request(project: Path, monitor: str) -> language_pb2.RunRequest:
+    """A request to run the project's program as stack `region-a` of the Pulumi project `test`."""
+    return language_pb2.RunRequest(
+        project="test",
+        stack="region-a",
+        organization="organization",
+        pwd=str(project),
+        monitor_address=monitor,
+        parallel=4,
+        info=program_info(project),
+    )
