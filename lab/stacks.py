@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -175,15 +176,11 @@ class Stacks:
         if stale:
             self.run("cancel", "--yes", "--stack", region, capture=True)
             done.append("released the lock of an update that was killed")
-        pending = self._pending_creates(region)
+        done += self._roll_back_releases(region)
+        pending = {resource["urn"]: self._existing(region, resource) for resource in self._pending_creates(region)}
         if pending:
-            known = [
-                word
-                for urn, found in pending.items()
-                if found
-                for word in ("--import-pending-creates", f"{urn} {found}")
-            ]
-            flags = [*known, "--clear-pending-creates"] if any(not found for found in pending.values()) else known
+            known = [f"--import-pending-creates={word}" for pair in pending.items() if pair[1] for word in pair]
+            flags = [*known, "--clear-pending-creates"] if not all(pending.values()) else known
             where = [f"--stack={region}", f"--config-file={self.config_file(region)}"]
             result = self.run("refresh", "--yes", "--skip-preview", "--non-interactive", *where, *flags, capture=True)
             if result.returncode != 0:
@@ -191,42 +188,47 @@ class Stacks:
             done.append(f"settled {len(pending)} creations of an update that was killed")
         return done
 
-    def _pending_creates(self, region: str) -> dict[str, str]:
+    def _roll_back_releases(self, region: str) -> list[str]:
+        """Helm refuses to touch a release in the midst of whose upgrade it was killed: put it back to what it was."""
+        listed = self._helm(region, "list", "--all-namespaces", "--pending", "--output=json")
+        halves = [release for release in json.loads(listed) if release["status"] != "pending-install"]
+        for release in halves:
+            self._helm(region, "rollback", release["name"], f"--namespace={release['namespace']}", "--wait")
+        return [f"rolled back Helm's release {release['name']}, whose upgrade was killed" for release in halves]
+
+    def _pending_creates(self, region: str) -> list[dict[str, Any]]:
         exported = self.run("stack", "export", "--stack", region, capture=True)
         if exported.returncode != 0:
-            return {}
+            return []
         operations = json.loads(exported.stdout).get("deployment", {}).get("pending_operations") or []
-        creates = [item["resource"] for item in operations if item["type"] == "creating"]
-        return {resource["urn"]: self._existing(region, resource) for resource in creates}
+        return [item["resource"] for item in operations if item["type"] == "creating"]
 
-    def _existing(self, region: str, resource: Mapping[str, object]) -> str:
-        """The provider's id of a resource if the cluster has it, else nothing."""
-        inputs = resource.get("inputs")
-        if not isinstance(inputs, dict) or not str(resource["type"]).startswith("kubernetes:"):
-            return ""
-        metadata = inputs.get("metadata") or {}
-        name, namespace = (
-            metadata.get("name") or inputs.get("name"),
-            metadata.get("namespace") or inputs.get("namespace"),
-        )
-        kind, group = str(inputs.get("kind", "")), str(inputs.get("apiVersion", "")).rpartition("/")[0]
+    def _existing(self, region: str, resource: Mapping[str, Any]) -> str:
+        """The provider's id of a resource if the cluster has it, else nothing. A half-installed Helm release goes."""
+        inputs: Mapping[str, Any] = resource.get("inputs") or {}
         if resource["type"] == "kubernetes:helm.sh/v3:Release":
-            kind, group = "secret", ""
-            name_in_cluster = f"sh.helm.release.v1.{name}.v1"
-        else:
-            name_in_cluster = str(name)
-        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}"]
-        scope = [f"--namespace={namespace}"] if namespace else []
-        command = [
-            str(self.tools["kubectl"]),
-            *where,
-            *scope,
-            "get",
-            f"{kind}.{group}" if group else kind,
-            name_in_cluster,
-        ]
-        found = subprocess.run(command, capture_output=True, check=False).returncode == 0
-        return (f"{namespace}/{name}" if namespace else str(name)) if found else ""
+            where = f"--namespace={inputs['namespace']}"
+            self._helm(region, "uninstall", str(inputs["name"]), where, "--wait", "--ignore-not-found")
+            return ""
+        metadata: Mapping[str, Any] = inputs.get("metadata") or {}
+        if "kind" not in inputs or "name" not in metadata:
+            return ""
+        group = str(inputs["apiVersion"]).rpartition("/")[0]
+        kind = f"{inputs['kind']}.{group}" if group else str(inputs["kind"])
+        scope = [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
+        where_to_look = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}", *scope]
+        command = [str(self.tools["kubectl"]), *where_to_look, "get", kind, metadata["name"]]
+        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            return ""
+        return "/".join(metadata[key] for key in ("namespace", "name") if key in metadata)
+
+    def _helm(self, region: str, *arguments: str) -> str:
+        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--kube-context={region}"]
+        command = [str(self.tools["helm"]), *where, *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise StackError(f"{region}: `helm {' '.join(arguments)}` failed: {result.stderr.strip()}")
+        return result.stdout
 
     def _settings(self) -> dict[str, dict[str, object]]:
         return {

@@ -82,4 +82,4 @@ def write_settings(file: Path, settings: Mapping[str, Any]) -> str:
 def changes(preview: str) -> dict[str, Any]:
     """The resources that a `--json` preview would change, by name, and what to."""
     steps: Sequence[Mapping[str, Any]] = json.loads(preview)["steps"]
-    return {step["urn"].rpartition("::")[2]: step["op"] for step in steps if step["op"] != "same"}
+    return {step["urn"].rpartition("::")[2]: step["op"] for step in steps if step["op"] not in ("same", "refresh")}

@@ -53,8 +53,8 @@ def test_an_unreachable_cluster_is_named(lab: Laboratory, settings: dict[str, An
 
 def test_a_stack_without_config_says_what_it_needs(lab: Laboratory, settings: dict[str, Any], tmp_path: Path) -> None:
     said = _refused(lab, {**settings, "config": {}}, tmp_path)
-    assert "$.cluster" in said
-    assert "$.echo" in said
+    assert "there is no configuration" in said
+    assert "cluster, mesh, echo, probe" in said
 
 
 def test_a_weight_that_is_no_number_is_named_with_its_path(
