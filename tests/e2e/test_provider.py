@@ -34,17 +34,18 @@ class Region(Protocol):
 
 
 @pytest.fixture
-def api(region: Region) -> client.ApiClient:
-    return config.new_client_from_config(str(region.kubeconfig), region.context)
+def api(region: Region) -> Any:
+    connect: Any = config.new_client_from_config
+    return connect(str(region.kubeconfig), region.context)
 
 
 @pytest.fixture
-def core(api: client.ApiClient) -> client.CoreV1Api:
+def core(api: Any) -> Any:
     return client.CoreV1Api(api)
 
 
 @pytest.fixture
-def namespace(core: client.CoreV1Api) -> Iterator[str]:
+def namespace(core: Any) -> Iterator[str]:
     name = f"provider-{uuid.uuid4().hex[:8]}"
     core.create_namespace({"metadata": {"name": name}})
     yield name
@@ -110,7 +111,7 @@ def eventually(holds: Callable[[], Any]) -> Any:
 
 
 def test_up_creates_what_the_program_says_and_a_second_up_changes_nothing(
-    program_of: Callable[[str], Program], core: client.CoreV1Api, namespace: str
+    program_of: Callable[[str], Program], core: Any, namespace: str
 ) -> None:
     program = program_of(config_map("1") + "\n" + deployment(replicas=0))
 
@@ -122,7 +123,7 @@ def test_up_creates_what_the_program_says_and_a_second_up_changes_nothing(
     assert "updated" not in second.text, second.text
 
 
-def test_preview_creates_nothing(program_of: Callable[[str], Program], core: client.CoreV1Api, namespace: str) -> None:
+def test_preview_creates_nothing(program_of: Callable[[str], Program], core: Any, namespace: str) -> None:
     steps = program_of(config_map("1")).preview()
 
     assert steps["settings"] == "create"
@@ -139,7 +140,7 @@ def test_preview_refuses_what_the_api_server_would_refuse(program_of: Callable[[
 
 
 def test_a_refresh_shows_drift_and_the_next_up_mends_it(
-    program_of: Callable[[str], Program], core: client.CoreV1Api, namespace: str
+    program_of: Callable[[str], Program], core: Any, namespace: str
 ) -> None:
     body = 'k8s.core.v1.ServiceAccount("who", metadata={**metadata("who"), "labels": {"team": "ours"}}, opts=on)'
     program = program_of(body)
@@ -154,7 +155,7 @@ def test_a_refresh_shows_drift_and_the_next_up_mends_it(
 
 
 def test_a_field_that_leaves_the_program_leaves_the_object(
-    program_of: Callable[[str], Program], source: Callable[[str], str], core: client.CoreV1Api, namespace: str
+    program_of: Callable[[str], Program], source: Callable[[str], str], core: Any, namespace: str
 ) -> None:
     with_label = (
         'k8s.core.v1.ServiceAccount("who", metadata={**metadata("who"), "labels": {"keep": "1", "go": "1"}}, opts=on)'
@@ -169,7 +170,7 @@ def test_a_field_that_leaves_the_program_leaves_the_object(
 
 
 def test_a_changed_selector_replaces_the_deployment(
-    program_of: Callable[[str], Program], source: Callable[[str], str], api: client.ApiClient, namespace: str
+    program_of: Callable[[str], Program], source: Callable[[str], str], api: Any, namespace: str
 ) -> None:
     program = program_of(deployment(replicas=0, app="one"))
     assert program.up().code == 0
@@ -180,7 +181,7 @@ def test_a_changed_selector_replaces_the_deployment(
 
     assert steps["app"] == "replace"
     assert replaced.code == 0, replaced.text
-    live = client.AppsV1Api(api).read_namespaced_deployment("app", namespace)
+    live: Any = client.AppsV1Api(api).read_namespaced_deployment("app", namespace)
     assert live.spec.selector.match_labels == {"app": "two"}
 
 
@@ -203,7 +204,7 @@ pulumi.export("name", settings.metadata.name)
 
 
 def test_destroy_waits_until_a_namespace_is_gone(
-    program_of: Callable[[str], Program], core: client.CoreV1Api, namespace: str
+    program_of: Callable[[str], Program], core: Any, namespace: str
 ) -> None:
     name = f"{namespace}-more"
     program = program_of(f'k8s.core.v1.Namespace("more", metadata={{"name": {name!r}}}, opts=on)')
@@ -216,7 +217,7 @@ def test_destroy_waits_until_a_namespace_is_gone(
 
 
 def test_destroy_does_not_mind_what_is_gone_already(
-    program_of: Callable[[str], Program], core: client.CoreV1Api, namespace: str
+    program_of: Callable[[str], Program], core: Any, namespace: str
 ) -> None:
     program = program_of(config_map("1"))
     assert program.up().code == 0
@@ -228,7 +229,7 @@ def test_destroy_does_not_mind_what_is_gone_already(
 
 
 def test_up_waits_for_what_an_object_asks_to_be_waited_for(
-    program_of: Callable[[str], Program], core: client.CoreV1Api, namespace: str
+    program_of: Callable[[str], Program], core: Any, namespace: str
 ) -> None:
     program = program_of(config_map("1", waitFor="jsonpath={.data.told}=now"))
     with started(program, "up", "--yes", "--skip-preview") as process:
@@ -267,11 +268,11 @@ def test_what_failed_to_come_up_is_repaired_by_the_next_up(
 
 
 def test_an_update_whose_command_line_is_killed_is_recovered(
-    program_of: Callable[[str], Program], source: Callable[[str], str], api: client.ApiClient, namespace: str
+    program_of: Callable[[str], Program], source: Callable[[str], str], api: Any, namespace: str
 ) -> None:
     program = program_of(deployment(replicas=0))
     assert program.up().code == 0
-    apps = client.AppsV1Api(api)
+    apps: Any = client.AppsV1Api(api)
     program.write(source(deployment(replicas=1)))
     with started(program, "up", "--yes", "--skip-preview") as process:
         eventually(lambda: apps.read_namespaced_deployment("app", namespace).spec.replicas == 1)
@@ -291,7 +292,7 @@ def test_an_update_whose_command_line_is_killed_is_recovered(
 
 
 def test_a_create_whose_command_line_is_killed_is_taken_over_where_that_is_allowed(
-    program_of: Callable[[str], Program], core: client.CoreV1Api, namespace: str
+    program_of: Callable[[str], Program], core: Any, namespace: str
 ) -> None:
     program = program_of(config_map("1", waitFor="jsonpath={.data.told}=now"))
     with started(program, "up", "--yes", "--skip-preview") as process:
@@ -310,7 +311,7 @@ def test_a_create_whose_command_line_is_killed_is_taken_over_where_that_is_allow
 
 
 def test_ctrl_c_ends_a_waiting_update_without_leftovers(
-    program_of: Callable[[str], Program], api: client.ApiClient, namespace: str
+    program_of: Callable[[str], Program], api: Any, namespace: str
 ) -> None:
     program = program_of(deployment(replicas=1))
     with started(program, "up", "--yes", "--skip-preview") as process:
@@ -402,7 +403,7 @@ def test_an_unreachable_cluster_is_named_with_its_address(
     assert "https://127.0.0.1:1 does not answer" in preview.text, preview.text
 
 
-def config_maps(core: client.CoreV1Api, namespace: str) -> list[str]:
+def config_maps(core: Any, namespace: str) -> list[str]:
     names = [found.metadata.name for found in core.list_namespaced_config_map(namespace).items]
     return [name for name in names if name == "settings"]
 
