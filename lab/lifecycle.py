@@ -231,6 +231,7 @@ def down(lab: Lab, report: Report) -> None:
         else:
             entry.unlink(missing_ok=True)
     forget_mount_point()
+    network.forget_mount()
     report(f"nothing of the lab is left but its logs in {lab.logs} and the cache in {lab.cache}")
 
 

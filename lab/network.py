@@ -79,6 +79,12 @@ def remove(namespace: str) -> None:
         _ip(f"netns delete {namespace}")
 
 
+def forget_mount() -> None:
+    """Undo the mount that `ip netns` makes for the first namespace of a machine, once the last is gone."""
+    if _NAMESPACES.is_mount() and not all_namespaces():
+        subprocess.run(["umount", str(_NAMESPACES)], check=True, capture_output=True)
+
+
 def _create_namespace(namespace: str) -> None:
     if _is_namespace(namespace):
         return

@@ -178,14 +178,14 @@ class Stacks:
             done.append("released the lock of an update that was killed")
         done += self._roll_back_releases(region)
         pending = {resource["urn"]: self._existing(region, resource) for resource in self._pending_creates(region)}
-        if pending:
+        if stale or pending:
             known = [f"--import-pending-creates={word}" for pair in pending.items() if pair[1] for word in pair]
             flags = [*known, "--clear-pending-creates"] if not all(pending.values()) else known
             where = [f"--stack={region}", f"--config-file={self.config_file(region)}"]
             result = self.run("refresh", "--yes", "--skip-preview", "--non-interactive", *where, *flags, capture=True)
             if result.returncode != 0:
                 raise StackError(f"{region}: an interrupted update cannot be put right: {result.stdout}{result.stderr}")
-            done.append(f"settled {len(pending)} creations of an update that was killed")
+            done.append(f"asked the cluster how far that update came ({len(pending)} creations were under way)")
         return done
 
     def _roll_back_releases(self, region: str) -> list[str]:

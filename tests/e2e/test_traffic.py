@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
+from lab import cgroups, processes
 from tests.e2e.laboratory import REGIONS, Laboratory
 
 _PROBE = ("--namespace=echo-probe", "deployment/probe")
@@ -139,6 +144,29 @@ def test_one_bad_pod_of_three_is_ejected(lab: Laboratory) -> None:
     print(f"failed: {first} of the first 1,500, then {then} of 1,000")
     assert 10 <= first <= 40  # ten in a row eject it; some are under way meanwhile
     assert then == 0
+
+
+def _attacks(lab: Laboratory, region: int) -> list[int]:
+    """Processes of the load generator that run in a region, found as the kernel knows them."""
+    members = cgroups.members(lab.place.regions[region].cgroup)
+    return [pid for pid in members if processes.command_line(pid)[:2] == ["/probe", "attack"]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_verification_that_is_ended_leaves_no_load_behind(lab: Laboratory, number: signal.Signals) -> None:
+    file = str(lab.place.directory / ".regions.yaml")
+    command = [sys.executable, "-m", "rollout", "verify", "--regions-file", file, "--requests=100000"]
+    with subprocess.Popen(command, cwd=lab.place.checkout, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as verify:
+        _until(lambda: bool(_attacks(lab, 0) and _attacks(lab, 1)))
+        verify.send_signal(number)
+    assert verify.returncode == (130 if number is signal.SIGINT else -signal.SIGKILL)
+    _until(lambda: not _attacks(lab, 0) and not _attacks(lab, 1))
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, for 30 seconds at most."""
+    waiting = retry(retry=retry_if_result(lambda met: not met), stop=stop_after_delay(30), wait=wait_fixed(0.1))
+    waiting(condition)()
 
 
 def test_a_rolling_restart_loses_no_request(lab: Laboratory) -> None:

@@ -127,7 +127,7 @@ def until_ready(cluster: Cluster, live: Object, inputs: Object, operation: Opera
     Raises:
         NotReadyError: it failed, was deleted, did not become ready in time, or it was stopped.
     """
-    path, seconds = cluster.url(live), limit_seconds(operation, inputs)
+    path, seconds, before = cluster.url(live), limit_seconds(operation, inputs), live
     started, waited = time.monotonic(), 0.0
     while True:
         try:
@@ -138,10 +138,16 @@ def until_ready(cluster: Cluster, live: Object, inputs: Object, operation: Opera
             verdict = Verdict(done=False, reasons=(str(problem),), hopeless=gone)
         if verdict.done:
             return live
-        if verdict.hopeless:
+        if verdict.hopeless and not is_old_failure(before, live):
             raise NotReadyError("it failed", live, verdict.reasons)
         _pause("was not ready", live, verdict.reasons, operation, waited=waited, seconds=seconds)
         waited = time.monotonic() - started
+
+
+def is_old_failure(before: Object, now: Object) -> bool:
+    """Whether a Deployment missed its deadline before this operation: its cause may be mended, and pods be on their way."""
+    old, new = (_condition(obj.get("status") or {}, "Progressing") for obj in (before, now))
+    return old == new and new.get("reason") == "ProgressDeadlineExceeded"
 
 
 def until_gone(cluster: Cluster, path: str, uid: str, seconds: float, operation: Operation) -> None:
@@ -182,7 +188,7 @@ def _deployment(spec: Object, status: Object) -> Verdict:
     available = min(updated, status.get("availableReplicas", 0))
     bad = {"Available": "False", "Progressing": "False", "ReplicaFailure": "True"}
     problems = [c for c in status.get("conditions") or [] if bad.get(c["type"]) == c["status"]]
-    done = wanted <= updated == available 
+    done = wanted <= updated == available and status.get("replicas", 0) <= updated
     reasons = [f"{c['reason']}: {c.get('message', '')}" for c in problems]
     hopeless = not done and any(c["reason"] == "ProgressDeadlineExceeded" for c in problems)
     return Verdict(done, (f"{available} of {wanted} pods of this revision are available", *reasons), hopeless)

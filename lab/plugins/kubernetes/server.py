@@ -32,7 +32,6 @@ NOTICE: Final = "the lab's stand-in for Pulumi's kubernetes provider is in use; 
 _CLUSTER_SETTINGS: Final = ("kubeconfig", "context", "cluster")
 _SWITCHES: Final = ("enablePatchForce", "upsertExistingObjects", "enableConfigMapMutable", "enableSecretMutable")
 _SETTINGS: Final = (*_CLUSTER_SETTINGS, *_SWITCHES, "namespace", "clusterIdentifier", "version")
-_HARMLESS: Final = (("enableServerSideApply", "true"), ("suppressDeprecationWarnings", "true"))
 _Diff: Final = provider_pb2.DiffResponse
 
 
@@ -158,9 +157,9 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
     def Configure(self, request: provider_pb2.ConfigureRequest) -> provider_pb2.ConfigureResponse:  # noqa: N802
         """Takes the settings. A cluster that they name is asked whether it is there, so that one message says if it is not."""
         given = values.plain(values.decode(request.args))
-        given = {key: value for key, value in given.items() if value not in (None, "", False, "false")}
+        given = {key: value for key, value in given.items() if value not in (None, "")}
         settings = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
-        refused = [key for key, value in settings.items() if key not in _SETTINGS and (key, value) not in _HARMLESS]
+        refused = [key for key, value in settings.items() if key not in _SETTINGS and not _is_harmless(key, value)]
         if refused:
             raise ProviderError(
                 f"provider settings {', '.join(sorted(refused))}: the stand-in provider does not know them, so they would have no effect. "
@@ -262,6 +261,10 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         call = self._call(request.urn, seconds=request.timeout)
         self._way(request.urn).delete(request.id, values.decode(request.properties), call)
         return empty_pb2.Empty()
+
+
+def _is_harmless(setting: str, value: str) -> bool:
+    return setting.startswith("suppress") or value == ("true" if setting == "enableServerSideApply" else "false")
 
 
 def _same_cluster(olds: Object, news: Object) -> bool:

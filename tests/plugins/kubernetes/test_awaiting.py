@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lab.plugins.kubernetes import awaiting
-from lab.plugins.kubernetes.awaiting import Operation, Verdict
+from lab.plugins.kubernetes.awaiting import Operation, Verdict, is_old_failure
 from lab.plugins.kubernetes.connection import ProviderError
 
 
@@ -66,6 +66,19 @@ def test_a_deployment_that_missed_its_deadline_is_hopeless_and_says_why() -> Non
 
     assert found.hopeless
     assert "ProgressDeadlineExceeded: it has timed out" in found.reasons
+
+
+@pytest.mark.parametrize(("before", "now", "old"), [(1, 1, True), (1, 2, False), (None, 1, False)])
+def test_a_deadline_missed_before_this_operation_is_no_failure_of_it(
+    before: int | None, now: int, *, old: bool
+) -> None:
+    """What failed stays failed in the status until its pods are ready, also when the cause is mended."""
+
+    def missed(at: int) -> dict[str, Any]:
+        condition = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "lastUpdateTime": at}
+        return deployment(conditions=[condition])
+
+    assert is_old_failure(missed(before) if before else deployment(), missed(now)) is old
 
 
 def test_a_deployment_without_pods_is_ready_at_once() -> None:
