@@ -81,7 +81,8 @@ def remove(namespace: str) -> None:
 
 def forget_mount() -> None:
     """Undo the mount that `ip netns` makes for the first namespace of a machine, once the last is gone."""
-    if _NAMESPACES.is_mount() and not all_namespaces():
+    mounted = {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()}
+    if str(_NAMESPACES) in mounted and not all_namespaces():
         subprocess.run(["umount", str(_NAMESPACES)], check=True, capture_output=True)
 
 

@@ -1,5 +1,6 @@
 """What the generated classes put on the wire: type tokens, keys and values as the API server expects them."""
 
+import asyncio
 import contextvars
 import importlib.metadata
 import inspect
@@ -52,6 +53,7 @@ def registered(build: Callable[[], pulumi.CustomResource]) -> Registration:
 
     def run() -> Registration:
         recorder = _Recorder()
+        asyncio.set_event_loop(asyncio.new_event_loop())  # Pulumi takes the thread's, which another test may have closed
         pulumi.runtime.set_mocks(_Unused(), monitor=recorder)
         pulumi.runtime.test(lambda: build().urn)()  # type: ignore[no-untyped-call]
         (registration,) = recorder.registrations
