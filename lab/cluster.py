@@ -86,6 +86,15 @@ class Cluster:
         self._ensure_addons()
         self._wait("the node", self._node_is_ready)
 
+    def await_dns(self) -> None:
+        """Wait until the cluster's DNS answers; its pod may start while other things are installed.
+
+        Raises:
+            ClusterError: it does not within 90 seconds.
+            InterruptedError: `stopped` was set.
+        """
+        self._wait("coredns", self._dns_is_ready)
+
     def components(self) -> list[Component]:
         """The region's processes but the holder.
 
@@ -229,6 +238,10 @@ class Cluster:
         )
         if applied.returncode != 0:
             raise ClusterError(f"{self.region.name}: DNS cannot be installed: {applied.stderr.strip()}")
+
+    def _dns_is_ready(self) -> bool:
+        where = ("get", "deployment", "coredns", "--namespace=kube-system", "--output=jsonpath={.status.readyReplicas}")
+        return self.kubectl(*where).stdout == "1"
 
     def _node_is_ready(self) -> bool:
         answer = self.kubectl("get", "node", self.region.name, "-o", "json")

@@ -139,6 +139,7 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
         if apply:
             stacks.ensure(cluster.region.name)
             update(stacks, cluster.region.name, children, say)
+        cluster.await_dns()
 
     with ThreadPoolExecutor() as pool:
         running = [pool.submit(bring_up, cluster) for cluster in clusters if cluster.region.name in regions]

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from lab import cgroups, processes
-from tests.e2e.laboratory import REGIONS, Laboratory
+from tests.e2e.laboratory import REGIONS, Laboratory, write_settings
 
 _PROBE = ("--namespace=echo-probe", "deployment/probe")
 _URL = "http://echo.echo.svc.cluster.local/"
@@ -144,6 +145,30 @@ def test_one_bad_pod_of_three_is_ejected(lab: Laboratory) -> None:
     print(f"failed: {first} of the first 1,500, then {then} of 1,000")
     assert 10 <= first <= 40  # ten in a row eject it; some are under way meanwhile
     assert then == 0
+
+
+@pytest.mark.usefixtures("bad_pod")
+def test_without_the_limit_on_ejection_a_bad_pod_fails_a_third_for_ever(lab: Laboratory, tmp_path: Path) -> None:
+    """The lab text's own DestinationRule, word for word: Envoy's limit stays at 10 %, and one of three pods is more."""
+    settings = lab.settings("region-b")
+    del settings["config"]["echo-rollout:echo"]["maxEjectionPercent"]
+    file = write_settings(tmp_path / "Pulumi.region-b.yaml", settings)
+    up = ("up", "--stack", "region-b", "--yes", "--skip-preview", "--non-interactive")
+    lab.pulumi(*up, file)
+    try:
+        _until(lambda: '"max_ejection_percent"' not in _envoy_clusters(lab, "region-b"))
+        first, then = (_failures(_attack(lab, "region-b", requests)) for requests in (1500, 1000))
+    finally:
+        lab.pulumi(*up)
+    _until(lambda: '"max_ejection_percent": 34' in _envoy_clusters(lab, "region-b"))
+    print(f"failed without maxEjectionPercent: {first} of the first 1,500, then {then} of 1,000")
+    assert then > 200  # v1 gets 900 of them, and its bad pod a third
+
+
+def _envoy_clusters(lab: Laboratory, region: str) -> str:
+    """The subsets of echo in the Envoy of the region's probe."""
+    dump = json.loads(_envoy(lab, region, "config_dump?resource=dynamic_active_clusters"))
+    return json.dumps([config for config in dump["configs"] if "|v" in config["cluster"]["name"]])
 
 
 def _attacks(lab: Laboratory, region: int) -> list[int]:
