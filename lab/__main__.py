@@ -7,7 +7,12 @@ import sys
 
 from lab import bootstrap, preflight
 
+_ADMINISTRATION = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
 if __name__ == "__main__":
+    # `su` without `-` leaves these out, and containerd finds its runc, kube-proxy its nft through PATH
+    path = os.environ.get("PATH", "").split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([*path, *(folder for folder in _ADMINISTRATION if folder not in path)])
     if {"up"} & set(sys.argv[1:2]) and (problems := preflight.problems()):
         sys.exit(preflight.explain(problems))
     try:

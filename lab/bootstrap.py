@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import venv
-from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from lab.place import CHECKOUT
+
 ENVIRONMENT = CHECKOUT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
 _REQUIREMENTS = CHECKOUT / "requirements.txt"
@@ -38,12 +39,14 @@ def ensure() -> None:
         )
     with (CHECKOUT / ".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        stamp, wanted = ENVIRONMENT / "installed-from", _wanted()
+        made, stamp, wanted = ENVIRONMENT / "made-by", ENVIRONMENT / "installed-from", _wanted()
         if stamp.exists() and stamp.read_text() == wanted:
             return
-        if not PYTHON.exists():
+        # `venv` makes the interpreter first and pip last: what was cut short, or made by another Python, is made anew
+        if not made.exists() or made.read_text() != sys.version:
             _say("makes .venv")
             _make_environment()
+            made.write_text(sys.version)
         _say("installs the pinned Python packages of requirements.txt into .venv (a minute or two the first time)")
         _pip("--require-hashes", "-r", str(_REQUIREMENTS))
         _say("installs the typed Istio package from sdks/ into .venv")
@@ -61,13 +64,28 @@ def _wanted() -> str:
 
 
 def _make_environment() -> None:
+    if importlib.util.find_spec("ensurepip") is None:
+        _install_ensurepip()
     try:
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
-    except subprocess.CalledProcessError:
+    except subprocess.CalledProcessError as error:
         raise BootstrapError(
-            "Python cannot make virtual environments: its ensurepip is missing. Without .venv nothing of the project runs. "
-            "On Debian: apt-get install python3-venv"
+            f"{ENVIRONMENT}: the virtual environment cannot be made: {error}. Nothing runs without it"
         ) from None
+
+
+def _install_ensurepip() -> None:
+    """Debian's own Python comes without it."""
+    problem = "Python's ensurepip is missing, and without it no virtual environment can be made. On Debian: apt-get install python3-venv"
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise BootstrapError(problem)
+    _say("installs the Debian package python3-venv")
+    options = ["--yes", "--no-remove", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update"], ["apt-get", "install", *options, "python3-venv"]):
+        result = subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL)
+    if result.returncode != 0:
+        raise BootstrapError(problem)
 
 
 def _pip(*arguments: str) -> None:

@@ -128,11 +128,12 @@ def _write_key(file: Path, key: ec.EllipticCurvePrivateKey) -> None:
             serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
         ),
     )
-    file.chmod(0o600)
 
 
 def _write(file: Path, content: bytes) -> None:
     partial = file.with_name(file.name + ".partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
     partial.write_bytes(content)
     partial.replace(file)
 

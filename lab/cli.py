@@ -16,6 +16,7 @@ from rich.table import Table
 from lab import lifecycle, status, tools
 from lab.cache import PreparationError
 from lab.cluster import Cluster, ClusterError
+from lab.network import NetworkError
 from lab.place import Lab
 from lab.stacks import StackError, Stacks
 
@@ -57,13 +58,13 @@ def up(
         with lifecycle.locked(lab):
             lifecycle.up(lab, clock, regions, apply=not clusters_only)
         clock("both regions are up" if len(regions) > 1 else f"{regions[0]} is up")
-    except (lifecycle.LabError, PreparationError, ClusterError, StackError) as error:
+    except (lifecycle.LabError, PreparationError, ClusterError, StackError, NetworkError, OSError) as error:
         raise _fail(error, 1) from None
     except KeyboardInterrupt:
         _errors.print("interrupted. What is up stays up: `make up` goes on from here, `make down` removes all of it.")
         raise typer.Exit(130) from None
-    if verify and not clusters_only and not region:
-        raise typer.Exit(lifecycle.verify(lab))
+    if verify and not clusters_only:
+        raise typer.Exit(lifecycle.verify(lab, regions))
 
 
 @application.command()
@@ -74,7 +75,7 @@ def down() -> None:
     try:
         with lifecycle.locked(lab):
             lifecycle.down(lab, lifecycle.Clock(lambda line: _errors.print(line, markup=False)))
-    except (lifecycle.LabError, TimeoutError, OSError) as error:
+    except (lifecycle.LabError, NetworkError, OSError) as error:
         raise _fail(error, 1) from None
 
 
@@ -82,6 +83,8 @@ def down() -> None:
 def show_status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Say what is well and what is not, with the last lines of what is not."""
     lab = Lab.of_environment()
+    if not lab.kubeconfig.exists():
+        raise _fail(f"{lab.directory}: the lab is down. Bring it up with: make up", 1)
     found = [finding for cluster in _clusters(lab) for finding in status.of_cluster(cluster)]
     if as_json:
         print(json.dumps([vars(finding) for finding in found], indent=2))
@@ -135,7 +138,7 @@ def pulumi(context: typer.Context) -> None:
         arguments = stacks.arguments_of(context.args)
     except (StackError, PreparationError) as error:
         raise _fail(error) from None
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the CLI gets it too, and ends in its own way
+    signal.signal(signal.SIGINT, _leave_it_to_the_child)
     raise typer.Exit(stacks.run(*arguments).returncode)
 
 
@@ -145,13 +148,20 @@ def kubectl(context: typer.Context) -> None:
     lab = Lab.of_environment()
     if not lab.kubeconfig.exists():
         raise _fail(f"{lab.directory}: the lab is down. Bring it up with: make up")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, _leave_it_to_the_child)
     command = [str(_programs(lab)["kubectl"]), f"--kubeconfig={lab.kubeconfig}", *context.args]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
+def _leave_it_to_the_child(_number: int, _frame: object) -> None:
+    """The command that we run gets the signal too, and ends in its own way; unlike SIG_IGN this is not inherited."""
+
+
 def _programs(lab: Lab) -> dict[str, Path]:
-    return tools.ensure(tools.platform_tools(), lab.cache, lambda line: print(line, file=sys.stderr))
+    try:
+        return tools.ensure(tools.platform_tools(), lab.cache, lambda line: print(line, file=sys.stderr))
+    except PreparationError as error:
+        raise _fail(error) from None
 
 
 def _clusters(lab: Lab) -> list[Cluster]:

@@ -20,10 +20,9 @@ from threading import Event
 from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
 
 from lab import cgroups, network, processes
+from lab.cache import Report
 from lab.components import AFTER_API, RUNTIME_SOCKET, Component, components, write_files
 from lab.place import Lab, Region
-
-Report = Callable[[str], None]
 
 _HOLDER = ("sleep", "infinity")
 _READY_SECONDS = 90.0
@@ -175,8 +174,8 @@ class Cluster:
                 mounts,
             ]
             through += ["sh", str(home)]
-        processes.start(_HOLDER, cgroup=self.processes_cgroup, log=self.log("holder"), through=through)
-        self._wait("holder", lambda: self.holder() is not None)
+        process = processes.start(_HOLDER, cgroup=self.processes_cgroup, log=self.log("holder"), through=through)
+        self._wait("holder", lambda: self.holder() is not None, process)
         return ["holder"]
 
     def _survivors(self) -> list[int]:
@@ -190,15 +189,15 @@ class Cluster:
     def _import_missing(self, images: Sequence[Path], report: Report) -> None:
         stamps = self.region.directory / "imported"
         stamps.mkdir(exist_ok=True)
-        # the archive's folder is named by its content
-        missing = [archive for archive in images if not (stamps / archive.parent.name).exists()]
+        # a stamp is named by the image and holds its content's key, which is the name of the archive's folder
+        missing = [archive for archive in images if _content(stamps / archive.name) != archive.parent.name]
         if missing:
             report(f"imports {len(missing)} images")
         for archive in missing:
             if self.stopped.is_set():
                 raise InterruptedError
             self._import(archive)
-            (stamps / archive.parent.name).touch()
+            (stamps / archive.name).write_text(archive.parent.name)
 
     def _import(self, archive: Path) -> None:
         command = ["ctr", f"--address={RUNTIME_SOCKET}", "--namespace=k8s.io", "images", "import", str(archive)]
@@ -269,6 +268,10 @@ class Cluster:
     def _failed(self, name: str, what: str) -> ClusterError:
         log = self.log(name)
         return ClusterError(f"{self.region.name}: {name} {what}. The end of its log, {log}:\n{tail(log)}")
+
+
+def _content(stamp: Path) -> str:
+    return stamp.read_text() if stamp.exists() else ""
 
 
 def tail(log: Path, lines: int = 12) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def components(
     return [
         Component(
             "containerd",
-            ("/usr/bin/containerd", "--config", str(home / "containerd.toml")),
+            (shutil.which("containerd") or "containerd", "--config", str(home / "containerd.toml")),
             lambda: accepts(runtime_socket(holder)),
         ),
         Component(

@@ -12,27 +12,36 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from lab import cgroups, debian, images, istio_source, network, tools
+from lab.cache import Report
 from lab.children import Children, CommandFailedError
 from lab.cluster import Cluster, forget_mount_point
 from lab.components import kubeconfig, write_files
 from lab.place import Lab
 from lab.stacks import PROJECT, Mesh, Stacks
 
-Report = Callable[[str], None]
-
 REGIONS_FILE = ".regions.yaml"
 _PULUMI_NOISE = re.compile(
-    r"^(@ |Updating|\s*$)|(creating|updating|deleting|replacing|running) ?(\(|\w)|\bStack\b.* running"
+    r"^(@ |Updating|\s*$)|^ [ +~-]{2,3}\S+:\S+ \S+ +(creating|updating|deleting|replacing|running)\b"
 )
 
 
 class LabError(Exception):
     """The lab did not come up or go down; the text says what, where and what to do."""
+
+
+@dataclass(frozen=True)
+class _StackFile:
+    """What the lab has to know of a committed stack file."""
+
+    echo_images: list[str]
+    probe_image: str
 
 
 class Clock:
@@ -67,8 +76,7 @@ def locked(lab: Lab) -> Iterator[None]:
 
 def echo_images(lab: Lab) -> set[str]:
     """The images of echo that the committed stack files name."""
-    versions = [version for stack in _stack_files(lab) for version in stack["echo"]["versions"].values()]
-    return {str(version["image"]) for version in versions if re.search(r"/echo:[^@]+$", str(version["image"]))}
+    return {image for stack in _stack_files(lab) for image in stack.echo_images if re.search(r"/echo:[^@]+$", image)}
 
 
 def probe_image(lab: Lab) -> str:
@@ -77,7 +85,7 @@ def probe_image(lab: Lab) -> str:
     Raises:
         LabError: they name more than one.
     """
-    names = {str(stack["probe"]["image"]) for stack in _stack_files(lab)}
+    names = {stack.probe_image for stack in _stack_files(lab)}
     if len(names) != 1:
         raise LabError(
             f"Pulumi.*.yaml: $.probe.image: {', '.join(sorted(names))}: the lab builds one probe. Name the same in all"
@@ -209,10 +217,11 @@ def write_regions_file(lab: Lab, stacks: Stacks) -> None:
         YAML().dump(content, file)
 
 
-def verify(lab: Lab) -> int:
-    """Measure the split with `rollout verify`; its exit code."""
+def verify(lab: Lab, regions: Collection[str]) -> int:
+    """Measure the split of these regions with `rollout verify`; its exit code."""
     python = lab.virtual_environment / "bin" / "python"
     command = [str(python), "-m", "rollout", "verify", "--regions-file", str(regions_file(lab))]
+    command += [f"--region={region}" for region in regions]
     return subprocess.run(command, cwd=lab.checkout, check=False).returncode
 
 
@@ -236,9 +245,17 @@ def down(lab: Lab, report: Report) -> None:
     report(f"nothing of the lab is left but its logs in {lab.logs} and the cache in {lab.cache}")
 
 
-def _stack_files(lab: Lab) -> list[dict[str, dict[str, dict[str, dict[str, object]]]]]:
-    """The sections of the committed stack files, without the project's name before each."""
-    read = YAML(typ="safe")
-    files = [lab.checkout / f"Pulumi.{region.name}.yaml" for region in lab.regions]
-    configs = [read.load(file.read_text())["config"] for file in files]
-    return [{key.removeprefix(f"{PROJECT}:"): value for key, value in config.items()} for config in configs]
+def _stack_files(lab: Lab) -> list[_StackFile]:
+    return [_stack_file(lab.checkout / f"Pulumi.{region.name}.yaml") for region in lab.regions]
+
+
+def _stack_file(file: Path) -> _StackFile:
+    try:
+        config = YAML(typ="safe").load(file.read_text())["config"]
+        versions, probe = config[f"{PROJECT}:echo"]["versions"], config[f"{PROJECT}:probe"]
+        return _StackFile([str(version["image"]) for version in versions.values()], str(probe["image"]))
+    except (OSError, YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(
+            f"{file.name}: {type(error).__name__}: {error}: the lab cannot tell which images to make. A stack file needs "
+            f"`config` with $.echo.versions.*.image and $.probe.image; `git diff {file.name}` shows what was changed"
+        ) from None

@@ -21,6 +21,10 @@ _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+class NetworkError(Exception):
+    """The kernel refused a namespace, a link or a route; the text has the words of `ip`."""
+
+
 def path(namespace: str) -> Path:
     """The file that stands for a named network namespace."""
     return _NAMESPACES / namespace
@@ -83,14 +87,14 @@ def forget_mount() -> None:
     """Undo the mount that `ip netns` makes for the first namespace of a machine, once the last is gone."""
     mounted = {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()}
     if str(_NAMESPACES) in mounted and not all_namespaces():
-        subprocess.run(["umount", str(_NAMESPACES)], check=True, capture_output=True)
+        # it fails, and is right to, if another lab makes a namespace at this moment
+        subprocess.run(["umount", str(_NAMESPACES)], check=False, capture_output=True)
 
 
 def _create_namespace(namespace: str) -> None:
-    if _is_namespace(namespace):
-        return
-    path(namespace).unlink(missing_ok=True)  # left behind when the making of it was cut short
-    _ip(f"netns add {namespace}")
+    if not _is_namespace(namespace):
+        path(namespace).unlink(missing_ok=True)  # left behind when the making of it was cut short
+        _ip(f"netns add {namespace}")
     _ip(f"-n {namespace} link set lo up")
     with inside(path(namespace)):
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
@@ -106,4 +110,6 @@ def _has_link(namespace: str, link: str) -> bool:
 
 
 def _ip(arguments: str) -> None:
-    subprocess.run(["ip", *arguments.split()], check=True, capture_output=True, text=True)
+    result = subprocess.run(["ip", *arguments.split()], check=False, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise NetworkError(f"`ip {arguments}` failed: {result.stderr.strip()}. A region cannot be reached without it")

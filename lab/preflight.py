@@ -11,6 +11,9 @@ from pathlib import Path
 
 _MEMORY_GIB = 6
 _GO = (1, 26)
+# measured: modules, build cache and tools, the first time; images and two regions, each time
+_BUILD_GIB = 16
+_REGIONS_GIB = 4
 
 
 def problems() -> list[str]:
@@ -20,7 +23,7 @@ def problems() -> list[str]:
             f"this is {platform.system()}: the lab needs Linux (network namespaces, cgroups). Use a Linux machine or a "
             "virtual one; on clusters of your own no lab is needed, see README.md"
         ]
-    return [problem for check in (_root, _namespaces, _cgroups, _memory, _go, _packages) for problem in check()]
+    return [problem for check in (_root, _namespaces, _cgroups, _memory, _disk, _go, _packages) for problem in check()]
 
 
 def explain(found: list[str]) -> str:
@@ -60,6 +63,19 @@ def _memory() -> list[str]:
     if total >= _MEMORY_GIB:
         return []
     return [f"{total:.1f} GiB of memory: two regions need {_MEMORY_GIB}"]
+
+
+def _disk() -> list[str]:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    needs = {Path.cwd(): _REGIONS_GIB}
+    if not (cache / "echo-lab" / "tools").exists():
+        needs[cache if cache.exists() else Path.home()] = _BUILD_GIB
+    free = {place: shutil.disk_usage(place).free / 2**30 for place in needs}
+    return [
+        f"{place}: {free[place]:.1f} GiB of disk are free, and {gib} are needed. Make room, or move it (XDG_CACHE_HOME, LAB_DIR)"
+        for place, gib in needs.items()
+        if free[place] < gib
+    ]
 
 
 def _go() -> list[str]:

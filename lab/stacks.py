@@ -17,13 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from lab.place import Lab
 
 PROVIDER = "resource-kubernetes-v4.34.2"
 LANGUAGE = "pulumi-language-python"
 PROJECT = "echo-rollout"
-_WITH_CONFIG_FILE = ("up", "update", "preview", "pre", "refresh", "destroy", "dn", "watch")
+_WITH_CONFIG_FILE = ("up", "update", "preview", "pre", "refresh", "destroy", "down", "dn", "watch", "import", "logs")
+_WITH_FILES_OF_THEIR_OWN = {
+    "config": ("set", "set-all", "rm", "rm-all", "cp", "refresh", "env"),
+    "stack": ("init", "rename", "change-secrets-provider"),
+}
 
 
 class StackError(Exception):
@@ -98,6 +103,8 @@ class Stacks:
         """Make the region's stack if it is not there, away from the committed stack file, which `stack init` would write to."""
         if (self.home / "state" / ".pulumi" / "stacks" / PROJECT / f"{region}.json").exists() and self._salt(region):
             return
+        # a `stack init` that was killed has made the state and not the salt: without resources yet, and in the way of the next
+        (self.home / "state" / ".pulumi" / "stacks" / PROJECT / f"{region}.json").unlink(missing_ok=True)
         scratch = self.home / "project"
         scratch.mkdir(exist_ok=True)
         (scratch / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
@@ -109,7 +116,7 @@ class Stacks:
         """The stack's settings: the committed file, the lab's settings over it.
 
         Raises:
-            StackError: no such stack file.
+            StackError: no such stack file, or it is no YAML.
         """
         committed = self.lab.checkout / f"Pulumi.{region}.yaml"
         if not committed.exists():
@@ -118,8 +125,14 @@ class Stacks:
                 f"{region}: there is no {committed.name}, so nothing says what the region holds. The stacks are {names}"
             )
         yaml = YAML()
-        settings = yaml.load(committed.read_text()) or {}
-        config = settings.setdefault("config", {})
+        try:
+            settings = yaml.load(committed.read_text()) or {}
+            config = settings.get("config") or {}
+        except (YAMLError, AttributeError) as error:
+            raise StackError(
+                f"{committed.name}: it is no YAML mapping, so no setting can be read: {error}. Mend it"
+            ) from None
+        settings["config"] = config
         for section, values in self._settings().items():
             config[f"{PROJECT}:{section}"] = merged(config.get(f"{PROJECT}:{section}"), values)
         if salt := self._salt(region):
@@ -150,11 +163,16 @@ class Stacks:
         Raises:
             StackError: the command needs a stack and none is named, or it would edit the file that is made afresh each time.
         """
-        verb = next((word for word in typed if not word.startswith("-")), "")
-        if verb == "config":
+        known = (*_WITH_CONFIG_FILE, *_WITH_FILES_OF_THEIR_OWN)
+        position = next((number for number, word in enumerate(typed) if word in known), len(typed))
+        verb, after = "".join(typed[position : position + 1]), typed[position + 1 :]
+        if {*_WITH_FILES_OF_THEIR_OWN.get(verb, ())} & {*after}:
             raise StackError(
-                "config: the settings are in the committed stack files. Edit Pulumi.region-a.yaml or Pulumi.region-b.yaml"
+                f"{' '.join(typed)}: it would write to a committed stack file, and the lab only reads them. "
+                "Edit Pulumi.region-a.yaml or Pulumi.region-b.yaml; `make up` and `make down` make and remove the stacks"
             )
+        if verb == "stack" and "rm" in after:
+            return [*typed, "--preserve-config"]
         own_file = any(word.partition("=")[0] in ("--config-file", "--help", "-h") for word in typed)
         if verb not in _WITH_CONFIG_FILE or own_file:
             return list(typed)
@@ -307,7 +325,7 @@ def _stack_of(typed: Sequence[str]) -> str | None:
 def _write_launcher(target: Path, lab: Lab, module: str) -> None:
     python = lab.virtual_environment / "bin" / "python"
     script = f"#!/bin/sh\nPYTHONPATH='{lab.checkout}' exec '{python}' -m {module} \"$@\"\n"
-    if not target.exists() or target.read_text() != script:
+    if not target.exists() or target.read_bytes() != script.encode():
         partial = target.with_name(target.name + ".partial")
         partial.write_text(script)
         partial.chmod(0o755)
@@ -333,4 +351,5 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _is_running(pid: object) -> bool:
-    return isinstance(pid, int) and Path(f"/proc/{pid}").exists()
+    name = Path(f"/proc/{pid}/comm")
+    return isinstance(pid, int) and name.exists() and name.read_text().strip() == "pulumi"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from lab import preflight
 from lab.place import CHECKOUT, Lab
@@ -52,12 +53,5 @@ def region(lab: Laboratory) -> Region:
 
 @pytest.fixture(scope="session")
 def pulumi_environment(lab: Laboratory) -> dict[str, str]:
-    home = lab.place.directory / "pulumi"
-    return {
-        **os.environ,
-        "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
-        "PULUMI_HOME": str(home / "home"),
-        "PULUMI_CONFIG_PASSPHRASE": "",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-    }
+    pulumi = YAML(typ="safe").load((lab.place.directory / ".regions.yaml").read_text())["pulumi"]
+    return {**os.environ, **pulumi["environment"], "PATH": f"{pulumi['path']}:{os.environ['PATH']}"}

@@ -61,7 +61,7 @@ def test_mutual_tls_is_strict(lab: Laboratory) -> None:
     """A request without the mesh's certificate is refused; the same one from within the mesh is answered."""
     pod = lab.get("region-a", "pods", "--namespace=echo", "--selector=app=echo")["items"][0]
     url = f"http://{pod['status']['podIP']}:8080/"
-    # traffic of the sidecar's own user is not redirected to the sidecar: a client outside the mesh, in all but its address
+    # a pod in a namespace without injection is a client outside the mesh
     outside = ["/probe", "attack", "--ignore-stdin", f"--url={url}", "--rate=20", "--requests=20", "--workers=1"]
     manifest = {
         "apiVersion": "v1",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,9 +21,12 @@ def test_another_system_than_linux_is_the_only_reason(monkeypatch: pytest.Monkey
 def test_all_reasons_are_given_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(os, "sysconf", lambda _: 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     monkeypatch.setenv("PATH", str(tmp_path))
     text = preflight.explain(preflight.problems())
-    assert [word for word in ("not root", "GiB of memory", "Go is missing", "no apt-get") if word not in text] == []
+    assert [
+        word for word in ("not root", "GiB of memory", "GiB of disk", "Go is missing", "no apt-get") if word not in text
+    ] == []
     assert text.endswith("Nothing was changed.")
 
 

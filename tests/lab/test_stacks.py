@@ -99,9 +99,46 @@ def test_a_verb_without_a_stack_asks_for_one(stacks: Stacks, monkeypatch: pytest
         stacks.arguments_of(["up"])
 
 
-def test_config_set_is_refused_because_it_would_be_lost(stacks: Stacks) -> None:
-    with pytest.raises(StackError, match="committed stack files"):
-        stacks.arguments_of(["config", "set", "echo", "x"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["config", "set", "echo", "x"],
+        ["stack", "init", "c"],
+        ["stack", "-s", "region-a", "change-secrets-provider", "x"],
+    ],
+)
+def test_what_would_write_to_a_committed_file_is_refused(stacks: Stacks, typed: list[str]) -> None:
+    with pytest.raises(StackError, match="committed stack file"):
+        stacks.arguments_of(typed)
+
+
+def test_removing_a_stack_keeps_its_committed_file(stacks: Stacks) -> None:
+    assert stacks.arguments_of(["stack", "rm", "region-a"])[-1] == "--preserve-config"
+
+
+def test_a_flag_before_the_verb_does_not_hide_it(stacks: Stacks) -> None:
+    typed = ["--color", "never", "up", "-s", "region-a"]
+    assert stacks.arguments_of(typed)[-1].startswith("--config-file=")
+
+
+@pytest.mark.parametrize("content", ["config: {a: [", "- a list\n"])
+def test_a_stack_file_that_is_no_mapping_is_named(stacks: Stacks, content: str) -> None:
+    (stacks.lab.checkout / "Pulumi.region-a.yaml").write_text(content)
+    with pytest.raises(StackError, match=r"Pulumi\.region-a\.yaml: it is no YAML mapping"):
+        stacks.config_file("region-a")
+
+
+def test_a_stack_file_without_settings_still_gets_the_labs(stacks: Stacks) -> None:
+    (stacks.lab.checkout / "Pulumi.region-a.yaml").write_text("config:\n")
+    assert _loaded(stacks.config_file("region-a"))["config"]["echo-rollout:istio"]["charts"] == "/charts"
+
+
+def test_stand_ins_replace_official_plugins_that_are_there(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
+    stacks.programs.mkdir(parents=True)
+    (stacks.programs / "pulumi-language-python").write_bytes(b"\x7fELF\xff\xfe")
+    monkeypatch.setenv("LAB_PLUGINS", "standin")
+    stacks.install()
+    assert "lab.plugins.language" in (stacks.programs / "pulumi-language-python").read_text()
 
 
 def test_plugins_that_are_insisted_on_and_missing_are_refused(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
