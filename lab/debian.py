@@ -26,7 +26,6 @@ PACKAGES: Mapping[str, Sequence[str]] = {
     "util-linux": ("nsenter", "unshare", "setpriv"),
     "buildah": ("buildah",),
     "mmdebstrap": ("mmdebstrap",),
-    "git": ("git",),
     "ca-certificates": ("/etc/ssl/certs/ca-certificates.crt",),
 }
 
