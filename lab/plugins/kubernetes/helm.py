@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -136,7 +137,7 @@ class Releases:
         if not inputs.get("skipAwait"):
             inputs.setdefault("timeout", DEFAULT_TIMEOUT_SECONDS)
         if not has_unknown(inputs):
-            inputs["version"] = str(yaml.safe_load(self._helm(arguments("show", inputs)))["version"])
+            inputs["version"] = str(yaml.safe_load(self._chart(inputs))["version"])
         checked: Object = with_secrets_of(news, inputs)
         return checked
 
@@ -217,6 +218,15 @@ class Releases:
                 return None
             raise
         return {**told, "manifest": status.get("manifest", ""), "config": status.get("config")}
+
+    def _chart(self, inputs: Object) -> str:
+        """The chart's own description; a chart that is a folder needs no Helm to be read, which each preview would wait for."""
+        local = pathlib.Path(inputs["chart"]) / "Chart.yaml"
+        return (
+            local.read_text()
+            if "repositoryOpts" not in inputs and local.is_file()
+            else self._helm(arguments("show", inputs))
+        )
 
     def _helm(self, line: list[str], stdin: str = "") -> str:
         executable = os.environ.get("LAB_HELM") or shutil.which("helm")

@@ -73,6 +73,14 @@ def test_check_gives_name_namespace_timeout_and_the_charts_version(engine: Engin
     assert calls(helm, "show") == ["show chart charts/istiod"]
 
 
+def test_the_version_of_a_chart_in_a_folder_is_read_without_helm(engine: Engine, helm: pathlib.Path) -> None:
+    (helm / "local").mkdir()
+    (helm / "local" / "Chart.yaml").write_text("name: istiod\nversion: 2.0.0\n")
+
+    assert engine.check(RELEASE, {"chart": str(helm / "local")})["version"] == "2.0.0"
+    assert not (helm / "calls").exists()
+
+
 def test_check_keeps_the_old_name(engine: Engine, helm: pathlib.Path) -> None:
     assert helm.exists()
 
