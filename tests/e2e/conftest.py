@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,14 +35,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Laboratory]:
+def lab(pytestconfig: pytest.Config) -> Iterator[Laboratory]:
     directory = Path(os.environ.get("LAB_DIR", CHECKOUT / ".lab-e2e"))
     environment = {"LAB_DIR": str(directory)}
     os.environ.update(environment)
     laboratory = Laboratory(Lab.of_environment(), environment)
     laboratory.run("down")
     try:
-        print(laboratory.run("up", "--no-verify", seconds=3600).stderr)
+        # shown as it comes: where no tool is built yet, it takes half an hour
+        with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            subprocess.run([sys.executable, "-m", "lab", "up", "--no-verify"], cwd=CHECKOUT, check=True)
         yield laboratory
     finally:
         laboratory.run("down")
