@@ -195,15 +195,16 @@ class Stacks:
             self.run("cancel", "--yes", "--stack", region, capture=True)
             done.append("released the lock of an update that was killed")
         done += self._roll_back_releases(region)
-        pending = {resource["urn"]: self._existing(region, resource) for resource in self._pending_creates(region)}
+        pending = self._pending_creates(region)
+        for resource in pending:
+            self._remove_half_made(region, resource)
         if stale or pending:
-            known = [f"--import-pending-creates={word}" for pair in pending.items() if pair[1] for word in pair]
-            flags = [*known, "--clear-pending-creates"] if not all(pending.values()) else known
+            flags = ["--clear-pending-creates"] if pending else []
             where = [f"--stack={region}", f"--config-file={self.config_file(region)}"]
             result = self.run("refresh", "--yes", "--skip-preview", "--non-interactive", *where, *flags, capture=True)
             if result.returncode != 0:
                 raise StackError(f"{region}: an interrupted update cannot be put right: {result.stdout}{result.stderr}")
-            done.append(f"asked the cluster how far that update came ({len(pending)} creations were under way)")
+            done.append(f"asked the cluster how far that update came; {len(pending)} creations under way are made anew")
         return done
 
     def _roll_back_releases(self, region: str) -> list[str]:
@@ -221,24 +222,26 @@ class Stacks:
         operations = json.loads(exported.stdout).get("deployment", {}).get("pending_operations") or []
         return [item["resource"] for item in operations if item["type"] == "creating"]
 
-    def _existing(self, region: str, resource: Mapping[str, Any]) -> str:
-        """The provider's id of a resource if the cluster has it, else nothing. A half-installed Helm release goes."""
+    def _remove_half_made(self, region: str, resource: Mapping[str, Any]) -> None:
+        """Remove what was being created when its update was killed: the state does not have it, and the next would find it there."""
         inputs: Mapping[str, Any] = resource.get("inputs") or {}
         if resource["type"] == "kubernetes:helm.sh/v3:Release":
             where = f"--namespace={inputs['namespace']}"
             self._helm(region, "uninstall", str(inputs["name"]), where, "--wait", "--ignore-not-found")
-            return ""
+            return
         metadata: Mapping[str, Any] = inputs.get("metadata") or {}
         if "kind" not in inputs or "name" not in metadata:
-            return ""
+            return
         group = str(inputs["apiVersion"]).rpartition("/")[0]
         kind = f"{inputs['kind']}.{group}" if group else str(inputs["kind"])
         scope = [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
         where_to_look = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}", *scope]
-        command = [str(self.tools["kubectl"]), *where_to_look, "get", kind, metadata["name"]]
-        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            return ""
-        return "/".join(metadata[key] for key in ("namespace", "name") if key in metadata)
+        command = [str(self.tools["kubectl"]), *where_to_look, "delete", kind, metadata["name"], "--ignore-not-found"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise StackError(
+                f"{region}: {kind} {metadata['name']} of a killed update cannot be removed: {result.stderr.strip()}"
+            )
 
     def _helm(self, region: str, *arguments: str) -> str:
         where = [f"--kubeconfig={self.lab.kubeconfig}", f"--kube-context={region}"]
