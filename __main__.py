@@ -5,11 +5,11 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster import ClusterError, require_context
 from components.config import ConfigError, load_stack_config
-from components.echo import EchoDeployments, EchoDeploymentsArgs, EchoNamespace
+from components.echo import EchoNamespace
 from components.istio import IstioInstall, IstioInstallArgs
 from components.names import ECHO_HOST
 from components.probe import EchoProbe, EchoProbeArgs
-from components.traffic import TrafficPolicy, TrafficPolicyArgs
+from components.workloads import echo_workloads
 
 try:
     config = load_stack_config()
@@ -34,8 +34,7 @@ def after(*components: pulumi.Resource) -> pulumi.ResourceOptions:
 
 istio = IstioInstall("istio", IstioInstallArgs(config.region, config.mesh, config.istio), after())
 namespace = EchoNamespace("echo", after(istio))
-workloads = EchoDeployments("echo", EchoDeploymentsArgs(config.region, config.echo.versions), after(namespace))
-TrafficPolicy("echo", TrafficPolicyArgs(config.echo), after(workloads))
+echo_workloads(config, after(namespace))
 EchoProbe("probe", EchoProbeArgs(config.probe), after(istio))
 
 pulumi.export("region", config.region)

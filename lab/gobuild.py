@@ -59,6 +59,7 @@ class Cost:
 # megabytes of the build cache as all of them together (8 GB), shared out by seconds.
 COSTS: Mapping[str, Cost] = {
     "kubernetes": Cost(440, 700, 3100),
+    "argocd": Cost(405, 1500, 2900),
     "istio": Cost(300, 700, 2200),
     "pulumi": Cost(190, 1400, 1400),
     "coredns": Cost(80, 300, 600),

@@ -22,6 +22,7 @@ APP = CHECKOUT / "app"
 # The release line that the pinned commit of Istio belongs to; `istio_source` holds it against the module's own VERSION file.
 ISTIO_LINE = "1.31"
 ISTIO_MODULE = "istio.io/istio"
+ARGOCD_MODULE = "github.com/argoproj/argo-cd/v3"
 _VERSION_SECONDS = 5
 
 
@@ -72,6 +73,7 @@ def platform_tools() -> tuple[Tool, ...]:
         Tool("pause", TOOLCHAIN / "pause"),
         _pulumi(),
         _helm(),
+        _argocd(),
     )
 
 
@@ -203,3 +205,10 @@ def _helm() -> Tool:
     )
     arguments = ("version", "--template", "{{.Version}}")
     return Tool("helm", module, "helm.sh/helm/v3/cmd/helm", ldflags, version.removeprefix("v"), arguments)
+
+
+def _argocd() -> Tool:
+    # one binary, which its argv[0] tells what to be; never from PATH, where the release's is linked against another C library
+    module, package = TOOLCHAIN / "argocd", ARGOCD_MODULE
+    version = pinned(module, package).removeprefix("v")
+    return Tool("argocd", module, f"{package}/cmd", f"-X {package}/common.version={version}")
