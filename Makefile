@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status verify test e2e lint crds requirements bench setup
+.PHONY: help up down status render verify test e2e lint crds requirements bench setup
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -19,16 +19,20 @@ down: ## Remove everything of the lab but its logs and the cache
 status: ## Say what is well in the lab and what is not
 	@$(PYTHON) -m lab status
 
+render: setup ## Write deploy/overlays from the stack files
+	@$(VENV) -m rollout render
+
 verify: setup ## Measure the split again
 	@$(VENV) -m rollout verify
 
 setup:
 	@$(PYTHON) -m lab.bootstrap
 
-lint: setup ## Formatting, style and types
+lint: setup ## Formatting, style, types, and whether deploy/overlays is rendered
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
+	@$(VENV) -m rollout render --check
 
 test: lint ## Everything that needs no cluster
 	@cd app/echo && go vet ./... && go test ./...

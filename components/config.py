@@ -8,16 +8,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -25,11 +24,31 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from components.problems import explained, fields_of, shown
+from components.fields import (
+    PERCENT,
+    ChartVersion,
+    Delivery,
+    Domain,
+    Duration,
+    EjectionPercent,
+    Errors,
+    Image,
+    ImagePullPolicy,
+    Limit,
+    Manifest,
+    Name,
+    RelativePath,
+    Replicas,
+    RepositoryUrl,
+    Revision,
+    SecretName,
+    Text,
+    Weight,
+)
+from components.problems import explained
 
 PROJECT = "echo-rollout"
-_PERCENT = 100
-_LARGEST_INT32 = 2**31 - 1
+OFFICIAL_MANIFEST = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/core-install.yaml"
 
 
 class ConfigError(ValueError):
@@ -38,90 +57,6 @@ class ConfigError(ValueError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(problems))
-
-
-def _whole(low: int, high: int, why: str) -> BeforeValidator:
-    """Accept whole numbers only: no text, no booleans, and 90.0 as 90, since Pulumi itself turns the one into the other."""
-
-    def check(value: object) -> int:
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(  # noqa: TRY004 - pydantic collects nothing else
-                f"{shown(value)} is not a whole number in {low}..{high} — {why}; write a whole number in this range"
-            )
-        if not low <= value <= high:
-            raise ValueError(f"{shown(value)} is not in {low}..{high} — {why}; write a whole number in this range")
-        return value
-
-    return BeforeValidator(check)
-
-
-def _matching(pattern: str, what: str, why: str) -> AfterValidator:
-    """Accept text that matches the whole pattern."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"{shown(value)} is not {what} — {why}")
-        return value
-
-    return AfterValidator(check)
-
-
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_IMAGE_NAME = r"([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+((\.|_{1,2}|-+|/)[a-z0-9]+)*"
-_IMAGE_PIN = r"(:(?!latest(@|$))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
-
-Name = Annotated[
-    str,
-    _matching(
-        rf"(?=.{{1,50}}$){_LABEL}",
-        "a DNS label of at most 50 characters",
-        "it becomes part of the names of Kubernetes objects; use lower-case letters, digits and '-'",
-    ),
-]
-Domain = Annotated[
-    str,
-    _matching(
-        rf"{_LABEL}(\.{_LABEL})*",
-        "a DNS name",
-        "it becomes part of every workload's certificate; use labels of lower-case letters, digits and '-', with dots between",
-    ),
-]
-Image = Annotated[
-    str,
-    _matching(
-        rf"(?=.*[:@][^/]+$){_IMAGE_NAME}{_IMAGE_PIN}",
-        "an image reference with a fixed tag or a digest",
-        "what runs must not change without a change of this file; write <registry>/<name>:<tag>, and not the tag latest",
-    ),
-]
-Duration = Annotated[
-    str,
-    _matching(
-        r"(?=.*[1-9])([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?",
-        "a duration",
-        "Istio takes 1ms and more, in whole milliseconds; write for instance 5s, 1m30s or 500ms",
-    ),
-]
-ChartVersion = Annotated[
-    str,
-    _matching(
-        r"v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?",
-        "an exact chart version",
-        "a range would let Istio change without a change of this file; write for instance 1.31.1",
-    ),
-]
-Text = Annotated[
-    str, _matching(r"\S(.*\S)?", "one line of text", "nothing can be looked up by it; write it on one line")
-]
-Weight = Annotated[int, _whole(0, _PERCENT, "a weight is the percent of the requests that this version is to answer")]
-Replicas = Annotated[int, _whole(0, 1000, "it is the number of pods of this version")]
-Limit = Annotated[int, _whole(1, _LARGEST_INT32, "Istio reads 0 as no limit at all")]
-Errors = Annotated[
-    int, _whole(0, _LARGEST_INT32, "it is a number of failed answers in a row, and 0 turns the check off")
-]
-EjectionPercent = Annotated[int, _whole(1, _PERCENT, "Istio reads 0 as not set, as if the key were left out")]
 
 
 class _Part(BaseModel):
@@ -211,7 +146,7 @@ def _split_problem(weights: Mapping[str, int]) -> str | None:
     """Say why these weights are no split of all requests, or nothing."""
     if not weights:
         return "names no version — there would be nothing to send requests to; add one with image, replicas and weight"
-    if sum(weights.values()) == _PERCENT:
+    if sum(weights.values()) == PERCENT:
         return None
     return (
         f"the weights {' + '.join(map(str, weights.values()))} make {sum(weights.values())}, not 100 — a weight is a percent "
@@ -265,18 +200,75 @@ class ProbeConfig(_Part):
     image: Image = Field(description="an image with a fixed tag or a digest")
 
 
+class RepositoryConfig(_Part):
+    """Where Argo CD reads what it delivers."""
+
+    url: RepositoryUrl = Field(description="the Git repository's address, without a password")
+    revision: Revision = Field(default="main", description="the branch (or tag, or commit) that Argo CD follows")
+    path: RelativePath | None = Field(
+        default=None, description="the folder of this region's overlay; left out, deploy/overlays/<region>/echo"
+    )
+    secret: SecretName | None = Field(
+        default=None,
+        description="the name of a Secret in the namespace argocd, made as Argo CD wants it, for a private repository",
+    )
+
+
+class ArgoCdImages(_Part):
+    """Other images than the manifest's."""
+
+    argocd: Image | None = Field(default=None, description="Argo CD's own image, with a fixed tag or a digest")
+    redis: Image | None = Field(default=None, description="the image of its cache, with a fixed tag or a digest")
+
+
+class ArgoCdConfig(_Part):
+    """Which Argo CD is installed, and what becomes of the workloads when its Application is deleted."""
+
+    manifest: Manifest = Field(
+        default=OFFICIAL_MANIFEST,
+        description="the address or the path of an install manifest: the official core-install.yaml or install.yaml",
+    )
+    images: ArgoCdImages = Field(default=ArgoCdImages(), description="images other than the manifest's")
+    image_pull_policy: ImagePullPolicy | None = Field(
+        default=None, description="Always, IfNotPresent or Never; left out, what the manifest says"
+    )
+    cascade: StrictBool = Field(
+        default=False,
+        description="true: the workloads are deleted with the Application, but never during a handover; false: they stay",
+    )
+
+
 class RegionConfig(_Part):
     """All that a stack file says about one region."""
 
     region: Name = Field(description="the region's name; left out, the stack's")
-    delivery: Literal["direct"] = Field(
-        default="direct", description='"direct" or leave it out: Pulumi itself applies the workloads'
+    delivery: Delivery = Field(
+        default="gitops",
+        description='"gitops" or leave it out: Argo CD applies the workloads; "direct": Pulumi itself does; "handover": both, '
+        "between the one and the other",
     )
     cluster: ClusterConfig = Field(description="the cluster of this stack, with its context")
     mesh: MeshConfig = Field(description="this region's place in the mesh, with its network")
     istio: IstioConfig = Field(default=IstioConfig(), description="Istio's version, charts and values")
+    repository: RepositoryConfig | None = Field(
+        default=None, validate_default=True, description="the Git repository that Argo CD reads, with its url"
+    )
+    argocd: ArgoCdConfig = Field(default=ArgoCdConfig(), description="Argo CD's manifest and images")
     echo: EchoConfig = Field(description="the service echo, with its versions")
     probe: ProbeConfig = Field(description="the measuring client, with its image")
+
+    @field_validator("repository")
+    @classmethod
+    def _is_there_for_argo_cd(
+        cls, repository: RepositoryConfig | None, info: ValidationInfo
+    ) -> RepositoryConfig | None:
+        # a delivery that is not known is a problem of its own
+        if repository is None and info.data.get("delivery") in ("gitops", "handover"):
+            raise ValueError(
+                "is missing — Argo CD would have nothing to deliver; give the Git repository with its url, or set delivery: "
+                "direct"
+            )
+        return repository
 
     @classmethod
     def parse(cls, values: Mapping[str, object], *, region: str, source: str) -> Self:
@@ -291,19 +283,17 @@ class RegionConfig(_Part):
             ConfigError: With every problem of the values, each with its path, its reason and its mend.
         """
         given = {key: value for key, value in values.items() if value not in (None, "")}
-        if not given:
-            required = ", ".join(
-                key for key, field in fields_of(cls).items() if field.is_required() and key != "region"
-            )
-            raise ConfigError(
-                [
-                    f"{source}: $: there is no configuration — the program cannot know which cluster to bring up, nor what "
-                    f"to run there; copy another stack's file to {source} and change it (needed: {required})"
-                ]
-            )
         try:
             return cls.model_validate({"region": region, **given}, by_alias=True, by_name=False)
         except ValidationError as error:
+            if not given:
+                needed = ", ".join(str(problem["loc"][0]) for problem in error.errors())
+                raise ConfigError(
+                    [
+                        f"{source}: $: there is no configuration — the program cannot know which cluster to bring up, nor "
+                        f"what to run there; copy another stack's file to {source} and change it (needed: {needed})"
+                    ]
+                ) from None
             problems = [explained(cls, problem) for problem in error.errors()] + _hidden_problems(given, error)
             raise ConfigError([f"{source}: {problem}" for problem in problems]) from None
 

@@ -5,6 +5,10 @@ ECHO_NAMESPACE = "echo"
 ECHO_HOST = f"{ECHO}.{ECHO_NAMESPACE}.svc.cluster.local"
 HTTP_PORT = 80
 """The port of the Service, on which the routes are set; the pods listen on another."""
+ARGOCD_NAMESPACE = "argocd"
+"""The one that Argo CD's own manifests write into their ClusterRoleBindings."""
+APPLICATION = f"{ARGOCD_NAMESPACE}/{ECHO}"
+"""Argo CD's Application of a region: its namespace and its name."""
 
 
 def recommended_labels(name: str, instance: str, component: str) -> dict[str, str]:
@@ -17,5 +21,5 @@ def recommended_labels(name: str, instance: str, component: str) -> dict[str, st
         "app.kubernetes.io/instance": instance,
         "app.kubernetes.io/component": component,
         "app.kubernetes.io/part-of": "echo-rollout",
-        "app.kubernetes.io/managed-by": "pulumi",
+        "app.kubernetes.io/managed-by": "echo-rollout",
     }

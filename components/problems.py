@@ -3,6 +3,7 @@
 import difflib
 import json
 import re
+from types import UnionType
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -12,6 +13,7 @@ from pydantic_core import ErrorDetails
 _Location = tuple[int | str, ...]
 _NOT_OF_TYPE = {
     "string_type": "is not text (a number or a word such as true needs quotes)",
+    "bool_type": "is neither true nor false",
     "literal_error": "is not a value known here",
 } | dict.fromkeys(
     ("model_type", "model_attributes_type", "dict_type", "mapping_type"), "is not an object of keys and values"
@@ -59,6 +61,8 @@ def _type_at(root: type[BaseModel], location: list[int | str]) -> Any:
     annotation: Any = root
     for step in location:
         annotation = fields_of(annotation)[str(step)].annotation if _is_model(annotation) else get_args(annotation)[1]
+        if isinstance(annotation, UnionType):  # what may be left out is written "X | None"
+            annotation = get_args(annotation)[0]
     return annotation
 
 

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from lab.files import write
+
 _VALID = dt.timedelta(days=365)
 _RENEW_BEFORE = dt.timedelta(days=30)
 
@@ -48,11 +50,11 @@ class Authority:
             name = _name(self.name, ())
             builder = _builder(name, name, key).add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
             _write_key(self.key, key)
-            _write(self.certificate, builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+            write(self.certificate, builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         if not (self.directory / "sa.pub").exists():
             key = ec.generate_private_key(ec.SECP256R1())
             _write_key(service_accounts, key)
-            _write(
+            write(
                 self.directory / "sa.pub",
                 key.public_key().public_bytes(
                     serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -85,7 +87,7 @@ class Authority:
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), False)
         _write_key(key_file, key)
-        _write(certificate, builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        write(certificate, builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         return certificate, key_file
 
 
@@ -122,20 +124,12 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
 
 
 def _write_key(file: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    _write(
+    write(
         file,
         key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
         ),
     )
-
-
-def _write(file: Path, content: bytes) -> None:
-    partial = file.with_name(file.name + ".partial")
-    partial.unlink(missing_ok=True)
-    partial.touch(mode=0o600)
-    partial.write_bytes(content)
-    partial.replace(file)
 
 
 def api_hosts(node: IPv4Address, service: IPv4Address) -> list[str]:

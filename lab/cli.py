@@ -12,10 +12,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lab import lifecycle, status, tools
 from lab.cache import PreparationError
 from lab.cluster import Cluster, ClusterError
+from lab.delivery import DeliveryError
+from lab.git import GitError, Remote
 from lab.network import NetworkError
 from lab.place import Lab
 from lab.stacks import StackError, Stacks
@@ -34,6 +37,15 @@ _PASS_ON = {
     "allow_interspersed_args": False,
     "help_option_names": [],
 }
+_FAILURES = (
+    lifecycle.LabError,
+    PreparationError,
+    ClusterError,
+    StackError,
+    NetworkError,
+    GitError,
+    DeliveryError,
+)
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -58,13 +70,17 @@ def up(
         with lifecycle.locked(lab):
             lifecycle.up(lab, clock, regions, apply=not clusters_only)
         clock("both regions are up" if len(regions) > 1 else f"{regions[0]} is up")
-    except (lifecycle.LabError, PreparationError, ClusterError, StackError, NetworkError, OSError) as error:
+    except (*_FAILURES, OSError) as error:
         raise _fail(error, 1) from None
     except KeyboardInterrupt:
         _errors.print("interrupted. What is up stays up: `make up` goes on from here, `make down` removes all of it.")
         raise typer.Exit(130) from None
-    if verify and not clusters_only:
-        raise typer.Exit(lifecycle.verify(lab, regions))
+    if clusters_only:
+        return
+    code = lifecycle.verify(lab, regions) if verify else 0
+    if code == 0 and lifecycle.delivered_regions(lab):
+        _errors.print(lifecycle.how_to_change(lab), markup=False)
+    raise typer.Exit(code)
 
 
 @application.command()
@@ -75,7 +91,7 @@ def down() -> None:
     try:
         with lifecycle.locked(lab):
             lifecycle.down(lab, lifecycle.Clock(lambda line: _errors.print(line, markup=False)))
-    except (lifecycle.LabError, NetworkError, OSError) as error:
+    except (*_FAILURES, OSError) as error:
         raise _fail(error, 1) from None
 
 
@@ -85,13 +101,17 @@ def show_status(as_json: Annotated[bool, typer.Option("--json", help="For progra
     lab = Lab.of_environment()
     if not lab.kubeconfig.exists():
         raise _fail(f"{lab.directory}: the lab is down. Bring it up with: make up", 1)
-    found = [finding for cluster in _clusters(lab) for finding in status.of_cluster(cluster)]
+    try:
+        found = _findings(lab)
+    except _FAILURES as error:
+        raise _fail(error) from None
     if as_json:
         print(json.dumps([vars(finding) for finding in found], indent=2))
     else:
         table = Table("region", "component", "state")
         for finding in found:
-            table.add_row(finding.region, finding.component, finding.detail, style="" if finding.well else "red")
+            style = "" if finding.well else "red"
+            table.add_row(finding.region, finding.component, Text(finding.detail), style=style)
         console = Console(highlight=False)
         console.print(table)
         for finding in found:
@@ -105,7 +125,7 @@ def logs(
     component: Annotated[
         str | None, typer.Argument(help="For example kubelet; without it, the logs are listed.")
     ] = None,
-    region: Annotated[str, typer.Option(help="Whose.")] = "region-a",
+    region: Annotated[str, typer.Option(help="Whose; hub for what serves both.")] = "region-a",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
     lines: Annotated[int, typer.Option(min=1, help="How many, from the end.")] = 50,
 ) -> None:
@@ -164,9 +184,12 @@ def _programs(lab: Lab) -> dict[str, Path]:
         raise _fail(error) from None
 
 
-def _clusters(lab: Lab) -> list[Cluster]:
+def _findings(lab: Lab) -> list[status.Finding]:
     programs = _programs(lab)
-    return [Cluster(lab, region, programs) for region in lab.regions]
+    remote = Remote(lab, programs["kubectl"])
+    hub = [status.of_hub(remote)] if lifecycle.delivered_regions(lab) else []
+    clusters = [Cluster(lab, region, programs) for region in lab.regions]
+    return [*hub, *(finding for cluster in clusters for finding in status.of_cluster(cluster, remote))]
 
 
 def _stacks(lab: Lab) -> Stacks:

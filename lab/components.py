@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab import network
 from lab.certificates import Authority, api_hosts
+from lab.files import write
 from lab.health import Endpoint, accepts
 from lab.place import Region
 
@@ -177,11 +178,11 @@ def write_files(region: Region) -> None:
     }.items():
         name = f"system:node:{region.name}" if user == "kubelet" else f"system:{user}"
         authority.issue(user, name, groups=groups)
-        _write(home / "kubeconfigs" / user, _dump(kubeconfig({region.name: inside}, {region.name: home / "pki"}, user)))
+        write(home / "kubeconfigs" / user, _dump(kubeconfig({region.name: inside}, {region.name: home / "pki"}, user)))
     authority.issue("admin", "lab-admin", groups=["system:masters"])
-    _write(home / "containerd.toml", _containerd(region))
-    _write(home / "cni" / "10-lab.conflist", _dump(_network_configuration(region)))
-    _write(home / "kubelet.json", _dump(_kubelet(region)))
+    write(home / "containerd.toml", _containerd(region))
+    write(home / "cni" / "10-lab.conflist", _dump(_network_configuration(region)))
+    write(home / "kubelet.json", _dump(_kubelet(region)))
 
 
 def kubeconfig(servers: Mapping[str, str], pki: Mapping[str, Path], user: str) -> dict[str, object]:
@@ -276,6 +277,8 @@ def _kubelet(region: Region) -> dict[str, object]:
         "clusterDomain": "cluster.local",
         "resolvConf": "",
         "failSwapOn": False,
+        # since 1.35 it refuses version 1, which the machine may have; an older one takes back the readiness of all pods at its start
+        "failCgroupV1": False,
         # the machine's disk is shared with everything else: its owner, not kubelet, says when it is full
         "evictionHard": {"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
         "imageGCHighThresholdPercent": 100,
@@ -285,12 +288,3 @@ def _kubelet(region: Region) -> dict[str, object]:
 
 def _dump(value: Mapping[str, object]) -> str:
     return json.dumps(value, indent=1) + "\n"  # JSON is YAML
-
-
-def _write(file: Path, content: str) -> None:
-    if file.exists() and file.read_text() == content:
-        return
-    partial = file.with_name(file.name + ".partial")
-    partial.touch(mode=0o600)
-    partial.write_text(content)
-    partial.replace(file)

@@ -25,6 +25,7 @@ PACKAGES: Mapping[str, Sequence[str]] = {
     "iproute2": ("ip",),
     "util-linux": ("nsenter", "unshare", "setpriv"),
     "buildah": ("buildah",),
+    "git": ("git", "/usr/lib/git-core/git-daemon"),
     "mmdebstrap": ("mmdebstrap",),
     "ca-certificates": ("/etc/ssl/certs/ca-certificates.crt",),
 }

@@ -15,14 +15,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.argocd_source import image_scripts
 from lab.cache import PreparationError, Report, content_of, key_of, making, place
 from lab.children import Children, CommandFailedError, make_all
 from lab.istio_source import bootstrap_template
-from lab.tools import APP, echo_tool, istio_version, release_of
+from lab.tools import APP, argocd_version, echo_tool, istio_version, release_of
 
 HUB = "localhost"
 PAUSE = f"{HUB}/pause:lab"
 COREDNS = f"{HUB}/coredns:lab"
+REDIS = f"{HUB}/redis:lab"
 
 _CONTAINERFILES = Path(__file__).parent / "containerfiles"
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -33,7 +35,7 @@ _JOBS = 2
 
 @dataclass(frozen=True)
 class DebianRoot:
-    """A file system of Debian packages that are unpacked and not configured: no shell, no dpkg, no apt.
+    """A file system of Debian packages that are unpacked and not configured; not even a shell comes by itself.
 
     Attributes:
         packages: with what they depend on.
@@ -64,6 +66,20 @@ class DebianRoot:
 
 # Istio calls `iptables-nft` or `iptables-legacy`, or `nft` if told to; Envoy wants the C library, on which these depend.
 _PROXY_ROOT = DebianRoot(packages=("iptables", "nftables"), exclude=("/usr/share/*", "/usr/lib/*/gconv/*"))
+
+# Perl comes with Git, for commands that Argo CD does not call (mail, svn, `add -i`), and with what installs redis.
+_NEVER_USED = (
+    "/usr/share/doc/*",
+    "/usr/share/man/*",
+    "/usr/share/locale/*",
+    "/usr/lib/*/gconv/*",
+    "/usr/share/perl*",
+    "/usr/lib/*/perl*",
+    "/usr/lib/*/libperl*",
+    "/usr/bin/perl*",
+)
+_ARGOCD_ROOT = DebianRoot(("git", "gpg", "gpg-agent", "tini", "tzdata", "dash", "coreutils"), _NEVER_USED)
+_REDIS_ROOT = DebianRoot(("redis-server",), _NEVER_USED)
 
 
 @dataclass(frozen=True)
@@ -165,6 +181,11 @@ def proxy_image() -> str:
     return f"{HUB}/proxyv2:{istio_version()}"
 
 
+def argocd_image() -> str:
+    """Name of the image of all parts of Argo CD but redis."""
+    return f"{HUB}/argocd:{argocd_version()}"
+
+
 def lab_images(
     tools: Mapping[str, Path], echo_images: Collection[str], probe_image: str, cache: Path
 ) -> tuple[Image, ...]:
@@ -183,9 +204,13 @@ def lab_images(
     authorities = {"ca-certificates.crt": Part.of(_AUTHORITIES)}
     proxy = authorities | {"envoy": envoy(), "envoy_bootstrap.json": template, **_programs(tools, "pilot-agent")}
     pilot = authorities | _programs(tools, "pilot-discovery")
+    scripts = {file.name: Part.of(file) for file in image_scripts(cache)}
+    argocd = authorities | scripts | _programs(tools, "argocd", "kustomize")
     return (
+        Image(argocd_image(), _CONTAINERFILES / "argocd.Containerfile", argocd, _ARGOCD_ROOT),
         Image(proxy_image(), _CONTAINERFILES / "proxyv2.Containerfile", proxy, _PROXY_ROOT),
         Image(pilot_image(), _CONTAINERFILES / "pilot.Containerfile", pilot),
+        Image(REDIS, _CONTAINERFILES / "redis.Containerfile", {}, _REDIS_ROOT),
         Image(COREDNS, _CONTAINERFILES / "coredns.Containerfile", _programs(tools, "coredns")),
         Image(PAUSE, _CONTAINERFILES / "pause.Containerfile", _programs(tools, "pause")),
         *(_app_image("echo", name, tools[echo_tool(name)]) for name in sorted(echo_images)),
@@ -289,5 +314,5 @@ def _app_image(program: str, reference: str, file: Path) -> Image:
     return Image(reference, APP / program / "Containerfile", parts, release=release_of(reference))
 
 
-def _programs(tools: Mapping[str, Path], name: str) -> dict[str, Part]:
-    return {name: Part.of(tools[name])}
+def _programs(tools: Mapping[str, Path], *names: str) -> dict[str, Part]:
+    return {name: Part.of(tools[name]) for name in names}

@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
-from threading import Event
 
-from lab.cache import PreparationError, key_of, making, place
-from lab.tools import ISTIO_LINE, ISTIO_MODULE, TOOLCHAIN, istio_version
+from lab.cache import PreparationError, key_of
+from lab.modules import kept, module_dir
+from lab.tools import ISTIO_LINE, ISTIO_MODULE, istio_version
 
-_DOWNLOAD_SECONDS = 600
 # by the folder's name in our cache, where the module has it
 _CHARTS = {"base": "manifests/charts/base", "istiod": "manifests/charts/istio-control/istio-discovery"}
 _TEMPLATE = "tools/packaging/common/envoy_bootstrap.json"
-
-
-def module_dir(toolchain: str, module: str) -> Path:
-    """The folder of a module that `lab/toolchain/<toolchain>/go.mod` requires; it is downloaded if need be.
-
-    Raises:
-        PreparationError: Go cannot get it.
-    """
-    command = ["go", "mod", "download", "-json", module]
-    environment = os.environ | {"GOFLAGS": "", "GOWORK": "off"}
-    try:
-        answer = subprocess.run(
-            command,
-            cwd=TOOLCHAIN / toolchain,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=_DOWNLOAD_SECONDS,
-        )
-        return Path(json.loads(answer.stdout)["Dir"])
-    except subprocess.CalledProcessError as error:
-        why = error.stdout + error.stderr
-    except (OSError, subprocess.TimeoutExpired, ValueError, KeyError) as error:
-        why = str(error)
-    raise PreparationError(
-        f"{TOOLCHAIN / toolchain}: `{' '.join(command)}` failed:\n{why}\n"
-        f"The lab takes files from that module. See that the Go module proxy can be reached (`go env GOPROXY`), then try again."
-    )
 
 
 def istio_charts(cache: Path) -> Path:
@@ -68,19 +35,12 @@ def bootstrap_template(cache: Path) -> Path:
 
 
 def _istio_files(cache: Path) -> Path:
-    version = istio_version()
-    key = key_of(version, *_CHARTS.keys(), *_CHARTS.values(), _TEMPLATE)
-    target = cache / "istio" / key
-    if not target.exists():
-        with making(target.parent, key, stop=Event()) as work:
-            if not target.exists():
-                files = work / "files"
-                _copy(module_dir("istio", ISTIO_MODULE), files, version)
-                place(files, target)
-    return target
+    key = key_of(istio_version(), *_CHARTS.keys(), *_CHARTS.values(), _TEMPLATE)
+    return kept(cache / "istio" / key, _copy)
 
 
-def _copy(source: Path, target: Path, version: str) -> None:
+def _copy(target: Path) -> None:
+    source, version = module_dir("istio", ISTIO_MODULE), istio_version()
     line = (source / "VERSION").read_text().strip()
     if line != ISTIO_LINE:
         raise PreparationError(

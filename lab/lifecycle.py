@@ -18,13 +18,14 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from lab import cgroups, debian, images, istio_source, network, tools
+from lab import argocd_source, cgroups, debian, delivery, git, images, istio_source, network, tools
 from lab.cache import Report
 from lab.children import Children, CommandFailedError
 from lab.cluster import Cluster, forget_mount_point
 from lab.components import kubeconfig, write_files
+from lab.files import write
 from lab.place import Lab
-from lab.stacks import PROJECT, Mesh, Stacks
+from lab.stacks import PROJECT, Delivery, Mesh, Stacks, is_delivered_by_argocd
 
 REGIONS_FILE = ".regions.yaml"
 _PULUMI_NOISE = re.compile(
@@ -42,6 +43,7 @@ class _StackFile:
 
     echo_images: list[str]
     probe_image: str
+    by_argocd: bool
 
 
 class Clock:
@@ -74,6 +76,12 @@ def locked(lab: Lab) -> Iterator[None]:
         yield
 
 
+def delivered_regions(lab: Lab) -> set[str]:
+    """Names of the regions whose workloads Argo CD applies, as the stack files say."""
+    files = {region.name: _stack_file(lab, region.name) for region in lab.regions}
+    return {name for name, file in files.items() if file.by_argocd}
+
+
 def echo_images(lab: Lab) -> set[str]:
     """The images of echo that the committed stack files name."""
     return {image for stack in _stack_files(lab) for image in stack.echo_images if re.search(r"/echo:[^@]+$", image)}
@@ -94,8 +102,7 @@ def probe_image(lab: Lab) -> str:
 
 
 def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Stacks]:
-    """See that packages, tools, images and Pulumi's plugins are there."""
-    debian.ensure_packages(report)
+    """See that tools, images and Pulumi's plugins are there."""
     echoes, probe = echo_images(lab), probe_image(lab)
     programs = tools.ensure(tools.lab_tools(echoes, probe), lab.cache, report)
     archives = images.ensure_images(programs, echoes, probe, lab.cache, report)
@@ -103,14 +110,19 @@ def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Stac
 
 
 def stacks_of(lab: Lab, programs: Mapping[str, Path]) -> Stacks:
-    """The lab's stacks, on the charts that belong to its Istio."""
+    """The lab's stacks, on the charts that belong to its Istio and the manifest that belongs to its Argo CD."""
     mesh = Mesh(
         charts=istio_source.istio_charts(lab.cache),
         version=tools.istio_version(),
         hub=images.HUB,
         tag=tools.istio_version(),
     )
-    return Stacks(lab, programs, mesh)
+    argocd = Delivery(
+        manifest=argocd_source.core_manifest(lab.cache),
+        images={"argocd": images.argocd_image(), "redis": images.REDIS},
+        repository=git.address(lab),
+    )
+    return Stacks(lab, programs, mesh, argocd)
 
 
 def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True) -> None:
@@ -123,8 +135,12 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
         apply: run `pulumi up` of each stack on its cluster.
 
     Raises:
-        LabError, ClusterError, StackError, PreparationError: what could not be done.
+        LabError, ClusterError, StackError, PreparationError, GitError: what could not be done.
     """
+    debian.ensure_packages(report)
+    by_argocd = delivered_regions(lab) & set(regions)
+    if by_argocd and apply:
+        git.head(lab.checkout)  # half an hour may go by before it is pushed
     programs, archives, stacks = prepare(lab, report)
     network.create_hub(lab)
     clusters = [Cluster(lab, region, programs) for region in lab.regions]
@@ -135,6 +151,7 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
     write_kubeconfig(lab, clusters)
     stacks.install()
     write_regions_file(lab, stacks)
+    commit = deliver(git.Remote(lab, programs["kubectl"]), report, push=apply) if by_argocd else None
 
     children = Children(signal.SIGINT)
 
@@ -148,6 +165,8 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
             stacks.ensure(cluster.region.name)
             update(stacks, cluster.region.name, children, say)
         cluster.await_dns()
+        if commit is not None and cluster.region.name in by_argocd:
+            delivery.await_synced(cluster, commit.id, say)
 
     with ThreadPoolExecutor() as pool:
         running = [pool.submit(bring_up, cluster) for cluster in clusters if cluster.region.name in regions]
@@ -161,6 +180,18 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
     failures = [error for future in running if (error := future.exception())]
     if failures:
         raise LabError("\n".join(str(error) for error in failures)) from failures[0]
+
+
+def deliver(remote: git.Remote, report: Report, *, push: bool) -> git.Commit | None:
+    """Serve the lab's Git, and push the commit that is checked out if asked to; that commit.
+
+    Raises:
+        GitError: what could not be done.
+    """
+    remote.make()
+    if remote.serve():
+        report(f"started {git.DAEMON}")
+    return remote.publish(report) if push else None
 
 
 def update(stacks: Stacks, region: str, children: Children, report: Report) -> None:
@@ -194,16 +225,12 @@ def write_kubeconfig(lab: Lab, clusters: Collection[Cluster]) -> None:
     """One kubeconfig for people, Pulumi and rollout: a context each region, through its relay."""
     servers = {cluster.region.name: f"https://127.0.0.1:{cluster.relay_port()}" for cluster in clusters}
     pki = {cluster.region.name: cluster.region.directory / "pki" for cluster in clusters}
-    content = json.dumps(kubeconfig(servers, pki, "admin"), indent=1)
-    if not lab.kubeconfig.exists() or lab.kubeconfig.read_text() != content:
-        lab.kubeconfig.touch(mode=0o600)
-        lab.kubeconfig.write_text(content)
+    write(lab.kubeconfig, json.dumps(kubeconfig(servers, pki, "admin"), indent=1))
 
 
 def regions_file(lab: Lab) -> Path:
     """The file that tells `rollout` where the lab's regions are; at the top of the checkout for the checkout's own lab."""
-    own = lab.directory == lab.checkout / ".lab"
-    return (lab.checkout if own else lab.directory) / REGIONS_FILE
+    return (lab.checkout if lab.is_checkouts_own else lab.directory) / REGIONS_FILE
 
 
 def write_regions_file(lab: Lab, stacks: Stacks) -> None:
@@ -225,6 +252,22 @@ def verify(lab: Lab, regions: Collection[str]) -> int:
     return subprocess.run(command, cwd=lab.checkout, check=False).returncode
 
 
+def how_to_change(lab: Lab) -> str:
+    """How a person changes the weights of what this lab runs."""
+    files = " or ".join(f"Pulumi.{name}.yaml" for name in sorted(delivered_regions(lab)))
+    own = lab.is_checkouts_own
+    verify = "make verify" if own else f".venv/bin/python -m rollout verify --regions-file {regions_file(lab)}"
+    return "\n".join(
+        [
+            f"To change a weight, edit echo.versions in {files}, then:",
+            "  make render",
+            '  git commit -am "Shift the traffic"',
+            f"  {git.Remote(lab, Path()).push_command()}",
+            f"  {verify}",
+        ]
+    )
+
+
 def down(lab: Lab, report: Report) -> None:
     """End and remove everything of the lab but its logs and the user's cache; safe to call at any time."""
     for region in lab.regions:
@@ -235,6 +278,7 @@ def down(lab: Lab, report: Report) -> None:
     network.remove(lab.hub_namespace)
     cgroups.kill(lab.cgroup)
     cgroups.remove(lab.cgroup)
+    git.Remote(lab, Path()).remove()
     for entry in (lab.directory / "pulumi", lab.kubeconfig, regions_file(lab)):
         if entry.is_dir():
             shutil.rmtree(entry)
@@ -246,14 +290,16 @@ def down(lab: Lab, report: Report) -> None:
 
 
 def _stack_files(lab: Lab) -> list[_StackFile]:
-    return [_stack_file(lab.checkout / f"Pulumi.{region.name}.yaml") for region in lab.regions]
+    return [_stack_file(lab, region.name) for region in lab.regions]
 
 
-def _stack_file(file: Path) -> _StackFile:
+def _stack_file(lab: Lab, region: str) -> _StackFile:
+    file = lab.checkout / f"Pulumi.{region}.yaml"
     try:
         config = YAML(typ="safe").load(file.read_text())["config"]
         versions, probe = config[f"{PROJECT}:echo"]["versions"], config[f"{PROJECT}:probe"]
-        return _StackFile([str(version["image"]) for version in versions.values()], str(probe["image"]))
+        echo_images = [str(version["image"]) for version in versions.values()]
+        return _StackFile(echo_images, str(probe["image"]), is_delivered_by_argocd(config))
     except (OSError, YAMLError, KeyError, TypeError, AttributeError) as error:
         raise LabError(
             f"{file.name}: {type(error).__name__}: {error}: the lab cannot tell which images to make. A stack file needs "

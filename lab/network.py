@@ -58,8 +58,9 @@ def socket_in(namespace: Path) -> socket.socket:
 
 
 def create_hub(lab: Lab) -> None:
-    """Make the hub's namespace if it is not there; it forwards between the regions."""
+    """Make the hub's namespace if it is not there; it forwards between the regions, and has an address of its own for both."""
     _create_namespace(lab.hub_namespace)
+    _ip(f"-n {lab.hub_namespace} addr replace {lab.hub_address}/32 dev lo")
 
 
 def join(lab: Lab, region: Region) -> None:

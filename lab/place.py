@@ -106,9 +106,19 @@ class Lab:
         return f"lab-{self.id}-hub"
 
     @property
+    def hub_address(self) -> IPv4Address:
+        """The hub's own address, the same from every node and pod of both regions."""
+        return IPv4Address("10.200.0.1")
+
+    @property
     def cgroup(self) -> str:
-        """The lab's cgroup, the parent of its regions'."""
+        """The lab's cgroup, the parent of its regions' and of the hub's."""
         return f"lab-{self.id}"
+
+    @property
+    def hub_cgroup(self) -> str:
+        """The cgroup of what runs in the hub, for both regions."""
+        return f"{self.cgroup}/hub"
 
     @cached_property
     def regions(self) -> tuple[Region, ...]:
@@ -117,6 +127,11 @@ class Lab:
             Region(name=name, number=number, lab_id=self.id, directory=self.directory / name)
             for number, name in enumerate(("region-a", "region-b"), start=1)
         )
+
+    @property
+    def is_checkouts_own(self) -> bool:
+        """Whether it is the checkout's own lab, which may leave its traces in the checkout."""
+        return self.directory == self.checkout / ".lab"
 
     @property
     def kubeconfig(self) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -19,11 +20,13 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from lab.files import write
 from lab.place import Lab
 
 PROVIDER = "resource-kubernetes-v4.34.2"
 LANGUAGE = "pulumi-language-python"
 PROJECT = "echo-rollout"
+_DELETION_SECONDS = 60
 _WITH_CONFIG_FILE = ("up", "update", "preview", "pre", "refresh", "destroy", "down", "dn", "watch", "import", "logs")
 _WITH_FILES_OF_THEIR_OWN = {
     "config": ("set", "set-all", "rm", "rm-all", "cp", "refresh", "env"),
@@ -53,12 +56,28 @@ class Mesh:
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """What the lab's Argo CD is made from and what it reads, as ordinary settings of a stack file.
+
+    Attributes:
+        manifest: what installs it.
+        images: name of the image by part, `argocd` and `redis`.
+        repository: the address of what it delivers, seen from a pod.
+    """
+
+    manifest: Path
+    images: Mapping[str, str]
+    repository: str
+
+
+@dataclass(frozen=True)
 class Stacks:
     """The stacks of a lab."""
 
     lab: Lab
     tools: Mapping[str, Path]
     mesh: Mesh
+    delivery: Delivery
 
     @property
     def home(self) -> Path:
@@ -101,10 +120,10 @@ class Stacks:
 
     def ensure(self, region: str) -> None:
         """Make the region's stack if it is not there, away from the committed stack file, which `stack init` would write to."""
-        if (self.home / "state" / ".pulumi" / "stacks" / PROJECT / f"{region}.json").exists() and self._salt(region):
+        if self._state(region).exists() and self._salt(region):
             return
         # a `stack init` that was killed has made the state and not the salt: without resources yet, and in the way of the next
-        (self.home / "state" / ".pulumi" / "stacks" / PROJECT / f"{region}.json").unlink(missing_ok=True)
+        self._state(region).unlink(missing_ok=True)
         scratch = self.home / "project"
         scratch.mkdir(exist_ok=True)
         (scratch / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
@@ -133,7 +152,7 @@ class Stacks:
                 f"{committed.name}: it is no YAML mapping, so no setting can be read: {error}. Mend it"
             ) from None
         settings["config"] = config
-        for section, values in self._settings().items():
+        for section, values in self._settings(is_delivered_by_argocd(config)).items():
             config[f"{PROJECT}:{section}"] = merged(config.get(f"{PROJECT}:{section}"), values)
         if salt := self._salt(region):
             settings["encryptionsalt"] = salt
@@ -209,50 +228,76 @@ class Stacks:
 
     def _roll_back_releases(self, region: str) -> list[str]:
         """Helm refuses to touch a release in the midst of whose upgrade it was killed: put it back to what it was."""
-        listed = self._helm(region, "list", "--all-namespaces", "--pending", "--output=json")
+        listed = self._ask(region, self._helm(region, "list", "--all-namespaces", "--pending", "--output=json"))
         halves = [release for release in json.loads(listed) if release["status"] != "pending-install"]
         for release in halves:
-            self._helm(region, "rollback", release["name"], f"--namespace={release['namespace']}", "--wait")
+            where = f"--namespace={release['namespace']}"
+            self._ask(region, self._helm(region, "rollback", release["name"], where, "--wait"))
         return [f"rolled back Helm's release {release['name']}, whose upgrade was killed" for release in halves]
 
     def _pending_creates(self, region: str) -> list[dict[str, Any]]:
-        exported = self.run("stack", "export", "--stack", region, capture=True)
-        if exported.returncode != 0:
+        state = self._state(region)
+        if not state.exists():
             return []
-        operations = json.loads(exported.stdout).get("deployment", {}).get("pending_operations") or []
-        return [item["resource"] for item in operations if item["type"] == "creating"]
+        latest = json.loads(state.read_text())["checkpoint"].get("latest") or {}
+        return [item["resource"] for item in latest.get("pending_operations") or [] if item["type"] == "creating"]
 
     def _remove_half_made(self, region: str, resource: Mapping[str, Any]) -> None:
-        """Remove what was being created when its update was killed: the state does not have it, and the next would find it there."""
+        """Remove what was being created when its update was killed: the state does not have it, and the next would find it there.
+
+        What is to outlive the stack may have been there before it, and at work: the next update takes it as it is.
+        """
+        if resource.get("retainOnDelete"):
+            return
         inputs: Mapping[str, Any] = resource.get("inputs") or {}
+        metadata: Mapping[str, Any] = inputs.get("metadata") or {}
         if resource["type"] == "kubernetes:helm.sh/v3:Release":
             where = f"--namespace={inputs['namespace']}"
-            self._helm(region, "uninstall", str(inputs["name"]), where, "--wait", "--ignore-not-found")
-            return
-        metadata: Mapping[str, Any] = inputs.get("metadata") or {}
-        if "kind" not in inputs or "name" not in metadata:
-            return
+            flags = ["--wait", "--ignore-not-found"]
+            self._ask(region, self._helm(region, "uninstall", str(inputs["name"]), where, *flags))
+        elif "kind" in inputs and "name" in metadata:
+            self._ask(region, self._deletion(region, inputs, metadata), unless="doesn't have a resource type")
+
+    def _deletion(self, region: str, inputs: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
         group = str(inputs["apiVersion"]).rpartition("/")[0]
         kind = f"{inputs['kind']}.{group}" if group else str(inputs["kind"])
-        scope = [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
-        where_to_look = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}", *scope]
-        command = [str(self.tools["kubectl"]), *where_to_look, "delete", kind, metadata["name"], "--ignore-not-found"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise StackError(
-                f"{region}: {kind} {metadata['name']} of a killed update cannot be removed: {result.stderr.strip()}"
-            )
+        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}"]
+        where += [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
+        flags = ["--ignore-not-found", f"--timeout={_DELETION_SECONDS}s"]
+        return [str(self.tools["kubectl"]), *where, "delete", kind, str(metadata["name"]), *flags]
 
-    def _helm(self, region: str, *arguments: str) -> str:
-        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--kube-context={region}"]
-        command = [str(self.tools["helm"]), *where, *arguments]
+    def _helm(self, region: str, *arguments: str) -> list[str]:
+        return [str(self.tools["helm"]), f"--kubeconfig={self.lab.kubeconfig}", f"--kube-context={region}", *arguments]
+
+    def _ask(self, region: str, command: Sequence[str], *, unless: str | None = None) -> str:
+        """Run a command on a region that mends what a killed update left; its output.
+
+        Raises:
+            StackError: it failed, with words that do not hold `unless`.
+        """
         result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise StackError(f"{region}: `helm {' '.join(arguments)}` failed: {result.stderr.strip()}")
+        if result.returncode != 0 and (unless is None or unless not in result.stderr):
+            raise StackError(
+                f"{region}: what a killed update left cannot be mended, and the next would trip over it: `{shlex.join(command)}` "
+                f"failed: {result.stderr.strip()}. Mend that, then: make up"
+            )
         return result.stdout
 
-    def _settings(self) -> dict[str, dict[str, object]]:
+    def _state(self, region: str) -> Path:
+        """The file that holds the stack's state."""
+        return self.home / "state" / ".pulumi" / "stacks" / PROJECT / f"{region}.json"
+
+    def _settings(self, by_argocd: bool) -> dict[str, dict[str, object]]:
+        argocd: dict[str, dict[str, object]] = {
+            "repository": {"url": self.delivery.repository},
+            "argocd": {
+                "manifest": str(self.delivery.manifest),
+                "images": dict(self.delivery.images),
+                "imagePullPolicy": "IfNotPresent",
+            },
+        }
         return {
+            **(argocd if by_argocd else {}),
             "cluster": {"kubeconfig": str(self.lab.kubeconfig)},
             "istio": {
                 "charts": str(self.mesh.charts),
@@ -308,6 +353,11 @@ class Stacks:
         _write_launcher(target / "pulumi-resource-kubernetes", self.lab, "lab.plugins.kubernetes")
 
 
+def is_delivered_by_argocd(config: Mapping[str, object]) -> bool:
+    """Whether a stack file's `config` gives its workloads to Argo CD, alone or beside Pulumi; it does unless it says otherwise."""
+    return config.get(f"{PROJECT}:delivery") != "direct"
+
+
 def merged(under: object, over: object) -> object:
     """Two values of a settings tree in one: mappings key by key, anything else replaced."""
     if not isinstance(under, dict) or not isinstance(over, dict):
@@ -328,11 +378,7 @@ def _stack_of(typed: Sequence[str]) -> str | None:
 def _write_launcher(target: Path, lab: Lab, module: str) -> None:
     python = lab.virtual_environment / "bin" / "python"
     script = f"#!/bin/sh\nPYTHONPATH='{lab.checkout}' exec '{python}' -m {module} \"$@\"\n"
-    if not target.exists() or target.read_bytes() != script.encode():
-        partial = target.with_name(target.name + ".partial")
-        partial.write_text(script)
-        partial.chmod(0o755)
-        partial.replace(target)
+    write(target, script, mode=0o755)
 
 
 def _copy(source: Path, target: Path) -> None:

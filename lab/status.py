@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
+from lab import delivery, git
 from lab.cluster import Cluster, ClusterError, tail
+from lab.components import Component
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Finding:
         region: where.
         component: what: a process of the region, or `namespace/pod`.
         well: whether it does its work.
-        detail: one line for a person.
+        detail: one line for a person, and one more for each thing that Argo CD finds wrong.
         log: the last lines of its log, if it is not well.
     """
 
@@ -27,22 +30,56 @@ class Finding:
     log: str = ""
 
 
-def of_cluster(cluster: Cluster) -> list[Finding]:
-    """Every component of a region, then every pod in it that is not well."""
+def of_hub(remote: git.Remote) -> Finding:
+    """The daemon that both regions read what is committed from."""
+    daemon = remote.component()
+    return _process("hub", daemon, remote.is_running(), remote.log)
+
+
+def of_cluster(cluster: Cluster, remote: git.Remote) -> list[Finding]:
+    """Every component of a region, what Argo CD says, then every pod that is not well.
+
+    Args:
+        cluster: the region.
+        remote: what its Argo CD reads.
+    """
     try:
         wanted = cluster.components()
     except ClusterError as error:
         return [Finding(cluster.region.name, "cluster", False, str(error))]
     found = []
     for component in wanted:
-        runs = cluster.is_running(component)
-        well = runs and component.answers()
-        detail = "well" if well else "runs, but does not answer" if runs else "is not running"
-        log = "" if well else tail(cluster.log(component.name))
-        found.append(Finding(cluster.region.name, component.name, well, detail, log))
+        runs, log = cluster.is_running(component), cluster.log(component.name)
+        found.append(_process(cluster.region.name, component, runs, log))
     if all(finding.well for finding in found):
-        found += _pods(cluster)
+        found += [*_argocd(cluster, remote), *_pods(cluster)]
     return found
+
+
+def _process(region: str, component: Component, runs: bool, log: Path) -> Finding:
+    well = runs and component.answers()
+    detail = "well" if well else "runs, but does not answer" if runs else "is not running"
+    return Finding(region, component.name, well, detail, "" if well else tail(log))
+
+
+def _argocd(cluster: Cluster, remote: git.Remote) -> list[Finding]:
+    try:
+        delivered = delivery.look(cluster)
+    except delivery.DeliveryError as error:
+        return [Finding(cluster.region.name, "argocd", False, str(error))]
+    return [] if delivered is None else [argocd(cluster.region.name, delivered, remote)]
+
+
+def argocd(region: str, delivered: delivery.Delivered, remote: git.Remote) -> Finding:
+    """What Argo CD of a region says, beside what is committed."""
+    here, newest = remote.commit(delivered.revision), remote.head()
+    behind = newest is not None and (here is None or here.id != newest.id)
+    lines = [
+        f"{delivered} at {here or delivered.revision or 'no commit'}" + f", not at {newest}" * behind,
+        *([delivered.step] if delivered.step and not delivered.troubles else []),
+        *(delivered.troubles or delivered.differing),
+    ]
+    return Finding(region, "argocd", delivered.well and not behind, "\n".join(lines))
 
 
 def _pods(cluster: Cluster) -> list[Finding]:

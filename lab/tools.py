@@ -45,6 +45,11 @@ def istio_version() -> str:
     return f"{ISTIO_LINE}.0-lab.{commit}"
 
 
+def argocd_version() -> str:
+    """The version of the lab's Argo CD, its image and its manifests, as in `v3.5.7`."""
+    return pinned(TOOLCHAIN / "argocd", ARGOCD_MODULE)
+
+
 def lab_tools(echo_images: Collection[str], probe_image: str) -> tuple[Tool, ...]:
     """Every program of a lab; those of `app/` in the releases that the tags of their images name.
 
@@ -74,6 +79,7 @@ def platform_tools() -> tuple[Tool, ...]:
         _pulumi(),
         _helm(),
         _argocd(),
+        _kustomize(),
     )
 
 
@@ -209,6 +215,18 @@ def _helm() -> Tool:
 
 def _argocd() -> Tool:
     # one binary, which its argv[0] tells what to be; never from PATH, where the release's is linked against another C library
-    module, package = TOOLCHAIN / "argocd", ARGOCD_MODULE
-    version = pinned(module, package).removeprefix("v")
-    return Tool("argocd", module, f"{package}/cmd", f"-X {package}/common.version={version}")
+    ldflags = f"-X {ARGOCD_MODULE}/common.version={argocd_version().removeprefix('v')}"
+    return Tool("argocd", TOOLCHAIN / "argocd", f"{ARGOCD_MODULE}/cmd", ldflags)
+
+
+def _kustomize() -> Tool:
+    module, package = TOOLCHAIN / "kustomize", "sigs.k8s.io/kustomize/kustomize/v5"
+    version = pinned(module, package)
+    return Tool(
+        "kustomize",
+        module,
+        package,
+        f"-X sigs.k8s.io/kustomize/api/provenance.version={version}",
+        version.removeprefix("v"),
+        ("version",),
+    )

@@ -7,12 +7,16 @@ In a test, for example:
     assert rollout.judge(measurement, weights).holds
 """
 
+from typing import TYPE_CHECKING
+
 from rollout.measurement import Measurement, Origin, Tally
-from rollout.probe import measure
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Discovery, PulumiAccess, Region, discover
 from rollout.split import requests_needed
 from rollout.verdict import Row, Verdict, judge
+
+if TYPE_CHECKING:
+    from rollout.probe import measure
 
 __all__ = [
     "Discovery",
@@ -30,3 +34,13 @@ __all__ = [
     "measure",
     "requests_needed",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import `measure` when it is asked for: the Kubernetes client comes with it, and not every command needs that."""
+        if name != "measure":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from rollout.probe import measure  # noqa: PLC0415
+
+        return measure

@@ -132,7 +132,7 @@ def only_weighted_versions(weights: Mapping[str, int]) -> Check:
         findings = []
         for origin, tally in sorted(measurement.answered.items()):
             if weights.get(origin.version, 0) == 0:
-                weight = "has weight 0" if origin.version in weights else "has no weight in the stack's outputs"
+                weight = "has weight 0" if origin.version in weights else "has no weight"
                 text = f"{origin.version} {weight} and answered {tally.requests:,} requests"
                 findings.append(Finding(Kind.UNWEIGHTED, label(origin, measurement.region), text))
         return tuple(findings)

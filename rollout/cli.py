@@ -1,4 +1,4 @@
-"""The command line: `python -m rollout verify`."""
+"""The command line: `python -m rollout render` and `python -m rollout verify`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from rollout import progress, report
-from rollout.probe import DEFAULT_RATE, HIGHEST_RATE, MOST_REQUESTS
+from rollout.attack import DEFAULT_RATE, HIGHEST_RATE, MOST_REQUESTS
 from rollout.problem import Problem, RolloutError
 from rollout.regions import discover, find_project, select
-from rollout.verification import Edges, Ready, Wishes, measure_and_judge, prepare
 
+# What a command alone needs (the Kubernetes client, the Kubernetes classes of Pulumi) is imported by that command: together
+# it takes a second, and the other commands' `--help` need none of it.
+# ruff: noqa: PLC0415
+if TYPE_CHECKING:
+    from rollout.verification import Ready
+
+_DIFFERS = 1
+_UNUSABLE = 2
 _INTERRUPTED = 130
 
 # Lines to a pipe or a file are as long as they are; a table must not be folded at the 80 columns of no terminal.
@@ -30,7 +36,50 @@ app = typer.Typer(
 
 @app.callback()
 def rollout() -> None:
-    """See what the regions do with their traffic."""
+    """Say what the regions should do with their traffic, and see what they do."""
+
+
+@app.command()
+def render(
+    *,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this region; may be given more than once.", show_default="all"),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; show what differs.")] = False,
+) -> None:
+    """Write the overlays that Argo CD applies, deploy/overlays/<region>/echo/, from the stack files.
+
+    The objects are those that Pulumi itself would apply, and sync waves. Every region is rendered, also one with
+    `delivery: direct`, which no Argo CD reads: when it is handed over, its overlay is there. Files of things that are gone
+    are removed; without --region, those of regions that have no stack file any more as well.
+
+    \b
+    Exit codes:
+      0    the overlays are what the stack files say
+      1    with --check: they are not
+      2    wrong usage or stack files, or a file in an overlay that was not rendered; nothing is written
+    """
+    from rollout import rendering
+
+    messages = _messages()
+    try:
+        project = find_project(Path.cwd())
+        changes = rendering.changes(project, region or [])
+        for change in changes:
+            if check:
+                typer.echo(change.diff, nl=False)
+            else:
+                rendering.make(project, change)
+                typer.echo(f"{'removed' if change.after is None else 'wrote'} {change.path}")
+    except RolloutError as error:
+        _print_problems(messages, error.problems)
+        raise typer.Exit(_UNUSABLE) from error
+    if not changes:
+        typer.echo("nothing to do")
+    elif check:
+        messages.print(f"{len(changes)} of the overlays' files differ from what the stack files say: run `make render`")
+        raise typer.Exit(_DIFFERS)
 
 
 @app.command()
@@ -67,7 +116,8 @@ def verify(
 ) -> None:
     """Measure which share of real requests each version gets, in every region, and hold it against the weights.
 
-    The requests are sent by the probe pod of each region, through its sidecar. The weights are the outputs of the
+    The requests are sent by the probe pod of each region, through its sidecar. The weights are those of the overlay at
+    the commit that Argo CD last synced, which must be in the local repository; with `delivery: direct`, the outputs of the
     region's stack. A region holds if each share is within two points of its weight and no request failed.
 
     \b
@@ -77,7 +127,10 @@ def verify(
       2    wrong usage or configuration, or a region that cannot be measured
       130  stopped by Ctrl-C; the probes stop too
     """
-    messages = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    from rollout import progress, report
+    from rollout.verification import Edges, Wishes, measure_and_judge, prepare
+
+    messages = _messages()
     try:
         _refuse_bad_url(url)
         project = find_project(Path.cwd())
@@ -97,7 +150,7 @@ def verify(
     if as_json:
         typer.echo(json.dumps(report.as_json(outcomes), indent=2))
     else:
-        report.print_report(_results_console(), outcomes)
+        report.print_report(_results(), outcomes)
     _print_problems(messages, [problem for outcome in outcomes for problem in outcome.problems])
     raise typer.Exit(report.exit_code(outcomes))
 
@@ -116,6 +169,10 @@ def _refuse_bad_url(url: str | None) -> None:
 def _announce(messages: Console, ready: Sequence[Ready]) -> None:
     for one in ready:
         attack, needed = one.attack, one.needed
+        if one.application:
+            messages.print(
+                f"{one.region.name}: weights of commit {one.application.synced_revision}, which Argo CD synced"
+            )
         messages.print(f"{one.region.name}: {attack.requests:,} requests at {attack.rate:,} a second to {attack.url}")
         if attack.requests < needed:
             messages.print(
@@ -129,6 +186,10 @@ def _print_problems(messages: Console, problems: Sequence[Problem]) -> None:
         messages.print(f"error: {problem}")
 
 
-def _results_console() -> Console:
+def _messages() -> Console:
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def _results() -> Console:
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PLAIN_COLUMNS)

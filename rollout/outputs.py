@@ -1,4 +1,4 @@
-"""What a region's stack says that it brought up: the weights that its traffic is held against."""
+"""What a region's stack says that it brought up: weights, address, and who delivers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ class StackOutputs(BaseModel):
 
     Attributes:
         region: The region's name as the stack gave it to echo.
-        weights: Whole percents by version; they sum to 100.
+        weights: Whole percents by version; they sum to 100. As old as the stack's last `up`.
         url: Where a client in the region's mesh finds echo.
+        application: Argo CD's Application that delivers the weights of the overlay instead, as `namespace/name`; None
+            where Pulumi itself applies them.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -33,6 +35,7 @@ class StackOutputs(BaseModel):
     region: str
     weights: dict[str, Annotated[int, Field(ge=0, le=100)]]
     url: str
+    application: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")] | None = None
 
     @field_validator("weights")
     @classmethod

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import urllib3
 import websocket
-import yaml
-from kubernetes import client, config
-from kubernetes.config.config_exception import ConfigException
+from kubernetes import client
 from kubernetes.stream import stream as exec_stream
 
+from rollout.attack import DEFAULT_RATE, Attack
+from rollout.cluster import REQUEST_TIMEOUT, api_client, asking, first_line
 from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Region
@@ -25,23 +24,6 @@ NAMESPACE = "echo-probe"
 _SELECTOR = "app=probe"
 _CONTAINER = "probe"
 
-# The probe refuses more.
-MOST_REQUESTS = 1_000_000
-HIGHEST_RATE = 20_000
-
-# Requests per second. 3,000 requests then take 6 s, and two regions at once leave a 2-core machine room to answer them.
-DEFAULT_RATE = 500
-
-# A tenth of a second's requests: by Little's law enough for answers that take 100 ms, ten times what they take.
-_WORKERS_PER_RATE = 10
-_MOST_WORKERS = 100
-
-# The last request may take the probe's timeout of 5 s; a machine that is busy may fall behind the rate by half.
-_SLACK_SECONDS = 30.0
-_SLACK_FACTOR = 2.0
-
-_CONNECT_TIMEOUT_SECONDS = 5.0
-_READ_TIMEOUT_SECONDS = 15.0
 _EXEC_TIMEOUT_SECONDS = 30.0
 _CLOSE_TIMEOUT_SECONDS = 1.0
 # How long a Ctrl-C may go unnoticed.
@@ -52,10 +34,6 @@ _STDERR_CHARACTERS = 500
 
 _WHY_REACH = "the requests are sent from inside the region's mesh, by a pod of its cluster"
 _WHY_WHOLE = "a part of the requests is no measurement of the split"
-
-# The Kubernetes client enters a credential's temporary file in a table before it has written it, so that a thread which
-# loads the same credential at that moment reads an empty file. Two contexts often share a certificate.
-_LOADING = threading.Lock()
 
 
 class ExecStream(Protocol):
@@ -72,33 +50,6 @@ class ExecStream(Protocol):
 
     def close(self, *, timeout: float) -> None:
         """Ends the exec; the container's process then finds its stdin closed."""
-
-
-@dataclass(frozen=True)
-class Attack:
-    """A number of requests to send.
-
-    Attributes:
-        url: Where to.
-        requests: How many, 1..1,000,000.
-        rate: How many a second, 1..20,000.
-    """
-
-    url: str
-    requests: int
-    rate: int
-
-    @property
-    def command(self) -> list[str]:
-        """The command to run in the probe's container."""
-        workers = max(1, min(self.rate // _WORKERS_PER_RATE, _MOST_WORKERS, self.requests))
-        numbers = {"--rate": self.rate, "--requests": self.requests, "--workers": workers}
-        return ["/probe", "attack", "--url", self.url, *(str(word) for pair in numbers.items() for word in pair)]
-
-    @property
-    def longest_seconds(self) -> float:
-        """When to give up on it."""
-        return self.requests / self.rate * _SLACK_FACTOR + _SLACK_SECONDS
 
 
 @dataclass(frozen=True)
@@ -138,7 +89,7 @@ class Probe:
         except client.ApiException as error:
             raise RolloutError(
                 Problem(
-                    f"{self.region.name}: exec in {NAMESPACE}/{self.pod} was refused: {_first_line(error.reason)}",
+                    f"{self.region.name}: exec in {NAMESPACE}/{self.pod} was refused: {first_line(error.reason)}",
                     _WHY_REACH,
                     f"see that context {self.region.context} may create pods/exec in {NAMESPACE}, "
                     "and that the node's kubelet answers (kubectl exec uses the same way)",
@@ -153,7 +104,7 @@ def connect(region: Region) -> Probe:
     Raises:
         RolloutError: no such context, the cluster does not answer or refuses, or no probe is ready in it.
     """
-    core = client.CoreV1Api(_api_client(region))
+    core = client.CoreV1Api(api_client(region))
     pods = _pods(region, core)
     ready = sorted(pod.name for pod in pods if pod.ready)
     if not ready:
@@ -236,7 +187,7 @@ def results(stream: ExecStream, attack: Attack, stop: threading.Event, name: str
         ending = _ending(_read(stream, _STATUS))
     if ending or given < attack.requests:
         said = f"{ending or 'ended early'} after {given:,} of {attack.requests:,} results"
-        heard = f", and said: {_first_line(complaints.decode('utf-8', 'replace'))}" if complaints.strip() else ""
+        heard = f", and said: {first_line(complaints.decode('utf-8', 'replace'))}" if complaints.strip() else ""
         raise RolloutError(
             _ended(name, said + heard, f"kubectl -n {NAMESPACE} describe pod says if it was killed; then start again")
         )
@@ -293,45 +244,12 @@ def _ending(status: bytes) -> str:
         causes = (parsed.get("details") or {}).get("causes") or []
         codes = [str(cause["message"]) for cause in causes if cause.get("reason") == "ExitCode"]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return f"ended with a status that cannot be read ({_first_line(status.decode('utf-8', 'replace'))})"
-    return f"ended with code {codes[0]}" if codes else f"failed ({_first_line(str(parsed.get('message', '')))})"
+        return f"ended with a status that cannot be read ({first_line(status.decode('utf-8', 'replace'))})"
+    return f"ended with code {codes[0]}" if codes else f"failed ({first_line(str(parsed.get('message', '')))})"
 
 
 def _ended(name: str, said: str, fix: str) -> Problem:
     return Problem(f"{name} {said}", _WHY_WHOLE, fix)
-
-
-def _api_client(region: Region) -> client.ApiClient:
-    where = str(region.kubeconfig) if region.kubeconfig else "the default kubeconfig ($KUBECONFIG, ~/.kube/config)"
-    kubeconfig = str(region.kubeconfig) if region.kubeconfig else None
-    fix = (
-        f"correct cluster.context (or cluster.kubeconfig) in the stack file of {region.stack}, "
-        "or bring the lab up (make up)"
-    )
-    try:
-        with _LOADING:
-            listed, _current = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]
-            contexts = [str(context["name"]) for context in listed]
-            if region.context not in contexts:
-                raise RolloutError(
-                    Problem(
-                        f"{region.name}: {where} has no context {region.context}; "
-                        f"it has: {', '.join(contexts) or 'none'}",
-                        _WHY_REACH,
-                        fix,
-                    )
-                )
-            settings = client.Configuration()
-            # the client's own three retries would wait for four timeouts in a row
-            settings.retries = 0
-            api: client.ApiClient = config.new_client_from_config(  # type: ignore[no-untyped-call]
-                kubeconfig, region.context, client_configuration=settings
-            )
-    except (ConfigException, yaml.YAMLError, OSError, ValueError) as error:
-        raise RolloutError(
-            Problem(f"{region.name}: {where} cannot be used: {_first_line(str(error))}", _WHY_REACH, fix)
-        ) from error
-    return api
 
 
 @dataclass(frozen=True)
@@ -342,29 +260,8 @@ class _Pod:
 
 
 def _pods(region: Region, core: client.CoreV1Api) -> list[_Pod]:
-    where = f"{region.name}: the cluster of context {region.context}"
-    try:
-        pods = core.list_namespaced_pod(
-            NAMESPACE,
-            label_selector=_SELECTOR,
-            _request_timeout=(_CONNECT_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS),
-        ).items
-    except client.ApiException as error:
-        raise RolloutError(
-            Problem(
-                f"{where} refused to list pods in {NAMESPACE}: {error.status} {_first_line(error.reason)}",
-                _WHY_REACH,
-                f"see that the context's user may do it: kubectl --context {region.context} -n {NAMESPACE} get pods",
-            )
-        ) from error
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise RolloutError(
-            Problem(
-                f"{where} does not answer: {_first_line(str(error))}",
-                _WHY_REACH,
-                f"see that it is up: kubectl --context {region.context} version (in the lab: python -m lab status)",
-            )
-        ) from error
+    with asking(region, f"list pods in {NAMESPACE}", f"-n {NAMESPACE} get pods"):
+        pods = core.list_namespaced_pod(NAMESPACE, label_selector=_SELECTOR, _request_timeout=REQUEST_TIMEOUT).items
     return [_seen(pod) for pod in pods]
 
 
@@ -394,9 +291,3 @@ def _no_probe(region: Region, pods: list[_Pod]) -> Problem:
         _WHY_REACH,
         f"kubectl --context {region.context} -n {NAMESPACE} describe pods says what it waits for",
     )
-
-
-def _first_line(text: str | None) -> str:
-    """What a library says, short enough for a message."""
-    lines = (text or "").strip().splitlines()
-    return lines[0][:300] if lines else "no reason given"

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from components.config import ConfigError, load_stack_file
+from components.config import ConfigError, RegionConfig, load_stack_file
 from rollout.problem import Problem, RolloutError
 
 REGIONS_FILE = ".regions.yaml"
@@ -33,6 +33,19 @@ class Region:
     stack: str
     context: str
     kubeconfig: Path | None = None
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """A stack file that can be used: what it says of its region."""
+
+    path: Path
+    config: RegionConfig
+
+    @property
+    def name(self) -> str:
+        """The region's name."""
+        return self.config.region
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,14 @@ class Discovery:
     regions: tuple[Region, ...]
     pulumi: PulumiAccess
     source: str
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_Region = TypeVar("_Region", bound=_Named)
 
 
 class _RegionEntry(BaseModel):
@@ -114,7 +135,30 @@ def discover(project: Path, regions_file: Path | None = None) -> Discovery:
     return _from_regions_file(usual, project) if usual.exists() else _from_stack_files(project)
 
 
-def select(regions: Sequence[Region], names: Sequence[str]) -> tuple[Region, ...]:
+def read_stack_files(project: Path) -> tuple[StackFile, ...]:
+    """The stack files `Pulumi.<stack>.yaml` of a project, by name; none is no error here.
+
+    Raises:
+        RolloutError: files that cannot be used, all problems of all of them together.
+    """
+    files, problems = [], []
+    for path in sorted(project.glob("Pulumi.*.yaml")):
+        try:
+            files.append(StackFile(path, load_stack_file(path)))
+        except ConfigError as error:
+            problems.append(
+                Problem(
+                    str(error),
+                    "where a region's cluster is, and what runs there, comes from this file",
+                    "correct the file; `pulumi preview` checks it too",
+                )
+            )
+    if problems:
+        raise RolloutError(*problems)
+    return tuple(files)
+
+
+def select(regions: Sequence[_Region], names: Sequence[str]) -> tuple[_Region, ...]:
     """The regions of these names; all of them when there are no names.
 
     Raises:
@@ -132,7 +176,7 @@ def _unknown_region(name: str, known: list[str]) -> Problem:
     meant = f"did you mean {nearest[0]}? " if nearest else ""
     return Problem(
         f"--region {name}: there is no such region",
-        "only a region with a stack has a cluster to ask and weights to hold it against",
+        "only a region with a stack has a cluster, weights and an overlay",
         f"{meant}there are: {', '.join(known)}",
     )
 
@@ -168,7 +212,7 @@ def _bad_regions_file(what: str) -> Problem:
 
 
 def _from_stack_files(project: Path) -> Discovery:
-    files = sorted(project.glob("Pulumi.*.yaml"))
+    files = read_stack_files(project)
     if not files:
         raise RolloutError(
             Problem(
@@ -177,30 +221,15 @@ def _from_stack_files(project: Path) -> Discovery:
                 "bring the lab up (`make up`), or write a stack file for each of your clusters",
             )
         )
-    regions, problems = [], []
-    for file in files:
-        try:
-            regions.append(_region_of(file))
-        except ConfigError as error:
-            problems.append(
-                Problem(
-                    str(error),
-                    "the cluster's context comes from this file",
-                    "correct the file; `pulumi preview` checks it too",
-                )
-            )
-    if problems:
-        raise RolloutError(*problems)
-    return Discovery(tuple(regions), PulumiAccess(project), "the stack files")
+    return Discovery(tuple(map(_region_of, files)), PulumiAccess(project), "the stack files")
 
 
-def _region_of(file: Path) -> Region:
-    config = load_stack_file(file)
-    kubeconfig = config.cluster.kubeconfig
+def _region_of(file: StackFile) -> Region:
+    cluster = file.config.cluster
     return Region(
-        name=config.region,
-        stack=file.name.removeprefix("Pulumi.").removesuffix(".yaml"),
-        context=config.cluster.context,
+        name=file.name,
+        stack=file.path.name.removeprefix("Pulumi.").removesuffix(".yaml"),
+        context=cluster.context,
         # as Pulumi sees it: relative to the project
-        kubeconfig=file.parent / Path(kubeconfig).expanduser() if kubeconfig else None,
+        kubeconfig=file.path.parent / Path(cluster.kubeconfig).expanduser() if cluster.kubeconfig else None,
     )

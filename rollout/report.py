@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rollout.application import Application
 from rollout.checks import Finding
 from rollout.split import TOLERANCE_POINTS
 from rollout.verdict import Row, Verdict
@@ -34,12 +35,18 @@ def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
     if verdicts:
         console.print(_table(verdicts))
         console.print()
-    for verdict in verdicts:
-        console.print(_summary(verdict))
+    for outcome in outcomes:
+        if outcome.verdict:
+            console.print(_summary(outcome.verdict))
+        if outcome.application:
+            console.print(_delivery(outcome.region.name, outcome.application))
 
 
 def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The same for a program. Shares and intervals are in 0..1, weights in percent, times in seconds."""
+    """The same for a program. Shares and intervals are in 0..1, weights in percent, times in seconds.
+
+    `application` is null where the weights are the stack's outputs; else its `revision` is the commit that they are from.
+    """
     return {
         "holds": all(outcome.holds for outcome in outcomes),
         "regions": [
@@ -47,6 +54,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 "region": outcome.region.name,
                 "context": outcome.region.context,
                 "holds": outcome.holds,
+                "application": _application_json(outcome.application) if outcome.application else None,
                 **(_verdict_json(outcome.verdict) if outcome.verdict else {}),
                 "problems": [
                     {"what": problem.what, "why": problem.why, "fix": problem.fix} for problem in outcome.problems
@@ -99,6 +107,26 @@ def _summary(verdict: Verdict) -> Text:
     lines = [f"{measurement.region} does not hold ({sent}):"]
     lines += [f"  - {finding.kind.value}: {finding.text}" for finding in verdict.findings]
     return Text("\n".join(lines), style="red")
+
+
+def _delivery(region: str, application: Application) -> Text:
+    text = Text(f"{region}: weights of {application.path} at {application.synced_revision}")
+    if application.is_well:
+        return text
+    said = [f"{region}: Argo CD says {application.sync}, {application.health}"]
+    said += [f"  - {complaint}" for complaint in application.complaints]
+    return text.append("\n" + "\n".join(said), style="yellow")
+
+
+def _application_json(application: Application) -> dict[str, Any]:
+    return {
+        "name": application.name,
+        "path": application.path,
+        "revision": application.synced_revision,
+        "sync": application.sync,
+        "health": application.health,
+        "complaints": list(application.complaints),
+    }
 
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:

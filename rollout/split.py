@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import scipy
-
 # How far a share may be from its weight, in points, the edge included.
 TOLERANCE_POINTS = 2
 # How often a split that is right may be found wrong.
@@ -77,9 +75,10 @@ def share_interval(count: int, requests: int) -> Interval:
     The bounds are quantiles of the beta distribution. `scipy.stats.binomtest` gives the same numbers, but importing
     `scipy.stats` takes a second, which would be a tenth of the whole command.
     """
+    # imported here: numpy, which comes with it, takes two tenths of a second, and most commands need no interval
+    from scipy.special import betaincinv  # noqa: PLC0415
+
     tail = (1 - INTERVAL_CONFIDENCE) / 2
-    # by attribute, which scipy loads when it is first used: `--help` does not wait for it
-    quantile = scipy.special.betaincinv
-    low = 0.0 if count == 0 else float(quantile(count, requests - count + 1, tail))
-    high = 1.0 if count == requests else float(quantile(count + 1, requests - count, 1 - tail))
+    low = 0.0 if count == 0 else float(betaincinv(count, requests - count + 1, tail))
+    high = 1.0 if count == requests else float(betaincinv(count + 1, requests - count, 1 - tail))
     return Interval(low, high)

@@ -28,7 +28,7 @@ class Row:
 
     Attributes:
         label: The version; `v1 of region-b` for one that answered from another region; or what there was instead.
-        weight: The configured percent, None where the outputs give none.
+        weight: The configured percent, None for what has none.
         requests: Requests that went there.
         share: Their part of all the region's requests, 0..1.
         interval: 99 % interval of the share.

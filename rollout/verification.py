@@ -6,10 +6,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
+from rollout.application import Application, read_application
+from rollout.attack import DEFAULT_RATE, Attack
 from rollout.outputs import StackOutputs, read_outputs
-from rollout.probe import DEFAULT_RATE, Attack, Source, connect, count_results
+from rollout.overlay import synced_weights
+from rollout.probe import Source, connect, count_results
 from rollout.problem import Problem, RolloutError
 from rollout.regions import PulumiAccess, Region
 from rollout.split import requests_needed
@@ -42,16 +46,27 @@ class Edges:
 
     read_outputs: Callable[[PulumiAccess, Region], StackOutputs] = read_outputs
     connect: Callable[[Region], Source] = connect
+    read_application: Callable[[Region, str], Application] = read_application
+    synced_weights: Callable[[Path, Application], Mapping[str, int]] = synced_weights
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A region that can be measured."""
+    """A region that can be measured.
+
+    Attributes:
+        region: The region.
+        source: Its probe.
+        weights: What its shares are held against, whole percents by version.
+        attack: The requests to send.
+        application: Argo CD's Application, at whose last synced commit the weights are; None where they are the stack's.
+    """
 
     region: Region
     source: Source
     weights: Mapping[str, int]
     attack: Attack
+    application: Application | None = None
 
     @property
     def needed(self) -> int:
@@ -61,11 +76,12 @@ class Ready:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a region: a verdict, or the problems that kept it from one."""
+    """What became of a region: a verdict, or the problems that kept it from one; and the Application as in `Ready`."""
 
     region: Region
     verdict: Verdict | None = None
     problems: tuple[Problem, ...] = ()
+    application: Application | None = None
 
     @property
     def holds(self) -> bool:
@@ -93,14 +109,25 @@ def prepare(regions: Sequence[Region], pulumi: PulumiAccess, wishes: Wishes, edg
         source = _or_problems(lambda: edges.connect(region), problems)
         if outputs is None or source is None:
             raise RolloutError(*problems)
-        requests = wishes.requests or requests_needed(outputs.weights)
-        return Ready(region, source, outputs.weights, Attack(wishes.url or outputs.url, requests, wishes.rate))
+        weights, application = _delivered(region, outputs, pulumi.project, edges)
+        attack = Attack(wishes.url or outputs.url, wishes.requests or requests_needed(weights), wishes.rate)
+        return Ready(region, source, weights, attack, application)
 
     prepared = _side_by_side(make_ready, regions, threading.Event())
     problems = [problem for one in prepared if isinstance(one, RolloutError) for problem in one.problems]
     if problems:
         raise RolloutError(*problems)
     return tuple(one for one in prepared if isinstance(one, Ready))
+
+
+def _delivered(
+    region: Region, outputs: StackOutputs, project: Path, edges: Edges
+) -> tuple[Mapping[str, int], Application | None]:
+    """The weights that hold in the region, and the Application that brought them, if one did."""
+    if outputs.application is None:
+        return outputs.weights, None
+    application = edges.read_application(region, outputs.application)
+    return edges.synced_weights(project, application), application
 
 
 def measure_and_judge(ready: Sequence[Ready], progress: Progress) -> tuple[Outcome, ...]:
@@ -115,9 +142,9 @@ def measure_and_judge(ready: Sequence[Ready], progress: Progress) -> tuple[Outco
 
     judged = _side_by_side(verdict_of, ready, stop)
     return tuple(
-        Outcome(one.region, problems=result.problems)
+        Outcome(one.region, problems=result.problems, application=one.application)
         if isinstance(result, RolloutError)
-        else Outcome(one.region, verdict=result)
+        else Outcome(one.region, verdict=result, application=one.application)
         for one, result in zip(ready, judged, strict=True)
     )
 

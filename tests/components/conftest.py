@@ -14,11 +14,20 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def graphs(kubeconfig: Path) -> list[Graph]:
-    """What the program registers for region-a and for region-b, from the committed stack files."""
+def deliveries(kubeconfig: Path) -> dict[str, list[Graph]]:
+    """What the program registers for region-a and for region-b by each way of delivery, from the committed stack files."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("KUBECONFIG", str(kubeconfig))
-        return [record_stack(stack_file) for stack_file in STACK_FILES]
+        return {
+            delivery: [record_stack(stack_file, delivery=delivery) for stack_file in STACK_FILES]
+            for delivery in ("gitops", "handover", "direct")
+        }
+
+
+@pytest.fixture(scope="session")
+def graphs(deliveries: dict[str, list[Graph]]) -> list[Graph]:
+    """What the program registers for each region where Pulumi itself applies the workloads."""
+    return deliveries["direct"]
 
 
 @pytest.fixture(params=[0, 1], ids=["region-a", "region-b"])

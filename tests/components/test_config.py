@@ -10,7 +10,6 @@ import os
 from collections.abc import Mapping
 from contextvars import Context
 from pathlib import Path
-from typing import Any
 
 import pulumi
 import pytest
@@ -29,44 +28,7 @@ from components.config import (
     load_stack_file,
 )
 from tests.components.graph import STACK_FILES
-
-MINIMAL: dict[str, Any] = {
-    "cluster": {"context": "region-a"},
-    "mesh": {"network": "network-a"},
-    "echo": {
-        "versions": {
-            "v1": {"image": "registry.corp.local/echo:1.0.0", "replicas": 3, "weight": 90},
-            "v2": {"image": "registry.corp.local/echo:2.0.0", "replicas": 3, "weight": 10},
-        }
-    },
-    "probe": {"image": "registry.corp.local/probe:1.0.0"},
-}
-
-
-def parse(values: Mapping[str, object]) -> RegionConfig:
-    return RegionConfig.parse(values, region="region-a", source="Pulumi.region-a.yaml")
-
-
-def with_value(path: str, value: object) -> dict[str, Any]:
-    """The minimal values with one of them changed."""
-    values = copy.deepcopy(MINIMAL)
-    *parents, last = path.split(".")
-    part = values
-    for key in parents:
-        part = part.setdefault(key, {})
-    part[last] = value
-    return values
-
-
-def problems(values: Mapping[str, object]) -> tuple[str, ...]:
-    with pytest.raises(ConfigError) as caught:
-        parse(values)
-    return caught.value.problems
-
-
-def the_problem(values: Mapping[str, object]) -> str:
-    (problem,) = problems(values)
-    return problem
+from tests.components.stack_values import MINIMAL, parse, problems, the_problem, with_value
 
 
 def read_in_stack(stack: str, config: Mapping[str, str]) -> RegionConfig:
@@ -371,7 +333,8 @@ def test_a_stack_without_configuration_is_told_what_to_do() -> None:
         read_in_stack("region-c", {})
     assert str(caught.value) == (
         "Pulumi.region-c.yaml: $: there is no configuration — the program cannot know which cluster to bring up, nor what "
-        "to run there; copy another stack's file to Pulumi.region-c.yaml and change it (needed: cluster, mesh, echo, probe)"
+        "to run there; copy another stack's file to Pulumi.region-c.yaml and change it (needed: cluster, mesh, repository, echo, "
+        "probe)"
     )
 
 

@@ -22,33 +22,66 @@ CHAIN = [
 ]
 
 
-def test_nothing_is_missing_and_nothing_is_there_besides(graph: Graph) -> None:
-    assert sorted((node.type, node.name) for node in graph if node.kind != "Stack") == sorted(
-        [
-            ("pulumi:providers:kubernetes", "cluster"),
-            ("echo-rollout:istio:IstioInstall", "istio"),
-            ("kubernetes:core/v1:Namespace", "istio-system"),
-            ("kubernetes:helm.sh/v3:Release", "istio-base"),
-            ("kubernetes:helm.sh/v3:Release", "istio-istiod"),
-            ("echo-rollout:echo:EchoNamespace", "echo"),
-            ("kubernetes:core/v1:Namespace", "echo"),
-            ("kubernetes:security.istio.io/v1:PeerAuthentication", "echo-mutual-tls"),
-            ("echo-rollout:echo:EchoDeployments", "echo"),
-            ("kubernetes:core/v1:ServiceAccount", "echo"),
-            ("kubernetes:core/v1:Service", "echo"),
-            ("kubernetes:policy/v1:PodDisruptionBudget", "echo-v1"),
-            ("kubernetes:policy/v1:PodDisruptionBudget", "echo-v2"),
-            ("kubernetes:apps/v1:Deployment", "echo-v1"),
-            ("kubernetes:apps/v1:Deployment", "echo-v2"),
-            ("echo-rollout:traffic:TrafficPolicy", "echo"),
-            ("kubernetes:networking.istio.io/v1:DestinationRule", "echo"),
-            ("kubernetes:networking.istio.io/v1:VirtualService", "echo"),
-            ("echo-rollout:probe:EchoProbe", "probe"),
-            ("kubernetes:core/v1:Namespace", "probe"),
-            ("kubernetes:core/v1:ServiceAccount", "probe"),
-            ("kubernetes:apps/v1:Deployment", "probe"),
+EVERYWHERE = [
+    ("pulumi:pulumi:StackReference", "previous"),
+    ("pulumi:providers:kubernetes", "cluster"),
+    ("echo-rollout:istio:IstioInstall", "istio"),
+    ("kubernetes:core/v1:Namespace", "istio-system"),
+    ("kubernetes:helm.sh/v3:Release", "istio-base"),
+    ("kubernetes:helm.sh/v3:Release", "istio-istiod"),
+    ("echo-rollout:echo:EchoNamespace", "echo"),
+    ("kubernetes:core/v1:Namespace", "echo"),
+    ("kubernetes:security.istio.io/v1:PeerAuthentication", "echo-mutual-tls"),
+    ("echo-rollout:probe:EchoProbe", "probe"),
+    ("kubernetes:core/v1:Namespace", "probe"),
+    ("kubernetes:core/v1:ServiceAccount", "probe"),
+    ("kubernetes:apps/v1:Deployment", "probe"),
+]
+WORKLOADS = [
+    ("echo-rollout:echo:EchoDeployments", "echo"),
+    ("kubernetes:core/v1:ServiceAccount", "echo"),
+    ("kubernetes:core/v1:Service", "echo"),
+    ("kubernetes:policy/v1:PodDisruptionBudget", "echo-v1"),
+    ("kubernetes:policy/v1:PodDisruptionBudget", "echo-v2"),
+    ("kubernetes:apps/v1:Deployment", "echo-v1"),
+    ("kubernetes:apps/v1:Deployment", "echo-v2"),
+    ("echo-rollout:traffic:TrafficPolicy", "echo"),
+    ("kubernetes:networking.istio.io/v1:DestinationRule", "echo"),
+    ("kubernetes:networking.istio.io/v1:VirtualService", "echo"),
+]
+ARGO_CD = [
+    ("echo-rollout:argocd:ArgoCdInstall", "argocd"),
+    ("kubernetes:core/v1:Namespace", "argocd"),
+    ("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", "applications.argoproj.io"),
+    ("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", "appprojects.argoproj.io"),
+    ("kubernetes:yaml:ConfigFile", "argocd"),
+    ("echo-rollout:argocd:EchoApplication", "echo"),
+    ("kubernetes:argoproj.io/v1alpha1:AppProject", "echo"),
+    ("kubernetes:argoproj.io/v1alpha1:Application", "echo"),
+]
+
+
+@pytest.fixture(params=["gitops", "handover", "direct"])
+def delivered(request: pytest.FixtureRequest, deliveries: dict[str, list[Graph]]) -> Graph:
+    """What the program registers by each way of delivery."""
+    return deliveries[request.param][0]
+
+
+@pytest.mark.parametrize(
+    ("delivery", "parts"),
+    [("direct", WORKLOADS), ("gitops", ARGO_CD), ("handover", [*WORKLOADS, *ARGO_CD])],
+    ids=["direct", "gitops", "handover"],
+)
+def test_nothing_is_missing_and_nothing_is_there_besides(
+    deliveries: dict[str, list[Graph]], delivery: str, parts: list[tuple[str, str]]
+) -> None:
+    for graph in deliveries[delivery]:
+        found = [
+            (node.type, node.name)
+            for node in graph
+            if node.kind != "Stack" and not (node.parent and graph.nodes[node.parent].kind == "ConfigFile")
         ]
-    )
+        assert sorted(found) == sorted([*EVERYWHERE, *parts])
 
 
 @pytest.mark.parametrize(("earlier", "later"), list(pairwise(CHAIN)), ids="-".join)
@@ -77,42 +110,40 @@ def test_every_deployment_waits_for_its_service_account(graph: Graph) -> None:
             assert graph.waits_for(node, account)
 
 
-def test_the_probe_does_not_wait_for_echo(graph: Graph) -> None:
-    assert not graph.waits_for(graph.the("Deployment", "probe"), graph.the("Namespace", "echo"))
+def test_the_probe_does_not_wait_for_echo(delivered: Graph) -> None:
+    assert not delivered.waits_for(delivered.the("Deployment", "probe"), delivered.the("Namespace", "echo"))
 
 
-def test_every_component_is_finished(graph: Graph) -> None:
-    components = {node.urn for node in graph if node.type.startswith("echo-rollout:")}
-    assert len(components) == 5
-    assert components <= set(graph.finished)
+def test_every_component_is_finished(delivered: Graph) -> None:
+    components = {node.urn for node in delivered if not node.custom}
+    assert components <= set(delivered.finished)
 
 
-def test_every_object_goes_to_the_stacks_own_cluster(graph: Graph) -> None:
-    provider = graph.the("kubernetes", "cluster")
-    assert {node.provider.rpartition("::")[0] for node in graph if node.type.startswith("kubernetes:")} == {
-        provider.urn
-    }
+def test_every_object_goes_to_the_stacks_own_cluster(delivered: Graph) -> None:
+    provider = delivered.the("kubernetes", "cluster")
+    objects = [node for node in delivered if node.type.startswith("kubernetes:") and node.custom]
+    assert {node.provider.rpartition("::")[0] for node in objects} == {provider.urn}
 
 
-def test_every_object_belongs_to_a_component(graph: Graph) -> None:
-    parents = {graph.nodes[node.parent].type for node in graph if node.type.startswith("kubernetes:")}
+def test_every_object_belongs_to_a_component(delivered: Graph) -> None:
+    parents = {delivered.nodes[node.parent].type for node in delivered if node.type.startswith("kubernetes:")}
+    parents -= {"kubernetes:yaml:ConfigFile"}
     assert all(parent.startswith("echo-rollout:") for parent in parents)
 
 
-def test_every_object_says_its_namespace(graph: Graph) -> None:
-    spaces = {node.metadata["name"] for node in graph.objects if node.kind == "Namespace"}
-    assert spaces == {"istio-system", "echo", "echo-probe"}
-    assert {node.metadata["namespace"] for node in graph.objects if node.kind != "Namespace"} == spaces - {
-        "istio-system"
-    }
-    assert {node.inputs["namespace"] for node in graph if node.kind == "Release"} == {"istio-system"}
+def test_every_object_says_its_namespace(delivered: Graph) -> None:
+    spaces = {node.metadata["name"] for node in delivered.objects if node.kind == "Namespace"}
+    for node in delivered.objects:
+        if node.kind not in ("Namespace", "CustomResourceDefinition", "ClusterRoleBinding"):
+            assert node.metadata["namespace"] in spaces, node.urn
+    assert {node.inputs["namespace"] for node in delivered if node.kind == "Release"} == {"istio-system"}
 
 
-def test_an_object_of_a_namespace_waits_for_it(graph: Graph) -> None:
-    spaces = {node.metadata["name"]: node for node in graph.objects if node.kind == "Namespace"}
-    for node in graph.objects:
-        if node.kind != "Namespace":
-            assert graph.waits_for(node, spaces[node.metadata["namespace"]]), node.urn
+def test_an_object_of_a_namespace_waits_for_it(delivered: Graph) -> None:
+    spaces = {node.metadata["name"]: node for node in delivered.objects if node.kind == "Namespace"}
+    for node in delivered.objects:
+        if "namespace" in node.metadata:
+            assert delivered.waits_for(node, spaces[node.metadata["namespace"]]), node.urn
 
 
 def test_the_cluster_is_the_stacks_context(graph: Graph) -> None:
@@ -124,16 +155,21 @@ def test_the_machines_kubeconfig_variable_does_not_get_into_the_state(graph: Gra
     assert graph.the("kubernetes", "cluster").inputs["kubeconfig"] == ""
 
 
-def test_outputs_are_what_a_person_wants_next(graphs: list[Graph]) -> None:
-    assert graphs[1].outputs == {
+def test_outputs_are_what_a_person_wants_next(deliveries: dict[str, list[Graph]]) -> None:
+    assert deliveries["gitops"][1].outputs == {
         "region": "region-b",
         "context": "region-b",
         "weights": {"v1": 90, "v2": 10},
         "images": {"v1": "registry.corp.local/echo:1.0.0", "v2": "registry.corp.local/echo:2.0.0"},
         "istio": "1.31.1",
         "url": "http://echo.echo.svc.cluster.local/",
-        "delivery": "direct",
+        "delivery": "gitops",
+        "application": "argocd/echo",
     }
+
+
+def test_no_application_is_named_where_there_is_none(deliveries: dict[str, list[Graph]]) -> None:
+    assert "application" not in deliveries["direct"][0].outputs
 
 
 def leaves(value: Any, path: str) -> dict[str, Any]:
@@ -144,10 +180,10 @@ def leaves(value: Any, path: str) -> dict[str, Any]:
     return {path: value}
 
 
-def test_the_regions_differ_in_their_names_and_nowhere_else(graphs: list[Graph]) -> None:
+def test_the_regions_differ_in_their_names_and_nowhere_else(deliveries: dict[str, list[Graph]]) -> None:
     one, other = (
         {k: v for node in graph for k, v in leaves(dict(node.inputs), f"{node.kind} {node.name}").items()}
-        for graph in graphs
+        for graph in deliveries["handover"]
     )
     assert one.keys() == other.keys()
     assert {path: (value, other[path]) for path, value in one.items() if value != other[path]} == {
@@ -156,6 +192,7 @@ def test_the_regions_differ_in_their_names_and_nowhere_else(graphs: list[Graph])
         "Namespace istio-system.metadata.labels.topology.istio.io/network": ("network-a", "network-b"),
         "Release istio-istiod.values.global.network": ("network-a", "network-b"),
         "Release istio-istiod.values.global.multiCluster.clusterName": ("region-a", "region-b"),
+        "Application echo.spec.source.path": ("deploy/overlays/region-a/echo", "deploy/overlays/region-b/echo"),
         "Deployment echo-v1.spec.template.spec.containers[0].env[0].value": ("region-a", "region-b"),
         "Deployment echo-v2.spec.template.spec.containers[0].env[0].value": ("region-a", "region-b"),
     }

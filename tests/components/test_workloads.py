@@ -113,6 +113,11 @@ def test_objects_carry_the_recommended_labels(graph: Graph) -> None:
             assert recommended <= node.metadata["labels"].keys(), node.urn
 
 
+def test_no_label_depends_on_who_applies_an_object(graph: Graph) -> None:
+    labels = [node.metadata["labels"] for node in graph.objects if node.metadata["name"] != "istio-system"]
+    assert {each["app.kubernetes.io/managed-by"] for each in labels} == {"echo-rollout"}
+
+
 def test_istios_revision_in_metrics_is_the_subset(echo: Node, version: str) -> None:
     labels = pod_template(echo)["metadata"]["labels"]
     assert labels["version"] == labels["app.kubernetes.io/version"] == version

@@ -10,11 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 from ruamel.yaml import YAML
 
 from lab import preflight
 from lab.place import CHECKOUT, Lab
+from tests.e2e.checkout import fresh_checkout
+from tests.e2e.drills import Row
 from tests.e2e.laboratory import Laboratory
+
+DIRECTORY = CHECKOUT / ".lab-e2e"
+_DRILLS = pytest.StashKey[list[Row]]()
 
 
 @dataclass(frozen=True)
@@ -34,17 +41,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="; ".join(problems)))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    rows = config.stash.get(_DRILLS, [])
+    if not rows:
+        return
+    table = Table("drill", "region", "requests sent", "failed", title="Under load")
+    for row in rows:
+        why = ", ".join(f"{count}: {what}" for what, count in row.failures.items())
+        table.add_row(row.drill, row.region, f"{row.sent:,}", why or "0")
+    console = Console(width=140)
+    with console.capture() as captured:
+        console.print(table)
+    terminalreporter.write(captured.get())
+
+
+@pytest.fixture(scope="session")
+def drills(pytestconfig: pytest.Config) -> list[Row]:
+    """What each drill cost; printed at the end of the run."""
+    return pytestconfig.stash.setdefault(_DRILLS, [])
+
+
 @pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config) -> Iterator[Laboratory]:
-    directory = Path(os.environ.get("LAB_DIR", CHECKOUT / ".lab-e2e"))
-    environment = {"LAB_DIR": str(directory)}
-    os.environ.update(environment)
-    laboratory = Laboratory(Lab.of_environment(), environment)
-    laboratory.run("down")
+    """A lab in a checkout of its own, so that a test may commit and push as a person does."""
+    os.environ.pop("LAB_DIR", None)
+    checkout = DIRECTORY / "checkout"
+    laboratory = Laboratory(Lab(checkout, checkout / ".lab", Lab.of_environment().cache))
+    if checkout.exists():
+        laboratory.run("down")
+    fresh_checkout(CHECKOUT, checkout)
     try:
         # shown as it comes: where no tool is built yet, it takes half an hour
         with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            subprocess.run([sys.executable, "-m", "lab", "up", "--no-verify"], cwd=CHECKOUT, check=True)
+            subprocess.run([sys.executable, "-m", "lab", "up", "--no-verify"], cwd=checkout, check=True)
         yield laboratory
     finally:
         laboratory.run("down")
@@ -57,5 +87,5 @@ def region(lab: Laboratory) -> Region:
 
 @pytest.fixture(scope="session")
 def pulumi_environment(lab: Laboratory) -> dict[str, str]:
-    pulumi = YAML(typ="safe").load((lab.place.directory / ".regions.yaml").read_text())["pulumi"]
+    pulumi = YAML(typ="safe").load(lab.regions_file.read_text())["pulumi"]
     return {**os.environ, **pulumi["environment"], "PATH": f"{pulumi['path']}:{os.environ['PATH']}"}

@@ -1,4 +1,4 @@
-"""The end-to-end tests' own lab, spoken to as a person does: by its commands."""
+"""The end-to-end tests' own lab, spoken to as a person does: by its commands, and by commits."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from lab.place import Lab
+from tests.e2e.checkout import git
+from tests.e2e.waiting import until
 
 REGIONS = ("region-a", "region-b")
 
 
 @dataclass(frozen=True)
 class Laboratory:
-    """A lab of two regions, apart from the checkout's own."""
+    """A lab of two regions in a checkout of its own, in which a test may commit and push."""
 
     place: Lab
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def regions_file(self) -> Path:
+        """What tells `rollout` where the regions are."""
+        return self.place.checkout / ".regions.yaml"
 
     def run(self, *arguments: str, check: bool = True, seconds: float = 600) -> subprocess.CompletedProcess[str]:
         """Run `python -m lab …`."""
@@ -31,8 +40,7 @@ class Laboratory:
 
     def verify(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m rollout verify …`."""
-        file = str(self.place.directory / ".regions.yaml")
-        return self._python("-m", "rollout", "verify", "--regions-file", file, *arguments, check=False, seconds=300)
+        return self._python("-m", "rollout", "verify", *arguments, check=False, seconds=300)
 
     def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the real CLI in the lab."""
@@ -47,6 +55,74 @@ class Laboratory:
         found: dict[str, Any] = json.loads(self.kubectl(region, "get", *arguments, "-o", "json"))
         return found
 
+    def edit(self, region: str, change: Callable[[Any], object]) -> None:
+        """Change the settings under `config` in a region's stack file, its comments kept."""
+        yaml, file = YAML(), self.place.checkout / f"Pulumi.{region}.yaml"
+        document = yaml.load(file.read_text())
+        change(document["config"])
+        with file.open("w") as target:
+            yaml.dump(document, target)
+
+    def render(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `python -m rollout render …`."""
+        return self._python("-m", "rollout", "render", *arguments, check=check, seconds=60)
+
+    def git(self, *arguments: str) -> str:
+        """Run git in the lab's checkout; what it printed."""
+        return git(self.place.checkout, *arguments)
+
+    def commit(self, message: str) -> str:
+        """Commit all that was changed; the commit."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+        return self.git("rev-parse", "HEAD").strip()
+
+    def push(self, message: str) -> str:
+        """Commit all that was changed and push it as a person does; the commit."""
+        revision = self.commit(message)
+        self.git("push", "--quiet", "lab")
+        return revision
+
+    def commit_weights(self, weights: Mapping[str, int], *regions: str) -> str:
+        """Change the weights of regions and commit that with what is rendered of it; the commit."""
+
+        def change(config: Any) -> None:
+            for version, weight in weights.items():
+                config["echo-rollout:echo"]["versions"][version]["weight"] = weight
+
+        for region in regions:
+            self.edit(region, change)
+        self.render()
+        return self.commit(f"Weigh {dict(weights)} in {', '.join(regions)}")
+
+    def weigh(self, weights: Mapping[str, int], *regions: str) -> str:
+        """Change the weights of regions by a commit, pushed; the commit."""
+        revision = self.commit_weights(weights, *regions)
+        self.git("push", "--quiet", "lab")
+        return revision
+
+    def application(self, region: str) -> dict[str, Any]:
+        """Argo CD's Application in a region."""
+        return self.get(region, "application.argoproj.io/echo", "--namespace=argocd")
+
+    def await_synced(self, revision: str, *regions: str) -> None:
+        """Wait until Argo CD in the regions has brought them to a commit and finds them healthy; 120 seconds at most."""
+        for region in regions or REGIONS:
+            until(partial(self._is_at, region, revision), seconds=120)
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Bring both regions back to the commit at which a block began, whatever it does: by a commit, as a person would."""
+        before = self.git("rev-parse", "HEAD").strip()
+        try:
+            yield
+        finally:
+            self.git("reset", "--quiet", "--hard")
+            if self.git("diff", "--name-only", before, "HEAD"):
+                self.git("checkout", "--quiet", before, "--", ".")
+                self.git("rm", "--quiet", "--force", "--ignore-unmatch", "--", *self._added_since(before))
+                self.await_synced(self.push("Go back"))
+
     def settings(self, region: str) -> dict[str, Any]:
         """What a stack file holds when the lab runs Pulumi on it."""
         self.pulumi("preview", "--stack", region)  # it is made afresh by each call
@@ -54,6 +130,15 @@ class Laboratory:
             (self.place.directory / "pulumi/stacks" / f"Pulumi.{region}.yaml").read_text()
         )
         return loaded
+
+    def _is_at(self, region: str, revision: str) -> bool:
+        status = self.application(region).get("status", {})
+        sync, health = status.get("sync", {}), status.get("health", {})
+        return (sync.get("revision"), sync.get("status"), health.get("status")) == (revision, "Synced", "Healthy")
+
+    def _added_since(self, revision: str) -> list[str]:
+        added = self.git("diff", "--name-only", "--diff-filter=A", revision, "HEAD").splitlines()
+        return added or ["no-such-file"]
 
     def _python(self, *arguments: str, check: bool, seconds: float) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(

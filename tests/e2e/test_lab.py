@@ -68,9 +68,7 @@ def test_traffic_holds_after_everything_was_killed_once(lab: Laboratory) -> None
 
 def test_an_up_that_is_killed_is_finished_by_the_next_and_down_leaves_nothing(lab: Laboratory) -> None:
     """A lab of its own, beside the other: killed with -9 as soon as each of its marks appears."""
-    place = Lab(
-        lab.place.checkout, lab.place.directory.with_name(f"{lab.place.directory.name}-second"), lab.place.cache
-    )
+    place = Lab(lab.place.checkout, lab.place.checkout.parent / "second", lab.place.cache)
     second = Laboratory(place, {"LAB_DIR": str(place.directory)})
     marks = [
         place.regions[0].directory / "kubelet.json",

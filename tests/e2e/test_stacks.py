@@ -22,39 +22,44 @@ def test_refresh_finds_no_drift(lab: Laboratory, region: str) -> None:
     lab.pulumi("refresh", "--stack", region, "--yes", "--non-interactive", "--expect-no-changes")
 
 
-def _patch_weights(lab: Laboratory, region: str, v1: int, v2: int) -> None:
-    patch = [
-        {"op": "replace", "path": f"/spec/http/0/route/{position}/weight", "value": weight}
-        for position, weight in enumerate((v1, v2))
-    ]
-    where = ("virtualservice", "echo", "--namespace=echo")
-    lab.kubectl(region, "patch", *where, "--type=json", f"--patch={json.dumps(patch)}")
+def _patch_mutual_tls(lab: Laboratory, mode: str) -> None:
+    patch = json.dumps({"spec": {"mtls": {"mode": mode}}})
+    lab.kubectl(
+        "region-b", "patch", "peerauthentication/default", "--namespace=echo", "--type=merge", f"--patch={patch}"
+    )
 
 
 def test_drift_made_by_hand_is_shown_and_its_author_named(lab: Laboratory) -> None:
-    _patch_weights(lab, "region-b", 80, 20)
+    _patch_mutual_tls(lab, "PERMISSIVE")
     try:
         preview = lab.pulumi("preview", "--stack", "region-b", "--non-interactive", "--refresh", "--json")
         refused = lab.pulumi("up", "--stack", "region-b", "--yes", "--non-interactive", "--refresh", check=False)
     finally:
-        _patch_weights(lab, "region-b", 90, 10)
-    assert changes(preview.stdout) == {"echo": "update"}
+        _patch_mutual_tls(lab, "STRICT")
+    assert changes(preview.stdout) == {"echo-mutual-tls": "update"}
     assert refused.returncode != 0
     assert "kubectl-patch" in refused.stdout
     lab.pulumi("up", "--stack", "region-b", "--yes", "--non-interactive", "--refresh")
 
 
-def test_a_changed_weight_changes_the_virtual_service_and_the_output_alone(lab: Laboratory, tmp_path: Path) -> None:
+def test_a_changed_weight_changes_the_output_alone(lab: Laboratory, tmp_path: Path) -> None:
     settings = lab.settings("region-a")
     versions = settings["config"][_VERSIONS]["versions"]
     versions["v1"]["weight"], versions["v2"]["weight"] = 75, 25
     file = write_settings(tmp_path / "Pulumi.region-a.yaml", settings)
     preview = lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--json", file)
-    assert changes(preview.stdout) == {"echo": "update"}
+    assert changes(preview.stdout) == {}
     shown = lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--diff", file).stdout
-    assert "networking.istio.io/v1:VirtualService" in shown
-    assert "DestinationRule" not in shown
     assert "v2: 10 => 25" in " ".join(shown.replace("~", " ").split())
+
+
+def test_another_version_of_istio_changes_the_releases_alone(lab: Laboratory, tmp_path: Path) -> None:
+    """Another value stands for another version here: the lab has the charts of one."""
+    settings = lab.settings("region-a")
+    settings["config"]["echo-rollout:istio"]["values"]["env"]["PILOT_ENABLE_STATUS"] = "true"
+    file = write_settings(tmp_path / "Pulumi.region-a.yaml", settings)
+    preview = lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--json", file)
+    assert changes(preview.stdout) == {"istio-istiod": "update"}
 
 
 def test_destroy_removes_the_region_and_leaves_the_other(lab: Laboratory) -> None:

@@ -6,15 +6,14 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from lab import cgroups, processes
-from tests.e2e.laboratory import REGIONS, Laboratory, write_settings
+from tests.e2e.laboratory import REGIONS, Laboratory
+from tests.e2e.waiting import until
 
 _PROBE = ("--namespace=echo-probe", "deployment/probe")
 _URL = "http://echo.echo.svc.cluster.local/"
@@ -148,19 +147,15 @@ def test_one_bad_pod_of_three_is_ejected(lab: Laboratory) -> None:
 
 
 @pytest.mark.usefixtures("bad_pod")
-def test_without_the_limit_on_ejection_a_bad_pod_fails_a_third_for_ever(lab: Laboratory, tmp_path: Path) -> None:
+def test_without_the_limit_on_ejection_a_bad_pod_fails_a_third_for_ever(lab: Laboratory) -> None:
     """The lab text's own DestinationRule, word for word: Envoy's limit stays at 10 %, and one of three pods is more."""
-    settings = lab.settings("region-b")
-    del settings["config"]["echo-rollout:echo"]["maxEjectionPercent"]
-    file = write_settings(tmp_path / "Pulumi.region-b.yaml", settings)
-    up = ("up", "--stack", "region-b", "--yes", "--skip-preview", "--non-interactive")
-    lab.pulumi(*up, file)
-    try:
-        _until(lambda: '"max_ejection_percent"' not in _envoy_clusters(lab, "region-b"))
+    with lab.restored():
+        lab.edit("region-b", lambda config: config["echo-rollout:echo"].pop("maxEjectionPercent"))
+        lab.render()
+        lab.push("Leave the limit on ejection at Envoy's own")
+        until(lambda: '"max_ejection_percent"' not in _envoy_clusters(lab, "region-b"))
         first, then = (_failures(_attack(lab, "region-b", requests)) for requests in (1500, 1000))
-    finally:
-        lab.pulumi(*up)
-    _until(lambda: '"max_ejection_percent": 34' in _envoy_clusters(lab, "region-b"))
+    until(lambda: '"max_ejection_percent": 34' in _envoy_clusters(lab, "region-b"))
     print(f"failed without maxEjectionPercent: {first} of the first 1,500, then {then} of 1,000")
     assert then > 200  # v1 gets 900 of them, and its bad pod a third
 
@@ -179,19 +174,12 @@ def _attacks(lab: Laboratory, region: int) -> list[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_verification_that_is_ended_leaves_no_load_behind(lab: Laboratory, number: signal.Signals) -> None:
-    file = str(lab.place.directory / ".regions.yaml")
-    command = [sys.executable, "-m", "rollout", "verify", "--regions-file", file, "--requests=100000"]
+    command = [sys.executable, "-m", "rollout", "verify", "--requests=100000"]
     with subprocess.Popen(command, cwd=lab.place.checkout, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as verify:
-        _until(lambda: bool(_attacks(lab, 0) and _attacks(lab, 1)))
+        until(lambda: bool(_attacks(lab, 0) and _attacks(lab, 1)))
         verify.send_signal(number)
     assert verify.returncode == (130 if number is signal.SIGINT else -signal.SIGKILL)
-    _until(lambda: not _attacks(lab, 0) and not _attacks(lab, 1))
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, for 30 seconds at most."""
-    waiting = retry(retry=retry_if_result(lambda met: not met), stop=stop_after_delay(30), wait=wait_fixed(0.1))
-    waiting(condition)()
+    until(lambda: not _attacks(lab, 0) and not _attacks(lab, 1))
 
 
 def test_a_rolling_restart_loses_no_request(lab: Laboratory) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from lab import images
 from lab.cache import PreparationError
-from lab.tools import istio_version
+from lab.tools import argocd_version, istio_version
 
 # Leaves an archive that lists the build context, or does $FAKE_BUILDAH.
 FAKE_BUILDAH = """#!/bin/sh
@@ -25,7 +26,18 @@ for argument; do case $argument in */root.tar) : > "$argument" ;; esac; done
 """
 ECHO = ["registry.corp.local/echo:1.0.0", "registry.corp.local/echo:2.0.0"]
 PROBE = "registry.corp.local/probe:1.0.0"
-TOOLS = ("pilot-agent", "pilot-discovery", "coredns", "pause", "probe", "echo-1.0.0", "echo-2.0.0")
+TOOLS = (
+    "argocd",
+    "kustomize",
+    "pilot-agent",
+    "pilot-discovery",
+    "coredns",
+    "pause",
+    "probe",
+    "echo-1.0.0",
+    "echo-2.0.0",
+)
+SCRIPTS = ("entrypoint.sh", "gpg-wrapper.sh", "git-verify-wrapper.sh")
 
 
 def said(_: str) -> None:
@@ -46,9 +58,12 @@ class Bench:
         self.cache = folder / "cache"
         self.app = folder / "app"
         self.template = folder / "envoy_bootstrap.json"
+        self.scripts = tuple(folder / "scripts" / name for name in SCRIPTS)
         self.tools = {name: folder / "tools" / name for name in TOOLS}
         for name, file in self.tools.items():
             install(file, name)
+        for script in self.scripts:
+            install(script, "#!/bin/sh\n")
         for name in ("echo", "probe"):
             install(self.app / name / "Containerfile", "FROM scratch\n")
         self.template.write_text("{}")
@@ -77,6 +92,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setenv("FAKE_LOG", str(bench.log))
     monkeypatch.setattr(images, "APP", bench.app)
     monkeypatch.setattr(images, "bootstrap_template", lambda _: bench.template)
+    monkeypatch.setattr(images, "image_scripts", lambda _: bench.scripts)
     (tmp_path / "os-release").write_text("VERSION_CODENAME=bookworm\n")
     monkeypatch.setattr(images, "_RELEASE", tmp_path / "os-release")
     monkeypatch.setattr(images, "_AUTHORITIES", bench.template)
@@ -99,6 +115,8 @@ def test_images_have_the_names_that_the_clusters_ask_for(bench: Bench) -> None:
         PROBE,
         "localhost/pause:lab",
         "localhost/coredns:lab",
+        "localhost/redis:lab",
+        f"localhost/argocd:{argocd_version()}",
         f"localhost/pilot:{tag}",
         f"localhost/proxyv2:{tag}",
     ):
@@ -123,6 +141,23 @@ def test_another_program_makes_another_image_and_leaves_the_rest(bench: Bench) -
     assert {name for name in after if after[name] != before[name]} == {ECHO[1]}
 
 
+def test_another_script_makes_another_argo_cd(bench: Bench) -> None:
+    before = bench.images()[images.argocd_image()].key
+    bench.scripts[1].write_text("#!/bin/sh\nexit 1\n")
+    assert bench.images()[images.argocd_image()].key != before
+
+
+def test_committed_containerfiles_copy_all_that_their_images_are_made_of(bench: Bench) -> None:
+    ours = [image for image in bench.images().values() if image.containerfile.parent == images._CONTAINERFILES]
+    copied = {image.reference: copied_by(image.containerfile) for image in ours}
+    assert copied == {image.reference: {*image.parts} | ({"root.tar"} if image.root else set()) for image in ours}
+
+
+def copied_by(containerfile: Path) -> set[str]:
+    lines = re.findall(r"^(?:COPY|ADD) (?:--\S+ )*(.*) \S+$", containerfile.read_text(), re.MULTILINE)
+    return {name for line in lines for name in line.split()}
+
+
 def test_another_containerfile_makes_another_image(bench: Bench) -> None:
     before = bench.images()[PROBE].key
     (bench.app / "probe" / "Containerfile").write_text("FROM scratch\nUSER 1\n")
@@ -143,8 +178,8 @@ def test_programs_can_be_run_by_any_user_of_the_image(bench: Bench) -> None:
 
 def test_sidecar_gets_a_debian_root_from_the_machine_s_own_apt(bench: Bench) -> None:
     bench.ensure()
-    (call,) = bench.calls("mmdebstrap ")
-    assert "--include=iptables,nftables" in call
+    (call,) = bench.calls("--include=iptables,nftables ")
+    assert call.startswith("mmdebstrap ")
     assert '--aptopt=Acquire::http::Proxy "http://proxy:1";' in call
     assert "APT::Other" not in call
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from itertools import combinations
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def test_no_ranges_of_a_lab_overlap() -> None:
         for region in _lab("/one/.lab").regions
         for network in (region.node_network, region.pod_network, region.service_network)
     ]
+    networks.append(IPv4Network(_lab("/one/.lab").hub_address))
     assert not [pair for pair in combinations(networks, 2) if pair[0].overlaps(pair[1])]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from lab.place import Lab
-from lab.stacks import Mesh, StackError, Stacks, merged
+from lab.stacks import Delivery, Mesh, StackError, Stacks, merged
 
 _COMMITTED = """\
 # a comment
@@ -33,6 +35,9 @@ def stacks(tmp_path: Path) -> Stacks:
         Lab(checkout, tmp_path / "lab", tmp_path / "cache"),
         {"helm": Path("/tools/helm"), "pulumi": Path(__file__), "kubectl": Path("/tools/kubectl")},
         Mesh(charts=Path("/charts"), version="1.2.3", hub="localhost", tag="1.2.3"),
+        Delivery(
+            Path("/core.yaml"), {"argocd": "localhost/argocd:v3", "redis": "localhost/redis:lab"}, "git://hub/x.git"
+        ),
     )
     (made.home / "stacks").mkdir(parents=True)
     return made
@@ -62,6 +67,30 @@ def test_the_labs_settings_are_laid_over_key_by_key(stacks: Stacks) -> None:
     assert made["echo-rollout:istio"]["charts"] == "/charts"
     assert made["echo-rollout:istio"]["values"]["global"]["proxy"] == {"logLevel": "info"}
     assert made["echo-rollout:istio"]["values"]["global"]["hub"] == "localhost"
+
+
+def test_argocd_is_made_from_the_labs_own_and_reads_the_labs_git(stacks: Stacks) -> None:
+    made = _loaded(stacks.config_file("region-a"))["config"]
+    assert made["echo-rollout:repository"] == {"url": "git://hub/x.git"}
+    assert made["echo-rollout:argocd"] == {
+        "manifest": "/core.yaml",
+        "images": {"argocd": "localhost/argocd:v3", "redis": "localhost/redis:lab"},
+        "imagePullPolicy": "IfNotPresent",
+    }
+
+
+def test_what_is_committed_of_the_repository_but_its_address_is_kept(stacks: Stacks) -> None:
+    repository = "  echo-rollout:repository: {url: https://git.corp.local/x.git, revision: release}\n"
+    (stacks.lab.checkout / "Pulumi.region-a.yaml").write_text(_COMMITTED + repository)
+    made = _loaded(stacks.config_file("region-a"))["config"]
+    assert made["echo-rollout:repository"] == {"url": "git://hub/x.git", "revision": "release"}
+
+
+@pytest.mark.parametrize(("delivery", "sections"), [("direct", 0), ("handover", 2), ("gitops", 2)])
+def test_a_stack_that_pulumi_delivers_alone_is_told_of_no_argocd(stacks: Stacks, delivery: str, sections: int) -> None:
+    (stacks.lab.checkout / "Pulumi.region-a.yaml").write_text(f"{_COMMITTED}  echo-rollout:delivery: {delivery}\n")
+    made = _loaded(stacks.config_file("region-a"))["config"]
+    assert len({"echo-rollout:repository", "echo-rollout:argocd"} & {*made}) == sections
 
 
 def test_the_salt_of_the_stack_is_carried_over(stacks: Stacks) -> None:
@@ -180,3 +209,94 @@ def test_stand_ins_take_their_place_where_they_are_not(
 
 def test_merging_replaces_what_is_no_mapping() -> None:
     assert merged({"a": [1], "b": {"c": 1, "d": 2}}, {"a": [2], "b": {"c": 3}}) == {"a": [2], "b": {"c": 3, "d": 2}}
+
+
+_RECORDER = """\
+#!/bin/sh
+echo "${{0##*/}} $*" >> '{record}'
+case "$*" in
+*list*) echo '{releases}' ;;
+*nowhere*) echo 'error: the server doesn'"'"'t have a resource type "nowhere"' >&2; exit 1 ;;
+*refused*) echo 'forbidden' >&2; exit 1 ;;
+esac
+"""
+
+
+class _Killed:
+    """Stacks after a killed update, whose tools write down what they are asked."""
+
+    def __init__(self, stacks: Stacks, directory: Path, releases: str = "[]") -> None:
+        self._record = directory / "record"
+        programs = {name: directory / name for name in ("kubectl", "helm", "pulumi")}
+        for program in programs.values():
+            program.write_text(_RECORDER.format(record=self._record, releases=releases))
+            program.chmod(0o755)
+        self._stacks = Stacks(stacks.lab, programs, stacks.mesh, stacks.delivery)
+        self._stacks.programs.mkdir(parents=True)
+        (self._stacks.programs / "pulumi").symlink_to(programs["pulumi"])
+
+    def recover(self, *pending: Mapping[str, Any]) -> list[str]:
+        """Recover from an update that was killed while these were being created; all that the tools were asked."""
+        state = self._stacks.home / "state" / ".pulumi" / "stacks" / "echo-rollout" / "region-a.json"
+        state.parent.mkdir(parents=True)
+        operations = [{"type": "creating", "resource": resource} for resource in pending]
+        state.write_text(json.dumps({"version": 3, "checkpoint": {"latest": {"pending_operations": operations}}}))
+        self._stacks.recover("region-a")
+        return self._record.read_text().splitlines()
+
+
+def _object(kind: str, api: str, **metadata: str) -> dict[str, Any]:
+    return {"type": f"kubernetes:{api}:{kind}", "inputs": {"kind": kind, "apiVersion": api, "metadata": metadata}}
+
+
+def _deletions(asked: list[str]) -> list[str]:
+    return [line.partition(" delete ")[2].partition(" --")[0] for line in asked if " delete " in line]
+
+
+def test_a_stack_that_nothing_was_killed_on_is_left_alone(stacks: Stacks, tmp_path: Path) -> None:
+    asked = _Killed(stacks, tmp_path).recover()
+    assert [line.split()[0] for line in asked] == ["helm"]
+    assert " list " in asked[0]
+
+
+def test_what_was_being_created_is_made_anew_in_whatever_scope(stacks: Stacks, tmp_path: Path) -> None:
+    asked = _Killed(stacks, tmp_path).recover(
+        _object("CustomResourceDefinition", "apiextensions.k8s.io/v1", name="applications.argoproj.io"),
+        _object("Role", "rbac.authorization.k8s.io/v1", name="controller", namespace="argocd"),
+        _object("Namespace", "v1", name="argocd"),
+    )
+    assert _deletions(asked) == [
+        "CustomResourceDefinition.apiextensions.k8s.io applications.argoproj.io",
+        "Role.rbac.authorization.k8s.io controller",
+        "Namespace argocd",
+    ]
+    assert ["--namespace=argocd" in line for line in asked if " delete " in line] == [False, True, False]
+    assert "--clear-pending-creates" in asked[-1]
+
+
+def test_what_is_to_outlive_the_stack_is_not_removed(stacks: Stacks, tmp_path: Path) -> None:
+    running = _object("Deployment", "apps/v1", name="echo-v1", namespace="echo") | {"retainOnDelete": True}
+    asked = _Killed(stacks, tmp_path).recover(running)
+    assert _deletions(asked) == []
+    assert "--clear-pending-creates" in asked[-1]
+
+
+def test_an_object_whose_kind_is_not_there_is_not_there(stacks: Stacks, tmp_path: Path) -> None:
+    asked = _Killed(stacks, tmp_path).recover(_object("nowhere", "argoproj.io/v1alpha1", name="echo"))
+    assert "--clear-pending-creates" in asked[-1]
+
+
+def test_what_cannot_be_removed_stops_the_update(stacks: Stacks, tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"region-a: .*delete Role.* failed: forbidden"):
+        _Killed(stacks, tmp_path).recover(_object("Role", "v1", name="refused"))
+
+
+def test_a_release_in_the_midst_of_an_upgrade_is_rolled_back(stacks: Stacks, tmp_path: Path) -> None:
+    releases = [
+        {"name": "istiod", "namespace": "istio-system", "status": "pending-upgrade"},
+        {"name": "base", "namespace": "istio-system", "status": "pending-install"},
+    ]
+    asked = _Killed(stacks, tmp_path, json.dumps(releases)).recover()
+    assert [line.partition(" rollback ")[2] for line in asked if " rollback " in line] == [
+        "istiod --namespace=istio-system --wait"
+    ]

@@ -19,12 +19,19 @@ from threading import Event
 
 import pytest
 
-from lab import istio_source, tools
+from lab import argocd_source, istio_source, modules, tools
 from lab.cache import PreparationError, content_of
 from lab.gobuild import Go, Tool, check_disk, location
 from lab.place import CHECKOUT
 
 REGISTRY = "registry.corp.local"
+ARGOCD_FILES = (
+    "manifests/core-install.yaml",
+    "manifests/install.yaml",
+    "entrypoint.sh",
+    "hack/gpg-wrapper.sh",
+    "hack/git-verify-wrapper.sh",
+)
 GO = Go("go1.26.8", "amd64", Path("/nowhere"), Path("/nowhere"))
 
 # Answers `env` and `list`; `build` does $FAKE_BUILD and leaves a file for every package.
@@ -365,6 +372,13 @@ def test_programs_of_app_carry_the_release_that_their_image_s_tag_names() -> Non
     assert flags == {"echo-2.0.0": "-X main.release=2.0.0", "probe": "-X main.release=3.0.0"}
 
 
+def test_argo_cd_says_the_version_of_its_module() -> None:
+    version = tools.argocd_version()
+    assert re.fullmatch(r"v3\.\d+\.\d+", version)
+    (flags,) = [tool.ldflags for tool in tools.platform_tools() if tool.name == "argocd"]
+    assert flags == f"-X github.com/argoproj/argo-cd/v3/common.version={version[1:]}"
+
+
 @pytest.mark.parametrize("image", ["registry.corp.local:5000/echo", "registry.corp.local/echo@sha256:00/", "echo:"])
 def test_echo_image_without_a_release_is_refused(image: str) -> None:
     with pytest.raises(PreparationError, match=re.escape(f"`{image}` has no tag")):
@@ -393,11 +407,49 @@ def test_charts_of_another_release_line_are_refused(go: FakeGo, istio_module: Pa
         istio_source.istio_charts(store)
 
 
+def test_argo_cd_s_files_are_taken_from_its_module_once(go: FakeGo, argocd_module: Path, store: Path) -> None:
+    taken = [
+        argocd_source.core_manifest(store),
+        argocd_source.full_manifest(store),
+        *argocd_source.image_scripts(store),
+    ]
+    assert [file.read_text() for file in taken] == list(ARGOCD_FILES)
+    assert len(go.calls("mod")) == 1
+
+
+def test_manifest_of_another_argo_cd_has_another_place(
+    go: FakeGo, argocd_module: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = argocd_source.core_manifest(store)
+    monkeypatch.setattr(argocd_source, "argocd_version", lambda: "v3.9.9")
+    assert argocd_source.core_manifest(store) != before
+
+
+def test_files_of_a_module_that_were_half_taken_are_taken_again(go: FakeGo, argocd_module: Path, store: Path) -> None:
+    last = argocd_module / ARGOCD_FILES[-1]
+    last.unlink()
+    with pytest.raises(FileNotFoundError):
+        argocd_source.core_manifest(store)
+    last.write_text("now there")
+    assert argocd_source.image_scripts(store)[-1].read_text() == "now there"
+
+
 def test_module_that_cannot_be_had_is_told_with_go_s_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "go", "#!/bin/sh\necho 'no route to proxy' >&2; exit 1\n")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(PreparationError, match=r"no route to proxy\n"):
-        istio_source.module_dir("istio", "istio.io/istio")
+        modules.module_dir("istio", "istio.io/istio")
+
+
+@pytest.fixture
+def argocd_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module whose files hold their own names."""
+    module = tmp_path / "argocd"
+    for name in ARGOCD_FILES:
+        (module / name).parent.mkdir(parents=True, exist_ok=True)
+        (module / name).write_text(name)
+    monkeypatch.setenv("FAKE_MODULE", str(module))
+    return module
 
 
 @pytest.fixture

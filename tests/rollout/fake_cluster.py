@@ -1,4 +1,4 @@
-"""A stand-in for a region's API server: lists probe pods, and speaks exec's websocket protocol over plain HTTP."""
+"""A stand-in for a region's API server: lists probe pods, has Applications, and speaks exec's websocket protocol over HTTP."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 STDOUT, STDERR, STATUS = 1, 2, 3
 PATIENCE_SECONDS = 10.0
+APPLICATIONS = "/apis/argoproj.io/v1alpha1/namespaces/"
 
 SUCCESS = {"metadata": {}, "status": "Success"}
 
@@ -84,9 +85,12 @@ class FakeCluster:
     """What a region's cluster answers, and what it was asked."""
 
     pods: list[dict[str, Any]] = field(default_factory=lambda: [pod()])
+    applications: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By `namespace/name`."""
     script: Callable[[Exec], None] = lambda _exec: None
     refuse_list: int = 0
     refuse_exec: int = 0
+    refuse_applications: int = 0
     paths: list[str] = field(default_factory=list)
     queries: list[dict[str, list[str]]] = field(default_factory=list)
     client_went: threading.Event = field(default_factory=threading.Event)
@@ -116,6 +120,10 @@ def serving(cluster: FakeCluster) -> Iterator[int]:
             cluster.queries.append(parse_qs(asked.query))
             if asked.path.endswith("/exec"):
                 self._exec(parse_qs(asked.query)["command"])
+            elif asked.path.startswith(APPLICATIONS):
+                namespace, _plural, name = asked.path.removeprefix(APPLICATIONS).split("/")
+                found = cluster.applications.get(f"{namespace}/{name}")
+                self._json(cluster.refuse_applications or (200 if found else 404), found or {})
             else:
                 self._json(cluster.refuse_list or 200, {"kind": "PodList", "apiVersion": "v1", "items": cluster.pods})
 

@@ -6,19 +6,22 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
+from rollout.application import Application, parse_application
+from rollout.attack import Attack
 from rollout.cli import app
 from rollout.measurement import Result
 from rollout.outputs import StackOutputs
-from rollout.probe import Attack
 from rollout.problem import Problem, RolloutError
 from rollout.regions import PulumiAccess, Region
 from rollout.verification import Edges
 from tests.rollout.answers import ok
+from tests.rollout.applications import NEW, OLD, refused, well
 
 URL = "http://echo.echo.svc.cluster.local/"
 
@@ -50,20 +53,38 @@ class World:
     without_outputs: tuple[str, ...] = ()
     without_probe: tuple[str, ...] = ()
     probes_die: tuple[str, ...] = ()
+    applications: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """By region; the other regions are delivered by Pulumi."""
+    committed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Weights by commit."""
     attacks: dict[str, Attack] = field(default_factory=dict)
 
     def edges(self) -> Edges:
-        return Edges(read_outputs=self._outputs, connect=self._connect)
+        return Edges(self._outputs, self._connect, self._application, self._synced_weights)
 
     def _outputs(self, _pulumi: PulumiAccess, region: Region) -> StackOutputs:
         if region.name in self.without_outputs:
             raise RolloutError(Problem(f"{region.name} has no outputs", "why it is needed", "how to mend it"))
-        return StackOutputs(region=region.name, weights=dict(self.weights), url=URL)
+        application = "argocd/echo" if region.name in self.applications else None
+        return StackOutputs(region=region.name, weights=dict(self.weights), url=URL, application=application)
 
     def _connect(self, region: Region) -> FakeSource:
         if region.name in self.without_probe:
             raise RolloutError(Problem(f"{region.name} has no probe", "why it is needed", "how to mend it"))
         return FakeSource(region, self)
+
+    def _application(self, region: Region, name: str) -> Application:
+        assert name == "argocd/echo"
+        return parse_application(self.applications[region.name])
+
+    def _synced_weights(self, project: Path, application: Application) -> Mapping[str, int]:
+        assert project == Path.cwd()
+        revision = application.synced_revision
+        if revision is None or revision not in self.committed:
+            raise RolloutError(
+                Problem(f"no commit {application.synced_revision}", "why it is needed", "how to mend it")
+            )
+        return self.committed[revision]
 
 
 @pytest.fixture
@@ -159,6 +180,64 @@ class TestRequests:
         verify(world)
 
         assert world.attacks == {}
+
+
+@pytest.mark.usefixtures("project")
+class TestDeliveredByArgoCd:
+    """The outputs say 90/10, and are as old as the stack's last `up`."""
+
+    def test_shares_are_held_against_the_synced_commit(self) -> None:
+        world = World(got={"region-a": 25}, applications={"region-a": well(NEW)}, committed={NEW: {"v1": 75, "v2": 25}})
+
+        assert verify(world).exit_code == 0
+        assert (world.attacks["region-a"].requests, world.attacks["region-b"].requests) == (5_100, 3_000)
+
+    def test_shares_as_in_the_outputs_do_not_hold(self) -> None:
+        world = World(applications={"region-a": well(NEW)}, committed={NEW: {"v1": 75, "v2": 25}})
+
+        assert verify(world).exit_code == 1
+
+    def test_says_which_commit_before_and_after(self) -> None:
+        ran = verify(World(applications={"region-a": well(NEW)}, committed={NEW: {"v1": 90, "v2": 10}}))
+
+        assert f"region-a: weights of commit {NEW}, which Argo CD synced" in ran.stderr
+        assert f"region-a: weights of deploy/overlays/region-a/echo at {NEW}" in ran.stdout
+        assert "region-b: weights" not in ran.output
+
+    def test_a_commit_that_is_not_applied_is_told_and_the_one_before_it_holds(self) -> None:
+        ran = verify(World(applications={"region-a": refused()}, committed={OLD: {"v1": 90, "v2": 10}}))
+
+        assert ran.exit_code == 0
+        assert "region-a: Argo CD says OutOfSync, Healthy" in ran.stdout
+        assert "  - VirtualService echo/echo: weight 190 is too much" in ran.stdout
+
+    def test_a_commit_that_cannot_be_read_keeps_requests_from_being_sent(self) -> None:
+        world = World(applications={"region-a": well(NEW)})
+
+        ran = verify(world)
+
+        assert (ran.exit_code, world.attacks) == (2, {})
+        assert f"error: no commit {NEW}" in ran.stderr
+
+    def test_json_says_where_the_weights_are_from(self) -> None:
+        world = World(applications={"region-a": refused()}, committed={OLD: {"v1": 90, "v2": 10}})
+
+        document = json.loads(verify(world, "--json").stdout)
+
+        assert [region["application"] for region in document["regions"]] == [
+            {
+                "name": "argocd/echo",
+                "path": "deploy/overlays/region-a/echo",
+                "revision": OLD,
+                "sync": "OutOfSync",
+                "health": "Healthy",
+                "complaints": [
+                    f"sync of {NEW} Failed: one or more objects failed to apply",
+                    "VirtualService echo/echo: weight 190 is too much",
+                ],
+            },
+            None,
+        ]
 
 
 @pytest.mark.usefixtures("project")

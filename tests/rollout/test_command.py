@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,9 @@ import pytest
 
 import rollout
 from tests.rollout.answers import line, ok
+from tests.rollout.applications import well
 from tests.rollout.fake_cluster import STDOUT, SUCCESS, Exec, FakeCluster, serving
+from tests.rollout.repository import new_repository
 
 CHECKOUT = Path(rollout.__file__).parents[1]
 TIMEOUT_SECONDS = 60
@@ -28,6 +30,15 @@ REGIONS = ("region-a", "region-b")
 class Lab:
     directory: Path
     clusters: dict[str, FakeCluster]
+
+    def write_pulumi(self, **outputs: object) -> None:
+        """A `pulumi` that knows these outputs of every stack."""
+        all_outputs = json.dumps(
+            {"region": "REGION", "weights": {"v1": 90, "v2": 10}, "url": "http://echo/", **outputs}
+        )
+        program = self.directory / "bin" / "pulumi"
+        program.write_text(f"#!/bin/sh\nfor stack; do :; done; echo '{all_outputs}' | sed s/REGION/$stack/\n")
+        program.chmod(0o755)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -45,9 +56,6 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     clusters = {region: FakeCluster() for region in REGIONS}
     binaries = tmp_path / "bin"
     binaries.mkdir()
-    outputs = json.dumps({"region": "REGION", "weights": {"v1": 90, "v2": 10}, "url": "http://echo/"})
-    (binaries / "pulumi").write_text(f"#!/bin/sh\nfor stack; do :; done; echo '{outputs}' | sed s/REGION/$stack/\n")
-    (binaries / "pulumi").chmod(0o755)
     (tmp_path / "Pulumi.yaml").write_text("name: echo-rollout\n")
     with ExitStack() as serving_all:
         regions = {
@@ -62,19 +70,25 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
             for region, cluster in clusters.items()
         }
         (tmp_path / ".regions.yaml").write_text(json.dumps({"regions": regions, "pulumi": {"path": str(binaries)}}))
-        yield Lab(tmp_path, clusters)
+        lab = Lab(tmp_path, clusters)
+        lab.write_pulumi()
+        yield lab
+
+
+def answering(answers: bytes, times: int) -> Callable[[Exec], None]:
+    """A probe that gets these answers so many times over."""
+
+    def script(exec_: Exec) -> None:
+        for _ in range(times):
+            exec_.send(STDOUT, answers)
+        exec_.end(SUCCESS)
+
+    return script
 
 
 def test_two_regions_that_hold_end_with_a_table_and_0(lab: Lab) -> None:
     for region, cluster in lab.clusters.items():
-        answers = line(ok("v1", region)) * 9 + line(ok("v2", region))
-
-        def script(exec_: Exec, answers: bytes = answers) -> None:
-            for _ in range(300):
-                exec_.send(STDOUT, answers)
-            exec_.end(SUCCESS)
-
-        cluster.script = script
+        cluster.script = answering(line(ok("v1", region)) * 9 + line(ok("v2", region)), 300)
 
     process = lab.start()
     stdout, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
@@ -88,6 +102,22 @@ def test_two_regions_that_hold_end_with_a_table_and_0(lab: Lab) -> None:
             ("v2", 10, "300", "10.0", "8.6 - 11.5"),
         )
     ]
+
+
+def test_shares_are_held_against_the_commit_that_argo_cd_synced(lab: Lab) -> None:
+    repository = new_repository(lab.directory)
+    synced = repository.commit_weights(75, 25)
+    repository.commit_weights(50, 50)
+    lab.write_pulumi(application="argocd/echo")
+    for region, cluster in lab.clusters.items():
+        cluster.applications["argocd/echo"] = well(synced)
+        cluster.script = answering(line(ok("v1", region)) * 3 + line(ok("v2", region)), 1_275)
+
+    process = lab.start()
+    stdout, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
+
+    assert process.returncode == 0, stderr
+    assert f"region-b: weights of deploy/overlays/region-a/echo at {synced}" in stdout
 
 
 @pytest.mark.usefixtures("interruptible")

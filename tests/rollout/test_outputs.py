@@ -40,6 +40,18 @@ class TestParseOutputs:
         assert outputs.weights == {"v1": 90, "v2": 10}
         assert outputs.url == "http://echo.echo.svc.cluster.local/"
 
+    def test_names_the_application_that_delivers(self) -> None:
+        outputs = parse_outputs(json.dumps({**OUTPUTS, "application": "argocd/echo"}), REGION)
+
+        assert outputs.application == "argocd/echo"
+
+    def test_names_no_application_where_pulumi_delivers(self) -> None:
+        assert parse_outputs(json.dumps(OUTPUTS), REGION).application is None
+
+    @pytest.mark.parametrize("application", ["echo", "a/b/c", "/echo", 1])
+    def test_what_names_no_application_is_refused(self, application: object) -> None:
+        assert "output application" in refusal(json.dumps({**OUTPUTS, "application": application})).problems[0].what
+
     def test_a_stack_without_outputs_is_to_be_brought_up(self) -> None:
         problem = refusal("{}\n").problems[0]
 

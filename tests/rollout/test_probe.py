@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import rollout
+from rollout.attack import Attack
 from rollout.measurement import Measurement, Origin, Result, Tally
-from rollout.probe import Attack, connect
+from rollout.probe import connect
 from rollout.problem import RolloutError
 from rollout.regions import Region
 from tests.rollout.answers import line, ok
@@ -153,7 +154,7 @@ class TestStopping:
     def test_a_probe_that_is_not_done_in_time_is_stopped(
         self, endless: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("rollout.probe._SLACK_SECONDS", 0.0)
+        monkeypatch.setattr("rollout.attack._SLACK_SECONDS", 0.0)
 
         measurement = measured_by(endless, tmp_path)
 

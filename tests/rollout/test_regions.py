@@ -9,6 +9,7 @@ from rollout.regions import PulumiAccess, Region, discover, find_project, select
 
 STACK = """\
 config:
+  echo-rollout:delivery: direct
   echo-rollout:cluster:
     context: {context}
   echo-rollout:mesh:

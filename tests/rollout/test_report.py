@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from rollout.application import parse_application
 from rollout.measurement import Origin, Tally
 from rollout.problem import Problem
 from rollout.regions import Region
@@ -15,6 +16,7 @@ from rollout.report import as_json, exit_code, print_report
 from rollout.verdict import judge
 from rollout.verification import Outcome
 from tests.rollout.answers import measured
+from tests.rollout.applications import NEW, well
 
 WEIGHTS = {"v1": 90, "v2": 10}
 
@@ -95,6 +97,16 @@ class TestSummary:
     def test_of_a_region_that_does_not_lists_its_findings(self) -> None:
         assert "region-b does not hold (3,000 requests in 6.0 s):" in printed(BAD)
         assert "  - off weight: v2 got 15.0 % (450 of 3,000) where its weight is 10" in printed(BAD)
+
+
+class TestDelivery:
+    def test_of_a_region_that_could_not_be_measured_is_told_too(self) -> None:
+        unmeasured = replace(UNMEASURED, application=parse_application(well(NEW)))
+
+        assert printed(unmeasured) == f"region-c: weights of deploy/overlays/region-a/echo at {NEW}\n"
+
+    def test_that_is_synced_and_healthy_needs_no_more_words(self) -> None:
+        assert "Argo CD" not in printed(replace(GOOD, application=parse_application(well(NEW))))
 
 
 class TestJson:

@@ -1,0 +1,110 @@
+"""How the workloads reach the cluster: by Argo CD, by Pulumi itself, or, on the way from one to the other, by both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.argocd import ArgoCdInstall, ArgoCdInstallArgs, EchoApplication, EchoApplicationArgs
+from components.config import RegionConfig
+from components.fields import Delivery
+from components.manifest import InstallManifest
+from components.workloads import echo_workloads
+
+_PLAIN_SWITCHES: dict[tuple[Any, Delivery], str] = {
+    ("direct", "gitops"): "Pulumi would delete the workloads, and every request fail until Argo CD had made them anew",
+    (
+        "gitops",
+        "direct",
+    ): "Pulumi would find the workloads there and make none of them, and where argocd.cascade is set every "
+    "request would fail until they were made anew",
+}
+
+
+class DeliveryError(ValueError):
+    """The workloads cannot be delivered another way at once."""
+
+
+async def require_handover(delivery: Delivery) -> None:
+    """Return if the stack may deliver this way, after how it did when it last came up; a new stack may in any way.
+
+    Raises:
+        DeliveryError: If the one who delivers would let go of the workloads before the other has taken hold of them.
+    """
+    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    previous = (await pulumi.StackReference("previous", stack).get_output_details("delivery")).value
+    if harm := _PLAIN_SWITCHES.get((previous, delivery)):
+        raise DeliveryError(
+            f"delivery: {delivery} cannot follow delivery: {previous} at once — {harm}; set delivery: handover, run pulumi up, "
+            f"and only then set delivery: {delivery} (docs/handover.md)"
+        )
+
+
+@dataclass(frozen=True)
+class DeliverArgs:
+    """What is delivered, into which namespace of which cluster; without a `manifest` of Argo CD by Pulumi itself."""
+
+    config: RegionConfig
+    manifest: InstallManifest | None
+    cluster: pulumi.ProviderResource
+    namespace: pulumi.Resource
+
+
+def deliver(args: DeliverArgs) -> pulumi.Output[Delivery]:
+    """Register who delivers, and what Pulumi itself is to apply.
+
+    Returns the way of delivery, once all of that is on the cluster: an update that fails before leaves the stack's output as it
+    was, so that a handover that was begun is not taken for one that was done.
+    """
+    config = args.config
+    objects: list[pulumi.CustomResource] = []
+    options = pulumi.ResourceOptions(
+        providers=[args.cluster], depends_on=[args.namespace], transformations=[_noted(objects)]
+    )
+    if config.delivery == "direct":
+        echo_workloads(config, options)
+    if config.delivery == "handover":
+        echo_workloads(
+            config, pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(transformations=[_retained]))
+        )
+    if config.delivery != "direct":
+        _application(args, options)
+    return pulumi.Output.all(*(each.id for each in objects)).apply(lambda _: config.delivery)
+
+
+def _application(args: DeliverArgs, options: pulumi.ResourceOptions) -> None:
+    """Install Argo CD, at the same time as what the Application needs besides, and then the Application."""
+    config = args.config
+    assert args.manifest is not None, "only direct delivery does without"
+    assert config.repository is not None, "only direct delivery does without"
+    argocd = ArgoCdInstall(
+        "argocd", ArgoCdInstallArgs(config.argocd, args.manifest), pulumi.ResourceOptions(providers=[args.cluster])
+    )
+    EchoApplication(
+        "echo",
+        EchoApplicationArgs(
+            region=config.region,
+            repository=config.repository,
+            argocd=argocd.namespace,
+            # what both hold must not go with one of them
+            cascade=config.argocd.cascade and config.delivery == "gitops",
+        ),
+        pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[argocd.ready])),
+    )
+
+
+def _retained(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
+    """Leave an object on the cluster when the stack lets go of it; the option itself is not passed on to children."""
+    kept = pulumi.ResourceOptions(retain_on_delete=True)
+    return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, kept))
+
+
+def _noted(objects: list[pulumi.CustomResource]) -> Callable[[pulumi.ResourceTransformationArgs], None]:
+    """Make a transformation that adds each of a component's objects to `objects`."""
+
+    def note(args: pulumi.ResourceTransformationArgs) -> None:
+        if isinstance(args.resource, pulumi.CustomResource):
+            objects.append(args.resource)
+
+    return note

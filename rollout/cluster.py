@@ -1,0 +1,101 @@
+"""A region's Kubernetes API, as its kubeconfig's context reaches it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import urllib3
+import yaml
+from kubernetes import client, config
+from kubernetes.config.config_exception import ConfigException
+
+from rollout.problem import Problem, RolloutError
+from rollout.regions import Region
+
+# For `_request_timeout`: seconds to connect, and to wait for an answer's next part.
+REQUEST_TIMEOUT = (5.0, 15.0)
+
+_WHY = "only the region's own cluster knows what runs there, and can send requests from inside its mesh"
+
+# The Kubernetes client enters a credential's temporary file in a table before it has written it, so that a thread which
+# loads the same credential at that moment reads an empty file. Two contexts often share a certificate.
+_LOADING = threading.Lock()
+
+
+def api_client(region: Region) -> client.ApiClient:
+    """A client for the region's API server; asks it nothing yet.
+
+    Raises:
+        RolloutError: the kubeconfig cannot be used, or has no such context.
+    """
+    where = str(region.kubeconfig) if region.kubeconfig else "the default kubeconfig ($KUBECONFIG, ~/.kube/config)"
+    kubeconfig = str(region.kubeconfig) if region.kubeconfig else None
+    fix = (
+        f"correct cluster.context (or cluster.kubeconfig) in the stack file of {region.stack}, "
+        "or bring the lab up (make up)"
+    )
+    try:
+        with _LOADING:
+            listed, _current = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]
+            contexts = [str(context["name"]) for context in listed]
+            if region.context not in contexts:
+                raise RolloutError(
+                    Problem(
+                        f"{region.name}: {where} has no context {region.context}; "
+                        f"it has: {', '.join(contexts) or 'none'}",
+                        _WHY,
+                        fix,
+                    )
+                )
+            settings = client.Configuration()
+            # the client's own three retries would wait for four timeouts in a row
+            settings.retries = 0
+            api: client.ApiClient = config.new_client_from_config(  # type: ignore[no-untyped-call]
+                kubeconfig, region.context, client_configuration=settings
+            )
+    except (ConfigException, yaml.YAMLError, OSError, ValueError) as error:
+        raise RolloutError(
+            Problem(f"{region.name}: {where} cannot be used: {first_line(str(error))}", _WHY, fix)
+        ) from error
+    return api
+
+
+@contextmanager
+def asking(region: Region, request: str, by_hand: str) -> Iterator[None]:
+    """Tells what goes wrong with a request to the region's API server.
+
+    Args:
+        region: The region that is asked.
+        request: What is asked of it, such as "list pods in echo-probe".
+        by_hand: The arguments with which kubectl asks the same.
+
+    Raises:
+        RolloutError: the API server refuses, or does not answer.
+    """
+    where = f"{region.name}: the cluster of context {region.context}"
+    try:
+        yield
+    except client.ApiException as error:
+        raise RolloutError(
+            Problem(
+                f"{where} refused to {request}: {error.status} {first_line(error.reason)}",
+                _WHY,
+                f"see that the context's user may do it: kubectl --context {region.context} {by_hand}",
+            )
+        ) from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise RolloutError(
+            Problem(
+                f"{where} does not answer: {first_line(str(error))}",
+                _WHY,
+                f"see that it is up: kubectl --context {region.context} version (in the lab: python -m lab status)",
+            )
+        ) from error
+
+
+def first_line(text: str | None) -> str:
+    """What a library says, short enough for a message."""
+    lines = (text or "").strip().splitlines()
+    return lines[0][:300] if lines else "no reason given"

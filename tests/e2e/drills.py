@@ -1,0 +1,59 @@
+"""What is done to the regions while they are under load, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from lab.load import Load
+from tests.e2e.laboratory import Laboratory
+from tests.e2e.waiting import until
+
+RATE = 150
+"""Requests a second in each region: two meshes and a load generator share two cores with whatever is being restarted."""
+_BEFORE = 150
+_AFTER = 450
+_LAST = 150
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one drill cost one region."""
+
+    drill: str
+    region: str
+    sent: int
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class UnderLoad:
+    """The loads of all regions while a drill goes on."""
+
+    loads: Mapping[str, Load]
+
+    def until_shares(self, weights: Mapping[str, int]) -> None:
+        """Wait until the last second's requests are split as asked, to 12 points: four standard deviations of 150."""
+        until(lambda: all(self._splits(load, weights) for load in self.loads.values()), seconds=60)
+
+    def until_sent(self, more: int) -> None:
+        """Wait until each region has answered so many more requests."""
+        wanted = {region: load.sent + more for region, load in self.loads.items()}
+        until(lambda: all(load.sent >= wanted[region] for region, load in self.loads.items()), seconds=60)
+
+    @staticmethod
+    def _splits(load: Load, weights: Mapping[str, int]) -> bool:
+        return all(abs(load.share(version, _LAST) - weight / 100) <= 0.12 for version, weight in weights.items())
+
+
+@contextmanager
+def under_load(lab: Laboratory, drill: str, table: list[Row]) -> Iterator[UnderLoad]:
+    """Send a steady load in every region before, through and after a block, and add what it cost to a table."""
+    with ExitStack() as stack:
+        loads = {region.name: stack.enter_context(Load(region, RATE)) for region in lab.place.regions}
+        steady = UnderLoad(loads)
+        steady.until_sent(_BEFORE)
+        yield steady
+        steady.until_sent(_AFTER)
+    table += [Row(drill, region, load.sent, load.failures()) for region, load in loads.items()]

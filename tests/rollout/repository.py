@@ -1,0 +1,62 @@
+"""A real Git repository with the overlay of region-a."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+OVERLAY = "deploy/overlays/region-a/echo"
+
+VIRTUAL_SERVICE = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: echo
+  namespace: echo
+spec:
+  hosts: [echo.echo.svc.cluster.local]
+  http:
+    - route:
+        - destination: {{host: echo.echo.svc.cluster.local, subset: v1}}
+          weight: {v1}
+        - destination: {{host: echo.echo.svc.cluster.local, subset: v2}}
+          weight: {v2}
+"""
+
+
+@dataclass(frozen=True)
+class Repository:
+    directory: Path
+
+    def git(self, *arguments: str) -> str:
+        # no configuration of the person who runs the tests: it may sign commits, or call hooks
+        environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(self.directory)}
+        identity = ("-c", "user.name=test", "-c", "user.email=test@corp.local")
+        done = subprocess.run(
+            ["git", "-C", str(self.directory), *identity, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    def commit_weights(self, v1: int, v2: int) -> str:
+        """Commits an overlay with these weights; the commit's hash."""
+        return self.commit_text(VIRTUAL_SERVICE.format(v1=v1, v2=v2))
+
+    def commit_text(self, text: str) -> str:
+        file = self.directory / OVERLAY / "vs.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        self.git("add", OVERLAY)
+        self.git("commit", "--quiet", "--message", "Set weights")
+        return self.git("rev-parse", "HEAD")
+
+
+def new_repository(directory: Path) -> Repository:
+    directory.mkdir(parents=True, exist_ok=True)
+    repository = Repository(directory)
+    repository.git("init", "--quiet", "--initial-branch", "main")
+    return repository
