@@ -232,6 +232,10 @@ class ArgoCdConfig(_Part):
     image_pull_policy: ImagePullPolicy | None = Field(
         default=None, description="Always, IfNotPresent or Never; left out, what the manifest says"
     )
+    application_sets: StrictBool = Field(
+        default=True,
+        description="true: the whole manifest; false: without ApplicationSets, which this program does not use",
+    )
     cascade: StrictBool = Field(
         default=False,
         description="true: the workloads are deleted with the Application, but never during a handover; false: they stay",

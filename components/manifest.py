@@ -18,6 +18,9 @@ _TIMEOUT_SECONDS = 30
 _IMAGE_FIELD = re.compile(r"^[ -]*image: *[\"']?([^\s\"'#]+)", re.MULTILINE)
 _SEPARATOR = re.compile(r"^---.*$\n?", re.MULTILINE)
 _DEFINITION = re.compile(r"^kind: *[\"']?CustomResourceDefinition[\"']? *$", re.MULTILINE)
+_OF_APPLICATION_SETS = re.compile(
+    r"^  name: (applicationsets\.argoproj\.io|argocd-applicationset-controller\S*) *$", re.MULTILINE
+)
 _IMAGES = {"argocd": re.compile(r"(.*/)?argocd[:@].*"), "redis": re.compile(r"(.*/)?[^/]*redis[^/]*")}
 _CLUSTER_SCOPED = ("Namespace", "ClusterRole", "ClusterRoleBinding")
 _OFFICIAL = "give core-install.yaml or install.yaml of an Argo CD"
@@ -44,7 +47,7 @@ def read_manifest(argocd: ArgoCdConfig) -> InstallManifest:
     """
     named = f'argocd.manifest "{argocd.manifest}"'
     try:
-        manifest = _split(_text(argocd.manifest))
+        manifest = _split(_text(argocd.manifest), argocd.application_sets)
     except (OSError, HTTPException, UnicodeDecodeError) as error:
         raise ManifestError(
             f"{named} cannot be read ({error}) — Argo CD is installed from it; correct argocd.manifest in the stack file, or "
@@ -96,8 +99,10 @@ def _text(manifest: str) -> str:
         return bytes(response.read()).decode()
 
 
-def _split(text: str) -> InstallManifest:
+def _split(text: str, application_sets: bool) -> InstallManifest:
     documents = _SEPARATOR.split(text)
+    if not application_sets:
+        documents = [each for each in documents if not _OF_APPLICATION_SETS.search(each)]
     parsed = [yaml.load(each, Loader=yaml.CSafeLoader) for each in documents if _DEFINITION.search(each)]
     return InstallManifest(
         definitions={each["metadata"]["name"]: each for each in parsed},

@@ -294,6 +294,8 @@ class Stacks:
                 "manifest": str(self.delivery.manifest),
                 "images": dict(self.delivery.images),
                 "imagePullPolicy": "IfNotPresent",
+                # their kind alone is three quarters of the manifest, and two processors carry both regions
+                "applicationSets": False,
             },
         }
         return {

@@ -24,6 +24,7 @@ def test_argo_cd_delivers_main_with_the_official_manifest_unless_it_is_said() ->
         "manifest": OFFICIAL_MANIFEST,
         "images": {"argocd": None, "redis": None},
         "image_pull_policy": None,
+        "application_sets": True,
         "cascade": False,
     }
 

@@ -63,6 +63,24 @@ def test_a_manifest_is_read_from_a_file_and_nothing_of_it_is_lost() -> None:
     assert "CustomResourceDefinition" not in [each["kind"] for each in rest]
 
 
+def test_application_sets_are_left_out_whole_and_nothing_else_is(tmp_path: Path) -> None:
+    others = list(yaml.safe_load_all(MANIFEST.read_text()))
+    metadata = {"name": "argocd-applicationset-controller"}
+    theirs: list[dict[str, Any]] = [
+        {"kind": "CustomResourceDefinition", "metadata": {"name": "applicationsets.argoproj.io"}},
+        {"kind": "Deployment", "metadata": metadata},
+        {"kind": "RoleBinding", "metadata": metadata, "roleRef": {"kind": "Role", **metadata}},
+        {"kind": "NetworkPolicy", "metadata": {"name": "argocd-applicationset-controller-network-policy"}},
+    ]
+    mentions = {"kind": "NetworkPolicy", "metadata": {"name": "argocd-repo-server"}, "spec": {"from": metadata}}
+    file = tmp_path / "install.yaml"
+    file.write_text(yaml.safe_dump_all([*theirs, mentions, *others]))
+    manifest = read_manifest(ArgoCdConfig(manifest=str(file), application_sets=False))
+    left = [*manifest.definitions.values(), *yaml.safe_load_all(manifest.rest)]
+    assert len(left) == len(others) + 1
+    assert all(each in left for each in [mentions, *others])
+
+
 def test_a_relative_path_starts_at_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(MANIFEST.parent)
     assert read_manifest(ArgoCdConfig(manifest=MANIFEST.name)) == read_manifest(ArgoCdConfig(manifest=str(MANIFEST)))

@@ -76,6 +76,7 @@ def test_argocd_is_made_from_the_labs_own_and_reads_the_labs_git(stacks: Stacks)
         "manifest": "/core.yaml",
         "images": {"argocd": "localhost/argocd:v3", "redis": "localhost/redis:lab"},
         "imagePullPolicy": "IfNotPresent",
+        "applicationSets": False,
     }
 
 
