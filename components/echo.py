@@ -176,7 +176,9 @@ def _container(region: str, image: str) -> core.ContainerArgs:
             core.EnvVarArgs(
                 name="VERSION",
                 value_from=core.EnvVarSourceArgs(
-                    field_ref=core.ObjectFieldSelectorArgs(field_path="metadata.labels['version']")
+                    # with the default written out: an atomic field that lacks it differs from itself as the API server keeps it,
+                    # and server-side apply by somebody else is then a conflict
+                    field_ref=core.ObjectFieldSelectorArgs(api_version="v1", field_path="metadata.labels['version']")
                 ),
             ),
             core.EnvVarArgs(name="PORT", value=str(_CONTAINER_PORT)),

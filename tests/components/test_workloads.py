@@ -131,7 +131,9 @@ def test_every_version_is_what_the_stack_file_says(echo: Node, version: str) -> 
 def test_an_answer_names_the_region_and_the_pods_own_version(graph: Graph, echo: Node) -> None:
     variables = {variable["name"]: variable for variable in container(echo)["env"]}
     assert variables["REGION"]["value"] == graph.outputs["region"]
-    assert variables["VERSION"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.labels['version']"}}
+    assert variables["VERSION"]["valueFrom"] == {
+        "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.labels['version']"}
+    }
 
 
 # --- what keeps requests alive

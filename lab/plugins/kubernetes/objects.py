@@ -92,7 +92,8 @@ class Objects:
             undoable = no.status in (403, 409) or no.kind == "namespaces" or "does not support dry run" in str(no)
             if operation.preview and undoable:
                 return "", news
-            raise _explained(no, "create", inputs) from no
+            # whoever may take over what is there is in the way of somebody who set the same fields
+            raise _explained(no, "update" if self.settings.upsert else "create", inputs) from no
         if operation.preview:
             live.pop("status", None)
         state = self._awaited(live, news, (inputs["apiVersion"], manager), operation)
