@@ -1,6 +1,6 @@
 """How long a pushed commit takes to move the traffic: asked for by the push, beside Argo CD's own polling.
 
-Run as root: `.venv/bin/python bench/delivery.py [--changes 50] [--polled 3]`. It makes a lab of its own and removes it. Each change turns
+Run as root: `.venv/bin/python -m bench.delivery [--changes 50] [--polled 3]`. It makes a lab of its own and removes it. Each change turns
 all requests from one version to the other in both regions, so that every answer says under which weights it was sent. The time
 is from the start of `git push` to the first moment at which half of a region's requests are answered by the new version.
 """

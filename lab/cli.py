@@ -60,7 +60,7 @@ def up(
     clusters_only: Annotated[bool, typer.Option(help="Stop when the clusters are ready: no pulumi up.")] = False,
     verify: Annotated[bool, typer.Option(help="Measure the split at the end.")] = True,
 ) -> None:
-    """Bring both regions up, or repair them: tools, clusters, `pulumi up`, then the measured split."""
+    """Bring both regions up, or repair them: tools, clusters, HEAD pushed, `pulumi up`, Argo CD's sync, the measured split."""
     lab = Lab.of_environment()
     regions = region or [known.name for known in lab.regions]
     if unknown := set(regions) - {known.name for known in lab.regions}:

@@ -26,7 +26,8 @@ REFRESH = (
     "--patch=" + json.dumps({"metadata": {"annotations": {_ANNOTATION: "normal"}}}),
 )
 _SYNC_SECONDS = 180.0
-_ERROR_SECONDS = 5.0
+# how long parts of Argo CD may find each other not yet there, all starting at once on two processors
+_ERROR_SECONDS = 20.0
 _ATTEMPTS = 5
 
 
@@ -218,7 +219,8 @@ class _Wait:
             raise DeliveryError(
                 f"{self._cluster.region.name}: Argo CD cannot bring {self._commit[:7]} to run; what ran before it, runs on. It says:\n"
                 + "\n".join(f"  {line}" for line in now.troubles)
-                + "\nMend that in a stack file or deploy/, commit, then: git push lab"
+                + "\nMend that in a stack file or deploy/, commit, then: git push lab. If nothing there is wrong, let it be tried anew by "
+                "another commit: git commit --allow-empty -m 'Sync again', then: git push lab"
             )
         if now.errors:
             ask(self._cluster)

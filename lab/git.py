@@ -29,13 +29,15 @@ from lab.place import Lab
 DAEMON = "git-daemon"
 _REMOTE = "lab"
 _BRANCH = "main"
+# of a person's own settings, some (insteadOf, defaultObjectFormat) would change which repository is made or read
+_UNTOUCHED = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 _PUSHED_AS = f"HEAD:refs/heads/{_BRANCH}"
 _START_SECONDS = 10.0
 _ANSWER_SECONDS = 2.0
 _COMMITS_SHOWN = 10
 _FILES_SHOWN = 3
 
-# its own hooks whatever the person's settings say; a checkout may be shallow; nothing that was ever pushed is thrown away
+# its own hooks whatever the person's settings say; a checkout may be shallow; nothing that was ever pushed is thrown away before `lab down`
 _CONFIGURATION = """\
 [core]
 \trepositoryformatversion = 0
@@ -231,7 +233,9 @@ class Remote:
         if not configuration.exists() or configuration.read_text() != _CONFIGURATION:
             self.repository.mkdir(parents=True, exist_ok=True)
             # no template: a person's own may hold hooks
-            made = _git(self.repository, "init", "--bare", "--template=", f"--initial-branch={_BRANCH}")
+            made = _git(
+                self.repository, "init", "--bare", "--template=", f"--initial-branch={_BRANCH}", environment=_UNTOUCHED
+            )
             if made.returncode != 0:
                 raise GitError(
                     f"{self.repository}: it cannot be made, so Argo CD has nothing to read: {made.stderr.strip()}. "
@@ -283,7 +287,14 @@ class Remote:
         """Read the repository as a region does."""
         through = ["nsenter", f"--net={network.path(self.lab.hub_namespace)}"]
         try:
-            asked = _git(Path("/"), "ls-remote", address(self.lab), through=through, seconds=_ANSWER_SECONDS)
+            asked = _git(
+                Path("/"),
+                "ls-remote",
+                address(self.lab),
+                through=through,
+                seconds=_ANSWER_SECONDS,
+                environment=_UNTOUCHED,
+            )
         except subprocess.TimeoutExpired:
             return False
         return asked.returncode == 0
@@ -358,7 +369,7 @@ def _git(
 ) -> subprocess.CompletedProcess[str]:
     """Run Git in `directory`, apart from variables, hooks and pager of whoever runs the lab."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    # root may run the lab in somebody's checkout, and must leave nothing there that is root's
+    # root may run the lab in somebody's checkout: what only reads takes no lock there
     own |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", **(environment or {})}
     settings = ["safe.directory=*", "safe.bareRepository=all", "core.hooksPath=/dev/null", "core.fsmonitor=false"]
     command = ["git", *(part for setting in settings for part in ("-c", setting)), *arguments]

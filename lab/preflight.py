@@ -12,7 +12,7 @@ from pathlib import Path
 _MEMORY_GIB = 6
 _GO = (1, 26)
 # measured: modules, build cache and tools, the first time; images and two regions, each time
-_BUILD_GIB = 16
+_BUILD_GIB = 22
 _REGIONS_GIB = 4
 
 

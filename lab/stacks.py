@@ -289,7 +289,8 @@ class Stacks:
 
     def _settings(self, by_argocd: bool) -> dict[str, dict[str, object]]:
         argocd: dict[str, dict[str, object]] = {
-            "repository": {"url": self.delivery.repository},
+            # the lab serves one branch, without a password
+            "repository": {"url": self.delivery.repository, "revision": "main", "secret": None},
             "argocd": {
                 "manifest": str(self.delivery.manifest),
                 "images": dict(self.delivery.images),

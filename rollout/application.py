@@ -11,16 +11,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubernetes import client
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from rollout.cluster import REQUEST_TIMEOUT, api_client, asking
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Region
 
 SYNCED = "Synced"
+OUT_OF_SYNC = "OutOfSync"
 HEALTHY = "Healthy"
 
 _GROUP, _VERSION, _PLURAL = "argoproj.io", "v1alpha1", "applications"
+_REFRESH = "argocd.argoproj.io/refresh"
 _UNSAID = "Unknown"
+# A change of weight is there after a second; a new image takes as long as its pods.
+_SETTLES_WITHIN_SECONDS = 60.0
+_LOOK_EVERY_SECONDS = 0.2
 _FAILED_PHASES = ("Failed", "Error")
 
 
@@ -53,14 +59,12 @@ class Operation:
         phase: Running, Terminating, Succeeded, Failed or Error.
         message: What came of it; with a retry to come, also why.
         revision: The commit that it applies; "" if it did not get that far.
-        retries: How often it has begun anew.
         failed_resources: What it could not apply.
     """
 
     phase: str
     message: str
     revision: str
-    retries: int
     failed_resources: tuple[FailedResource, ...]
 
     @property
@@ -84,6 +88,7 @@ class Application:
         history: The commits of the successful syncs, the last one last.
         operation: The last sync; None if there was none.
         conditions: What keeps Argo CD from its work, and its warnings.
+        asked: Whether it was asked to look for a newer commit, and has not yet.
     """
 
     name: str
@@ -96,6 +101,14 @@ class Application:
     history: tuple[str, ...]
     operation: Operation | None
     conditions: tuple[Condition, ...]
+    asked: bool = False
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether another commit may be there in a moment: Argo CD is about to look or to sync, or a sync goes on without failures."""
+        tried = self.operation.revision if self.operation else ""
+        syncs = self.operation is not None and self.operation.phase == "Running" and not self.operation.failed
+        return self.asked or syncs or (self.sync == OUT_OF_SYNC and tried != self.compared_revision)
 
     @property
     def synced_revision(self) -> str | None:
@@ -122,6 +135,21 @@ class Application:
             told.append(f"sync{at} {self.operation.phase}: {self.operation.message}")
             told += map(str, self.operation.failed_resources)
         return tuple(told)
+
+
+def settled_application(region: Region, name: str) -> Application:
+    """As `read_application`, once no other commit is on its way: whoever pushed a moment ago means that one.
+
+    Takes at most a minute; what still moves then is returned as it is.
+    """
+    asking_again = retry(
+        retry=retry_if_result(lambda application: bool(application.is_moving)),
+        stop=stop_after_delay(_SETTLES_WITHIN_SECONDS),
+        wait=wait_fixed(_LOOK_EVERY_SECONDS),
+        retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
+    )
+    settled: Application = asking_again(read_application)(region, name)
+    return settled
 
 
 def read_application(region: Region, name: str) -> Application:
@@ -168,6 +196,7 @@ def parse_application(document: Mapping[str, Any]) -> Application:
         history=tuple(entry["revision"] for entry in status.get("history") or [] if entry.get("revision")),
         operation=_operation(status["operationState"]) if status.get("operationState") else None,
         conditions=tuple(Condition(one["type"], one["message"]) for one in status.get("conditions") or []),
+        asked=_REFRESH in (metadata.get("annotations") or {}),
     )
 
 
@@ -177,7 +206,6 @@ def _operation(state: Mapping[str, Any]) -> Operation:
         phase=state["phase"],
         message=state.get("message", ""),
         revision=result.get("revision", ""),
-        retries=state.get("retryCount", 0),
         failed_resources=tuple(
             FailedResource(one["kind"], one["namespace"], one["name"], one.get("message", ""))
             for one in result.get("resources") or []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from rollout.application import Application, read_application
+from rollout.application import Application, settled_application
 from rollout.attack import DEFAULT_RATE, Attack
 from rollout.outputs import StackOutputs, read_outputs
 from rollout.overlay import synced_weights
@@ -46,7 +46,7 @@ class Edges:
 
     read_outputs: Callable[[PulumiAccess, Region], StackOutputs] = read_outputs
     connect: Callable[[Region], Source] = connect
-    read_application: Callable[[Region, str], Application] = read_application
+    read_application: Callable[[Region, str], Application] = settled_application
     synced_weights: Callable[[Path, Application], Mapping[str, int]] = synced_weights
 
 

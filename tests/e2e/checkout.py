@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-_AUTHOR = ("-c", "user.name=End-to-end tests", "-c", "user.email=e2e@example.invalid")
+_AUTHOR = ("-c", "user.name=End-to-end tests", "-c", "user.email=e2e@example.invalid", "-c", "commit.gpgsign=false")
 
 
 def git(checkout: Path, *arguments: str) -> str:

@@ -22,6 +22,7 @@ from tests.e2e.laboratory import Laboratory
 
 DIRECTORY = CHECKOUT / ".lab-e2e"
 _DRILLS = pytest.StashKey[list[Row]]()
+_NOTES = pytest.StashKey[list[str]]()
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     rows = config.stash.get(_DRILLS, [])
+    for line in config.stash.get(_NOTES, []):
+        terminalreporter.write_line(line)
     if not rows:
         return
     table = Table("drill", "region", "requests sent", "failed", title="Under load")
@@ -63,13 +66,21 @@ def drills(pytestconfig: pytest.Config) -> list[Row]:
 
 
 @pytest.fixture(scope="session")
+def notes(pytestconfig: pytest.Config) -> list[str]:
+    """What was measured besides; printed at the end of the run."""
+    return pytestconfig.stash.setdefault(_NOTES, [])
+
+
+@pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config) -> Iterator[Laboratory]:
     """A lab in a checkout of its own, so that a test may commit and push as a person does."""
     os.environ.pop("LAB_DIR", None)
     checkout = DIRECTORY / "checkout"
     laboratory = Laboratory(Lab(checkout, checkout / ".lab", Lab.of_environment().cache))
     if checkout.exists():
-        laboratory.run("down")
+        # by this checkout's own code: the other may have been cut off in its making
+        command = [sys.executable, "-m", "lab", "down"]
+        subprocess.run(command, cwd=CHECKOUT, env={**os.environ, "LAB_DIR": str(checkout / ".lab")}, check=True)
     fresh_checkout(CHECKOUT, checkout)
     try:
         # shown as it comes: where no tool is built yet, it takes half an hour

@@ -106,9 +106,9 @@ class Laboratory:
         return self.get(region, "application.argoproj.io/echo", "--namespace=argocd")
 
     def await_synced(self, revision: str, *regions: str) -> None:
-        """Wait until Argo CD in the regions has brought them to a commit and finds them healthy; 120 seconds at most."""
+        """Wait until Argo CD in the regions has brought them to a commit and finds them healthy; 180 seconds at most."""
         for region in regions or REGIONS:
-            until(partial(self._is_at, region, revision), seconds=120)
+            until(partial(self._is_at, region, revision), seconds=180)
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -167,4 +167,6 @@ def write_settings(file: Path, settings: Mapping[str, Any]) -> str:
 def changes(preview: str) -> dict[str, Any]:
     """The resources that a `--json` preview would change, by name, and what to."""
     steps: Sequence[Mapping[str, Any]] = json.loads(preview)["steps"]
-    return {step["urn"].rpartition("::")[2]: step["op"] for step in steps if step["op"] not in ("same", "refresh")}
+    return {
+        step["urn"].rpartition("::")[2]: step["op"] for step in steps if step["op"] not in ("same", "refresh", "read")
+    }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.laboratory import Laboratory, write_settings
+from tests.e2e.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,8 @@ def test_an_unreachable_cluster_is_named(lab: Laboratory, settings: dict[str, An
 def test_a_stack_without_config_says_what_it_needs(lab: Laboratory, settings: dict[str, Any], tmp_path: Path) -> None:
     said = _refused(lab, {**settings, "config": {}}, tmp_path)
     assert "there is no configuration" in said
-    assert "cluster, mesh, echo, probe" in said
+    assert "cluster, mesh," in said
+    assert "echo, probe" in said
 
 
 def test_a_weight_that_is_no_number_is_named_with_its_path(
@@ -71,16 +73,20 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(
     assert "replicas" in said
 
 
-def test_an_image_that_cannot_be_pulled_fails_the_update_and_loses_no_traffic(
-    lab: Laboratory, settings: dict[str, Any], tmp_path: Path
-) -> None:
-    """The old pods stay until the new ones are ready, so the split still holds; the next good update mends the rest."""
-    missing = _versions(settings, image="registry.corp.local/echo:9.9.9")
-    said = _refused(lab, missing, tmp_path, "up")
-    assert "registry.corp.local/echo:9.9.9" in said
-    assert lab.verify("--region", "region-a").returncode == 0
-    lab.pulumi("up", "--stack", "region-a", "--yes", "--skip-preview", "--non-interactive")
-    lab.pulumi("up", "--stack", "region-a", "--yes", "--non-interactive", "--expect-no-changes")
+def test_an_image_that_cannot_be_pulled_loses_no_traffic_and_is_named(lab: Laboratory) -> None:
+    """The old pods stay until the new ones are ready, so the split still holds; the next good commit mends the rest."""
+
+    def change(config: Any) -> None:
+        config["echo-rollout:echo"]["versions"]["v2"]["image"] = "registry.corp.local/echo:9.9.9"
+
+    with lab.restored():
+        lab.edit("region-a", change)
+        lab.render()
+        lab.push("Give v2 an image that is nowhere")
+        until(lambda: "registry.corp.local/echo:9.9.9" in lab.run("status", "--json", check=False).stdout, seconds=60)
+        verified = lab.verify("--region", "region-a")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+    until(lambda: lab.run("status", check=False).returncode == 0, seconds=60)
 
 
 def test_pulumi_without_a_stack_asks_for_one(lab: Laboratory) -> None:

@@ -26,14 +26,20 @@ def _findings(lab: Laboratory, region: str = "region-a") -> dict[str, dict[str, 
 
 def test_a_weight_changed_by_a_commit_holds_in_its_region_and_in_no_other(lab: Laboratory) -> None:
     with lab.restored():
-        lab.await_synced(lab.weigh({"v1": 75, "v2": 25}, "region-a"))
-        verified = lab.verify("--json")
+        revision = lab.weigh({"v1": 75, "v2": 25}, "region-a")
+        verified = lab.verify("--json")  # at once, as a person does: it waits for what is on its way
         assert verified.returncode == 0, verified.stdout + verified.stderr
+        lab.await_synced(revision)
         weights = {region: lab.get(region, "virtualservice/echo", "--namespace=echo") for region in REGIONS}
+        synced = lab.application("region-a")["status"]["operationState"]["syncResult"]
     assert {region: _weights(service) for region, service in weights.items()} == {
         "region-a": [75, 25],
         "region-b": [90, 10],
     }
+    assert synced["revision"] == revision
+    assert [resource["kind"] for resource in synced["resources"]] == [
+        "VirtualService"
+    ]  # one object, and no wave to wait for
 
 
 def _weights(virtual_service: dict[str, Any]) -> list[int]:
@@ -53,10 +59,6 @@ def test_a_changed_weight_renders_one_file_and_the_next_time_none(lab: Laborator
         before = {file: file.stat().st_mtime_ns for file in (lab.place.checkout / "deploy").rglob("*.yaml")}
         lab.render()
         assert {file: file.stat().st_mtime_ns for file in before} == before
-
-
-def _generation(lab: Laboratory, kind: str) -> int:
-    return int(lab.get("region-a", kind, "--namespace=echo")["metadata"]["generation"])
 
 
 def _patch(lab: Laboratory, kind: str, operations: list[dict[str, Any]]) -> None:
@@ -84,13 +86,13 @@ _DRIFTS: dict[str, Callable[[Laboratory], object]] = {
 
 
 @pytest.mark.parametrize("drift", list(_DRIFTS))
-def test_what_is_changed_by_hand_is_undone(lab: Laboratory, drift: str) -> None:
+def test_what_is_changed_by_hand_is_undone(lab: Laboratory, notes: list[str], drift: str) -> None:
     """How long it takes is printed; a second change of the same kind waits longer, for Argo CD backs off."""
     before = _state(lab)
     _DRIFTS[drift](lab)
     began = time.monotonic()
     until(lambda: _state(lab) == before, seconds=120)
-    print(f"{drift} changed by hand in region-a was healed after {time.monotonic() - began:.1f} s")
+    notes.append(f"{drift} changed by hand in region-a was healed after {time.monotonic() - began:.1f} s")
     until(partial(_is_well, lab), seconds=120)
 
 

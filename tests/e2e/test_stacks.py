@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from lab.argocd_source import full_manifest
 from tests.e2e.laboratory import REGIONS, Laboratory, changes, write_settings
 
 _VERSIONS = "echo-rollout:echo"
@@ -62,10 +64,27 @@ def test_another_version_of_istio_changes_the_releases_alone(lab: Laboratory, tm
     assert changes(preview.stdout) == {"istio-istiod": "update"}
 
 
+def test_the_whole_of_argo_cd_can_be_installed_in_place_of_its_core(lab: Laboratory, tmp_path: Path) -> None:
+    settings = lab.settings("region-a")
+    argocd = settings["config"]["echo-rollout:argocd"]
+    argocd |= {"manifest": str(full_manifest(lab.place.cache)), "applicationSets": True}
+    file = write_settings(tmp_path / "Pulumi.region-a.yaml", settings)
+    preview = changes(lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--json", file).stdout)
+    assert preview["argocd/argocd-server"] == "create"
+    assert preview["applicationsets.argoproj.io"] == "create"
+    assert "delete" not in preview.values()
+
+
 def test_destroy_removes_the_region_and_leaves_the_other(lab: Laboratory) -> None:
-    lab.pulumi("destroy", "--stack", "region-b", "--yes", "--non-interactive")
+    said = lab.pulumi("destroy", "--stack", "region-b", "--yes", "--non-interactive").stdout
+    names = [" ".join(line.split()[1:3]) for line in said.splitlines() if re.search(r" deleted\b", line)]
+    application = names.index("kubernetes:argoproj.io/v1alpha1:Application echo")
+    assert application < names.index("kubernetes:core/v1:Namespace argocd")
+    assert application < names.index("kubernetes:helm.sh/v3:Release istio-istiod")
     namespaces = {item["metadata"]["name"] for item in lab.get("region-b", "namespaces")["items"]}
     assert namespaces == {"default", "kube-node-lease", "kube-public", "kube-system"}
+    kinds = lab.get("region-b", "customresourcedefinitions,clusterroles,clusterrolebindings")["items"]
+    assert [item["metadata"]["name"] for item in kinds if "argo" in item["metadata"]["name"]] == []
     assert len(lab.get("region-a", "pods", "--namespace=echo", "--field-selector=status.phase=Running")["items"]) == 6
     lab.run("up", "--no-verify")
     verified = lab.verify("--region", "region-b")

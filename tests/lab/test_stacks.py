@@ -71,7 +71,7 @@ def test_the_labs_settings_are_laid_over_key_by_key(stacks: Stacks) -> None:
 
 def test_argocd_is_made_from_the_labs_own_and_reads_the_labs_git(stacks: Stacks) -> None:
     made = _loaded(stacks.config_file("region-a"))["config"]
-    assert made["echo-rollout:repository"] == {"url": "git://hub/x.git"}
+    assert made["echo-rollout:repository"] == {"url": "git://hub/x.git", "revision": "main", "secret": None}
     assert made["echo-rollout:argocd"] == {
         "manifest": "/core.yaml",
         "images": {"argocd": "localhost/argocd:v3", "redis": "localhost/redis:lab"},
@@ -80,11 +80,20 @@ def test_argocd_is_made_from_the_labs_own_and_reads_the_labs_git(stacks: Stacks)
     }
 
 
-def test_what_is_committed_of_the_repository_but_its_address_is_kept(stacks: Stacks) -> None:
-    repository = "  echo-rollout:repository: {url: https://git.corp.local/x.git, revision: release}\n"
+def test_the_labs_one_branch_is_read_without_a_password_whatever_is_committed_and_the_path_is_kept(
+    stacks: Stacks,
+) -> None:
+    repository = (
+        "  echo-rollout:repository: {url: https://git.corp.local/x.git, revision: release, secret: s, path: p}\n"
+    )
     (stacks.lab.checkout / "Pulumi.region-a.yaml").write_text(_COMMITTED + repository)
     made = _loaded(stacks.config_file("region-a"))["config"]
-    assert made["echo-rollout:repository"] == {"url": "git://hub/x.git", "revision": "release"}
+    assert made["echo-rollout:repository"] == {
+        "url": "git://hub/x.git",
+        "revision": "main",
+        "secret": None,
+        "path": "p",
+    }
 
 
 @pytest.mark.parametrize(("delivery", "sections"), [("direct", 0), ("handover", 2), ("gitops", 2)])

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rollout.application import Application, Condition, FailedResource, Operation, parse_application, read_application
+from rollout.application import (
+    Application,
+    Condition,
+    FailedResource,
+    Operation,
+    parse_application,
+    read_application,
+    settled_application,
+)
 from rollout.problem import RolloutError
 from rollout.regions import Region
 from tests.rollout.applications import NEW, OLD, application, refused, unreadable, well
@@ -27,7 +36,6 @@ class TestParse:
                 phase="Failed",
                 message="one or more objects failed to apply",
                 revision=NEW,
-                retries=5,
                 failed_resources=(FailedResource("VirtualService", "echo", "echo", "weight 190 is too much"),),
             ),
             conditions=(),
@@ -54,7 +62,7 @@ class TestParse:
     def test_of_an_operation_that_did_not_get_far_has_no_result(self) -> None:
         parsed = parse_application(application(operationState={"phase": "Error", "message": "no such branch"}))
 
-        assert parsed.operation == Operation("Error", "no such branch", "", 0, ())
+        assert parsed.operation == Operation("Error", "no such branch", "", ())
 
 
 class TestSyncedRevision:
@@ -117,6 +125,40 @@ class TestComplaints:
         assert parse_application(unreadable()).complaints == (
             "ComparisonError: deploy/overlays/region-a/echo: app path does not exist",
         )
+
+
+class TestMoving:
+    def test_is_what_was_asked_to_look(self) -> None:
+        document = well()
+        document["metadata"]["annotations"] = {"argocd.argoproj.io/refresh": "normal"}
+
+        assert parse_application(document).is_moving
+
+    def test_is_a_commit_that_was_compared_and_not_tried(self) -> None:
+        document = well(OLD)
+        document["status"]["sync"] = {"status": "OutOfSync", "revision": NEW}
+
+        assert parse_application(document).is_moving
+
+    def test_is_a_sync_that_goes_on(self) -> None:
+        document = well()
+        document["status"]["operationState"]["phase"] = "Running"
+
+        assert parse_application(document).is_moving
+
+    def test_is_none_that_failed_or_is_done(self) -> None:
+        assert not parse_application(refused()).is_moving
+        assert not parse_application(well()).is_moving
+
+    def test_is_waited_for(self, tmp_path: Path) -> None:
+        asked = well(OLD)
+        asked["metadata"]["annotations"] = {"argocd.argoproj.io/refresh": "normal"}
+        cluster = FakeCluster(applications={"argocd/echo": asked})
+        with serving(cluster) as port:
+            region = Region("region-a", "stack-a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
+            threading.Timer(0.5, cluster.applications.__setitem__, ("argocd/echo", well(NEW))).start()
+
+            assert settled_application(region, "argocd/echo").synced_revision == NEW
 
 
 class TestRead:

@@ -91,6 +91,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
 
         self._settings = settings
         self._connected: Cluster | None = None
+        self._unreachable: ProviderError | None = None
         kinds = ("ConfigMap", "Secret")
         mutable = [kind for kind in kinds if enabled(f"enable{kind}Mutable", f"ENABLE_{kind.upper()}_MUTABLE")]
         upsert = enabled("upsertExistingObjects", "UPSERT_EXISTING_OBJECTS")
@@ -99,6 +100,8 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         self._releases = Releases(self._cluster, upsert, self._stopped)
 
     def _cluster(self) -> Cluster:
+        if self._unreachable is not None:
+            raise self._unreachable
         with self._connecting:
             if self._connected is None:
                 self._connected = Cluster(resolve(self._settings))
@@ -155,7 +158,10 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answering
     def Configure(self, request: provider_pb2.ConfigureRequest) -> provider_pb2.ConfigureResponse:  # noqa: N802
-        """Takes the settings. A cluster that they name is asked whether it is there, so that one message says if it is not."""
+        """Takes the settings. A cluster that they name is asked whether it is there: if not, whatever needs it says so at once.
+
+        What needs none goes on, as with the official provider: a program that reads a manifest is to fail by its objects.
+        """
         given = values.plain(values.decode(request.args))
         given = {key: value for key, value in given.items() if value not in (None, "")}
         settings = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
@@ -168,7 +174,11 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         self._configure(settings)
         self._log(NOTICE)
         if any(key in settings for key in _CLUSTER_SETTINGS):
-            self._cluster().request("GET", "/version")
+            cluster = self._cluster()
+            try:
+                cluster.request("GET", "/version")
+            except ProviderError as problem:
+                self._unreachable = problem
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
         )
