@@ -8,10 +8,11 @@ is from the start of `git push` to the first moment at which half of a region's 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ RATE = 100
 _WINDOW = 10
 """Requests by which a half is told: a tenth of a second."""
 _PUSHED_SECONDS = 60
-_POLLED_SECONDS = 300  # Argo CD looks every 120 s, and up to 60 s later
+_POLLED_SECONDS = 420  # Argo CD looks every 120 s, up to 60 s later, at a branch's head that it remembers for 180 s
 _V1, _V2 = {"v1": 100, "v2": 0}, {"v1": 0, "v2": 100}
 
 
@@ -78,32 +79,33 @@ def main() -> None:
         try:
             lab.run("up", "--no-verify")
             lab.await_synced(lab.weigh(_V1, *REGIONS))
+            turns = itertools.cycle((_V2, _V1))
             for what, count, limit_seconds in (
                 ("asked for by the push", asked.changes, _PUSHED_SECONDS),
                 ("found by polling", asked.polled, _POLLED_SECONDS),
             ):
                 if what == "found by polling":
                     hook.rename(hook.with_suffix(".off"))
-                times, sent, failed = measure(lab, what, count, limit_seconds)
+                times, sent, failed = measure(lab, what, itertools.islice(turns, count), limit_seconds)
                 if times:
                     ordered = sorted(times)
                     most = ordered[max(0, -(-len(ordered) * 95 // 100) - 1)]
                     figures = (f"{statistics.median(times):.2f}", f"{most:.2f}", f"{ordered[-1]:.2f}")
                     table.add_row(what, str(len(times)), *figures, f"{sent:,}", str(failed))
         finally:
+            Console().print(table)
             lab.run("down")
-    Console().print(table)
 
 
-def measure(lab: Laboratory, what: str, count: int, limit_seconds: float) -> tuple[list[float], int, int]:
-    """The seconds of `count` changes in each region, and how many requests were sent and failed meanwhile."""
+def measure(
+    lab: Laboratory, what: str, turns: Iterable[Mapping[str, int]], limit_seconds: float
+) -> tuple[list[float], int, int]:
+    """The seconds of each turn in each region, and how many requests were sent and failed meanwhile."""
     times: list[float] = []
     with ExitStack() as stack:
         loads = {region.name: stack.enter_context(Load(region, RATE)) for region in lab.place.regions}
-        for number in track(range(count), description=what):
-            times += change(lab, loads, _V1 if number % 2 else _V2, limit_seconds)
-        if count % 2:
-            change(lab, loads, _V1, limit_seconds)
+        for weights in track(list(turns), description=what):
+            times += change(lab, loads, weights, limit_seconds)
     return (
         times,
         sum(load.sent for load in loads.values()),
