@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from lab.git import Remote
 from lab.load import Answer, Load
 from lab.place import CHECKOUT, Lab
 from tests.e2e.checkout import fresh_checkout
@@ -75,7 +76,7 @@ def main() -> None:
         checkout = Path(folder) / "checkout"
         fresh_checkout(CHECKOUT, checkout)
         lab = Laboratory(Lab(checkout, checkout / ".lab", Lab.of_environment().cache))
-        hook = checkout / ".lab" / "git" / "echo-rollout.git" / "hooks" / "post-receive"
+        hook = Remote(lab.place, Path()).hook
         try:
             lab.run("up", "--no-verify")
             lab.await_synced(lab.weigh(_V1, *REGIONS))

@@ -12,7 +12,7 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from components.config import ArgoCdConfig, RepositoryConfig
 from components.manifest import InstallManifest, adapted
-from components.names import ARGOCD_NAMESPACE, ECHO, ECHO_NAMESPACE, recommended_labels
+from components.names import ARGOCD_NAMESPACE, ECHO, ECHO_NAMESPACE, overlay, recommended_labels
 
 _API_VERSION = "argoproj.io/v1alpha1"
 _CLUSTER = "https://kubernetes.default.svc"
@@ -177,7 +177,7 @@ def _application(args: EchoApplicationArgs) -> dict[str, Any]:
         "source": {
             "repoURL": args.repository.url,
             "targetRevision": args.repository.revision,
-            "path": args.repository.path or f"deploy/overlays/{args.region}/{ECHO}",
+            "path": args.repository.path or overlay(args.region),
         },
         "destination": {"server": _CLUSTER, "namespace": ECHO_NAMESPACE},
         "syncPolicy": {

@@ -11,6 +11,11 @@ APPLICATION = f"{ARGOCD_NAMESPACE}/{ECHO}"
 """Argo CD's Application of a region: its namespace and its name."""
 
 
+def overlay(region: str) -> str:
+    """Where a region's overlay of echo is, from the top of the project: rendered there, and read there by Argo CD."""
+    return f"deploy/overlays/{region}/{ECHO}"
+
+
 def recommended_labels(name: str, instance: str, component: str) -> dict[str, str]:
     """Fill in the labels that Kubernetes recommends for every object, except the version's.
 

@@ -28,10 +28,11 @@ from lab.place import Lab
 
 DAEMON = "git-daemon"
 _REMOTE = "lab"
-_BRANCH = "main"
+BRANCH = "main"
+_REPOSITORY = "echo-rollout.git"
 # of a person's own settings, some (insteadOf, defaultObjectFormat) would change which repository is made or read
 _UNTOUCHED = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
-_PUSHED_AS = f"HEAD:refs/heads/{_BRANCH}"
+_PUSHED_AS = f"HEAD:refs/heads/{BRANCH}"
 _START_SECONDS = 10.0
 _ANSWER_SECONDS = 2.0
 _COMMITS_SHOWN = 10
@@ -128,7 +129,12 @@ class Remote:
     @property
     def repository(self) -> Path:
         """The bare repository, where pushes go."""
-        return self.lab.directory / "git" / "echo-rollout.git"
+        return self.lab.directory / "git" / _REPOSITORY
+
+    @property
+    def hook(self) -> Path:
+        """What asks Argo CD of each region to look, after a push."""
+        return self.repository / "hooks" / "post-receive"
 
     @property
     def log(self) -> Path:
@@ -195,7 +201,7 @@ class Remote:
 
     def head(self) -> Commit | None:
         """The commit that the regions are to have; None before the first push."""
-        return _commit(self.repository, f"refs/heads/{_BRANCH}")
+        return _commit(self.repository, f"refs/heads/{BRANCH}")
 
     def commit(self, revision: str) -> Commit | None:
         """The commit that a revision names; None if the repository has none such."""
@@ -234,7 +240,7 @@ class Remote:
             self.repository.mkdir(parents=True, exist_ok=True)
             # no template: a person's own may hold hooks
             made = _git(
-                self.repository, "init", "--bare", "--template=", f"--initial-branch={_BRANCH}", environment=_UNTOUCHED
+                self.repository, "init", "--bare", "--template=", f"--initial-branch={BRANCH}", environment=_UNTOUCHED
             )
             if made.returncode != 0:
                 raise GitError(
@@ -242,8 +248,8 @@ class Remote:
                     f"Remove what is in its place, then: make up"
                 )
             write(configuration, _CONFIGURATION, mode=0o644)
-        (self.repository / "hooks").mkdir(exist_ok=True)
-        write(self.repository / "hooks" / "post-receive", self._hook(), mode=0o755)
+        self.hook.parent.mkdir(exist_ok=True)
+        write(self.hook, self._hook(), mode=0o755)
 
     def _hook(self) -> str:
         return _HOOK % {
@@ -251,7 +257,7 @@ class Remote:
             "kubeconfig": shlex.quote(str(self.lab.kubeconfig)),
             "refresh": shlex.join(REFRESH),
             "regions": " ".join(region.name for region in self.lab.regions),
-            "branch": _BRANCH,
+            "branch": BRANCH,
         }
 
     def _introduce(self) -> None:
@@ -321,10 +327,10 @@ class Remote:
         name = _REMOTE if self.lab.is_checkouts_own else shlex.quote(str(self.repository))
         return "\n".join(
             [
-                f"{self.repository}: its {_BRANCH} has commits that {commit} has not:",
+                f"{self.repository}: its {BRANCH} has commits that {commit} has not:",
                 *lines,
                 "The regions run them; to push would take them away. Nothing was pushed.",
-                f"To take them over: git pull {name} {_BRANCH}. To overwrite them: {self.push_command('--force')}. "
+                f"To take them over: git pull {name} {BRANCH}. To overwrite them: {self.push_command('--force')}. "
                 "Then: make up",
             ]
         )
@@ -332,7 +338,7 @@ class Remote:
 
 def address(lab: Lab) -> str:
     """The repository's address, seen from a region."""
-    return f"git://{lab.hub_address}/echo-rollout.git"
+    return f"git://{lab.hub_address}/{_REPOSITORY}"
 
 
 def _uncommitted(lab: Lab) -> list[str]:

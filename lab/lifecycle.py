@@ -122,6 +122,7 @@ def stacks_of(lab: Lab, programs: Mapping[str, Path]) -> Stacks:
         manifest=argocd_source.core_manifest(lab.cache),
         images={"argocd": images.argocd_image(), "redis": images.REDIS},
         repository=git.address(lab),
+        branch=git.BRANCH,
     )
     return Stacks(lab, programs, mesh, argocd)
 

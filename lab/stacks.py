@@ -63,11 +63,13 @@ class Delivery:
         manifest: what installs it.
         images: name of the image by part, `argocd` and `redis`.
         repository: the address of what it delivers, seen from a pod.
+        branch: the one that the repository has.
     """
 
     manifest: Path
     images: Mapping[str, str]
     repository: str
+    branch: str
 
 
 @dataclass(frozen=True)
@@ -289,8 +291,8 @@ class Stacks:
 
     def _settings(self, by_argocd: bool) -> dict[str, dict[str, object]]:
         argocd: dict[str, dict[str, object]] = {
-            # the lab serves one branch, without a password
-            "repository": {"url": self.delivery.repository, "revision": "main", "secret": None},
+            # served without a password
+            "repository": {"url": self.delivery.repository, "revision": self.delivery.branch, "secret": None},
             "argocd": {
                 "manifest": str(self.delivery.manifest),
                 "images": dict(self.delivery.images),

@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.names import ECHO
+from components.names import overlay
 from rollout.manifests import HEADER_START, KUSTOMIZATION, overlay_files
 from rollout.objects import workload_objects
 from rollout.problem import Problem, RolloutError
 from rollout.regions import StackFile, read_stack_files, select
-
-OVERLAYS = Path("deploy", "overlays")
 
 # What looks like a part of an overlay. Argo CD applies only what the kustomization lists, so another file here would not run,
 # although whoever put it here means it to; a kustomization of another name would stop every sync, as kustomize refuses two;
@@ -46,11 +44,6 @@ class Change:
         return "".join(difflib.unified_diff(before, after, *names))
 
 
-def overlay_directory(region: str) -> Path:
-    """Where the overlay of a region is, in the project."""
-    return OVERLAYS / region / ECHO
-
-
 def changes(project: Path, names: Sequence[str]) -> tuple[Change, ...]:
     """What must be written and removed for the overlays to be what the stack files say. Changes nothing.
 
@@ -64,11 +57,11 @@ def changes(project: Path, names: Sequence[str]) -> tuple[Change, ...]:
     """
     chosen = select(_distinct_regions(project), names)
     wanted = {
-        overlay_directory(file.name) / name: text
+        Path(overlay(file.name), name): text
         for file in chosen
         for name, text in overlay_files(workload_objects(file.config), file.path.name).items()
     }
-    directories = [overlay_directory(file.name) for file in chosen]
+    directories = [Path(overlay(file.name)) for file in chosen]
     if not names:
         directories += _rendered_directories(project)
     present = {path: text for directory in directories for path, text in _read(project, directory).items()}
@@ -118,7 +111,7 @@ def _distinct_regions(project: Path) -> tuple[StackFile, ...]:
     problems = [
         Problem(
             f"{' and '.join(names)} are both of the region {region}",
-            f"they would be rendered into the same {overlay_directory(region)}",
+            f"they would be rendered into the same {overlay(region)}",
             "give each stack a region of its own (echo-rollout:region, or the stack's name)",
         )
         for region, names in by_region.items()
@@ -131,7 +124,7 @@ def _distinct_regions(project: Path) -> tuple[StackFile, ...]:
 
 def _rendered_directories(project: Path) -> list[Path]:
     """The directories that hold a file of ours, also those of regions that are gone."""
-    found = [path.relative_to(project) for path in sorted((project / OVERLAYS).glob(f"*/{ECHO}"))]
+    found = [path.relative_to(project) for path in sorted(project.glob(overlay("*")))]
     return [
         directory
         for directory in found

@@ -136,43 +136,37 @@ class _Recorder(MockMonitor):
         self.nodes: dict[str, Node] = {}
         self.finished: dict[str, Mapping[str, Any]] = {}
 
-    def _record(self, node: Node) -> None:
+    def _record(
+        self, request: resource_pb2.ReadResourceRequest | resource_pb2.RegisterResourceRequest, urn: str, **more: Any
+    ) -> None:
+        node = Node(
+            type=request.type,
+            name=request.name,
+            urn=urn,
+            parent=request.parent,
+            provider=request.provider,
+            dependencies=frozenset(request.dependencies),
+            **more,
+        )
         with self._lock:
-            if node.urn in self.nodes:
-                raise AssertionError(f"{node.urn} is registered twice")
-            self.nodes[node.urn] = node
+            if urn in self.nodes:
+                raise AssertionError(f"{urn} is registered twice")
+            self.nodes[urn] = node
 
     def ReadResource(self, request: resource_pb2.ReadResourceRequest) -> Any:  # noqa: N802 - the protocol's name
         answer = super().ReadResource(request)  # type: ignore[no-untyped-call]
-        self._record(
-            Node(
-                type=request.type,
-                name=request.name,
-                urn=answer.urn,
-                parent=request.parent,
-                provider=request.provider,
-                custom=True,
-                inputs={},
-                dependencies=frozenset(request.dependencies),
-            )
-        )
+        self._record(request, answer.urn, custom=True, inputs={})
         return answer
 
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:  # noqa: N802 - the protocol's name
         answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         self._record(
-            Node(
-                type=request.type,
-                name=request.name,
-                urn=answer.urn,
-                parent=request.parent,
-                provider=request.provider,
-                custom=request.custom,
-                inputs=rpc.deserialize_properties(request.object, keep_unknowns=True),
-                dependencies=frozenset(request.dependencies),
-                timeouts=(request.customTimeouts.create, request.customTimeouts.update),
-                retained=request.retainOnDelete,
-            )
+            request,
+            answer.urn,
+            custom=request.custom,
+            inputs=rpc.deserialize_properties(request.object, keep_unknowns=True),
+            timeouts=(request.customTimeouts.create, request.customTimeouts.update),
+            retained=request.retainOnDelete,
         )
         return answer
 

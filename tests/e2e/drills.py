@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from lab.load import Load
-from tests.e2e.laboratory import Laboratory
+from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.waiting import until
 
 RATE = 150
@@ -45,6 +45,12 @@ class UnderLoad:
     @staticmethod
     def _splits(load: Load, weights: Mapping[str, int]) -> bool:
         return all(abs(load.share(version, _LAST) - weight / 100) <= 0.12 for version, weight in weights.items())
+
+
+def none_failed(table: Sequence[Row], drill: str) -> bool:
+    """Whether a drill was counted in every region, and no request failed in any."""
+    rows = [row for row in table if row.drill == drill]
+    return {row.region for row in rows} == set(REGIONS) and not any(row.failures for row in rows)
 
 
 @contextmanager

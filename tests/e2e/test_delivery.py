@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.drills import Row, under_load
+from tests.e2e.drills import Row, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.waiting import until
 
@@ -167,7 +167,7 @@ def test_a_broken_commit_changes_nothing_and_the_next_good_one_heals(
         after = lab.kubectl("region-a", "get", *_OBJECTS, "-o", "jsonpath={.items[*].metadata.resourceVersion}")
         assert after == before
     assert _is_well(lab)
-    assert [row for row in drills if row.drill == drill and row.failures] == []
+    assert none_failed(drills, drill)
 
 
 def test_a_commit_that_loses_the_routes_keeps_them_and_says_so(lab: Laboratory, drills: list[Row]) -> None:
@@ -179,7 +179,7 @@ def test_a_commit_that_loses_the_routes_keeps_them_and_says_so(lab: Laboratory, 
         lab.push("Empty the routes of region-a")
         until(partial(_says, lab, "VirtualService/echo is in no file of the commit"), seconds=60)
         assert lab.get("region-a", "virtualservice/echo", "--namespace=echo")["metadata"]["uid"] == before
-    assert [row for row in drills if row.drill == drill and row.failures] == []
+    assert none_failed(drills, drill)
 
 
 def test_a_commit_that_a_person_amends_is_refused_and_loses_nothing(lab: Laboratory) -> None:

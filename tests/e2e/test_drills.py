@@ -13,17 +13,11 @@ from typing import Any
 import pytest
 
 from lab import processes
-from tests.e2e.drills import Row, under_load
+from tests.e2e.drills import Row, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.waiting import until
 
 _ECHO = "echo-rollout:echo"
-
-
-def _none_failed(table: list[Row], drill: str) -> None:
-    rows = [row for row in table if row.drill == drill]
-    assert {row.region for row in rows} == set(REGIONS)
-    assert [row for row in rows if row.failures] == []
 
 
 def _processes(lab: Laboratory, region: int, program: str) -> list[int]:
@@ -51,7 +45,7 @@ def test_weights_move_by_commits(lab: Laboratory, drills: list[Row]) -> None:
         for weights in ({"v1": 50, "v2": 50}, {"v1": 0, "v2": 100}, {"v1": 90, "v2": 10}):
             lab.await_synced(lab.weigh(weights, *REGIONS))
             load.until_shares(weights)
-    _none_failed(drills, drill)
+    assert none_failed(drills, drill)
 
 
 def test_a_new_image_of_v2_is_rolled_out_by_a_commit(lab: Laboratory, drills: list[Row]) -> None:
@@ -66,7 +60,7 @@ def test_a_new_image_of_v2_is_rolled_out_by_a_commit(lab: Laboratory, drills: li
             lab.edit(region, change)
         lab.render()
         lab.await_synced(lab.push("Give v2 another image"))
-    _none_failed(drills, drill)
+    assert none_failed(drills, drill)
 
 
 def test_a_rolling_restart(lab: Laboratory, drills: list[Row]) -> None:
@@ -76,7 +70,7 @@ def test_a_rolling_restart(lab: Laboratory, drills: list[Row]) -> None:
             lab.kubectl(region, "rollout", "restart", "deployment", "--namespace=echo", "--selector=app=echo")
         for region in REGIONS:
             lab.kubectl(region, "rollout", "status", "deployment", "--namespace=echo", "--timeout=120s")
-    _none_failed(drills, drill)
+    assert none_failed(drills, drill)
 
 
 def test_istiod_is_restarted(lab: Laboratory, drills: list[Row]) -> None:
@@ -86,7 +80,7 @@ def test_istiod_is_restarted(lab: Laboratory, drills: list[Row]) -> None:
             lab.kubectl(region, "rollout", "restart", "deployment/istiod", "--namespace=istio-system")
         for region in REGIONS:
             lab.kubectl(region, "rollout", "status", "deployment/istiod", "--namespace=istio-system", "--timeout=120s")
-    _none_failed(drills, drill)
+    assert none_failed(drills, drill)
 
 
 def test_the_repo_server_is_killed_and_the_next_commit_arrives(lab: Laboratory, drills: list[Row]) -> None:
@@ -98,7 +92,7 @@ def test_the_repo_server_is_killed_and_the_next_commit_arrives(lab: Laboratory, 
             until(partial(_answers_again, lab, region), seconds=90)
         lab.await_synced(lab.weigh(weights, *REGIONS))
         load.until_shares(weights)
-    _none_failed(drills, drill)
+    assert none_failed(drills, drill)
 
 
 def _answers_again(lab: Laboratory, region: str) -> bool:
@@ -128,7 +122,7 @@ def test_the_controller_is_killed_in_the_middle_of_a_sync(lab: Laboratory, drill
         _kill(lab, "argocd-application-controller")
         lab.await_synced(revision)
         load.until_shares({"v1": 80, "v2": 20})
-    _none_failed(drills, drill)
+    assert none_failed(drills, drill)
 
 
 def _is_syncing(lab: Laboratory, region: str, revision: str) -> bool:
@@ -156,7 +150,7 @@ def test_the_kubelet_is_restarted(lab: Laboratory, drills: list[Row]) -> None:
         lab.run("up", "--clusters-only")
         for region in REGIONS:
             until(partial(_gives_signs, lab, region, before[region]), seconds=90)
-    _none_failed(drills, drill)
+    assert none_failed(drills, drill)
 
 
 @pytest.mark.parametrize("region", REGIONS)

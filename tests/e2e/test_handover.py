@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.e2e.drills import Row, under_load
+from tests.e2e.drills import Row, none_failed, under_load
 from tests.e2e.laboratory import Laboratory
 
 _UP = ("up", "--stack", "region-b", "--yes", "--non-interactive")
+_WAYS = {
+    "direct": "hand-over from Argo CD to Pulumi, region-b",
+    "gitops": "hand-over from Pulumi to Argo CD, region-b",
+}
 
 
 def _deliver(lab: Laboratory, mode: str) -> None:
@@ -45,11 +49,8 @@ def test_a_plain_switch_is_refused_and_the_workloads_stay(lab: Laboratory) -> No
 def test_a_hand_over_there_and_back_loses_no_request(lab: Laboratory, drills: list[Row]) -> None:
     before = _uids(lab)
     try:
-        for there, drill in (
-            ("direct", "hand-over from Argo CD to Pulumi"),
-            ("gitops", "hand-over from Pulumi to Argo CD"),
-        ):
-            with under_load(lab, f"{drill}, region-b", drills):
+        for there, drill in _WAYS.items():
+            with under_load(lab, drill, drills):
                 for mode in ("handover", there):
                     _deliver(lab, mode)
                     lab.pulumi(*_UP)
@@ -59,7 +60,7 @@ def test_a_hand_over_there_and_back_loses_no_request(lab: Laboratory, drills: li
         for mode in ("handover", "gitops") if _mode(lab) != "gitops" else ():
             _deliver(lab, mode)
             lab.pulumi(*_UP)
-    assert [row for row in drills if row.drill.startswith("hand-over") and row.failures] == []
+    assert all(none_failed(drills, drill) for drill in _WAYS.values())
 
 
 def _mode(lab: Laboratory) -> str:

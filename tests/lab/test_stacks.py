@@ -36,7 +36,10 @@ def stacks(tmp_path: Path) -> Stacks:
         {"helm": Path("/tools/helm"), "pulumi": Path(__file__), "kubectl": Path("/tools/kubectl")},
         Mesh(charts=Path("/charts"), version="1.2.3", hub="localhost", tag="1.2.3"),
         Delivery(
-            Path("/core.yaml"), {"argocd": "localhost/argocd:v3", "redis": "localhost/redis:lab"}, "git://hub/x.git"
+            Path("/core.yaml"),
+            {"argocd": "localhost/argocd:v3", "redis": "localhost/redis:lab"},
+            "git://hub/x.git",
+            "main",
         ),
     )
     (made.home / "stacks").mkdir(parents=True)
