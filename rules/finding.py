@@ -1,0 +1,87 @@
+"""What a rule is, and what it says when it does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, TypeVar
+
+Subject = TypeVar("Subject")
+
+
+class Severity(Enum):
+    """What becomes of a change in which a rule does not hold."""
+
+    WARNING = "warning"
+    """It may go on; somebody should have read this."""
+    REFUSED = "refused"
+    """It must not go on."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One place where a rule does not hold.
+
+    Attributes:
+        region: The region in which it does not hold; for a rule between regions, the one that has to change.
+        where: The object and the field, such as `VirtualService echo/echo: spec.http[0].route[1]`.
+        what: What is wrong there, with the value found.
+        mend: What to do here; None for the rule's own mend.
+        steps: The safe way to the same end, one commit each; none where one correction is enough.
+        severity: None for the rule's own.
+    """
+
+    region: str
+    where: str
+    what: str
+    mend: str | None = None
+    steps: tuple[str, ...] = ()
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True)
+class Rule(Generic[Subject]):
+    """Something that must hold.
+
+    Attributes:
+        id: Its name, in kebab-case; what a waiver and a policy are called by.
+        holds: What must hold, as one sentence.
+        reason: What happens to requests where it does not.
+        mend: What to do about it in general.
+        fact: Where it is known from: an address, or a path in this repository with an anchor.
+        severity: What becomes of a change that violates it.
+        check: Yields every place where it does not hold.
+    """
+
+    id: str
+    holds: str
+    reason: str
+    mend: str
+    fact: str
+    severity: Severity
+    check: Callable[[Subject], Iterable[Violation]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A violation together with what a reader needs to understand it.
+
+    Attributes:
+        waived: Why it is let pass, in the words of the stack file; None if it is not.
+    """
+
+    rule_id: str
+    region: str
+    where: str
+    what: str
+    reason: str
+    mend: str
+    fact: str
+    severity: Severity
+    steps: tuple[str, ...] = ()
+    waived: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.region}: {self.where}: {self.what} — {self.reason}; {self.mend} [{self.rule_id}]"
+        return "\n".join([text, *(f"  step {number}: {step}" for number, step in enumerate(self.steps, 1))])
