@@ -28,11 +28,13 @@ verify: setup ## Measure the split again
 setup:
 	@$(PYTHON) -m lab.bootstrap
 
-lint: setup ## Formatting, style, types, and whether deploy/overlays is rendered
+lint: setup ## Formatting, style, types, workflows, and whether deploy/overlays and the schema are rendered
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@$(VENV) -m rollout render --check
+	@go -C lab/toolchain/actionlint tool actionlint -shellcheck= -pyflakes= $(CURDIR)/.github/workflows/*.yaml
+	@.venv/bin/zizmor --offline --quiet --persona pedantic .github
 
 test: lint ## Everything that needs no cluster
 	@cd app/echo && go vet ./... && go test ./...

@@ -1,0 +1,133 @@
+"""What the steps of a pull request decide: their very lines, run by bash as GitHub runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.workflows.files import run_of
+
+MARKER = "<!-- plan -->"
+
+
+def shell(lines: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    known = {"PATH": os.environ["PATH"], "RUNNER_TEMP": str(folder), **environment}
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", lines]
+    return subprocess.run(command, cwd=folder, env=known, capture_output=True, text=True, check=False)
+
+
+def program(path: Path, lines: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/usr/bin/env bash\n{lines}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def merged(tmp_path: Path) -> Path:
+    """A checkout as GitHub gives it for a pull request: the merge of the branch into main, which went on since."""
+    identity = "-c user.name=one -c user.email=one@corp.local"
+    done = shell(
+        f'git init -q -b main . && commit() {{ git {identity} commit -q --allow-empty -m "$1"; }}'
+        " && commit begun && git checkout -q -b branch && commit change && git checkout -q main && commit else"
+        f" && git {identity} merge -q --no-ff -m merged branch",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def decide(folder: Path, code: int, plan: str) -> subprocess.CompletedProcess[str]:
+    """The plan and then the verdict, with a `rollout plan` that prints this and ends so."""
+    program(folder / ".venv" / "bin" / "python", f"printf '%s' '{plan}'; echo \"$@\" > called; exit {code}")
+    output, summary = folder / "output", folder / "summary"
+    planned = shell(run_of("plan", "Plan"), folder, GITHUB_OUTPUT=str(output), GITHUB_STEP_SUMMARY=str(summary))
+    assert planned.returncode == 0, planned.stderr
+    assert summary.read_text() == plan
+    name, said = output.read_text().strip().split("=")
+    assert name == "code"
+    return shell(run_of("plan", "Verdict"), folder, CODE=said)
+
+
+def test_a_plan_without_findings_passes(merged: Path) -> None:
+    done = decide(merged, 0, MARKER)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_warnings_pass_and_are_shown(merged: Path) -> None:
+    done = decide(merged, 1, MARKER)
+    assert done.returncode == 0
+    assert done.stdout.startswith("::warning ")
+
+
+@pytest.mark.parametrize("code", [2, 130])
+def test_what_is_refused_fails(code: int, merged: Path) -> None:
+    assert decide(merged, code, MARKER).returncode == code
+
+
+def test_a_crash_is_not_a_warning(merged: Path) -> None:
+    assert decide(merged, 1, "").returncode == 1
+
+
+def test_the_plan_is_of_what_merging_changes_now(merged: Path) -> None:
+    decide(merged, 0, MARKER)
+    main, merge = shell("git rev-parse main^1 main", merged).stdout.split()
+    assert (merged / "called").read_text().split() == (
+        ["-m", "rollout", "plan", "--base", main, "--head", merge, "--markdown"]
+    )
+
+
+def comment(folder: Path, earlier: str) -> list[str]:
+    """What the comment's step asks of GitHub after it has looked, where these are the ids of its earlier comments."""
+    program(
+        folder / "bin" / "gh",
+        'if [[ "$*" == *--paginate* ]]; then printf "%s" "$EARLIER"; else echo "$@" >> asked; fi',
+    )
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    done = shell(
+        run_of("plan", "Comment"), folder, PATH=path, EARLIER=earlier, GITHUB_REPOSITORY="corp/echo", NUMBER="7"
+    )
+    assert done.returncode == 0, done.stderr
+    asked = folder / "asked"
+    return asked.read_text().splitlines() if asked.exists() else []
+
+
+def test_the_first_plan_is_a_new_comment(tmp_path: Path) -> None:
+    (tmp_path / "plan.md").write_text(MARKER)
+    (asked,) = comment(tmp_path, "")
+    assert "--method POST repos/corp/echo/issues/7/comments" in asked
+    assert f"body=@{tmp_path}/plan.md" in asked
+
+
+def test_a_later_plan_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    (tmp_path / "plan.md").write_text(MARKER)
+    (asked,) = comment(tmp_path, "41\n42\n")
+    assert "--method PATCH repos/corp/echo/issues/comments/41" in asked
+
+
+def test_no_plan_is_no_comment(tmp_path: Path) -> None:
+    (tmp_path / "plan.md").touch()
+    assert comment(tmp_path, "") == []
+
+
+@pytest.mark.parametrize(
+    ("own", "results", "passes"),
+    [
+        ("true", "success success success", True),
+        ("true", "failure success success", False),
+        ("true", "success failure success", False),
+        ("true", "success success failure", False),
+        ("true", "success success skipped", False),
+        ("true", "success cancelled success", False),
+        ("false", "success success skipped", True),
+        ("false", "success failure skipped", False),
+        ("false", "failure success skipped", False),
+    ],
+)
+def test_a_pull_request_is_safe_if_all_went_well(own: str, results: str, passes: bool, tmp_path: Path) -> None:
+    test, plan, preview = results.split()
+    done = shell(run_of("safe", "All of it went well"), tmp_path, OWN=own, TEST=test, PLAN=plan, PREVIEW=preview)
+    assert (done.returncode == 0) == passes
+    assert ("::notice title=no preview::" in done.stdout) == (own == "false")

@@ -1,0 +1,176 @@
+"""What the linters do not know of these workflows: who may do what, in which order, and that what they call is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.config import load_stack_file
+from tests.workflows.files import ACTIONS, GITHUB, ROOT, WORKFLOWS, jobs, read, steps, workflow
+
+STACKS = sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml"))
+PULUMI_ACTION = "pulumi/actions@"
+
+
+def commands() -> str:
+    """All that is given to a shell, with lines that go on joined."""
+    return "\n".join(str(step["run"]).replace("\\\n", " ") for step in steps() if "run" in step)
+
+
+def used(action: str) -> list[dict[str, object]]:
+    return [step["with"] for step in steps() if str(step.get("uses", "")).startswith(action)]
+
+
+@pytest.mark.parametrize("file", [*WORKFLOWS, *ACTIONS], ids=lambda file: file.relative_to(GITHUB).as_posix())
+def test_every_action_is_ours_or_pinned_by_commit_with_its_version_beside_it(file: Path) -> None:
+    for line in file.read_text().splitlines():
+        if "uses:" in line:
+            assert re.fullmatch(r" *(- )?uses: (\./\.github/\S+|[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+)", line)
+
+
+def test_one_action_is_pinned_to_one_commit() -> None:
+    pins = {step["uses"] for step in steps() if "@" in str(step.get("uses"))}
+    assert len(pins) == len({str(pin).split("@")[0] for pin in pins})
+
+
+def test_our_own_actions_and_workflows_are_there() -> None:
+    called = [step["uses"] for step in steps() if "uses" in step] + [job["uses"] for _, job in jobs() if "uses" in job]
+    own = {ROOT / use for use in called if use.startswith("./")}
+    assert own == {action.parent for action in ACTIONS} | {GITHUB / "workflows" / "region.yaml"}
+
+
+def test_nothing_is_permitted_but_what_a_job_asks_for() -> None:
+    assert [file.name for file in WORKFLOWS if read(file)["permissions"] != {}] == []
+    assert [name for name, job in jobs() if "permissions" not in job] == []
+
+
+@pytest.mark.parametrize(
+    ("permission", "who"),
+    [
+        ("contents: write", set()),
+        ("pull-requests: write", {"pull-request.plan", "pull-request.preview"}),
+        ("id-token: write", {"pull-request.preview", "main.region-a", "main.region-b", "region.up"}),
+    ],
+)
+def test_only_these_jobs_may(permission: str, who: set[str]) -> None:
+    scope, access = permission.split(": ")
+    assert {name for name, job in jobs() if job["permissions"].get(scope) == access} == who
+
+
+def test_no_job_may_more_than_read_comment_and_be_known() -> None:
+    asked = {item for _, job in jobs() for item in job["permissions"].items()}
+    assert asked == {("contents", "read"), ("pull-requests", "write"), ("id-token", "write")}
+
+
+def test_no_secret_is_used() -> None:
+    assert [file.name for file in [*WORKFLOWS, *ACTIONS] if re.search(r"\bsecrets\b", file.read_text())] == []
+
+
+def test_no_job_runs_for_ever() -> None:
+    assert [name for name, job in jobs() if "uses" not in job and not 0 < job.get("timeout-minutes", 0) <= 60] == []
+
+
+def test_a_pull_request_only_previews_and_says_it_in_a_comment() -> None:
+    preview = workflow("pull-request")["jobs"]["preview"]
+    (pulumi,) = (step["with"] for step in preview["steps"] if step["uses"].startswith(PULUMI_ACTION))
+    assert (pulumi["command"], pulumi["comment-on-pr"]) == ("preview", True)
+    assert preview["strategy"]["matrix"] == {"region": STACKS}
+
+
+def test_the_rights_of_a_pull_request_are_not_those_of_an_update() -> None:
+    teams = [
+        {step["with"]["team"] for step in job.get("steps", ()) if step.get("uses", "").startswith("./")}
+        for job in (workflow("pull-request")["jobs"]["preview"], workflow("region")["jobs"]["up"])
+    ]
+    assert teams == [{"previewers"}, {"deployers"}]
+
+
+def test_every_pulumi_run_has_the_policy_pack_and_the_pinned_version() -> None:
+    (pinned,) = re.findall(r"^pulumi==(\S+)", (ROOT / "requirements.txt").read_text(), re.M)
+    assert [(step["policyPacks"], step["pulumi-version"]) for step in used(PULUMI_ACTION)] == [("policies", pinned)] * 2
+    assert (ROOT / "policies" / "PulumiPolicy.yaml").is_file()
+
+
+def test_main_brings_the_regions_up_one_after_the_other() -> None:
+    chain = workflow("main")["jobs"]
+    assert [job["with"] for job in chain.values()] == [{"region": stack} for stack in STACKS]
+    names = list(chain)
+    assert [job.get("needs") for job in chain.values()] == [None, *names[:-1]]
+    assert {job.get("if") for job in chain.values()} == {None}
+
+
+def test_a_region_is_measured_after_it_was_brought_up() -> None:
+    job = workflow("region")["jobs"]["up"]
+    up, verify = job["steps"][-2:]
+    assert (up["uses"].split("@")[0], up["with"]["command"]) == ("pulumi/actions", "up")
+    assert 'rollout verify --region "$REGION"' in verify["run"]
+    assert not {"if", "continue-on-error"} & (up.keys() | verify.keys() | job.keys())
+
+
+def test_an_update_waits_for_the_one_before_and_is_not_cancelled_by_the_one_after() -> None:
+    for name in ("main", "region"):
+        assert workflow(name)["concurrency"]["cancel-in-progress"] is False
+    assert "${{" not in workflow("main")["concurrency"]["group"]
+
+
+def test_only_pushes_to_main_change_anything() -> None:
+    triggers = {file.stem: read(file)["on"] for file in WORKFLOWS}
+    assert triggers["main"] == {"push": {"branches": ["main"]}}
+    assert triggers["pull-request"] == {"pull_request": None}
+    assert set(triggers["region"]) == {"workflow_call"}
+    assert set(triggers) == {"main", "pull-request", "region"}
+
+
+def test_an_update_is_a_deployment_to_its_region() -> None:
+    assert workflow("region")["jobs"]["up"]["environment"] == "${{ inputs.region }}"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_kubeconfig_context_is_named_after_its_region(stack: str) -> None:
+    assert load_stack_file(ROOT / f"Pulumi.{stack}.yaml").cluster.context == stack
+
+
+def test_the_one_required_check_needs_all_others() -> None:
+    chain = workflow("pull-request")["jobs"]
+    assert set(chain["safe"]["needs"]) == set(chain) - {"safe"}
+    assert chain["safe"]["if"] == "always()"
+
+
+def test_every_make_target_is_there() -> None:
+    targets = set(re.findall(r"(?<!\w)make (\w+)", commands()))
+    assert targets == {"setup", "test"}
+    makefile = (ROOT / "Makefile").read_text()
+    assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.M)] == []
+
+
+def test_every_rollout_command_has_its_options() -> None:
+    called = re.findall(r"-m rollout (\w+)([^\n>|&]*)", commands())
+    assert {verb for verb, _ in called} == {"render", "plan", "verify"}
+    for verb, arguments in called:
+        # on a narrow terminal an option may be cut
+        answer = subprocess.run(
+            [sys.executable, "-m", "rollout", verb, "--help"],
+            cwd=ROOT,
+            env={"COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.returncode == 0, answer.stderr
+        assert set(re.findall(r"--[a-z]+", arguments)) <= set(re.findall(r"--[a-z]+", answer.stdout))
+
+
+def test_python_and_go_are_the_ones_that_the_project_asks_for() -> None:
+    (python,) = re.findall(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())
+    assert {step["python-version"] for step in used("actions/setup-python@")} == {python}
+    assert [(ROOT / str(step["go-version-file"])).is_file() for step in used("actions/setup-go@")] == [True]
+
+
+def test_what_is_to_be_set_up_is_what_the_workflows_use() -> None:
+    used_variables = {name for file in WORKFLOWS for name in re.findall(r"vars\.(\w+)", file.read_text())}
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "workflows.md").read_text(), re.M))
+    assert documented == used_variables == set(read(GITHUB / "actionlint.yaml")["config-variables"])
