@@ -11,16 +11,18 @@ from components.istio import IstioInstall, IstioInstallArgs
 from components.manifest import ManifestError, read_manifest
 from components.names import APPLICATION, ECHO_HOST
 from components.probe import EchoProbe, EchoProbeArgs
+from components.safety import UnsafeError, require_safe
 
 
 async def bring_up() -> None:
     """Register the region, unless something that can be known before speaks against it."""
     try:
         config = load_stack_config()
+        require_safe(config)
         require_context(config.cluster)
         manifest = None if config.delivery == "direct" else read_manifest(config.argocd)
         await require_handover(config.delivery)
-    except (ConfigError, ClusterError, ManifestError, DeliveryError) as error:
+    except (ConfigError, UnsafeError, ClusterError, ManifestError, DeliveryError) as error:
         raise pulumi.RunError(str(error)) from error
 
     cluster = kubernetes.Provider(

@@ -4,19 +4,17 @@ Keys are camelCase in the files, as Kubernetes and Istio write them, and snake_c
 value unless its field says otherwise. A field's `description` is also what an error tells the reader to write there.
 """
 
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self, get_args, get_origin
 
-import pulumi
-from pulumi.runtime.config import CONFIG, get_config_env
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     StrictBool,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -26,6 +24,7 @@ from pydantic.alias_generators import to_camel
 
 from components.fields import (
     PERCENT,
+    ChartSource,
     ChartVersion,
     Delivery,
     Domain,
@@ -34,20 +33,30 @@ from components.fields import (
     Errors,
     Image,
     ImagePullPolicy,
+    Increase,
     Limit,
     Manifest,
     Name,
+    Pods,
+    Reason,
     RelativePath,
     Replicas,
     RepositoryUrl,
     Revision,
+    RuleId,
     SecretName,
+    SettingPath,
+    TagPattern,
     Text,
     Weight,
 )
-from components.problems import explained
+from components.keys import decoded, duplicate_problem, namespace_problems, own_values, passed_on, top_problems
+from components.problems import explained, fields_of, is_part, nearest_of, shown, value_type
+from rules.region import Limits
+from rules.versions import by_number
 
 PROJECT = "echo-rollout"
+_LIMITS = Limits()
 OFFICIAL_MANIFEST = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/core-install.yaml"
 
 
@@ -97,7 +106,7 @@ class IstioConfig(_Part):
     """Which Istio is installed, and from where."""
 
     version: ChartVersion = Field(default="1.31.1", description="the exact version of the Helm charts base and istiod")
-    charts: Text = Field(
+    charts: ChartSource = Field(
         default="https://istio-release.storage.googleapis.com/charts",
         description="a chart repository's address, or a directory (or oci:// address) that holds base and istiod",
     )
@@ -154,8 +163,15 @@ def _split_problem(weights: Mapping[str, int]) -> str | None:
     )
 
 
-def _by_number(name: str) -> list[str | int]:
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
+def _stable_problem(stable: str, versions: Iterable[str]) -> str | None:
+    """Say why nothing could be rolled back to this version, or nothing."""
+    known = sorted(versions, key=by_number)
+    if stable in known:
+        return None
+    return (
+        f"{shown(stable)} is not one of the versions — in a rollback nothing could take the requests back; "
+        f"{nearest_of(stable, known, 'versions')}"
+    )
 
 
 class EchoConfig(_Part):
@@ -175,13 +191,29 @@ class EchoConfig(_Part):
     )
     connection_pool: ConnectionPool = Field(default=ConnectionPool(), description="the limits of the connection pool")
     outlier_detection: OutlierDetection = Field(default=OutlierDetection(), description="when a failing pod is ejected")
+    stable: Name | None = Field(
+        default=_LIMITS.stable,
+        description="the version that takes all requests back in a rollback; left out, the oldest that has requests",
+    )
+    pods_for_all_traffic: Pods | None = Field(
+        default=_LIMITS.pods_for_all_traffic,
+        description="the number of pods that can answer all requests, 1..1000; left out, the replicas of the largest version",
+    )
 
     @field_validator("versions")
     @classmethod
     def _split_all_requests(cls, versions: Mapping[str, VersionConfig]) -> Mapping[str, VersionConfig]:
         if problem := _split_problem({name: version.weight for name, version in versions.items()}):
             raise ValueError(problem)
-        return {name: versions[name] for name in sorted(versions, key=_by_number)}
+        return {name: versions[name] for name in sorted(versions, key=by_number)}
+
+    @field_validator("stable")
+    @classmethod
+    def _is_a_version(cls, stable: str | None, info: ValidationInfo) -> str | None:
+        versions = info.data.get("versions")
+        if stable and versions and (problem := _stable_problem(stable, versions)):
+            raise ValueError(problem)
+        return stable
 
     @property
     def weights(self) -> dict[str, int]:
@@ -242,6 +274,60 @@ class ArgoCdConfig(_Part):
     )
 
 
+def _named_setting(setting: str) -> str:
+    """Refuse a path that no setting has: follow it through the types, as far as they name their keys."""
+    harm = "no difference would be found by it"
+    annotation: Any = RegionConfig
+    named_by_file = False
+    for step in setting.split("."):
+        named_by_file = not is_part(annotation)
+        if step in ("*", "**") and not named_by_file:
+            return setting
+        if get_origin(annotation) is Mapping:
+            annotation = get_args(annotation)[1]
+        elif annotation is Any:
+            return setting
+        elif not is_part(annotation):
+            raise ValueError(
+                f"{shown(setting)} names no setting: what is above {step} has no keys — {harm}; end it there"
+            )
+        elif step in (fields := fields_of(annotation)):
+            annotation = value_type(fields[step].annotation)
+        else:
+            raise ValueError(
+                f"{shown(setting)} names no setting: there is no {step} — {harm}; {nearest_of(step, [*fields], 'keys there')}"
+            )
+    if (is_part(annotation) and not named_by_file) or get_origin(annotation) is Mapping:
+        raise ValueError(
+            f"{shown(setting)} names an object, not a setting — {harm}; for all that is below it write {setting}.**"
+        )
+    return setting
+
+
+class RulesConfig(_Part):
+    """What the rules allow in this region; each key takes the place of its default."""
+
+    largest_increase: Increase = Field(
+        default=_LIMITS.largest_increase,
+        description="the points by which a canary's weight may rise in one change, 1..100",
+    )
+    introduce_together: StrictBool = Field(
+        default=_LIMITS.introduce_together,
+        description="true: a new version may start here in the change that starts it in another region; false: not before",
+    )
+    immutable_tags: tuple[TagPattern, ...] = Field(
+        default=_LIMITS.immutable_tags,
+        description="a list of regular expressions; a tag that matches one whole is taken never to move",
+    )
+    may_differ: tuple[Annotated[SettingPath, AfterValidator(_named_setting)], ...] = Field(
+        default=_LIMITS.may_differ,
+        description="a list of the settings that may differ between regions: * is any one key, ** at the end all below",
+    )
+    waived: Mapping[RuleId, Reason] = Field(
+        default=_LIMITS.waived, description="the ids of rules that need not hold here, each with the reason"
+    )
+
+
 class RegionConfig(_Part):
     """All that a stack file says about one region."""
 
@@ -260,6 +346,7 @@ class RegionConfig(_Part):
     argocd: ArgoCdConfig = Field(default=ArgoCdConfig(), description="Argo CD's manifest and images")
     echo: EchoConfig = Field(description="the service echo, with its versions")
     probe: ProbeConfig = Field(description="the measuring client, with its image")
+    rules: RulesConfig = Field(default=RulesConfig(), description="what the rules allow in this region")
 
     @field_validator("repository")
     @classmethod
@@ -286,7 +373,8 @@ class RegionConfig(_Part):
         Raises:
             ConfigError: With every problem of the values, each with its path, its reason and its mend.
         """
-        given = {key: value for key, value in values.items() if value not in (None, "")}
+        # in the order in which Pulumi passes them, so that it is told in the same order everywhere
+        given = {key: value for key, value in sorted(values.items()) if value not in (None, "")}
         try:
             return cls.model_validate({"region": region, **given}, by_alias=True, by_name=False)
         except ValidationError as error:
@@ -298,40 +386,61 @@ class RegionConfig(_Part):
                         f"what to run there; copy another stack's file to {source} and change it (needed: {needed})"
                     ]
                 ) from None
-            problems = [explained(cls, problem) for problem in error.errors()] + _hidden_problems(given, error)
+            problems = [explained(cls, problem) for problem in error.errors()]
+            problems += [problem for problem in _problems_between_keys(given) if problem not in problems]
             raise ConfigError([f"{source}: {problem}" for problem in problems]) from None
 
 
-def load_stack_file(path: Path) -> RegionConfig:
+def load_stack_file(file: Path) -> RegionConfig:
     """Read a stack file as the program would see it, without Pulumi.
 
     Raises:
         ConfigError: If there is no such file, it is no stack file, or its values cannot be used.
     """
-    # imported here, not above: every preview reads this module, and none reads YAML
-    from ruamel.yaml import YAML  # noqa: PLC0415
-    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
-
-    source = path.name
     try:
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        content = file.read_bytes()
     except FileNotFoundError as error:
         raise ConfigError(
             [
-                f"{source}: there is no such file in {path.parent.absolute()} — a stack is its file; copy another stack's file"
+                f"{file.name}: there is no such file in {file.parent.absolute()} — a stack is its file; copy another stack's file"
             ]
         ) from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(
-            [f"{source}: {_yaml_problem(error)} — nothing in it can be trusted; mend the YAML"]
+            [f"{file.name}: cannot be read ({error.strerror}) — a stack is its file; make it one that can be"]
         ) from error
-    # as Pulumi sends it: keys such as 1 become text
-    document = json.loads(json.dumps(document, default=str))
-    config = document.get("config") if isinstance(document, dict) else None
-    return RegionConfig.parse(
-        _own_keys(config if isinstance(config, dict) else {}),
+    return read_stack_file(content, file.name)
+
+
+def read_stack_file(content: bytes, source: str) -> RegionConfig:
+    """Read what is in a stack file as the program would see it, wherever it comes from.
+
+    Args:
+        content: The file's bytes.
+        source: The file's name, `Pulumi.<stack>.yaml`.
+
+    Raises:
+        ConfigError: If it is no stack file, or its values cannot be used.
+    """
+    # imported here, not above: every preview reads this module, and none reads YAML
+    from components.document import DocumentError, read_document  # noqa: PLC0415
+
+    try:
+        document = read_document(content)
+    except DocumentError as error:
+        raise ConfigError(
+            [f"{source}: $: the file is no YAML ({error}) — nothing in it can be trusted; mend it there"]
+        ) from error
+    problems = [
+        *top_problems(document.value, PROJECT, fields_of(RegionConfig)),
+        *(duplicate_problem(each.path, each.lines, PROJECT) for each in document.duplicates),
+    ]
+    config = document.value.get("config") if isinstance(document.value, Mapping) else None
+    return _region_config(
+        {key: passed_on(value) for key, value in config.items()} if isinstance(config, Mapping) else {},
         region=source.removeprefix("Pulumi.").removesuffix(".yaml"),
         source=source,
+        problems=problems,
     )
 
 
@@ -341,40 +450,56 @@ def load_stack_config() -> RegionConfig:
     Raises:
         ConfigError: If the stack has no configuration or its values cannot be used.
     """
+    # imported here, not above: `rollout plan` reads this module, and without Pulumi it is there in half the time
+    import pulumi  # noqa: PLC0415
+    from pulumi.runtime.config import CONFIG, get_config_env  # noqa: PLC0415
+
     stack = pulumi.get_stack()
+    file = Path(f"Pulumi.{stack}.yaml")
     # the official language host passes the configuration in the environment, the automation API sets it in the process
-    values = _own_keys({**get_config_env(), **CONFIG.get()})
-    return RegionConfig.parse(
-        {key: _decoded(value) for key, value in values.items()}, region=stack, source=f"Pulumi.{stack}.yaml"
+    values = {**get_config_env(), **CONFIG.get()}
+    if not own_values(values, PROJECT) and file.is_file():
+        # Pulumi passes over what it does not know at the top of a file: the file itself tells why nothing came of it
+        load_stack_file(file)
+    return _region_config(
+        {key: decoded(value) for key, value in values.items()}, region=stack, source=file.name, problems=[]
     )
 
 
-def _own_keys(config: Mapping[str, object]) -> dict[str, object]:
-    """Keep the project's keys; Pulumi reads a key without a namespace as one of them."""
-    named = {key if ":" in key else f"{PROJECT}:{key}": value for key, value in config.items()}
-    return {key.removeprefix(f"{PROJECT}:"): value for key, value in named.items() if key.startswith(f"{PROJECT}:")}
-
-
-def _decoded(value: object) -> object:
-    """Undo what Pulumi does to an object on its way to the program: it arrives as JSON text."""
-    if not isinstance(value, str) or not value.startswith(("{", "[")):
-        return value
+def _region_config(config: Mapping[str, object], *, region: str, source: str, problems: Sequence[str]) -> RegionConfig:
+    """Check the keys of all namespaces; what was found before is told with what they have."""
+    problems = [f"{source}: {problem}" for problem in (*problems, *namespace_problems(config, PROJECT))]
+    values = own_values(config, PROJECT)
+    if problems and not values:
+        raise ConfigError(problems)
     try:
-        return json.loads(value)
-    except json.JSONDecodeError:
-        return value
+        parsed = RegionConfig.parse(values, region=region, source=source)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from None
+    if problems:
+        raise ConfigError(problems)
+    return parsed
 
 
-def _yaml_problem(error: Exception) -> str:
-    """Say where and what in one line; ruamel's own text is a paragraph with advice for programmers."""
-    mark = getattr(error, "problem_mark", None)
-    return f"line {mark.line + 1}: {getattr(error, 'problem', error)}" if mark else str(error)
+def _problems_between_keys(values: Mapping[str, object]) -> Iterator[str]:
+    """Hold keys of echo against each other; pydantic stops before that where one of the two has a fault of its own."""
+    echo = _object(values.get("echo"))
+    versions = _object(echo.get("versions"))
+    weights = {name: _weight(_object(version).get("weight")) for name, version in versions.items()}
+    known = {name: weight for name, weight in weights.items() if weight is not None}
+    if weights and known == weights and (problem := _split_problem(known)):
+        yield f"$.echo.versions: {problem}"
+    stable = echo.get("stable")
+    if versions and isinstance(stable, str) and (problem := _stable_problem(stable, versions)):
+        yield f"$.echo.stable: {problem}"
 
 
-def _hidden_problems(values: Mapping[str, Any], error: ValidationError) -> list[str]:
-    """Check the sum of the weights where pydantic skipped it, because a version has another fault than its weight."""
-    faults = [e["loc"][3:] for e in error.errors() if e["loc"][:2] == ("echo", "versions") and len(e["loc"]) > 2]
-    if not faults or any(fault in ((), ("weight",)) for fault in faults):
-        return []
-    problem = _split_problem({name: int(version["weight"]) for name, version in values["echo"]["versions"].items()})
-    return [f"$.echo.versions: {problem}"] if problem else []
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _weight(value: object) -> int | None:
+    try:
+        return TypeAdapter(Weight).validate_python(value)
+    except ValidationError:
+        return None

@@ -4,68 +4,155 @@ Every message has three parts: what is wrong, why it matters, and what to write 
 """
 
 import re
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
-from components.problems import shown
+from components.problems import nearest_of, shown
 
 PERCENT = 100
 _LARGEST_INT32 = 2**31 - 1
 
 
-def _whole(low: int, high: int, why: str) -> BeforeValidator:
+@dataclass(frozen=True)
+class _Whole:
     """Accept whole numbers only: no text, no booleans, and 90.0 as 90, since Pulumi itself turns the one into the other."""
 
-    def check(value: object) -> int:
+    low: int
+    high: int
+    why: str
+
+    def check(self, value: object) -> int:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(  # noqa: TRY004 - pydantic collects nothing else
-                f"{shown(value)} is not a whole number in {low}..{high} — {why}; write a whole number in this range"
+                f"{shown(value)} is not a whole number in {self.low}..{self.high} — {self.why}; write a whole number in this "
+                "range"
             )
-        if not low <= value <= high:
-            raise ValueError(f"{shown(value)} is not in {low}..{high} — {why}; write a whole number in this range")
+        if not self.low <= value <= self.high:
+            raise ValueError(
+                f"{shown(value)} is not in {self.low}..{self.high} — {self.why}; write a whole number in this range"
+            )
         return value
 
-    return BeforeValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "minimum": self.low, "maximum": self.high}
 
 
-def _matching(pattern: str, what: str, why: str) -> AfterValidator:
-    """Accept text that matches the whole pattern."""
+@dataclass(frozen=True)
+class _Matching:
+    """Accept text that matches the whole pattern, which ECMA-262 and Python read alike: editors check by it too."""
 
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"{shown(value)} is not {what} — {why}")
+    pattern: str
+    what: str
+    why: str
+
+    def check(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise ValueError(f"{shown(value)} is not {self.what} — {self.why}")
         return value
 
-    return AfterValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {
+            **handler(schema),
+            "pattern": f"^(?:{self.pattern})$",
+            # an addition of the JSON language service's, which editors show in place of the pattern
+            "patternErrorMessage": f"this is not {self.what} — {self.why}",
+        }
 
 
-def _without_credentials(mend: str) -> AfterValidator:
+@dataclass(frozen=True)
+class _WithoutCredentials:
     """Refuse an address with a password, or with a user where that may be a token; the message shows nothing of it."""
 
-    def check(value: str) -> str:
-        if re.match(r"(?!ssh://)[^/]*://[^/]*@", value) or re.match(r"([^/]*://)?[^/@]*:[^/]*@", value):
+    mend: str
+    pattern: str = r"(?!ssh://)[^/]*://[^/]*@|([^/]*://)?[^/@]*:[^/]*@"
+
+    def check(self, value: str) -> str:
+        if re.match(self.pattern, value):
             raise ValueError(
                 "there is a user or a password in the address — whoever reads this file, the state or the cluster would have "
-                f"it; take it out{mend}"
+                f"it; take it out{self.mend}"
             )
         return value
 
-    return AfterValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "not": {"pattern": f"^(?:{self.pattern})"}}
+
+
+class _RegularExpression:
+    """Accept what Python takes as a regular expression."""
+
+    def check(self, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(
+                f"{shown(value)} is not a regular expression ({error}) — no tag could be held against it; mend it, and write "
+                "it between single quotes, in which a backslash is a backslash"
+            ) from None
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "format": "regex"}
+
+
+class _RuleId:
+    """Accept the id of a rule."""
+
+    def check(self, value: str) -> str:
+        known = self._known()
+        if value not in known:
+            raise ValueError(
+                f"{shown(value)} is not the id of a rule — nothing would be waived; {nearest_of(value, known, 'rules')}"
+            )
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": self._known()}
+
+    def _known(self) -> list[str]:
+        # imported here, not above: only a stack file that waives a rule needs to know which there are
+        from rules import catalogue  # noqa: PLC0415
+
+        return sorted(catalogue.ids())
 
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
-_AUTHORITY = rf"{_HOST}(:[0-9]{{1,5}})?"
+_SHORT_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST_NAME = rf"{_HOST_LABEL}(\.{_HOST_LABEL})*"
+_HOST = rf"({_HOST_NAME}|\[[0-9A-Fa-f:.]+\])"
+_AUTHORITY = rf"{_HOST}(:[1-9][0-9]{{0,4}})?"
 _USER = r"[A-Za-z0-9._-]+"
-_IMAGE_NAME = r"([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+((\.|_{1,2}|-+|/)[a-z0-9]+)*"
-_IMAGE_PIN = r"(:(?!latest(@|$))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
+# https://github.com/distribution/reference/blob/main/reference.go: what a container runtime takes, and 255 for the name
+_IMAGE_NAME = rf"({_AUTHORITY}/)?[a-z0-9]+((\.|_{{1,2}}|-+|/)[a-z0-9]+)*"
+_IMAGE_PIN = r"(:(?!latest(@|$))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?"
+_IMAGE_LENGTH = r"(?=.{1,255}(:[^:/@]*)?(@.*)?$)"
+_NUMBER = r"(0|[1-9][0-9]*)"
+_PRERELEASE = r"(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 
 Name = Annotated[
     str,
-    _matching(
+    _Matching(
         rf"(?=.{{1,50}}$){_LABEL}",
         "a DNS label of at most 50 characters",
         "it becomes part of the names of Kubernetes objects; use lower-case letters, digits and '-'",
@@ -73,50 +160,59 @@ Name = Annotated[
 ]
 Domain = Annotated[
     str,
-    _matching(
-        rf"{_LABEL}(\.{_LABEL})*",
+    _Matching(
+        rf"(?=.{{1,253}}$){_SHORT_LABEL}(\.{_SHORT_LABEL})*",
         "a DNS name",
         "it becomes part of every workload's certificate; use labels of lower-case letters, digits and '-', with dots between",
     ),
 ]
 Image = Annotated[
     str,
-    _matching(
-        rf"(?=.*[:@][^/]+$){_IMAGE_NAME}{_IMAGE_PIN}",
+    _Matching(
+        rf"(?=.*[:@][^/]+$){_IMAGE_LENGTH}{_IMAGE_NAME}{_IMAGE_PIN}",
         "an image reference with a fixed tag or a digest",
         "what runs must not change without a change of this file; write <registry>/<name>:<tag>, and not the tag latest",
     ),
 ]
 Duration = Annotated[
     str,
-    _matching(
+    _Matching(
         r"(?=.*[1-9])([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?",
         "a duration",
-        "Istio takes 1ms and more, in whole milliseconds; write for instance 5s, 1m30s or 500ms",
+        "Istio takes 1ms and more, in whole milliseconds; write whole numbers of h, m, s and ms in this order, such as 5s, "
+        "1m30s or 500ms",
     ),
 ]
 ChartVersion = Annotated[
     str,
-    _matching(
-        r"v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?",
+    _Matching(
+        rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_PRERELEASE}(\.{_PRERELEASE})*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?",
         "an exact chart version",
         "a range would let Istio change without a change of this file; write for instance 1.31.1",
     ),
 ]
 Text = Annotated[
-    str, _matching(r"\S(.*\S)?", "one line of text", "nothing can be looked up by it; write it on one line")
+    str,
+    _Matching(
+        r"[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?",
+        "one line of text",
+        "nothing can be looked up by it; write it on one line",
+    ),
 ]
-Weight = Annotated[int, _whole(0, PERCENT, "a weight is the percent of the requests that this version is to answer")]
-Replicas = Annotated[int, _whole(0, 1000, "it is the number of pods of this version")]
-Limit = Annotated[int, _whole(1, _LARGEST_INT32, "Istio reads 0 as no limit at all")]
+Weight = Annotated[int, _Whole(0, PERCENT, "a weight is the percent of the requests that this version is to answer")]
+Replicas = Annotated[int, _Whole(0, 1000, "it is the number of pods of this version")]
+Pods = Annotated[int, _Whole(1, 1000, "it is the number of pods that can answer all requests")]
+Limit = Annotated[int, _Whole(1, _LARGEST_INT32, "Istio reads 0 as no limit at all")]
 Errors = Annotated[
-    int, _whole(0, _LARGEST_INT32, "it is a number of failed answers in a row, and 0 turns the check off")
+    int, _Whole(0, _LARGEST_INT32, "it is a number of failed answers in a row, and 0 turns the check off")
 ]
-EjectionPercent = Annotated[int, _whole(1, PERCENT, "Istio reads 0 as not set, as if the key were left out")]
+EjectionPercent = Annotated[int, _Whole(1, PERCENT, "Istio reads 0 as not set, as if the key were left out")]
+Increase = Annotated[int, _Whole(1, PERCENT, "a canary that may not grow at all would never be done")]
+ChartSource = Annotated[Text, _WithoutCredentials(", and name a copy of the charts that needs none")]
 RepositoryUrl = Annotated[
     str,
-    _without_credentials(", and give it to Argo CD in a Secret that repository.secret names"),
-    _matching(
+    _WithoutCredentials(", and give it to Argo CD in a Secret that repository.secret names"),
+    _Matching(
         rf"((https|git)://{_AUTHORITY}|ssh://({_USER}@)?{_AUTHORITY})/[^\s?#]+|{_USER}@{_HOST}:[^\s:/?#][^\s?#]*",
         "the address of a Git repository",
         "Argo CD reads what it delivers from there; write https://…, ssh://…, git://… or git@<host>:<path>",
@@ -124,7 +220,7 @@ RepositoryUrl = Annotated[
 ]
 Revision = Annotated[
     str,
-    _matching(
+    _Matching(
         r"(?!.*(\.\.|//|/\.|\.lock(/|$)|[./]$))[A-Za-z0-9_][A-Za-z0-9._/+-]*",
         "the name of a branch, a tag or a commit",
         "Argo CD follows it; write for instance main",
@@ -132,7 +228,7 @@ Revision = Annotated[
 ]
 RelativePath = Annotated[
     str,
-    _matching(
+    _Matching(
         r"(?!(.*/)?\.\.?(/|$))[^\s/\\]+(/[^\s/\\]+)*",
         "a folder's path from the root of the repository",
         "Argo CD delivers what is in it, and looks nowhere else; write for instance deploy/overlays/region-a/echo",
@@ -140,7 +236,7 @@ RelativePath = Annotated[
 ]
 SecretName = Annotated[
     str,
-    _matching(
+    _Matching(
         rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*",
         "the name of a Secret",
         "it is looked up in the namespace argocd; use lower-case letters, digits, '-' and '.'",
@@ -148,11 +244,33 @@ SecretName = Annotated[
 ]
 Manifest = Annotated[
     str,
-    _without_credentials(", and name a copy of the file that needs none"),
-    _matching(
+    _WithoutCredentials(", and name a copy of the file that needs none"),
+    _Matching(
         r"https?://\S+|(?!\S*://)\S(.*\S)?",
         "an address or a file's path",
         "Argo CD is installed from it; write https://… or the path of a file",
+    ),
+]
+TagPattern = Annotated[
+    str,
+    _Matching(r"[^\n]+", "a regular expression", "no tag could be held against it; write one, or leave the list empty"),
+    _RegularExpression(),
+]
+SettingPath = Annotated[
+    str,
+    _Matching(
+        r"([^\s.*]+|\*)(\.([^\s.*]+|\*))*(\.\*\*)?",
+        "the path of a setting",
+        "no difference would be found by it; write keys with dots between, * for any one key, or ** at the end for all below",
+    ),
+]
+RuleId = Annotated[str, _RuleId()]
+Reason = Annotated[
+    str,
+    _Matching(
+        r"\s*\S[\s\S]*",
+        "a reason",
+        "whoever meets the waiver must be able to tell whether it still holds; say why the rule need not hold here",
     ),
 ]
 Delivery = Literal["gitops", "handover", "direct"]

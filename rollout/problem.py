@@ -11,15 +11,17 @@ class Problem:
 
     Attributes:
         what: What is wrong, with its place (file, stack, region) and the value found there.
-        why: Why that keeps the command from its work.
-        fix: What to do about it.
+        why: Why that keeps the command from its work; empty where `what` says all three parts already, as of a stack file.
+        fix: What to do about it; empty as `why` is.
     """
 
     what: str
-    why: str
-    fix: str
+    why: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
+        if not self.why and not self.fix:
+            return self.what
         return f"{self.what}\n  why it matters: {self.why}\n  what to do: {self.fix}"
 
 

@@ -139,20 +139,15 @@ def read_stack_files(project: Path) -> tuple[StackFile, ...]:
     """The stack files `Pulumi.<stack>.yaml` of a project, by name; none is no error here.
 
     Raises:
-        RolloutError: files that cannot be used, all problems of all of them together.
+        RolloutError: files that cannot be used, all problems of all of them together, each in the words of `pulumi preview`.
     """
-    files, problems = [], []
+    files: list[StackFile] = []
+    problems: list[Problem] = []
     for path in sorted(project.glob("Pulumi.*.yaml")):
         try:
             files.append(StackFile(path, load_stack_file(path)))
         except ConfigError as error:
-            problems.append(
-                Problem(
-                    str(error),
-                    "where a region's cluster is, and what runs there, comes from this file",
-                    "correct the file; `pulumi preview` checks it too",
-                )
-            )
+            problems += map(Problem, error.problems)
     if problems:
         raise RolloutError(*problems)
     return tuple(files)

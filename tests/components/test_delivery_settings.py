@@ -59,6 +59,7 @@ def test_a_repository_that_is_only_an_address_is_refused_with_what_belongs_there
         "ssh://git@git.corp.local:22/platform/echo-rollout.git",
         "ssh://git.corp.local/platform/echo-rollout.git",
         "git@github.com:platform/echo-rollout.git",
+        "https://[fd00::1]:8443/echo-rollout.git",
     ],
 )
 def test_the_address_of_a_repository_is_kept_as_it_is_written(url: str) -> None:
@@ -78,6 +79,8 @@ def test_the_address_of_a_repository_is_kept_as_it_is_written(url: str) -> None:
         "http://git.corp.local/echo-rollout.git",
         "https://git.corp.local",
         "https:///echo-rollout.git",
+        "https://git..local/echo-rollout.git",
+        "https://git.corp.local:0/echo-rollout.git",
         "https://git.corp.local/echo rollout.git",
         "https://git.corp.local/echo-rollout.git?private_token=abc",
         "git@github.com/platform/echo-rollout.git",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from components.config import ConfigError, load_stack_file
 from rollout.problem import RolloutError
 from rollout.regions import PulumiAccess, Region, discover, find_project, select
 
@@ -43,6 +44,12 @@ def problems_of(project: Path) -> list[str]:
     return [problem.what for problem in refused.value.problems]
 
 
+def words_of_preview(path: Path) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as refused:
+        load_stack_file(path)
+    return refused.value.problems
+
+
 class TestStackFiles:
     def test_each_is_a_region(self, project: Path) -> None:
         for name in ("region-b", "region-a"):
@@ -68,6 +75,17 @@ class TestStackFiles:
         (project / "Pulumi.region-a.yaml").write_text(STACK.format(context="c"))
 
         assert discover(project).pulumi == PulumiAccess(project)
+
+    def test_problems_are_told_line_for_line_in_the_words_of_preview(self, project: Path) -> None:
+        for name, text in {"region-a": STACK.format(context="''"), "region-b": "confg: {}\n"}.items():
+            (project / f"Pulumi.{name}.yaml").write_text(text.replace("weight: 90", "weight: many"))
+        expected = [line for path in sorted(project.glob("Pulumi.*.yaml")) for line in words_of_preview(path)]
+
+        with pytest.raises(RolloutError) as refused:
+            discover(project)
+
+        assert len(expected) == 3
+        assert str(refused.value).splitlines() == expected
 
     def test_problems_of_all_files_are_told_together(self, project: Path) -> None:
         (project / "Pulumi.region-a.yaml").write_text(STACK.format(context="c").replace("weight: 90", "weight: many"))

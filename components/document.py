@@ -1,0 +1,96 @@
+"""The text of a YAML file as plain data, as Pulumi passes it on; and which of its keys are there twice."""
+
+import io
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+_Steps = tuple[int | str, ...]
+
+
+class DocumentError(ValueError):
+    """The text is no YAML; the message says where and what in one line."""
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A key that is in an object twice or more often.
+
+    Attributes:
+        path: Where it is, from the top of the document.
+        lines: The lines, counted from 1, in which it is.
+    """
+
+    path: _Steps
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a file says; of a key that is there twice the first value."""
+
+    value: object
+    duplicates: tuple[Duplicate, ...]
+
+
+def read_document(content: bytes) -> Document:
+    """Read YAML 1.2 as data that JSON can hold: keys and dates are text, and the keys of an object in the order of the alphabet.
+
+    Raises:
+        DocumentError: If it cannot be read as one document, or something in it contains itself.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    # all of them are told, not the first alone
+    yaml.allow_duplicate_keys = True
+    try:
+        # Pulumi too passes over a byte order mark
+        node = yaml.compose(io.StringIO(content.decode("utf-8-sig")))
+        duplicates = tuple(_duplicates(node, (), ())) if node is not None else ()
+        plain = _plain(yaml.constructor.construct_document(node)) if node is not None else None
+    except YAMLError as error:
+        raise DocumentError(_in_one_line(error)) from error
+    except (UnicodeDecodeError, ValueError) as error:
+        raise DocumentError(str(error)) from error
+    except RecursionError as error:
+        raise DocumentError("its lists and objects are nested too deeply") from error
+    return Document(plain, duplicates)
+
+
+def _duplicates(node: Node, path: _Steps, above: tuple[Node, ...]) -> Iterator[Duplicate]:
+    if any(node is each for each in above):
+        raise DocumentError(f"line {node.start_mark.line + 1}: what the alias here stands for contains itself")
+    above = (*above, node)
+    if isinstance(node, SequenceNode):
+        for position, inner in enumerate(node.value):
+            yield from _duplicates(inner, (*path, position), above)
+    if isinstance(node, MappingNode):
+        lines: dict[str, list[int]] = {}
+        for key, inner in node.value:
+            name = str(key.value) if isinstance(key, ScalarNode) else repr(key.value)
+            lines.setdefault(name, []).append(key.start_mark.line + 1)
+            yield from _duplicates(inner, (*path, name), above)
+        yield from (Duplicate((*path, name), tuple(found)) for name, found in lines.items() if len(found) > 1)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        named = {_key(key): _plain(inner) for key, inner in value.items()}
+        return dict(sorted(named.items()))
+    if isinstance(value, list | tuple | Set):
+        return [_plain(inner) for inner in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _key(key: object) -> str:
+    """Write a key as Pulumi does."""
+    return str(key).lower() if isinstance(key, bool) else str(key)
+
+
+def _in_one_line(error: YAMLError) -> str:
+    """Say where and what; ruamel's own text is a paragraph with advice for programmers."""
+    mark = getattr(error, "problem_mark", None)
+    what = " ".join(str(getattr(error, "problem", None) or error).split())
+    return f"line {mark.line + 1}: {what}" if mark else what

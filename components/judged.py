@@ -1,0 +1,132 @@
+"""A stack's configuration as the rules look at it. Pure: without Pulumi, cluster or files."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from components.config import EchoConfig, RegionConfig, VersionConfig
+from components.names import ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, recommended_labels
+from rules.region import Limits, Region
+from rules.workloads import (
+    Budget,
+    Deployment,
+    Destination,
+    DestinationRule,
+    ObjectId,
+    OutlierDetection,
+    Service,
+    ServicePort,
+    Subset,
+    VirtualService,
+    Workloads,
+)
+
+_CONTAINER_PORT = 8080
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3}
+_WAVES = {"DestinationRule": 1, "VirtualService": 2}
+"""In which wave Argo CD syncs a kind, as it is rendered; any other is in wave 0."""
+
+
+def as_region(config: RegionConfig) -> Region:
+    """Say what the components make of a configuration, without making it.
+
+    Where Argo CD delivers, the workloads have the sync waves that are rendered; Pulumi keeps the order by dependencies.
+    """
+    waves = {} if config.delivery == "direct" else _WAVES
+    return Region(config.region, config.delivery, _workloads(config.echo, waves), _limits(config), _settings(config))
+
+
+def _limits(config: RegionConfig) -> Limits:
+    rules, echo = config.rules, config.echo
+    return Limits(
+        largest_increase=rules.largest_increase,
+        introduce_together=rules.introduce_together,
+        immutable_tags=rules.immutable_tags,
+        may_differ=rules.may_differ,
+        waived=rules.waived,
+        pods_for_all_traffic=echo.pods_for_all_traffic,
+        stable=echo.stable,
+    )
+
+
+def _settings(config: RegionConfig) -> dict[str, object]:
+    """Name every setting by its path in the file, such as `echo.versions.v2.weight`, also where the file leaves it out."""
+    return dict(_leaves(config.model_dump(by_alias=True), ""))
+
+
+def _leaves(part: Mapping[str, object], above: str) -> Iterator[tuple[str, object]]:
+    for key, value in part.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _workloads(echo: EchoConfig, waves: Mapping[str, int]) -> Workloads:
+    deployments = tuple(_deployment(name, version) for name, version in echo.versions.items())
+    budgets = tuple(_budget(name) for name in echo.versions)
+    service = Service(_id("Service"), {"app": ECHO}, (ServicePort("http", HTTP_PORT, "http"),))
+    rule = replace(_destination_rule(echo), wave=waves.get("DestinationRule", 0))
+    routes = replace(_virtual_service(echo), wave=waves.get("VirtualService", 0))
+    return Workloads(
+        deployments=deployments,
+        services=(service,),
+        destination_rules=(rule,),
+        virtual_services=(routes,),
+        budgets=budgets,
+        ids=frozenset(
+            {
+                _id("ServiceAccount"),
+                service.id,
+                rule.id,
+                routes.id,
+                *(each.id for each in deployments),
+                *(each.id for each in budgets),
+            }
+        ),
+    )
+
+
+def _id(kind: str, version: str | None = None) -> ObjectId:
+    return ObjectId(kind, ECHO_NAMESPACE, f"{ECHO}-{version}" if version else ECHO)
+
+
+def _selector(version: str) -> dict[str, str]:
+    return {"app": ECHO, "version": version}
+
+
+def _deployment(name: str, version: VersionConfig) -> Deployment:
+    labels = recommended_labels(ECHO, f"{ECHO}-{name}", "server")
+    return Deployment(
+        _id("Deployment", name),
+        replicas=version.replicas,
+        selector=_selector(name),
+        labels={**_selector(name), **labels, "app.kubernetes.io/version": name},
+        images=(version.image,),
+        ports={"http": _CONTAINER_PORT},
+        unavailable=0,
+    )
+
+
+def _budget(name: str) -> Budget:
+    return Budget(_id("PodDisruptionBudget", name), _selector(name), max_unavailable=1)
+
+
+def _destination_rule(echo: EchoConfig) -> DestinationRule:
+    detection = OutlierDetection(
+        consecutive_5xx_errors=echo.outlier_detection.consecutive_5xx_errors,
+        interval_seconds=_seconds(echo.outlier_detection.interval),
+        base_ejection_seconds=_seconds(echo.outlier_detection.base_ejection_time),
+        max_ejection_percent=echo.max_ejection_percent,
+    )
+    subsets = tuple(Subset(name, {"version": name}) for name in echo.versions)
+    return DestinationRule(_id("DestinationRule"), ECHO_HOST, subsets, detection)
+
+
+def _seconds(duration: str) -> float:
+    return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(r"([0-9]+)(ms|[hms])", duration))
+
+
+def _virtual_service(echo: EchoConfig) -> VirtualService:
+    route = tuple(Destination(ECHO_HOST, name, HTTP_PORT, version.weight) for name, version in echo.versions.items())
+    return VirtualService(_id("VirtualService"), (ECHO_HOST,), (route,))

@@ -1,0 +1,52 @@
+"""A configuration that is legal and unsafe by itself needs no second revision to be told so: `pulumi preview` stops there."""
+
+import logging
+
+import pulumi
+import pytest
+
+from components.judged import as_region
+from components.safety import UnsafeError, require_safe
+from rules.finding import Severity
+from rules.judgement import judge_region
+from tests.components.graph import STACK_FILES, attempt, record, run_main, stack_config
+from tests.components.stack_values import parse, with_value
+
+EJECTING = with_value("echo.maxEjectionPercent", 34)
+"""One of three pods may be out at a time."""
+
+
+def test_a_safe_configuration_is_let_pass_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    require_safe(parse(EJECTING))
+    assert caplog.messages == []
+
+
+def test_everything_that_any_rule_refuses_is_told_in_the_rules_words() -> None:
+    values = with_value("echo.versions.v1.replicas", 2)
+    config = parse(values)
+    findings = judge_region(as_region(config))
+    assert {"ejection-can-fire", "rollback-capacity"} <= {
+        finding.rule_id for finding in findings if finding.severity is Severity.REFUSED
+    }
+    with pytest.raises(UnsafeError) as caught:
+        require_safe(config)
+    assert str(caught.value) == "\n".join(str(finding) for finding in findings if finding.severity is Severity.REFUSED)
+
+
+def test_a_refusal_ends_the_program_with_the_message_alone_before_anything_is_registered() -> None:
+    graph, error = attempt(run_main, stack_config(STACK_FILES[0], echo={"maxEjectionPercent": 1}))
+    assert isinstance(error, pulumi.RunError)
+    assert str(error).endswith("[ejection-can-fire]")
+    assert [node.kind for node in graph] == ["Stack"]
+
+
+def test_what_is_waived_is_a_warning_of_the_update(caplog: pytest.LogCaptureFixture) -> None:
+    waived = {"ejection-can-fire": "nothing fails here"}
+    values = {**with_value("echo.maxEjectionPercent", 1), "rules": {"waived": waived}}
+
+    def run() -> None:
+        require_safe(parse(values))
+
+    with caplog.at_level(logging.WARNING):
+        record(run)
+    assert any("[ejection-can-fire]" in message for message in caplog.messages)
