@@ -1,0 +1,111 @@
+"""The project's own stack files and overlays in a Git repository of their own, and `rollout plan` run there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from typer.testing import CliRunner
+from typer.testing import Result as Ran
+
+from rollout.cli import app
+from rollout.rendering import changes, make
+from tests.rollout.repository import Repository, new_repository
+from tests.rollout.stack_files import ROOT, edit, stack_file
+
+REGIONS = ("region-a", "region-b")
+V1 = "      v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}\n"
+V2 = "      v2: {image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}\n"
+_TEMPLATES: list[TemporaryDirectory[str]] = []
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project on a branch `main`; what is done to it is seen in the working tree until it is committed."""
+
+    directory: Path
+    repository: Repository
+
+    def overlay(self, region: str, name: str = "") -> Path:
+        return self.directory / "deploy" / "overlays" / region / "echo" / name
+
+    def stack_file(self, region: str) -> Path:
+        return stack_file(self.directory, region)
+
+    def weigh(self, region: str = "region-a", **weights: int) -> None:
+        """Gives versions these weights in the stack file and, where there is one, in the overlay, as rendering would."""
+        self._weigh(self.stack_file(region), r"(?m)^( +{}: .*weight: )[0-9]+", weights)
+        if (routes := self.overlay(region, "vs.yaml")).exists():
+            self._weigh(routes, r"(subset: {}\n +weight: )[0-9]+", weights)
+
+    def _weigh(self, file: Path, pattern: str, weights: dict[str, int]) -> None:
+        text = file.read_text()
+        for version, weight in weights.items():
+            text, found = re.subn(pattern.format(version), rf"\g<1>{weight}", text)
+            assert found == 1, f"{version} is not in {file}"
+        file.write_text(text)
+
+    def replace(self, region: str, old: str, new: str) -> None:
+        edit(self.stack_file(region), old, new)
+
+    def render(self) -> None:
+        for change in changes(self.directory, []):
+            make(self.directory, change)
+
+    def commit(self) -> str:
+        self.repository.git("add", "--all", ".")
+        self.repository.git("commit", "--quiet", "--allow-empty", "--message", "Change")
+        return self.repository.git("rev-parse", "HEAD")
+
+
+def new_planned(directory: Path) -> Project:
+    """A repository in this directory, with the project committed in it."""
+    shutil.copytree(_template().directory, directory)
+    return Project(directory, Repository(directory))
+
+
+def new_planned_below(repository: Repository, below: str) -> Project:
+    """The project in a directory of a repository, committed."""
+    place = repository.directory / below
+    shutil.copytree(_template().directory, place, ignore=shutil.ignore_patterns(".git"))
+    project = Project(place, repository)
+    project.commit()
+    return project
+
+
+@cache
+def _template() -> Project:
+    """The project with its own stack files, but for its versions: those change from day to day."""
+    # removed when the interpreter ends
+    _TEMPLATES.append(TemporaryDirectory(prefix="rollout-test-"))
+    project = Project(Path(_TEMPLATES[-1].name), new_repository(Path(_TEMPLATES[-1].name)))
+    shutil.copy(ROOT / "Pulumi.yaml", project.directory)
+    for region in REGIONS:
+        text = (ROOT / f"Pulumi.{region}.yaml").read_text()
+        text, found = re.subn(r"(?m)^      v[0-9]+: \{.*\}\n(      v[0-9]+: \{.*\}\n)*", V1 + V2, text)
+        assert found == 1, f"the versions of {region} are not where they were"
+        project.stack_file(region).write_text(text)
+    project.render()
+    project.commit()
+    return project
+
+
+def plan(*arguments: str) -> Ran:
+    return CliRunner().invoke(app, ["plan", *arguments])
+
+
+def plan_json(*arguments: str) -> dict[str, Any]:
+    """What a program reads of it."""
+    document: dict[str, Any] = json.loads(plan("--json", *arguments).stdout)
+    return document
+
+
+def rules_of(document: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Severity, region and rule of each finding."""
+    return [(each["severity"], each["region"], each["rule"]) for each in document["findings"]]
