@@ -113,13 +113,13 @@ class _RegularExpression:
 
 
 class _RuleId:
-    """Accept the id of a rule."""
+    """Accept the id of a rule that can be waived."""
 
     def check(self, value: str) -> str:
         known = self._known()
         if value not in known:
             raise ValueError(
-                f"{shown(value)} is not the id of a rule — nothing would be waived; {nearest_of(value, known, 'rules')}"
+                f"{shown(value)} is not the id of a rule that can be waived — nothing would be waived; {nearest_of(value, known, 'rules')}"
             )
         return value
 
@@ -133,7 +133,7 @@ class _RuleId:
         # imported here, not above: only a stack file that waives a rule needs to know which there are
         from rules import catalogue  # noqa: PLC0415
 
-        return sorted(catalogue.ids())
+        return sorted(catalogue.waivable_ids())
 
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"

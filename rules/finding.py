@@ -52,6 +52,7 @@ class Rule(Generic[Subject]):
         fact: Where it is known from: an address, or a path in this repository with an anchor.
         severity: What becomes of a change that violates it.
         check: Yields every place where it does not hold.
+        waivable: A stack file may say that it need not hold in its region.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Rule(Generic[Subject]):
     fact: str
     severity: Severity
     check: Callable[[Subject], Iterable[Violation]]
+    waivable: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ MAY_DIFFER = (
     "cluster.**",
     "mesh.network",
     "repository.path",
+    "echo.stable",
+    "echo.podsForAllTraffic",
     "echo.versions.*",
     "echo.versions.*.weight",
     "echo.versions.*.replicas",

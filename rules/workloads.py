@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+SYNC_WAVE = "argocd.argoproj.io/sync-wave"
+"""The annotation that says in which wave Argo CD syncs an object."""
+
 
 @dataclass(frozen=True, order=True)
 class ObjectId:
@@ -136,10 +139,15 @@ class Budget:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An object, or a file, that is not what its kind must be; `where` and `what` are a violation's."""
+    """An object, or a file, that is not what its kind must be; `where` and `what` are a violation's.
+
+    Attributes:
+        kind: The kind of the object, None where even that cannot be read.
+    """
 
     where: str
     what: str
+    kind: str | None = None
 
 
 @dataclass(frozen=True)

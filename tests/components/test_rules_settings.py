@@ -121,14 +121,19 @@ def test_a_path_that_no_setting_has_is_refused(path: str, mend: str) -> None:
 # --- waivers
 
 
-def test_every_rule_can_be_waived_with_a_reason() -> None:
-    waived = dict.fromkeys(catalogue.ids(), "a region that nobody uses")
+def test_a_rule_that_others_rely_on_cannot_be_waived() -> None:
+    problem = the_problem(with_value("rules.waived", {"objects-readable": "why not"}))
+    assert '"objects-readable" is not the id of a rule that can be waived' in problem
+
+
+def test_every_rule_but_that_can_be_waived_with_a_reason() -> None:
+    waived = dict.fromkeys(catalogue.waivable_ids(), "a region that nobody uses")
     assert parse(with_value("rules.waived", waived)).rules.waived == waived
 
 
 def test_a_waiver_of_no_rule_is_refused_with_the_nearest() -> None:
     problem = the_problem(with_value("rules.waived", {"weights-sum": "why not"}))
-    assert '$.rules.waived.weights-sum: "weights-sum" is not the id of a rule — nothing would be waived' in problem
+    assert '$.rules.waived.weights-sum: "weights-sum" is not the id of a rule that can be waived — ' in problem
     assert problem.endswith("did you mean weights-sum-100?")
 
 

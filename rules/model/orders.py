@@ -1,0 +1,185 @@
+"""In which order Argo CD and Pulumi make a cluster what a revision asks for; each safety can be taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from rules.model.target import Pods, Target
+
+
+@dataclass(frozen=True)
+class ApplyPods:
+    """Makes a Deployment, or gives it more or no replicas."""
+
+    pods: Pods
+
+
+@dataclass(frozen=True)
+class DeletePods:
+    """Deletes a Deployment."""
+
+    pods: Pods
+
+
+@dataclass(frozen=True)
+class ApplySubsets:
+    """Makes or updates the DestinationRule."""
+
+    subsets: frozenset[str]
+
+
+@dataclass(frozen=True)
+class ApplyRoutes:
+    """Makes or updates the VirtualService."""
+
+    routed: frozenset[str]
+
+
+Write = ApplyPods | DeletePods | ApplySubsets | ApplyRoutes
+
+
+class Step(NamedTuple):
+    """A write, which may be done once others are.
+
+    Attributes:
+        after: The places of these others in the same plan.
+        ready: The Deployments whose pods must be ready as well.
+    """
+
+    write: Write
+    after: frozenset[int] = frozenset()
+    ready: frozenset[str] = frozenset()
+
+
+class Order(Protocol):
+    """Somebody who makes a cluster what a revision asks for."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for stories."""
+
+    def plan(self, live: Target, target: Target) -> tuple[Step, ...]:
+        """What it writes where `live` is on the cluster; writes that do not name each other come in any order."""
+
+    def __hash__(self) -> int:
+        """Equal orders are found once."""
+
+    def entangles(self, targets: Sequence[Target]) -> bool:
+        """Whether the order of one version's writes depends on other versions, on the way through these targets."""
+
+
+@dataclass(frozen=True)
+class ArgoCd:
+    """Argo CD's sync: waves, each begun when what the sync applied in those before is healthy.
+
+    It waits for no proxy. The defaults are what this program renders (`WAVES`) and its Application asks for.
+
+    Attributes:
+        destination_rule: The wave of the DestinationRule.
+        virtual_service: The wave of the VirtualService.
+        pods: The waves of Deployments, by name, that are not in wave 0.
+        prune_last: `PruneLast`: what is to go, goes after all else. Without it a wave begins with its prunes, and the waves of
+            the prunes are reversed among themselves.
+        skips_unchanged: `ApplyOutOfSyncOnly`: a Deployment that is as the revision has it is not applied, and then not waited for.
+    """
+
+    destination_rule: int = 1
+    virtual_service: int = 2
+    pods: tuple[tuple[str, int], ...] = ()
+    prune_last: bool = True
+    skips_unchanged: bool = True
+
+    name = "Argo CD"
+
+    def plan(self, live: Target, target: Target) -> tuple[Step, ...]:
+        """Waves ascend; in a wave prunes come first, then Deployments, then kinds that Argo CD does not rank, in any order."""
+        changed = _changed(live, target)
+        gone = _gone(live, target)
+        ranks: list[tuple[tuple[int, int], Write]] = [
+            *(((wave, 0), DeletePods(each)) for each, wave in zip(gone, self._prune_waves(gone, target), strict=True)),
+            *(((self._wave(each), 1), ApplyPods(each)) for each in changed),
+        ]
+        if live.subsets != target.subsets:
+            ranks.append(((self.destination_rule, 2), ApplySubsets(target.subsets)))
+        if live.routed != target.routed:
+            ranks.append(((self.virtual_service, 2), ApplyRoutes(target.routed)))
+        awaited = changed if self.skips_unchanged else target.pods
+        return tuple(
+            Step(
+                write,
+                frozenset(place for place, (other, _) in enumerate(ranks) if other < rank),
+                frozenset(each.deployment for each in awaited if each.wanted and self._wave(each) < rank[0]),
+            )
+            for rank, write in ranks
+        )
+
+    def entangles(self, targets: Sequence[Target]) -> bool:
+        """Prunes in several waves change places with each other."""
+        every = frozenset[Pods]().union(*(each.pods for each in targets))
+        kept = frozenset(each.deployment for each in every).intersection(
+            *({each.deployment for each in target.pods} for target in targets)
+        )
+        return not self.prune_last and len({self._wave(each) for each in every if each.deployment not in kept}) > 1
+
+    def _wave(self, pods: Pods) -> int:
+        return dict(self.pods).get(pods.deployment, 0)
+
+    def _prune_waves(self, gone: Sequence[Pods], target: Target) -> list[int]:
+        waves = [self._wave(each) for each in gone]
+        if self.prune_last:
+            last = max(0, self.destination_rule, self.virtual_service, *waves, *map(self._wave, target.pods))
+            return [last + 1] * len(waves)
+        ascending = sorted(set(waves))
+        mirrored = dict(zip(ascending, reversed(ascending), strict=True))
+        return [mirrored[wave] for wave in waves]
+
+
+@dataclass(frozen=True)
+class PulumiOrder:
+    """Pulumi's update: a resource when those that it depends on are done, deletions after all else.
+
+    Attributes:
+        traffic_after_pods: DestinationRule and VirtualService depend on the Deployments, which are done when ready.
+        routes_after_subsets: The VirtualService depends on the DestinationRule.
+    """
+
+    traffic_after_pods: bool = True
+    routes_after_subsets: bool = True
+
+    name = "Pulumi"
+
+    def plan(self, live: Target, target: Target) -> tuple[Step, ...]:
+        """Deployments in any order, DestinationRule, VirtualService, then what goes; nothing goes if any of it failed."""
+        applied: list[Write] = [ApplyPods(each) for each in _changed(live, target)]
+        pods = frozenset(range(len(applied))) if self.traffic_after_pods else frozenset[int]()
+        every = frozenset(each.deployment for each in target.pods if each.wanted)
+        ready = every if self.traffic_after_pods else frozenset[str]()
+        steps = [Step(write) for write in applied]
+        subsets = frozenset[int]()
+        if live.subsets != target.subsets:
+            subsets = frozenset({len(steps)}) if self.routes_after_subsets else subsets
+            steps.append(Step(ApplySubsets(target.subsets), pods, ready))
+        if live.routed != target.routed:
+            steps.append(Step(ApplyRoutes(target.routed), pods | subsets, ready))
+        done = frozenset(range(len(steps)))
+        return (*steps, *(Step(DeletePods(each), done, every) for each in _gone(live, target)))
+
+    def entangles(self, targets: Sequence[Target]) -> bool:
+        """Never: what a version waits for of another only makes it later."""
+        del targets
+        return False
+
+
+def _changed(live: Target, target: Target) -> list[Pods]:
+    return sorted(target.pods - live.pods)
+
+
+def _gone(live: Target, target: Target) -> list[Pods]:
+    kept = _names(target.pods)
+    return sorted(each for each in live.pods if each.deployment not in kept)
+
+
+def _names(pods: Iterable[Pods]) -> frozenset[str]:
+    return frozenset(each.deployment for each in pods)

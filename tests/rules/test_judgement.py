@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rules.finding import Finding, Severity
+from rules.judgement import judge, judge_region
+from rules.region import Change, Limits, Region
+from rules.workloads import Delivery, Unreadable
+from tests.rules.edits import with_settings, with_subset
+from tests.rules.good import Wanted, region, versions
+
+RETIREMENT = "removed-only-when-idle"
+
+
+def in_short(findings: tuple[Finding, ...]) -> list[tuple[str, str, Severity]]:
+    return [(each.rule_id, each.region, each.severity) for each in findings]
+
+
+def kept(name: str, limits: Limits | None = None) -> Change:
+    return Change(region(name, limits=limits or Limits()), region(name, limits=limits or Limits()))
+
+
+def without_routes(of: Region) -> Region:
+    """A region in which no version is routed to its subset: the subsets are gone."""
+    rules = tuple(replace(each, subsets=()) for each in of.workloads.destination_rules)
+    return replace(of, workloads=replace(of.workloads, destination_rules=rules))
+
+
+def refused(findings: tuple[Finding, ...]) -> set[str]:
+    return {each.rule_id for each in findings if each.severity is Severity.REFUSED}
+
+
+@pytest.mark.parametrize("delivery", ["gitops", "direct", "handover"])
+def test_a_good_region_has_no_findings(delivery: Delivery) -> None:
+    assert judge_region(region(delivery=delivery)) == ()
+
+
+def test_a_bad_region_has_findings() -> None:
+    assert refused(judge_region(without_routes(region())))
+
+
+def test_a_change_of_nothing_has_no_findings() -> None:
+    assert judge([kept("region-a"), kept("region-b")]) == ()
+
+
+def test_a_finding_says_what_its_rule_says() -> None:
+    (found,) = judge([Change(region(), region(wanted=versions(v1=100)))])
+
+    assert str(found) == (
+        "region-a: DestinationRule echo/echo: spec.subsets: the subset v2 goes and the Deployment echo-v2 goes in the change "
+        "that finds v2 with 10 % of the requests — the subset and the pods go before every proxy knows the new routes, and "
+        "whoever still routes there gets 503; take the weight away in one commit, and the rest in the next "
+        "[removed-only-when-idle]\n"
+        "  step 1: set the weights to v1 100, v2 0 and leave everything else of v2 as it is; rollout render, commit, push\n"
+        "  step 2: wait until that is delivered and measured: rollout verify --region region-a holds\n"
+        "  step 3: then remove v2; rollout render, commit, push"
+    )
+
+
+def test_a_region_that_stays_as_it_is_is_judged_too() -> None:
+    bad = without_routes(region())
+
+    assert refused(judge([Change(bad, bad)])) == refused(judge_region(bad))
+
+
+def test_what_is_refused_comes_first_and_then_the_regions_in_order() -> None:
+    image = {"v1": Wanted(90), "v2": Wanted(10, image="registry.corp.local/echo:2.0.1")}
+    found = judge(
+        [
+            Change(region("region-c"), region("region-c", versions(v1=100))),
+            Change(region("region-a"), region("region-a", image)),
+            Change(region("region-b"), region("region-b", versions(v1=100))),
+        ]
+    )
+
+    assert in_short(found)[:3] == [
+        (RETIREMENT, "region-b", Severity.REFUSED),
+        (RETIREMENT, "region-c", Severity.REFUSED),
+        ("image-changed-under-requests", "region-a", Severity.WARNING),
+    ]
+
+
+def test_regions_may_be_given_in_any_order() -> None:
+    changes = [Change(region(name, versions(v1=100)), region(name)) for name in ("region-b", "region-a", "region-c")]
+
+    assert judge(changes) == judge(list(reversed(changes)))
+
+
+class TestWaivers:
+    WAIVED = Limits(waived={RETIREMENT: "v2 has no users yet"})
+
+    def test_one_of_before_makes_a_warning_with_its_reason(self) -> None:
+        found = judge([Change(region(limits=self.WAIVED), region(wanted=versions(v1=100), limits=self.WAIVED))])
+
+        (waived,) = (each for each in found if each.rule_id == RETIREMENT)
+        assert (waived.severity, waived.waived) == (Severity.WARNING, "v2 has no users yet")
+
+    def test_one_lets_pass_what_it_names_and_the_model_still_speaks(self) -> None:
+        retired = versions(v1=100)
+        both = Limits(waived={**self.WAIVED.waived, "make-before-break": "v2 has no users yet"})
+
+        found = judge([Change(region(limits=self.WAIVED), region(wanted=retired, limits=self.WAIVED))])
+
+        assert refused(found) == {"make-before-break"}
+        assert refused(judge([Change(region(limits=both), region(wanted=retired, limits=both))])) == set()
+
+    def test_one_that_comes_with_the_change_does_not_hold_for_it(self) -> None:
+        found = judge([Change(region(), region(wanted=versions(v1=100), limits=self.WAIVED))])
+
+        assert refused(found) == {RETIREMENT}
+
+    def test_one_of_another_region_does_not_hold(self) -> None:
+        found = judge([kept("region-b", self.WAIVED), Change(region(), region(wanted=versions(v1=100)))])
+
+        assert refused(found) == {RETIREMENT}
+
+    def test_one_of_a_rule_over_one_region_holds_with_the_change_that_brings_it(self) -> None:
+        rule_ids = refused(judge_region(without_routes(region())))
+        waived = region(limits=Limits(waived=dict.fromkeys(rule_ids, "a drill")))
+
+        assert refused(judge_region(without_routes(waived))) == set()
+
+    def test_one_of_a_rule_between_regions_holds_with_the_change_that_brings_it(self) -> None:
+        limits = Limits(waived={"own-place": "both run in one cluster for a drill"})
+        before = [with_settings(region(name), cluster__context="one") for name in ("region-a", "region-b")]
+
+        after = [replace(each, limits=limits) for each in before]
+
+        assert refused(judge([Change(old, new) for old, new in zip(before, after, strict=True)])) == set()
+
+    def test_what_cannot_be_read_is_refused_whatever_is_waived(self) -> None:
+        unreadable = (Unreadable("VirtualService echo/echo: spec.http[0].fault", "aborts requests", "VirtualService"),)
+        good = region(limits=Limits(waived={"objects-readable": "a drill"}))
+
+        bad = replace(good, workloads=replace(good.workloads, unreadable=unreadable))
+
+        assert refused(judge_region(bad)) == {"objects-readable"}
+
+    def test_one_of_before_does_not_hold_for_the_region_as_it_will_be(self) -> None:
+        rule_ids = refused(judge_region(without_routes(region())))
+        waiving = without_routes(region(limits=Limits(waived=dict.fromkeys(rule_ids, "a drill"))))
+
+        assert refused(judge([Change(waiving, without_routes(region()))])) == rule_ids
+
+    def test_a_region_that_goes_may_be_waived_by_what_it_was(self) -> None:
+        announced = region("region-b", limits=Limits(waived={"region-removed": "moved to region-c"}))
+
+        assert in_short(judge([kept("region-a"), Change(announced, None)])) == [
+            ("region-removed", "region-b", Severity.WARNING)
+        ]
+
+
+class TestMakeBeforeBreak:
+    def test_is_told_where_no_other_rule_has_told_of_it(self) -> None:
+        good = region(wanted={**versions(v1=90, v2=10), "v3": Wanted(0, replicas=0)})
+        moved = with_subset(region(wanted=versions(v1=90, v2=10, v3=0)), "v2", {"version": "v3"})
+
+        found = judge([Change(good, with_subset(moved, "v3", {"version": "v2"}))])
+
+        assert refused(found) == {"make-before-break"}
+
+    def test_is_not_told_of_an_introduction_with_requests(self) -> None:
+        found = judge([Change(region(wanted=versions(v1=100)), region())])
+
+        assert refused(found) == {"introduced-idle"}
+
+    def test_is_not_told_where_a_simpler_rule_has_told_of_it(self) -> None:
+        assert refused(judge([Change(region(), region(wanted=versions(v1=100)))])) == {RETIREMENT}
+
+    def test_is_not_told_of_a_region_that_is_broken_by_itself(self) -> None:
+        bad = without_routes(region())
+
+        assert "make-before-break" not in refused(judge([Change(region(), bad)]))
+
+    def test_is_not_told_of_the_change_that_mends_a_broken_region(self) -> None:
+        assert judge([Change(without_routes(region()), region())]) == ()
