@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status render verify test e2e lint crds requirements bench setup
+.PHONY: help up down status render plan verify test e2e lint crds requirements bench setup
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,6 +21,9 @@ status: ## Say what is well in the lab and what is not
 
 render: setup ## Write deploy/overlays from the stack files
 	@$(VENV) -m rollout render
+
+plan: setup ## Say what the working tree would do to the requests, and what of it is refused
+	@$(VENV) -m rollout plan
 
 verify: setup ## Measure the split again
 	@$(VENV) -m rollout verify

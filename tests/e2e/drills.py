@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ def none_failed(table: Sequence[Row], drill: str) -> bool:
     """Whether a drill was counted in every region, and no request failed in any."""
     rows = [row for row in table if row.drill == drill]
     return {row.region for row in rows} == set(REGIONS) and not any(row.failures for row in rows)
+
+
+def is_share(count: int, total: int, share: float) -> bool:
+    """Whether so many of a total are a share of it, to four standard deviations: of 16,000 that are, one seems not to be."""
+    return abs(count - total * share) <= 4 * math.sqrt(total * share * (1 - share))
 
 
 @contextmanager

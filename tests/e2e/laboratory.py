@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,6 +64,27 @@ class Laboratory:
         with file.open("w") as target:
             yaml.dump(document, target)
 
+    def edit_overlay(self, region: str, name: str, change: Callable[[Any], object]) -> None:
+        """Change one file of what Argo CD applies in a region, past the stack file and the renderer."""
+        yaml, file = YAML(), self.place.checkout / "deploy/overlays" / region / "echo" / name
+        document = yaml.load(file.read_text())
+        change(document)
+        with file.open("w") as target:
+            yaml.dump(document, target)
+
+    def envoy(self, region: str, page: str) -> Any:
+        """A page of the administration of the probe's Envoy that is JSON."""
+        probe = ("--namespace=echo-probe", "deployment/probe", "--container=istio-proxy")
+        return json.loads(self.kubectl(region, "exec", *probe, "--", "pilot-agent", "request", "GET", page))
+
+    def known(self, region: str) -> set[str]:
+        """The subsets of echo that the probe's Envoy has clusters for: what it has been told and has taken."""
+        return self._subsets(region, "dynamic_active_clusters")
+
+    def routed(self, region: str) -> set[str]:
+        """The subsets of echo that the probe's Envoy has routes to: what it has been told and has taken."""
+        return self._subsets(region, "dynamic_route_configs")
+
     def render(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `python -m rollout render …`."""
         return self._python("-m", "rollout", "render", *arguments, check=check, seconds=60)
@@ -119,9 +141,13 @@ class Laboratory:
         finally:
             self.git("reset", "--quiet", "--hard")
             if self.git("diff", "--name-only", before, "HEAD"):
-                self.git("checkout", "--quiet", before, "--", ".")
-                self.git("rm", "--quiet", "--force", "--ignore-unmatch", "--", *self._added_since(before))
+                self.back_to(before)
                 self.await_synced(self.push("Go back"))
+
+    def back_to(self, revision: str) -> None:
+        """Make all files what they were at a commit, as a revert would, to be committed."""
+        self.git("checkout", "--quiet", revision, "--", ".")
+        self.git("rm", "--quiet", "--force", "--ignore-unmatch", "--", *self._added_since(revision))
 
     def settings(self, region: str) -> dict[str, Any]:
         """What a stack file holds when the lab runs Pulumi on it."""
@@ -130,6 +156,10 @@ class Laboratory:
             (self.place.directory / "pulumi/stacks" / f"Pulumi.{region}.yaml").read_text()
         )
         return loaded
+
+    def _subsets(self, region: str, resource: str) -> set[str]:
+        dump = json.dumps(self.envoy(region, f"config_dump?resource={resource}"))
+        return set(re.findall(r'"outbound\|80\|([^|]+)\|echo\.echo\.svc\.cluster\.local"', dump))
 
     def _is_at(self, region: str, revision: str) -> bool:
         status = self.application(region).get("status", {})

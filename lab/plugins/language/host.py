@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, InvalidStateError
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -21,6 +22,7 @@ from typing_extensions import override
 
 from lab.plugins.language.children import Children
 from lab.plugins.language.packages import required_providers
+from lab.plugins.language.packs import PolicyProxy
 from lab.plugins.language.program import SHOWN
 from lab.plugins.language.virtualenv import Virtualenv, VirtualenvError
 
@@ -125,25 +127,46 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def RunPlugin(
         self, request: language_pb2.RunPluginRequest, context: grpc.ServicerContext
     ) -> Iterator[language_pb2.RunPluginResponse]:
-        """Run a policy pack and pass on what it prints, then its exit code.
+        """Run a policy pack, with the stack's name and configuration in its environment; pass on what it prints, then its exit code.
 
-        Unlike Pulumi's own host, this one does not tell the pack the stack's name and configuration: `pulumi.get_stack()` and
-        `pulumi.Config` are no use in its policies, which see the resources only.
+        The port that the engine gets to know is the host's own, see `lab.plugins.language.packs`.
         """
         if request.kind != "analyzer":
             context.abort(grpc.StatusCode.UNIMPLEMENTED, _REFUSED.format(f"RunPlugin of the kind {request.kind!r}"))
         with _errors_told(context):
             virtualenv = _virtualenv(request.info)
+        proxy = PolicyProxy()
+        with proxy.served() as port, suppress(CancelledError, InvalidStateError):
+            if not context.add_callback(proxy.leave):
+                return
+            yield language_pb2.RunPluginResponse(stdout=b"%d\n" % port)
+            yield from self._run_pack(virtualenv, request, context, proxy)
+
+    def _run_pack(
+        self,
+        virtualenv: Virtualenv,
+        request: language_pb2.RunPluginRequest,
+        context: grpc.ServicerContext,
+        proxy: PolicyProxy,
+    ) -> Iterator[language_pb2.RunPluginResponse]:
+        stack = proxy.stack_environment()
         folder = request.info.program_directory
         variables = dict(entry.split("=", 1) for entry in request.env)
         with self._children.running(
             [virtualenv.python, "-u", "-m", "pulumi.policy", *request.args, folder],
             directory=folder,
-            environment=virtualenv.environment(variables or os.environ),
+            environment=virtualenv.environment(variables or os.environ) | stack,
             output=subprocess.PIPE,
         ) as pack:
             _interrupt_at_end_of(context, pack)
-            yield from _output(pack)
+            said = _output(pack)
+            for answer in said:
+                if answer.stdout.strip().isdigit():
+                    proxy.attach(int(answer.stdout))
+                    break
+                yield answer
+            yield from said
+            proxy.leave()
             yield language_pb2.RunPluginResponse(exitcode=pack.wait())
 
     def _outcome(self, code: int) -> language_pb2.RunResponse:

@@ -87,32 +87,3 @@ def test_install_leaves_the_work_to_make(host: LanguageRuntime, project: Path) -
 
 def test_no_options_are_asked_for(host: LanguageRuntime, project: Path) -> None:
     assert not host.RuntimeOptionsPrompts(language_pb2.RuntimeOptionsRequest(info=program_info(project))).prompts
-
-
-def run_pack(host: LanguageRuntime, pack: Path, kind: str = "analyzer") -> list[language_pb2.RunPluginResponse]:
-    return list(
-        host.RunPlugin(
-            language_pb2.RunPluginRequest(
-                pwd="/",
-                kind=kind,
-                args=["127.0.0.1:1"],
-                env=["PATH=/usr/bin", "PACK_SETS=this=that"],
-                info=program_info(pack),
-            )
-        )
-    )
-
-
-def test_policy_pack_runs_in_its_own_folder_and_environment(host: LanguageRuntime, tmp_path: Path) -> None:
-    write_program(tmp_path, "import os\nprint(os.getcwd(), os.environ['PACK_SETS'])")
-    assert run_pack(host, tmp_path)[0].stdout.decode() == f"{tmp_path} this=that\n"
-
-
-def test_policy_packs_errors_and_exit_code_are_passed_on(host: LanguageRuntime, tmp_path: Path) -> None:
-    write_program(tmp_path, "import os, sys\nos.close(1)\nprint('wrong', file=sys.stderr)\nsys.exit(4)")
-    assert [(answer.stderr, answer.exitcode) for answer in run_pack(host, tmp_path)] == [(b"wrong\n", 0), (b"", 4)]
-
-
-def test_plugin_of_another_kind_is_refused_by_name(host: LanguageRuntime, tmp_path: Path) -> None:
-    with pytest.raises(grpc.RpcError, match="RunPlugin of the kind 'resource'"):
-        run_pack(host, tmp_path, kind="resource")

@@ -1,0 +1,111 @@
+"""What a stack registers, as the rules can read it: plain Kubernetes objects, and what is there before each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pulumi_policy import PolicyResource
+from pulumi_policy.proxy import UnknownValueError
+
+from rules.workloads import ObjectId
+
+NAMESPACE = "echo"
+"""The namespace of the workloads; `components.names` has it for the program."""
+UNKNOWN = "(not known in a preview)"
+"""Stands where a value is known only once something else is applied. No rule takes it for a number, a duration or a fixed tag."""
+
+_APPLICATION = ("argoproj.io", "Application")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The resources of a stack.
+
+    Attributes:
+        stack: The stack's name.
+        ids: What names each Kubernetes object in the cluster, by the URN of its resource.
+        workloads: The objects in the namespace of echo.
+        applications: The objects that have Argo CD deliver into that namespace.
+        before: For each resource the URNs of what is there before it: its dependencies and its parent.
+    """
+
+    stack: str
+    ids: Mapping[str, ObjectId]
+    workloads: tuple[Mapping[str, Any], ...]
+    applications: tuple[Mapping[str, Any], ...]
+    before: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, resources: Sequence[PolicyResource]) -> Graph:
+        """Read the resources of a stack that a policy is given; the engine gives them in no order."""
+        resources = sorted(resources, key=lambda each: each.urn)
+        ids = dict(_ids(resources))
+        return cls(
+            stack=resources[0].urn.split("::")[0].removeprefix("urn:pulumi:") if resources else "",
+            ids=ids,
+            workloads=tuple(
+                _plain(each.props) for each in resources if each.urn in ids and ids[each.urn].namespace == NAMESPACE
+            ),
+            applications=tuple(_applications(resources, ids)),
+            before={each.urn: frozenset(_before(each)) for each in resources},
+        )
+
+    def of_kind(self, kind: str) -> dict[str, ObjectId]:
+        """What names the workloads of a kind, by the URN of their resource."""
+        return {urn: each for urn, each in self.ids.items() if (each.kind, each.namespace) == (kind, NAMESPACE)}
+
+    def waits_for(self, later: str, earlier: str) -> bool:
+        """Tell if Pulumi applies `later` after `earlier` and deletes it before: by dependencies, its own or its parents'."""
+        seen: set[str] = set()
+        todo = [later]
+        while todo:
+            urn = todo.pop()
+            if urn == earlier:
+                return True
+            if urn not in seen:
+                seen.add(urn)
+                todo += self.before.get(urn, ())
+        return False
+
+
+def _ids(resources: Iterable[PolicyResource]) -> Iterator[tuple[str, ObjectId]]:
+    for each in resources:
+        kind, metadata = _known(each.props, "kind"), _known(each.props, "metadata")
+        if kind and isinstance(metadata, dict) and "name" in metadata:
+            yield each.urn, ObjectId(str(kind), str(metadata.get("namespace", "")), str(metadata["name"]))
+
+
+def _applications(resources: Iterable[PolicyResource], ids: Mapping[str, ObjectId]) -> Iterator[Mapping[str, Any]]:
+    for each in resources:
+        if each.urn not in ids or ids[each.urn].kind != _APPLICATION[1]:
+            continue
+        application = _plain(each.props)
+        group = str(application.get("apiVersion", "")).rpartition("/")[0]
+        if group == _APPLICATION[0] and application["spec"]["destination"]["namespace"] == NAMESPACE:
+            yield application
+
+
+def _before(resource: PolicyResource) -> Iterator[str]:
+    yield from (each.urn for each in resource.dependencies)
+    if resource.parent is not None:
+        yield resource.parent.urn
+
+
+def _plain(value: Any) -> Any:
+    """A value of the graph without the guard that Pulumi puts around values that it may not know yet."""
+    if isinstance(value, Mapping):
+        return {key: _known(value, key) for key in value}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_known(value, position) for position in range(len(value))]
+    return value
+
+
+def _known(container: Any, key: Any) -> Any:
+    try:
+        return _plain(container[key])
+    except KeyError:
+        return None
+    except UnknownValueError:
+        return UNKNOWN

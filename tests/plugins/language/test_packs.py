@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, language_pb2, language_pb2_grpc
+
+from lab.plugins.language.packs import PolicyProxy
+from tests.plugins.language.projects import program_info, write_program
+
+LanguageRuntime = language_pb2_grpc.LanguageRuntimeStub
+SECONDS = 30
+PACK = """
+    import json, os
+    import pulumi
+    from pulumi_policy import PolicyPack, StackValidationPolicy
+
+    def tell(args, report):
+        config = pulumi.Config("test")
+        said = [os.getcwd(), os.environ["PACK_SETS"], pulumi.get_stack(), config.get("key"), dict(args.stack_tags)]
+        report(json.dumps(said), None)
+
+    PolicyPack("pack", [StackValidationPolicy("told", "What is told.", tell)])
+"""
+STACK = analyzer_pb2.AnalyzerStackConfigureRequest(
+    stack="region-a", project="test", organization="organization", config={"test:key": "value"}, tags={"owner": "us"}
+)
+
+
+def run(host: LanguageRuntime, pack: Path, kind: str = "analyzer") -> Iterator[language_pb2.RunPluginResponse]:
+    answers: Iterator[language_pb2.RunPluginResponse] = host.RunPlugin(
+        language_pb2.RunPluginRequest(
+            pwd="/",
+            kind=kind,
+            args=["127.0.0.1:1"],
+            env=["PATH=/usr/bin", "PACK_SETS=this=that"],
+            info=program_info(pack),
+        ),
+        timeout=SECONDS,
+    )
+    return answers
+
+
+@contextmanager
+def engine_at(answers: Iterator[language_pb2.RunPluginResponse]) -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
+    """What the engine talks to, once the host has told it where."""
+    with grpc.insecure_channel(f"127.0.0.1:{int(next(answers).stdout)}") as channel:
+        yield analyzer_pb2_grpc.AnalyzerStub(channel)
+
+
+def test_policy_is_told_the_stack_in_the_packs_own_folder_and_environment(
+    host: LanguageRuntime, tmp_path: Path
+) -> None:
+    write_program(tmp_path, PACK)
+    with engine_at(run(host, tmp_path)) as pack:
+        pack.Handshake(analyzer_pb2.AnalyzerHandshakeRequest(), timeout=SECONDS)
+        pack.ConfigureStack(STACK, timeout=SECONDS)
+        (told,) = pack.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(), timeout=SECONDS).diagnostics
+    assert json.loads(told.message.split("\n")[1]) == [str(tmp_path), "this=that", "region-a", "value", {"owner": "us"}]
+
+
+def test_pack_without_a_stack_is_asked_all_the_same(host: LanguageRuntime, tmp_path: Path) -> None:
+    write_program(tmp_path, PACK)
+    with engine_at(run(host, tmp_path)) as pack:
+        assert pack.GetAnalyzerInfo(empty_pb2.Empty(), timeout=SECONDS).name == "pack"
+
+
+def test_what_the_pack_refuses_is_refused(host: LanguageRuntime, tmp_path: Path) -> None:
+    write_program(tmp_path, PACK)
+    with engine_at(run(host, tmp_path)) as pack, pytest.raises(grpc.RpcError) as refused:
+        pack.Cancel(empty_pb2.Empty(), timeout=SECONDS)
+    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_message_larger_than_grpcs_default_reaches_the_pack(host: LanguageRuntime, tmp_path: Path) -> None:
+    write_program(tmp_path, PACK)
+    resource = analyzer_pb2.AnalyzerResource(urn="urn:pulumi:region-a::test::a:b:C::d", name="d" * 5 * 1024 * 1024)
+    with engine_at(run(host, tmp_path)) as pack:
+        pack.ConfigureStack(STACK, timeout=SECONDS)
+        answer = pack.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=[resource]), timeout=SECONDS)
+    assert len(answer.diagnostics) == 1
+
+
+def test_output_errors_and_exit_code_are_passed_on_and_the_engine_is_not_kept_waiting(
+    host: LanguageRuntime, tmp_path: Path
+) -> None:
+    write_program(tmp_path, "import os, sys\nprint('first')\nos.close(1)\nprint('wrong', file=sys.stderr)\nsys.exit(4)")
+    answers = run(host, tmp_path)
+    with engine_at(answers) as pack:
+        with pytest.raises(grpc.RpcError, match="ended before it could be asked"):
+            pack.GetAnalyzerInfo(empty_pb2.Empty(), timeout=SECONDS)
+        said = list(answers)
+    assert sorted((answer.stdout, answer.stderr, answer.exitcode) for answer in said) == [
+        (b"", b"", 4),
+        (b"", b"wrong\n", 0),
+        (b"first\n", b"", 0),
+    ]
+
+
+def test_wait_for_a_stack_ends_when_the_engine_leaves() -> None:
+    proxy = PolicyProxy()
+    with proxy.served():
+        proxy.leave()
+        with pytest.raises(CancelledError):
+            proxy.stack_environment()
+
+
+def test_plugin_of_another_kind_is_refused_by_name(host: LanguageRuntime, tmp_path: Path) -> None:
+    with pytest.raises(grpc.RpcError, match="RunPlugin of the kind 'resource'"):
+        next(run(host, tmp_path, kind="resource"))

@@ -1,0 +1,78 @@
+"""What the whole program registers, as a policy is given it, with something changed in it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pulumi_policy import Policy, PolicyCustomTimeouts, PolicyResource, PolicyResourceOptions, StackValidationArgs
+from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
+
+from policies.pack import policies
+from policies.stack import Stack
+from rules.region import Limits
+from rules.workloads import Delivery
+from tests.components.graph import ROOT, Graph, Node
+
+UNKNOWN = UNKNOWN_STRING_VALUE
+
+
+def stack(delivery: Delivery, limits: Limits | None = None) -> Stack:
+    return Stack("region-a", delivery, limits or Limits())
+
+
+def resources(graph: Graph) -> list[PolicyResource]:
+    """The resources of a graph, linked as the engine links them."""
+    made = {node.urn: _resource(node) for node in graph}
+    for node in graph:
+        made[node.urn].parent = made.get(node.parent)
+        made[node.urn].dependencies += [made[urn] for urn in node.dependencies if urn in made]
+    return list(made.values())
+
+
+def _resource(node: Node) -> PolicyResource:
+    timeouts = PolicyCustomTimeouts(0, 0, 0)
+    options = PolicyResourceOptions(False, [], None, [], timeouts, [])
+    props = unknown_checking_proxy(dict(node.inputs))
+    return PolicyResource(node.type, props, node.urn, node.name, options, None, None, [], {})
+
+
+def edited(graph: Graph, kind: str, name: str, edit: Callable[[dict[str, Any]], object]) -> Graph:
+    """The graph with something else in one object."""
+    node = graph.the(kind, name)
+    inputs = copy.deepcopy(dict(node.inputs))
+    edit(inputs)
+    return _with(graph, replace(node, inputs=inputs))
+
+
+def without(graph: Graph, *names: tuple[str, str]) -> Graph:
+    """The graph without some resources, each of a kind and a name."""
+    return replace(graph, nodes={urn: node for urn, node in graph.nodes.items() if (node.kind, node.name) not in names})
+
+
+def independent(graph: Graph, kind: str, name: str) -> Graph:
+    """The graph with one resource that depends on none."""
+    return _with(graph, replace(graph.the(kind, name), dependencies=frozenset()))
+
+
+def _with(graph: Graph, node: Node) -> Graph:
+    return replace(graph, nodes={**graph.nodes, node.urn: node})
+
+
+def reported(policy: Policy, given: Sequence[PolicyResource]) -> list[str]:
+    messages: list[str] = []
+    policy.validate(StackValidationArgs(list(given)), lambda message, _: messages.append(message))  # type: ignore[attr-defined]
+    return messages
+
+
+def findings(graph: Graph, told: Stack | None, project: Path = ROOT) -> dict[str, list[str]]:
+    """What each policy of the pack reports."""
+    return {policy.name: reported(policy, resources(graph)) for policy in policies(project, told)}
+
+
+def refusals(graph: Graph, told: Stack | None, project: Path = ROOT) -> list[str]:
+    """What the mandatory policy reports."""
+    return findings(graph, told, project)["refused"]

@@ -1,0 +1,202 @@
+"""The pack's own callbacks on what the program registers: as it is, and with one thing wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi_policy import EnforcementLevel
+
+from components.names import ECHO_NAMESPACE
+from policies.graph import NAMESPACE, Graph
+from policies.pack import policies
+from policies.regions import regions
+from rules.judgement import judge_region
+from rules.region import Limits
+from rules.workloads import Delivery
+from tests.components.graph import ROOT
+from tests.policies.conftest import Deliveries
+from tests.policies.resources import UNKNOWN, edited, findings, independent, refusals, resources, stack, without
+
+WAYS: tuple[Delivery, ...] = ("gitops", "handover", "direct")
+OVERLAY = Path("deploy/overlays/region-a/echo")
+SUBSET_V2 = "    - name: v2\n      labels:\n        version: v2\n"
+WORKLOADS = (
+    ("Deployment", "echo-v1"),
+    ("Deployment", "echo-v2"),
+    ("PodDisruptionBudget", "echo-v1"),
+    ("PodDisruptionBudget", "echo-v2"),
+    ("Service", "echo"),
+    ("ServiceAccount", "echo"),
+    ("DestinationRule", "echo"),
+    ("VirtualService", "echo"),
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project's folder with the committed overlays."""
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    return tmp_path
+
+
+def edit_overlay(project: Path, file: str, old: str, new: str) -> None:
+    path = project / OVERLAY / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def forget_v2(rule: dict[str, Any]) -> None:
+    """Take the subset of v2 out of a DestinationRule, as the edit of the overlay does."""
+    del rule["spec"]["subsets"][1]
+
+
+def test_refusals_are_mandatory_and_warnings_advisory() -> None:
+    levels = {policy.name: policy.enforcement_level for policy in policies(ROOT, None)}
+    assert levels == {"refused": EnforcementLevel.MANDATORY, "warning": EnforcementLevel.ADVISORY}
+
+
+def test_the_namespace_is_the_programs() -> None:
+    assert NAMESPACE == ECHO_NAMESPACE
+
+
+@pytest.mark.parametrize("delivery", WAYS)
+def test_what_the_program_registers_passes(registered: Deliveries, delivery: Delivery) -> None:
+    assert findings(registered[delivery], stack(delivery)) == {"refused": [], "warning": []}
+
+
+@pytest.mark.parametrize("delivery", WAYS)
+def test_it_passes_also_where_nobody_tells_the_stack(registered: Deliveries, delivery: Delivery) -> None:
+    assert findings(registered[delivery], None) == {"refused": [], "warning": []}
+
+
+@pytest.mark.parametrize("delivery", ["direct", "handover"])
+def test_a_route_to_no_subset_is_refused_on_the_graph(registered: Deliveries, delivery: Delivery) -> None:
+    broken = edited(registered[delivery], "DestinationRule", "echo", forget_v2)
+    (message,) = refusals(broken, stack(delivery))
+    assert message.startswith("region-a: VirtualService echo/echo: spec.http[0].route[1].destination.subset: v2 ")
+    assert message.endswith("[routed-subset-exists]")
+
+
+@pytest.mark.parametrize("delivery", ["gitops", "handover"])
+def test_a_route_to_no_subset_is_refused_in_the_overlay(
+    registered: Deliveries, project: Path, delivery: Delivery
+) -> None:
+    edit_overlay(project, "dr.yaml", SUBSET_V2, "")
+    (message,) = refusals(registered[delivery], stack(delivery), project)
+    assert message.startswith("region-a: VirtualService echo/echo: spec.http[0].route[1].destination.subset: v2 ")
+    assert message.endswith("[routed-subset-exists]")
+
+
+def test_what_else_runs_in_the_region_is_not_judged(registered: Deliveries) -> None:
+    def unpin(probe: dict[str, Any]) -> None:
+        probe["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.corp.local/probe:latest"
+
+    assert refusals(edited(registered["direct"], "Deployment", "probe", unpin), stack("direct")) == []
+
+
+def test_a_message_is_the_rules_own(registered: Deliveries) -> None:
+    broken = edited(registered["direct"], "DestinationRule", "echo", forget_v2)
+    (region,) = regions(Graph.of(resources(broken)), stack("direct"), ROOT)
+    assert refusals(broken, stack("direct")) == [str(finding) for finding in judge_region(region)]
+
+
+def test_a_fault_of_both_who_deliver_is_told_once(registered: Deliveries, project: Path) -> None:
+    edit_overlay(project, "dr.yaml", SUBSET_V2, "")
+    broken = edited(registered["handover"], "DestinationRule", "echo", forget_v2)
+    assert len(refusals(broken, stack("handover"), project)) == 1
+
+
+def test_a_waived_rule_warns_and_refuses_nothing(registered: Deliveries) -> None:
+    broken = edited(registered["direct"], "DestinationRule", "echo", forget_v2)
+    waiving = stack("direct", Limits(waived={"routed-subset-exists": "the subset comes from another team"}))
+    told = findings(broken, waiving)
+    assert told["refused"] == []
+    assert len(told["warning"]) == 1
+
+
+def test_a_limit_of_the_stack_file_is_heeded(registered: Deliveries) -> None:
+    (message,) = refusals(registered["direct"], stack("direct", Limits(pods_for_all_traffic=4)))
+    assert message.endswith("[rollback-capacity]")
+
+
+def test_a_number_that_no_preview_knows_is_not_taken_for_its_default(registered: Deliveries) -> None:
+    def hide(deployment: dict[str, Any]) -> None:
+        deployment["spec"]["replicas"] = UNKNOWN
+
+    (message,) = refusals(edited(registered["direct"], "Deployment", "echo-v1", hide), stack("direct"))
+    assert "Deployment echo/echo-v1: spec.replicas" in message
+    assert "not known in a preview" in message
+
+
+def test_a_listed_file_that_is_not_there_is_refused(registered: Deliveries, project: Path) -> None:
+    (project / OVERLAY / "dr.yaml").unlink()
+    (message,) = refusals(registered["gitops"], stack("gitops"), project)
+    assert message.startswith(f"region-a: {OVERLAY}/dr.yaml: ")
+
+
+def test_an_overlay_that_was_never_rendered_is_refused(registered: Deliveries, tmp_path: Path) -> None:
+    (message,) = refusals(registered["gitops"], stack("gitops"), tmp_path)
+    assert message.startswith(f"region-a: {OVERLAY}/kustomization.yaml: ")
+
+
+def test_the_overlay_is_the_one_that_the_application_names(registered: Deliveries, project: Path) -> None:
+    (project / "elsewhere").mkdir()
+    (project / "deploy").rename(project / "elsewhere" / "deploy")
+
+    def move(application: dict[str, Any]) -> None:
+        application["spec"]["source"]["path"] = f"elsewhere/{OVERLAY}"
+
+    assert refusals(edited(registered["gitops"], "Application", "echo", move), stack("gitops"), project) == []
+
+
+def test_an_overlay_without_routes_is_refused(registered: Deliveries, project: Path) -> None:
+    edit_overlay(project, "kustomization.yaml", "  - vs.yaml\n", "")
+    ids = [message.rpartition("[")[2] for message in refusals(registered["gitops"], stack("gitops"), project)]
+    assert "workloads-delivered]" in ids
+
+
+def test_workloads_that_nobody_delivers_are_refused(registered: Deliveries) -> None:
+    messages = refusals(without(registered["direct"], *WORKLOADS), stack("direct"))
+    assert any(message.endswith("[workloads-delivered]") for message in messages)
+
+
+def test_a_missing_application_is_refused(registered: Deliveries) -> None:
+    messages = refusals(without(registered["gitops"], ("Application", "echo")), stack("gitops"))
+    assert any(message.endswith("[one-owner]") for message in messages)
+
+
+def test_an_application_for_another_namespace_delivers_nothing_here(registered: Deliveries) -> None:
+    def elsewhere(application: dict[str, Any]) -> None:
+        application["spec"]["destination"]["namespace"] = "other"
+
+    messages = refusals(edited(registered["gitops"], "Application", "echo", elsewhere), stack("gitops"))
+    assert any(message.endswith("[workloads-delivered]") for message in messages)
+
+
+def test_an_application_beside_pulumis_own_delivery_is_refused(registered: Deliveries) -> None:
+    (message,) = refusals(registered["handover"], stack("direct"))
+    assert message.endswith("[one-owner]")
+
+
+def test_workloads_beside_argo_cds_own_delivery_are_refused_each(registered: Deliveries) -> None:
+    messages = refusals(registered["handover"], stack("gitops"))
+    assert len(messages) == len(WORKLOADS)
+    assert all(message.endswith("[one-owner]") for message in messages)
+
+
+def test_routes_that_do_not_wait_for_their_subsets_are_refused(registered: Deliveries) -> None:
+    loose = independent(registered["direct"], "VirtualService", "echo")
+    (message,) = refusals(loose, stack("direct"))
+    assert message.startswith("region-a: VirtualService echo/echo: does not depend on DestinationRule echo/echo — ")
+    assert message.endswith("[applied-in-order]")
+
+
+def test_subsets_that_do_not_wait_for_their_pods_are_refused(registered: Deliveries) -> None:
+    loose = independent(registered["direct"], "TrafficPolicy", "echo")
+    assert [message.partition(" — ")[0] for message in refusals(loose, stack("direct"))] == [
+        f"region-a: DestinationRule echo/echo: does not depend on Deployment echo/echo-{version}"
+        for version in ("v1", "v2")
+    ]
