@@ -34,6 +34,8 @@ async def bring_up() -> None:
         kubeconfig=config.cluster.kubeconfig or "",
         # what is there already may be the other side's, and is then held by both
         upsert_existing_objects=True if config.delivery == "handover" else None,
+        # whoever delivered before holds fields still, and the next change of a weight would be a conflict with nobody
+        enable_patch_force=True if config.delivery == "direct" else None,
     )
     here = pulumi.ResourceOptions(providers=[cluster])
     istio = IstioInstall("istio", IstioInstallArgs(config.region, config.mesh, config.istio), here)

@@ -86,4 +86,6 @@ class Finding:
 
     def __str__(self) -> str:
         text = f"{self.region}: {self.where}: {self.what} — {self.reason}; {self.mend} [{self.rule_id}]"
+        if self.waived is not None:
+            text += f" (waived: {self.waived})"
         return "\n".join([text, *(f"  step {number}: {step}" for number, step in enumerate(self.steps, 1))])

@@ -128,6 +128,15 @@ def test_what_is_there_already_is_an_error_outside_of_a_handover(
     assert "upsertExistingObjects" not in deliveries[delivery][0].the("kubernetes", "cluster").inputs
 
 
+def test_who_delivers_alone_has_the_last_word_on_fields_that_another_holds(
+    deliveries: dict[str, list[Graph]],
+) -> None:
+    forced = {
+        way: graphs[0].the("kubernetes", "cluster").inputs.get("enablePatchForce") for way, graphs in deliveries.items()
+    }
+    assert forced == {"gitops": None, "handover": None, "direct": "true"}
+
+
 # --- what the stack remembers
 
 

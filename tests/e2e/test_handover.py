@@ -54,6 +54,9 @@ def test_a_hand_over_there_and_back_loses_no_request(lab: Laboratory, drills: li
                 for mode in ("handover", there):
                     _deliver(lab, mode)
                     lab.pulumi(*_UP)
+                if there == "direct":
+                    _weigh_by_update(lab, {"v1": 80, "v2": 20})
+                    _weigh_by_update(lab, {"v1": 90, "v2": 10})
             assert _uids(lab) == before
             assert _registered(lab) is (there == "direct")
     finally:
@@ -61,6 +64,19 @@ def test_a_hand_over_there_and_back_loses_no_request(lab: Laboratory, drills: li
             _deliver(lab, mode)
             lab.pulumi(*_UP)
     assert all(none_failed(drills, drill) for drill in _WAYS.values())
+
+
+def _weigh_by_update(lab: Laboratory, weights: dict[str, int]) -> None:
+    """Change the weights where Pulumi delivers, and see that they are on the cluster."""
+
+    def change(config: Any) -> None:
+        for version, weight in weights.items():
+            config["echo-rollout:echo"]["versions"][version]["weight"] = weight
+
+    lab.edit("region-b", change)
+    lab.pulumi(*_UP)
+    (route,) = lab.get("region-b", "virtualservice/echo", "--namespace=echo")["spec"]["http"]
+    assert {each["destination"]["subset"]: each["weight"] for each in route["route"]} == weights
 
 
 def _mode(lab: Laboratory) -> str:

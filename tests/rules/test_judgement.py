@@ -96,6 +96,7 @@ class TestWaivers:
 
         (waived,) = (each for each in found if each.rule_id == RETIREMENT)
         assert (waived.severity, waived.waived) == (Severity.WARNING, "v2 has no users yet")
+        assert str(waived).splitlines()[0].endswith(f"[{RETIREMENT}] (waived: v2 has no users yet)")
 
     def test_one_lets_pass_what_it_names_and_the_model_still_speaks(self) -> None:
         retired = versions(v1=100)
