@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from components.config import EchoConfig, RegionConfig, VersionConfig
-from components.names import ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, recommended_labels
+from components.names import ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, WAVES, recommended_labels
 from rules.region import Limits, Region
 from rules.workloads import (
     Budget,
@@ -23,17 +22,14 @@ from rules.workloads import (
 
 _CONTAINER_PORT = 8080
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3}
-_WAVES = {"DestinationRule": 1, "VirtualService": 2}
-"""In which wave Argo CD syncs a kind, as it is rendered; any other is in wave 0."""
 
 
 def as_region(config: RegionConfig) -> Region:
     """Say what the components make of a configuration, without making it.
 
-    Where Argo CD delivers, the workloads have the sync waves that are rendered; Pulumi keeps the order by dependencies.
+    The workloads have the sync waves that are rendered, also where Pulumi applies them, which does not look at waves.
     """
-    waves = {} if config.delivery == "direct" else _WAVES
-    return Region(config.region, config.delivery, _workloads(config.echo, waves), _limits(config), _settings(config))
+    return Region(config.region, config.delivery, _workloads(config.echo), _limits(config), _settings(config))
 
 
 def _limits(config: RegionConfig) -> Limits:
@@ -62,12 +58,11 @@ def _leaves(part: Mapping[str, object], above: str) -> Iterator[tuple[str, objec
             yield f"{above}{key}", value
 
 
-def _workloads(echo: EchoConfig, waves: Mapping[str, int]) -> Workloads:
+def _workloads(echo: EchoConfig) -> Workloads:
     deployments = tuple(_deployment(name, version) for name, version in echo.versions.items())
     budgets = tuple(_budget(name) for name in echo.versions)
     service = Service(_id("Service"), {"app": ECHO}, (ServicePort("http", HTTP_PORT, "http"),))
-    rule = replace(_destination_rule(echo), wave=waves.get("DestinationRule", 0))
-    routes = replace(_virtual_service(echo), wave=waves.get("VirtualService", 0))
+    rule, routes = _destination_rule(echo), _virtual_service(echo)
     return Workloads(
         deployments=deployments,
         services=(service,),
@@ -120,7 +115,7 @@ def _destination_rule(echo: EchoConfig) -> DestinationRule:
         max_ejection_percent=echo.max_ejection_percent,
     )
     subsets = tuple(Subset(name, {"version": name}) for name in echo.versions)
-    return DestinationRule(_id("DestinationRule"), ECHO_HOST, subsets, detection)
+    return DestinationRule(_id("DestinationRule"), ECHO_HOST, subsets, detection, wave=WAVES["DestinationRule"])
 
 
 def _seconds(duration: str) -> float:
@@ -129,4 +124,4 @@ def _seconds(duration: str) -> float:
 
 def _virtual_service(echo: EchoConfig) -> VirtualService:
     route = tuple(Destination(ECHO_HOST, name, HTTP_PORT, version.weight) for name, version in echo.versions.items())
-    return VirtualService(_id("VirtualService"), (ECHO_HOST,), (route,))
+    return VirtualService(_id("VirtualService"), (ECHO_HOST,), (route,), wave=WAVES["VirtualService"])

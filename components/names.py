@@ -10,6 +10,14 @@ ARGOCD_NAMESPACE = "argocd"
 APPLICATION = f"{ARGOCD_NAMESPACE}/{ECHO}"
 """Argo CD's Application of a region: its namespace and its name."""
 
+WAVES = {
+    # its subsets name pods, which are ready once the Deployments of wave 0 are healthy
+    "DestinationRule": 1,
+    # a route to a subset that the DestinationRule does not have answers 503
+    "VirtualService": 2,
+}
+"""In which wave Argo CD syncs a kind: after the objects of the wave before are there and healthy. Any other kind is in wave 0."""
+
 
 def overlay(region: str) -> str:
     """Where a region's overlay of echo is, from the top of the project: rendered there, and read there by Argo CD."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from components.config import RegionConfig
 from components.judged import as_region
 from rollout.declared import Declared
-from rollout.manifests import WAVES
 from rules.region import Region
 from rules.workloads import (
     Budget,
@@ -39,7 +36,7 @@ def delivered(declared: Declared, successor: Declared | None) -> Region | None:
         return (
             _with_overlay(Region(declared.name, delivery, Workloads()), declared.overlay) if declared.overlay else None
         )
-    region = _said(declared.config)
+    region = _sorted(as_region(declared.config))
     return _with_overlay(region, declared.overlay) if argo_cd_applies(declared) and declared.overlay else region
 
 
@@ -51,38 +48,20 @@ def to_deliver(declared: Declared, *, committed: bool) -> Region:
         committed: It is applied as it is; in the working tree there is still time to render.
     """
     assert declared.config is not None, "a head whose stack files cannot be used is not planned"
-    region = _said(declared.config)
+    region = _sorted(as_region(declared.config))
     if not argo_cd_applies(declared) or declared.overlay is None:
         return region
     return _with_overlay(region, declared.overlay) if committed or is_rendered(declared) else region
 
 
-def _said(config: RegionConfig) -> Region:
-    """A region as its stack file says it, with the waves that rendering adds: also where Pulumi applies, which does not look at them."""
-    region = as_region(config)
-    said = region.workloads
-    waved = replace(
-        said,
-        deployments=_waved(said.deployments),
-        services=_waved(said.services),
-        destination_rules=_waved(said.destination_rules),
-        virtual_services=_waved(said.virtual_services),
-        budgets=_waved(said.budgets),
-    )
-    return replace(region, workloads=_sorted(waved))
-
-
-def _waved(objects: Iterable[_Object]) -> tuple[_Object, ...]:
-    return tuple(replace(each, wave=WAVES.get(each.id.kind, 0)) for each in objects)
-
-
 def _with_overlay(region: Region, found: Workloads) -> Region:
-    return replace(region, workloads=_sorted(found))
+    return _sorted(replace(region, workloads=found))
 
 
-def _sorted(workloads: Workloads) -> Workloads:
-    """The same in one order, so that two of the same objects are equal wherever they were read."""
-    return replace(
+def _sorted(region: Region) -> Region:
+    """The same with its objects in one order, so that two of the same are equal wherever they were read."""
+    workloads = region.workloads
+    found = replace(
         workloads,
         deployments=tuple(sorted(workloads.deployments, key=_by_id)),
         services=tuple(sorted(workloads.services, key=_by_id)),
@@ -90,6 +69,7 @@ def _sorted(workloads: Workloads) -> Workloads:
         virtual_services=tuple(sorted(workloads.virtual_services, key=_by_id)),
         budgets=tuple(sorted(workloads.budgets, key=_by_id)),
     )
+    return replace(region, workloads=found)
 
 
 def _by_id(found: _Object) -> ObjectId:

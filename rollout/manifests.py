@@ -15,21 +15,11 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.resolver import VersionedResolver
 
-from components.names import ECHO
+from components.names import ECHO, WAVES
 from rollout.problem import Problem, RolloutError
+from rules.workloads import SYNC_WAVE
 
 HEADER_START = "# Rendered by `rollout render` from "
-
-SYNC_WAVE = "argocd.argoproj.io/sync-wave"
-
-# Argo CD applies a wave when the objects of the one before it are there and healthy. Any other kind is in wave 0, which
-# needs no annotation.
-WAVES = {
-    # its subsets name pods, which are ready once the Deployments of wave 0 are healthy
-    "DestinationRule": 1,
-    # a route to a subset that the DestinationRule does not have answers 503
-    "VirtualService": 2,
-}
 
 SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
 

@@ -10,7 +10,6 @@ from components.judged import as_region
 from rollout.manifests import overlay_files
 from rollout.objects import workload_objects
 from rules import catalogue
-from rules.manifests import read
 from rules.overlay import objects
 from rules.region import Limits
 from rules.workloads import Workloads
@@ -31,6 +30,7 @@ CONFIGS = {
         )
     ),
     "handover": parse({**MINIMAL, "delivery": "handover", "region": "north"}),
+    "direct": parse({**MINIMAL, "delivery": "direct"}),
 }
 
 
@@ -51,11 +51,6 @@ def test_the_rules_see_what_is_rendered_of_what_the_components_make(config: Regi
     assert made.deployments
     assert not made.unreadable
     assert in_order(as_region(config).workloads) == in_order(made)
-
-
-def test_the_rules_see_what_pulumi_itself_applies() -> None:
-    config = parse({**MINIMAL, "delivery": "direct"})
-    assert in_order(as_region(config).workloads) == in_order(read(workload_objects(config)))
 
 
 def test_a_region_is_named_and_delivered_as_its_file_says() -> None:

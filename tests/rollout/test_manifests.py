@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from components.config import load_stack_file
+from components.names import WAVES
 from components.workloads import echo_workloads
-from rollout.manifests import KUSTOMIZATION, SYNC_OPTIONS, SYNC_WAVE, WAVES, file_name, overlay_files
+from rollout.manifests import KUSTOMIZATION, SYNC_OPTIONS, file_name, overlay_files
 from rollout.problem import RolloutError
+from rules.workloads import SYNC_WAVE
 from tests.components.graph import record
 from tests.rollout.stack_files import ROOT
 

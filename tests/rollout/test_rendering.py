@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from rollout.manifests import SYNC_OPTIONS, SYNC_WAVE
+from rollout.manifests import SYNC_OPTIONS
 from rollout.problem import RolloutError
 from rollout.rendering import Change, changes, make
+from rules.workloads import SYNC_WAVE
 from tests.components.graph import record_stack
 from tests.rollout.stack_files import OBJECT_FILES, RENDERED, ROOT, edit, files_below, new_project, stack_file
 
