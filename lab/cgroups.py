@@ -23,6 +23,12 @@ def hierarchies() -> list[Path]:
     )
 
 
+def _all_trees() -> list[Path]:
+    """The same, and the tree of version 2 beside those of version 1, in which runc makes empty copies and leaves them."""
+    beside = ROOT / "unified"
+    return [*hierarchies(), *([beside] if (beside / "cgroup.procs").exists() else [])]
+
+
 def create(name: str) -> None:
     """Make the cgroup `name` in every hierarchy, ready to hold processes and children."""
     for tree in hierarchies():
@@ -79,12 +85,12 @@ def kill(name: str) -> None:
 
 
 def remove(name: str) -> None:
-    """Remove the empty cgroup and all below it from every hierarchy."""
-    for tree in hierarchies():
+    """Remove the empty cgroup and all below it from every tree."""
+    for tree in _all_trees():
         for directory, _, _ in os.walk(tree / name, topdown=False):
             Path(directory).rmdir()
 
 
 def exists(name: str) -> bool:
-    """Whether any hierarchy still has the cgroup."""
-    return any((tree / name).exists() for tree in hierarchies())
+    """Whether any tree still has the cgroup."""
+    return any((tree / name).exists() for tree in _all_trees())
