@@ -23,7 +23,7 @@ def test_what_runc_made_in_the_tree_of_version_2_goes_too(trees: Path) -> None:
     cgroups.create("lab-x/region-a")
     (trees / "unified/lab-x/region-a/kubepods/pod1").mkdir(parents=True)
     cgroups.remove("lab-x")
-    assert [path for path in trees.rglob("lab-x*")] == []
+    assert list(trees.rglob("lab-x*")) == []
 
 
 def test_what_runc_made_in_the_tree_of_version_2_is_seen(trees: Path) -> None:
