@@ -52,13 +52,20 @@ def ensure() -> None:
         _say("installs the typed Istio package from sdks/ into .venv")
         _pip("--no-deps", "--no-build-isolation", "--force-reinstall", str(_ISTIO_PACKAGE))
         shutil.rmtree(_ISTIO_PACKAGE / "build", ignore_errors=True)
+        _say("installs the command rollout into .venv")
+        _pip("--no-deps", "--no-build-isolation", "--editable", str(CHECKOUT))
         stamp.write_text(wanted)
 
 
 def _wanted() -> str:
     whole = hashlib.sha256(sys.version.encode())
-    for file in [_REQUIREMENTS, *sorted(_ISTIO_PACKAGE.rglob("*.py")), _ISTIO_PACKAGE / "pyproject.toml"]:
-        if "build" not in file.relative_to(_ISTIO_PACKAGE.parent if file != _REQUIREMENTS else CHECKOUT).parts:
+    for file in [
+        _REQUIREMENTS,
+        CHECKOUT / "pyproject.toml",
+        *sorted(_ISTIO_PACKAGE.rglob("*.py")),
+        _ISTIO_PACKAGE / "pyproject.toml",
+    ]:
+        if "build" not in file.relative_to(CHECKOUT).parts:
             whole.update(file.read_bytes())
     return whole.hexdigest()
 

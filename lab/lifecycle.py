@@ -240,6 +240,7 @@ def write_regions_file(lab: Lab, stacks: Stacks) -> None:
     content = {
         "regions": {region.name: {"kubeconfig": str(lab.kubeconfig), "context": region.name} for region in lab.regions},
         "pulumi": {"path": str(stacks.programs), "environment": stacks.environment()},
+        "remote": str(git.Remote(lab, Path()).repository),
     }
     with regions_file(lab).open("w") as file:
         file.write("# Written by `lab up`, removed by `lab down`.\n")

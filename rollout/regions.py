@@ -65,11 +65,19 @@ class PulumiAccess:
 
 @dataclass(frozen=True)
 class Discovery:
-    """The regions of a project, in the order of their stacks' names, and where they were found."""
+    """The regions of a project, in the order of their stacks' names.
+
+    Attributes:
+        regions: The regions.
+        pulumi: How to ask for their stacks' outputs.
+        source: Where they were found.
+        remote: The Git remote, by name or address, whose commits are delivered to them; None where Git's own settings say it.
+    """
 
     regions: tuple[Region, ...]
     pulumi: PulumiAccess
     source: str
+    remote: str | None = None
 
 
 class _Named(Protocol):
@@ -99,6 +107,7 @@ class _RegionsFile(BaseModel):
 
     regions: Annotated[dict[str, _RegionEntry], Field(min_length=1)]
     pulumi: _PulumiEntry = _PulumiEntry()
+    remote: Annotated[str, Field(min_length=1)] | None = None
 
 
 def find_project(start: Path) -> Path:
@@ -195,6 +204,7 @@ def _from_regions_file(path: Path, project: Path) -> Discovery:
         ),
         pulumi=PulumiAccess(project, parsed.pulumi.path, parsed.pulumi.environment),
         source=path.name,
+        remote=parsed.remote,
     )
 
 
