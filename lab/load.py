@@ -7,6 +7,7 @@ between: so each of them may be restarted under it.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import threading
 from collections import Counter
@@ -22,6 +23,8 @@ _URL = "http://echo.echo.svc.cluster.local/"
 _MOST_REQUESTS = 1_000_000  # what the probe sends at most, whatever becomes of whoever should stop it
 _WORKERS = 20
 _STOP_SECONDS = 30.0
+# how echo ends each of its answers
+_ORIGIN = re.compile(r"^(ok|fault) region=\S+ version=(?P<version>\S+)\s*$")
 
 
 class LoadError(Exception):
@@ -35,7 +38,7 @@ class Answer:
     Attributes:
         at_seconds: when it was sent, Unix time.
         code: HTTP status, 0 when there was no answer.
-        version: which version of echo answered; empty if none did.
+        version: which version of echo answered, with success or with a failure of its own; empty if none did.
         error: what the client says of a request that failed.
     """
 
@@ -116,6 +119,11 @@ class Load:
         failed = (answer for answer in self.answers if answer.failed)
         return Counter(f"{answer.code} {answer.error}".strip() for answer in failed)
 
+    def failures_of_others(self, version: str) -> Mapping[str, int]:
+        """Failed requests that this version did not answer, by what was said of them."""
+        failed = (answer for answer in self.answers if answer.failed and answer.version != version)
+        return Counter(f"{answer.code} {answer.error}".strip() for answer in failed)
+
     def share(self, version: str, last: int) -> float:
         """Which part of the `last` requests a version answered, 0..1."""
         recent = self._answers[-last:]
@@ -129,5 +137,6 @@ class Load:
         assert self._child.stdout is not None  # it is a pipe
         for line in self._child.stdout:
             told = json.loads(line)
-            version = str(told["body"]).rpartition(" version=")[2] if told["code"] == 200 else ""
+            origin = _ORIGIN.search(told["body"])
+            version = origin["version"] if origin else ""
             self._answers.append(Answer(told["at_ns"] / 1e9, told["code"], version, told["error"]))

@@ -1,0 +1,146 @@
+"""`rollout promote` run as a person runs it, and what is done to it and to the regions while it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.checkout import git
+from tests.e2e.laboratory import Laboratory
+
+RATE = 300
+"""Requests a second that a promotion sends in each region that it measures, beside the drills' own."""
+_SECONDS = 900
+_IDENTITY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "End-to-end tests"), ("EMAIL", "e2e@example.invalid"))
+}
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """How it went: its exit code, what it printed as JSON (None if it was killed or refused), and what it said."""
+
+    code: int
+    result: Any
+    said: Sequence[str]
+
+    def __str__(self) -> str:
+        return f"exit code {self.code}\n" + "\n".join(self.said) + "\n" + json.dumps(self.result, indent=2)
+
+
+def rollout(lab: Laboratory, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb of `rollout` to its end."""
+    command = [sys.executable, "-m", "rollout", *arguments]
+    return subprocess.run(
+        command,
+        cwd=lab.place.checkout,
+        env=_environment(lab),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_SECONDS,
+    )
+
+
+def promote(
+    lab: Laboratory, *arguments: str, when: Mapping[str, Callable[[], object]] | None = None, kill_at: str | None = None
+) -> Promoted:
+    """Run `rollout promote`.
+
+    Args:
+        lab: Where.
+        arguments: Its own.
+        when: What to do when it says a line with such a text; once for each text.
+        kill_at: Send it SIGKILL when it says a line with this text.
+    """
+    command = [sys.executable, "-m", "rollout", "promote", *arguments, f"--rate={RATE}", "--json"]
+    child = subprocess.Popen(
+        command,
+        cwd=lab.place.checkout,
+        env=_environment(lab),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said: list[str] = []
+    left = dict(when or {})
+    with child:
+        assert child.stderr is not None  # they are pipes
+        assert child.stdout is not None
+        try:
+            for line in child.stderr:
+                said.append(line.rstrip())
+                print(said[-1])
+                if kill_at is not None and kill_at in line:
+                    child.send_signal(signal.SIGKILL)
+                for text in [text for text in left if text in line]:
+                    left.pop(text)()
+            output = child.stdout.read()
+        finally:
+            child.kill()
+    assert child.returncode is not None
+    return Promoted(child.returncode, json.loads(output) if output.strip() else None, said)
+
+
+def trailers(lab: Laboratory, since: str) -> list[dict[str, str]]:
+    """The Rollout- trailers of each commit since another one, the oldest first."""
+    log = lab.git("log", "--reverse", "--format=%(trailers:only,unfold)%x00", f"{since}..HEAD")
+    return [
+        dict(line.split(": ", 1) for line in text.strip().splitlines() if line.startswith("Rollout-"))
+        for text in log.split("\0")
+        if text.strip()
+    ]
+
+
+@contextmanager
+def faulty(lab: Laboratory, region: str, version: str) -> Iterator[Callable[..., None]]:
+    """Gives a block the hand to make pods of a version fail; makes them well again at its end."""
+    pods = lab.get(region, "pods", "--namespace=echo", f"--selector=version={version}")["items"]
+    names = sorted(pod["metadata"]["name"] for pod in pods)
+
+    def fault(name: str, *how: str) -> None:
+        lab.kubectl(region, "exec", "--namespace=echo", name, "--container=echo", "--", "/echo", "fault", *how)
+
+    def fail(percent: int, pods: int = len(names)) -> None:
+        for name in names[:pods]:
+            fault(name, "--status=500", f"--percent={percent}")
+
+    try:
+        yield fail
+    finally:
+        for name in names:
+            fault(name, "--off")
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """Another person, with a clone of their own."""
+
+    lab: Laboratory
+    clone: Path
+
+    def pushes(self, path: str, change: Callable[[str], str]) -> str:
+        """Changes a file on top of what is delivered, commits and pushes; the commit."""
+        remote = str(self.lab.place.directory / "git" / "echo-rollout.git")
+        if not self.clone.exists():
+            git(self.clone.parent, "clone", "--quiet", remote, str(self.clone))
+        git(self.clone, "pull", "--quiet", "--ff-only", "origin", "main")
+        file = self.clone / path
+        file.write_text(change(file.read_text()))
+        git(self.clone, "commit", "--quiet", "--message", f"Change {path}", "--", path)
+        git(self.clone, "push", "--quiet", "origin", "HEAD:main")
+        return git(self.clone, "rev-parse", "HEAD").strip()
+
+
+def _environment(lab: Laboratory) -> dict[str, str]:
+    return {**os.environ, **lab.environment, **_IDENTITY}

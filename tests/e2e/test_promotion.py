@@ -1,0 +1,250 @@
+"""A version promoted through real regions under load: to the end, back by itself, and through whatever comes between."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.drills import Row, UnderLoad, none_failed, under_load
+from tests.e2e.laboratory import REGIONS, Laboratory
+from tests.e2e.promoting import Promoted, Somebody, faulty, promote, rollout, trailers
+from tests.e2e.waiting import until
+
+_ECHO = "echo-rollout:echo"
+_DOWN_SECONDS = 60
+
+
+@contextmanager
+def _restored(lab: Laboratory) -> Iterator[str]:
+    """As `Laboratory.restored`, also where others pushed meanwhile; gives the commit at which it begins."""
+    with lab.restored():
+        try:
+            yield lab.git("rev-parse", "HEAD").strip()
+        finally:
+            lab.git("pull", "--quiet", "--ff-only", "lab", "main")
+
+
+@contextmanager
+def _story(lab: Laboratory, name: str, table: list[Row]) -> Iterator[UnderLoad]:
+    with under_load(lab, name, table) as load:
+        yield load
+
+
+def _weights(lab: Laboratory, region: str) -> dict[str, int]:
+    routes = lab.get(region, "virtualservice.networking.istio.io/echo", "--namespace=echo")["spec"]["http"][0]["route"]
+    return {route["destination"]["subset"]: route["weight"] for route in routes if route["weight"]}
+
+
+def _only_v2_failed(load: UnderLoad) -> bool:
+    return not any(each.failures_of_others("v2") for each in load.loads.values())
+
+
+def test_a_version_is_promoted_through_both_regions(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:
+    drill = "v2 promoted 10, 25, 50, 100 in both regions"
+    began = time.monotonic()
+    with _restored(lab) as before:
+        with _story(lab, drill, drills):
+            done = promote(lab, "v2", "--bake=5s")
+        assert done.code == 0, str(done)
+        assert {region: _weights(lab, region) for region in REGIONS} == {region: {"v2": 100} for region in REGIONS}
+        told = trailers(lab, before)
+        assert [(each["Rollout-Region"], each["Rollout-Weight"]) for each in told] == [
+            *((region, weight) for region in REGIONS for weight in ("10", "25", "50", "100")),
+            ("region-b", "100"),
+        ]
+        assert [each["Rollout-State"] for each in told] == ["in progress"] * 8 + ["done"]
+        assert all("Rollout-Proof" in each for each in told[1:])
+        retired = rollout(lab, "retire", "v1", "--json")
+        assert retired.returncode == 0, retired.stdout + retired.stderr
+        assert all(row["failures"] == 0 for row in json.loads(retired.stdout)["regions"])
+        assert {region: lab.known(region) for region in REGIONS} == {region: {"v2"} for region in REGIONS}
+    assert none_failed(drills, drill)
+    notes.append(f"promotion of v2 through both regions: {time.monotonic() - began:.0f} s with what follows it")
+    notes.extend(_steps(done))
+
+
+def _steps(done: Promoted) -> list[str]:
+    return [
+        f"  {step['region']} {step['weight']} %: synced after {step['synced_seconds']:.1f} s, acknowledged after "
+        f"{step['acknowledged_seconds']:.1f} s, {step['proof']['requests']:,} requests"
+        for step in done.result["steps"]
+        if step["proof"]
+    ]
+
+
+def _cost(done: Promoted) -> str:
+    undone = done.result["undone"]
+    cost = ", ".join(f"{row['failures']} of {row['requests']} of {row['version']}" for row in undone["cost"])
+    return f"{undone['seconds']:.1f} s from the doubt to the last Envoy; seen to fail: {cost}"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How v2 fails: so many percent of the requests to so many of its pods, from the step with this weight on."""
+
+    percent: int
+    pods: int
+    weight: int
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(100, 3, 25), Fault(30, 3, 10), Fault(100, 1, 25)],
+    ids=["every request from the 25 step", "30 % of the requests", "one bad pod of three"],
+)
+def test_a_version_that_fails_is_taken_back_by_itself(
+    lab: Laboratory, drills: list[Row], notes: list[str], fault: Fault
+) -> None:
+    """Whichever way it fails, the comparison with v1 finds it; what fails is v2's own, and v1 answers all in the end."""
+    drill = f"v2 fails {fault.percent} % in {fault.pods} of 3 pods from {fault.weight} % on"
+    with _restored(lab), faulty(lab, "region-a", "v2") as fail:
+        with _story(lab, drill, drills) as load:
+            done = promote(
+                lab,
+                "v2",
+                "--bake=5s",
+                "--regions=region-a",
+                when={f"v2 {fault.weight} %: committed": lambda: fail(fault.percent, fault.pods)},
+            )
+        assert done.code == 1, str(done)
+        assert done.result["state"] == "rolled back"
+        assert "fails more often" in done.result["reason"]
+        assert _weights(lab, "region-a") == {"v1": 100}
+        assert _weights(lab, "region-b") == {"v1": 90, "v2": 10}
+        assert lab.known("region-a") == {"v1", "v2"}  # nothing is removed
+        assert _only_v2_failed(load)
+        assert {row["version"] for row in done.result["undone"]["cost"] if row["failures"]} == {"v2"}
+        assert done.result["undone"]["holds"]
+    notes.append(f"{drill}: {_cost(done)}")
+
+
+def test_a_promotion_killed_at_each_step_is_resumed(lab: Laboratory, drills: list[Row], tmp_path: Path) -> None:
+    """And somebody's commit between two of them, which is not about the regions, stays."""
+    drill = "promotion killed at each step and resumed"
+    somebody = Somebody(lab, tmp_path / "clone")
+    with _restored(lab) as before:
+        with _story(lab, drill, drills):
+            runs = [promote(lab, "v2", "--bake=2s", "--regions=region-a", "--steps=10,25,100", kill_at="committed as")]
+            second = promote(lab, "v2", "--steps=50,100")
+            assert second.code == 2, str(second)
+            assert "is in progress" in "\n".join(second.said)
+            theirs = somebody.pushes("README.md", lambda text: text + "\n")
+            for _ in range(2):
+                runs.append(promote(lab, "--resume", kill_at="committed as"))
+            last = promote(lab, "--resume")
+        assert [run.code for run in runs] == [-9, -9, -9]
+        assert last.code == 0, str(last)
+        told = trailers(lab, before)
+        assert [each["Rollout-Weight"] for each in told if each] == ["10", "25", "100", "100"]
+        assert lab.git("branch", "--contains", theirs).split()[-1] == "main"
+        assert _weights(lab, "region-a") == {"v2": 100}
+        back = rollout(lab, "rollback", "--json")
+        assert back.returncode == 0, back.stdout + back.stderr
+        assert _weights(lab, "region-a") == {"v1": 100}
+    assert none_failed(drills, drill)
+
+
+def test_a_persons_commit_in_a_region_stands(lab: Laboratory, drills: list[Row], tmp_path: Path) -> None:
+    drill = "somebody's commit in the middle of a promotion"
+    somebody = Somebody(lab, tmp_path / "clone")
+    file = "Pulumi.region-b.yaml"
+
+    def change(text: str) -> str:
+        return text.replace("maxEjectionPercent: 34 ", "maxEjectionPercent: 40 ")
+
+    with _restored(lab):
+        with _story(lab, drill, drills):
+            done = promote(
+                lab,
+                "v2",
+                "--bake=2s",
+                "--steps=10,25",
+                when={"region-a: v2 10 %: committed": lambda: somebody.pushes(file, change)},
+            )
+        assert done.code == 2, str(done)
+        assert done.result["state"] == "ended"
+        assert "End-to-end tests: Change Pulumi.region-b.yaml" in done.result["reason"]
+        assert "maxEjectionPercent: 40" in (lab.place.checkout / file).read_text()
+    assert none_failed(drills, drill)
+
+
+def test_istiod_is_down_for_a_minute(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:
+    """No Envoy can acknowledge what nobody tells it: the promotion waits, and no request is lost."""
+    drill = "istiod down for a minute while a step is committed"
+    istiod = ("deployment/istiod", "--namespace=istio-system")
+
+    def up_again() -> None:
+        time.sleep(_DOWN_SECONDS)  # the drill is this minute
+        lab.kubectl("region-a", "scale", *istiod, "--replicas=1")
+
+    def down() -> None:
+        lab.kubectl("region-a", "scale", *istiod, "--replicas=0")
+        until(lambda: not lab.get("region-a", "pods", "--namespace=istio-system")["items"], seconds=60)
+
+    with _restored(lab):
+        with _story(lab, drill, drills):
+            done = promote(
+                lab,
+                "v2",
+                "--bake=2s",
+                "--regions=region-a",
+                "--steps=25",
+                when={"all regions are measured": down, "v2 25 %: committed": up_again},
+            )
+        assert done.code == 0, str(done)
+        (step,) = done.result["steps"]
+        assert step["acknowledged_seconds"] > _DOWN_SECONDS
+        assert step["coming"]["failures"] == 0
+    assert none_failed(drills, drill)
+    notes.append(f"{drill}: acknowledged {step['acknowledged_seconds']:.0f} s after it was asked for")
+
+
+@contextmanager
+def _self_heal_paused(lab: Laboratory, region: str) -> Iterator[None]:
+    def heal(on: bool) -> None:
+        patch = json.dumps({"spec": {"syncPolicy": {"automated": {"selfHeal": on}}}})
+        lab.kubectl(region, "patch", "application/echo", "--namespace=argocd", "--type=merge", f"--patch={patch}")
+
+    heal(False)
+    try:
+        yield
+    finally:
+        heal(True)
+
+
+def test_weights_changed_by_hand_are_seen_and_do_not_hold(lab: Laboratory, notes: list[str], tmp_path: Path) -> None:
+    """85/15 in the cluster where Git says 90/10: `status` says who did it, `verify` that it is so."""
+    plot = tmp_path / "share.svg"
+    right = lab.verify("--region=region-a", "--json", f"--plot={plot}")
+    assert right.returncode == 0, right.stdout + right.stderr
+    assert plot.read_text().lstrip().startswith("<svg")
+    with _self_heal_paused(lab, "region-a"):
+        patch = json.dumps(
+            [{"op": "replace", "path": f"/spec/http/0/route/{n}/weight", "value": w} for n, w in ((0, 85), (1, 15))]
+        )
+        virtual_service = ("virtualservice.networking.istio.io/echo", "--namespace=echo")
+        lab.kubectl("region-a", "patch", *virtual_service, "--type=json", f"--patch={patch}")
+        until(lambda: rollout(lab, "status", "--region=region-a").returncode == 1)
+        status = rollout(lab, "status", "--region=region-a")
+        wrong = lab.verify("--region=region-a", "--json")
+    assert "kubectl" in status.stdout, status.stdout
+    assert wrong.returncode == 1, wrong.stdout + wrong.stderr
+    assert Counter(finding["kind"] for finding in _region(wrong.stdout)["findings"])["off weight"] == 2
+    until(lambda: _weights(lab, "region-a") == {"v1": 90, "v2": 10}, seconds=60)
+    until(lambda: rollout(lab, "status").returncode == 0, seconds=60)
+    for name, told in (("90/10", right.stdout), ("85/15 by hand", wrong.stdout)):
+        measured = _region(told)
+        notes.append(f"verify {name}: decided with {measured['requests']:,} requests in {measured['seconds']:.1f} s")
+
+
+def _region(told: str) -> Any:
+    (region,) = json.loads(told)["regions"]
+    return region
