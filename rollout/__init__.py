@@ -3,7 +3,7 @@
 In a test, for example:
 
     weights = {"v1": 90, "v2": 10}
-    measurement = rollout.measure(region, "http://echo.echo.svc.cluster.local/", rollout.requests_needed(weights))
+    measurement = rollout.measure(region, "http://echo.echo.svc.cluster.local/", 20_000)
     assert rollout.judge(measurement, weights).holds
 """
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from rollout.measurement import Measurement, Origin, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Discovery, PulumiAccess, Region, discover
-from rollout.split import requests_needed
 from rollout.verdict import Row, Verdict, judge
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ __all__ = [
     "discover",
     "judge",
     "measure",
-    "requests_needed",
 ]
 
 if not TYPE_CHECKING:

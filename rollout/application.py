@@ -179,6 +179,25 @@ def read_application(region: Region, name: str) -> Application:
     return parse_application(document)
 
 
+def ask_to_look(region: Region, name: str) -> None:
+    """Asks Argo CD to look for a newer commit at once, as a webhook would; it answers when it has time.
+
+    Raises:
+        RolloutError: no such context, or the cluster does not answer or refuses.
+    """
+    namespace, own_name = name.split("/")
+    api = client.CustomObjectsApi(api_client(region))
+    asked = {"metadata": {"annotations": {_REFRESH: "normal"}}}
+    with asking(
+        region,
+        f"refresh Application {name}",
+        f"-n {namespace} annotate applications.argoproj.io {own_name} {_REFRESH}=normal",
+    ):
+        api.patch_namespaced_custom_object(
+            _GROUP, _VERSION, namespace, _PLURAL, own_name, asked, _request_timeout=REQUEST_TIMEOUT
+        )
+
+
 def parse_application(document: Mapping[str, Any]) -> Application:
     """An Application from the API server's answer; what Argo CD has not yet said is "Unknown" or empty."""
     metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, product
 
 from rollout.measurement import Measurement, Origin
-from rollout.split import TOLERANCE_POINTS, within_tolerance
+from rollout.proof.independence import denied, runs
+from rollout.proof.shares import RISK, allowed, is_outside, share_interval, version_risk
 
 _REASONS_SHOWN = 3
 
@@ -26,13 +27,14 @@ UNANSWERED = "(no answer)"
 class Kind(StrEnum):
     """Each thing that can be wrong with a split, in the words of the table."""
 
-    TOO_FEW = "too few"
     FAILED = "failed"
     UNREADABLE = "unreadable"
     CROSSED = "crossed regions"
     UNWEIGHTED = "no weight"
     SILENT = "got nothing"
     OFF_WEIGHT = "off weight"
+    NOT_INDEPENDENT = "not independent"
+    UNDECIDED = "not yet known"
 
 
 @dataclass(frozen=True)
@@ -63,24 +65,6 @@ def all_of(*checks: Check) -> Check:
 
     def check(measurement: Measurement) -> tuple[Finding, ...]:
         return tuple(finding for one in checks for finding in one(measurement))
-
-    return check
-
-
-def enough_requests(needed: int) -> Check:
-    """At least `needed` requests, and all that were planned, were sent."""
-
-    def check(measurement: Measurement) -> tuple[Finding, ...]:
-        sent, planned = measurement.requests, measurement.planned
-        findings = []
-        if measurement.interruption or sent < planned:
-            text = f"{sent:,} of {planned:,} planned requests were sent"
-            reason = f": {measurement.interruption}" if measurement.interruption else ""
-            findings.append(Finding(Kind.TOO_FEW, "", text + reason))
-        if sent < needed:
-            text = f"{sent:,} requests prove nothing within {TOLERANCE_POINTS} points: {needed:,} are needed"
-            findings.append(Finding(Kind.TOO_FEW, "", text))
-        return tuple(findings)
 
     return check
 
@@ -140,29 +124,51 @@ def only_weighted_versions(weights: Mapping[str, int]) -> Check:
     return check
 
 
-def shares_match(weights: Mapping[str, int]) -> Check:
-    """Each version's share of all requests, in its own region, is within two points of its weight, and none is zero.
-
-    A version that got nothing is wrong at any weight above 0, also at 1 and 2, where 0 is within two points: with 3,000
-    requests at weight 1 it happens to a version that is well less than once in 10^13.
-    """
+def shares_match(weights: Mapping[str, int], risk: float = RISK) -> Check:
+    """No version's share of all requests, in its own region, is proven to be other than its weight allows."""
 
     def check(measurement: Measurement) -> tuple[Finding, ...]:
         findings = []
-        requests = measurement.requests
+        requests, each = measurement.requests, version_risk(weights, risk)
         for version, weight in weights.items():
-            tally = measurement.answered.get(Origin(measurement.region, version))
-            count = tally.requests if tally else 0
-            if weight > 0 and count == 0:
+            count = requests_of(measurement, version)
+            if weight == 0 or not is_outside(count, requests, weight, each):
+                continue
+            if count == 0:
                 text = f"{version} has weight {weight} and answered none of {requests:,} requests"
                 findings.append(Finding(Kind.SILENT, version, text))
-            elif weight > 0 and not within_tolerance(count, requests, weight):
-                share = 100 * count / requests
+            else:
+                seen, right = share_interval(count, requests, weight, each), allowed(weight)
                 text = (
-                    f"{version} got {share:.1f} % ({count:,} of {requests:,}) where its weight is {weight}: "
-                    f"{abs(share - weight):.1f} points off, {TOLERANCE_POINTS} are allowed"
+                    f"{version} got {100 * count / requests:.1f} % ({count:,} of {requests:,}) where its weight is "
+                    f"{weight}: its share is in {100 * seen.low:.1f} - {100 * seen.high:.1f} %, "
+                    f"and {100 * right.low:g} - {100 * right.high:g} % are right"
                 )
                 findings.append(Finding(Kind.OFF_WEIGHT, version, text))
         return tuple(findings)
 
     return check
+
+
+def independent(weights: Mapping[str, int], risk: float = RISK) -> Check:
+    """Each request is a draw of its own, as far as its version goes; what is said of shares rests on that."""
+
+    def check(measurement: Measurement) -> tuple[Finding, ...]:
+        # with those versions that have not been seen: they could have been
+        routed = [version for version, weight in weights.items() if weight > 0]
+        transitions = dict.fromkeys(product(routed, routed), 0) | dict(measurement.transitions)
+        if not denied(transitions, risk):
+            return ()
+        text = (
+            f"which version answers depends on who answered before: {sum(transitions.values()) + 1:,} answers came in "
+            f"{runs(transitions):,} runs of one version, and nothing can be said of their shares"
+        )
+        return (Finding(Kind.NOT_INDEPENDENT, "", text),)
+
+    return check
+
+
+def requests_of(measurement: Measurement, version: str) -> int:
+    """How many requests a version of the measured region answered."""
+    tally = measurement.versions.get(version)
+    return tally.requests if tally else 0

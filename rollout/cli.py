@@ -5,7 +5,12 @@ from __future__ import annotations
 import typer
 
 from rollout.commands.plan import plan
+from rollout.commands.promote import promote
 from rollout.commands.render import render
+from rollout.commands.retire import retire
+from rollout.commands.rollback import rollback
+from rollout.commands.set import set_weights
+from rollout.commands.status import status
 from rollout.commands.verify import verify
 
 # Plain help: it is the same on a terminal and in a pipe.
@@ -21,4 +26,9 @@ def rollout() -> None:
 
 app.command(context_settings={"allow_extra_args": True})(plan)
 app.command()(render)
+app.command(context_settings={"allow_extra_args": True})(status)
 app.command()(verify)
+app.command("set")(set_weights)
+app.command()(promote)
+app.command()(rollback)
+app.command()(retire)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-# Echo's whole answer, in names that Kubernetes accepts as label values. Anything else with a 200 was not said by echo.
-_ANSWER = re.compile(r"ok region=(?P<region>[A-Za-z0-9._-]+) version=(?P<version>[A-Za-z0-9._-]+)\s*")
+# Echo's whole answer, in names that Kubernetes accepts as label values: `ok` with a 200, `fault` with any other status.
+# Anything else was not said by echo.
+_ANSWER = re.compile(r"(?P<word>ok|fault) region=(?P<region>[A-Za-z0-9._-]+) version=(?P<version>[A-Za-z0-9._-]+)\s*")
 
 # One line of the probe is a few hundred bytes. Without a bound, a stream that never ends a line would fill the memory.
 _LONGEST_LINE_BYTES = 64 * 1024
@@ -27,11 +30,15 @@ class Result:
         code: HTTP status, 0 when there was no answer.
         body: The answer's body, "" when there was none.
         error: Why there was no answer, or what the client made of a status that is no success; "" when all was well.
+        sequence: Its place in the order of sending, from 0; no two of an attack have the same.
+        at_ns: When it was sent, in nanoseconds of Unix time by the probe's clock.
     """
 
     code: int
     body: str
     error: str
+    sequence: Annotated[int, Field(validation_alias="seq", ge=0)]
+    at_ns: int
 
     @property
     def failed(self) -> bool:
@@ -83,6 +90,26 @@ def _parse(line: bytes) -> Result:
         raise UnreadableLineError(f"a line that is not a result: {_printable(line)}") from error
 
 
+def in_order(results: Iterator[Result]) -> Iterator[Result]:
+    """Gives an attack's results in the order in which the requests were sent.
+
+    They come in the order in which they were answered: among those that have come at some moment, a version that
+    answers late would lack requests. So a request that is under way holds back all that were sent after it, for as
+    long as it takes, at most the probe's timeout of 5 s. What is given never has a gap: whoever leaves early, or whose
+    results end with an error, has seen nothing of the first request that was under way, nor of those after it.
+    """
+    held: list[tuple[int, int, Result]] = []
+    following = 0
+    for came, arrived in enumerate(results):
+        heapq.heappush(held, (arrived.sequence, came, arrived))
+        while held and held[0][0] <= following:
+            sequence, _came, result = heapq.heappop(held)
+            following = max(following, sequence + 1)
+            yield result
+    while held:
+        yield heapq.heappop(held)[2]
+
+
 def _printable(text: bytes | str) -> str:
     """A short form in plain ASCII: what comes over the wire must not reach a terminal with its control characters."""
     decoded = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
@@ -109,16 +136,21 @@ class Tally:
 class Measurement:
     """What a region did with the requests that were sent to it. Every request sent is counted exactly once.
 
+    Except where sending was stopped, because enough was known or because something went wrong: then the first request
+    that was under way is not counted, nor any that was sent after it. What is counted is all that was sent until then.
+
     Attributes:
         region: Name of the region whose client sent the requests.
-        planned: How many requests were to be sent.
+        planned: How many requests were to be sent at most.
         answered: Requests whose answer named its origin, by origin; a version's own failures (its 5xx) are here.
         unreadable: Requests answered with a 200 whose body is not echo's.
         unanswered: Requests that failed without naming an origin: no answer, or somebody else's error.
         reasons: How many requests failed for which reason, over all origins.
         samples: Up to three of the unreadable bodies, printable.
         seconds: Time from the first request to the end.
-        interruption: Why sending ended before `planned` was reached; "" when it did not.
+        interruption: What went wrong so that sending ended before `planned` was reached; "" when nothing did.
+        transitions: How often the second version answered the request sent next after one that the first answered, where
+            those that no version of this region answered are passed over.
     """
 
     region: str
@@ -130,6 +162,12 @@ class Measurement:
     samples: tuple[str, ...] = ()
     seconds: float = 0.0
     interruption: str = ""
+    transitions: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> Mapping[str, Tally]:
+        """What the region's own versions answered, by version; those that answered nothing are missing."""
+        return {origin.version: tally for origin, tally in self.answered.items() if origin.region == self.region}
 
     @property
     def requests(self) -> int:
@@ -143,27 +181,34 @@ class Measurement:
 
 
 class Count:
-    """Adds results up while they come."""
+    """Adds a region's results up while they come, in the order of sending; a long attack in parts with one for each part.
 
-    def __init__(self) -> None:
+    Args:
+        region: Name of the region whose client sends the requests.
+    """
+
+    def __init__(self, region: str) -> None:
         self.requests = 0
+        self._region = region
         self._requests: Counter[Origin] = Counter()
         self._failures: Counter[Origin] = Counter()
         self._reasons: Counter[str] = Counter()
         self._samples: list[str] = []
         self._unreadable = 0
         self._unanswered = 0
+        self._transitions: Counter[tuple[str, str]] = Counter()
+        self._before: str | None = None
 
     def add(self, result: Result) -> None:
         """Counts one request, under whoever answered it."""
         self.requests += 1
         if result.failed:
             self._reasons[_reason(result)] += 1
-        answer = _ANSWER.fullmatch(result.body)
-        if answer is not None:
-            origin = Origin(answer["region"], answer["version"])
+        origin = _origin(result)
+        if origin is not None:
             self._requests[origin] += 1
             self._failures[origin] += result.failed
+            self._follow(origin)
         elif result.failed:
             self._unanswered += 1
         else:
@@ -171,10 +216,10 @@ class Count:
             if len(self._samples) < _SAMPLES_KEPT:
                 self._samples.append(_printable(result.body))
 
-    def measurement(self, region: str, *, planned: int, seconds: float, interruption: str = "") -> Measurement:
+    def measurement(self, *, planned: int, seconds: float, interruption: str = "") -> Measurement:
         """The sum so far, frozen."""
         return Measurement(
-            region=region,
+            region=self._region,
             planned=planned,
             answered={
                 origin: Tally(requests, self._failures[origin]) for origin, requests in sorted(self._requests.items())
@@ -185,7 +230,26 @@ class Count:
             samples=tuple(self._samples),
             seconds=seconds,
             interruption=interruption,
+            transitions=dict(self._transitions),
         )
+
+    def _follow(self, origin: Origin) -> None:
+        if origin.region != self._region:
+            return
+        if self._before is not None:
+            self._transitions[self._before, origin.version] += 1
+        self._before = origin.version
+
+
+def _origin(result: Result) -> Origin | None:
+    """Who answered, None where the answer does not say it as echo does."""
+    # what came of an answer that broke off may be the beginning of a longer name
+    if result.code == 0 or (result.code == 200 and result.error):
+        return None
+    answer = _ANSWER.fullmatch(result.body)
+    if answer is None or (answer["word"] == "ok") != (result.code == 200):
+        return None
+    return Origin(answer["region"], answer["version"])
 
 
 def _reason(result: Result) -> str:

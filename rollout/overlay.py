@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -14,13 +12,13 @@ from ruamel.yaml.error import YAMLError
 
 from components.names import ECHO
 from rollout.application import Application
+from rollout.git import git, said
 from rollout.manifests import file_name
 from rollout.problem import Problem, RolloutError
 
 VIRTUAL_SERVICE = file_name("VirtualService", ECHO)
 
 _COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
-_TIMEOUT_SECONDS = 30.0
 _WHY = "a share is judged against the weights that Argo CD last synced, those of the overlay at that commit"
 
 
@@ -71,16 +69,16 @@ def read_file(project: Path, revision: str, path: str) -> str:
                 "let the Application follow a branch of this project's Git repository",
             )
         )
-    top = _git(project, "rev-parse", "--absolute-git-dir")
+    top = git(project, "rev-parse", "--absolute-git-dir", why=_WHY)
     if top.returncode != 0:
         raise RolloutError(
             Problem(
-                f"{project} is not a Git repository that can be read: {_said(top)}",
+                f"{project} is not a Git repository that can be read: {said(top)}",
                 _WHY,
                 "run this in a clone of the repository that Argo CD reads; if it belongs to another user, do what git says",
             )
         )
-    if _git(project, "cat-file", "-e", f"{revision}^{{commit}}").returncode != 0:
+    if git(project, "cat-file", "-e", f"{revision}^{{commit}}", why=_WHY).returncode != 0:
         raise RolloutError(
             Problem(
                 f"the commit {revision}, which Argo CD last synced, is not in the repository of {project}",
@@ -88,11 +86,11 @@ def read_file(project: Path, revision: str, path: str) -> str:
                 "fetch it: git fetch --all",
             )
         )
-    shown = _git(project, "show", f"{revision}:{path}")
+    shown = git(project, "show", f"{revision}:{path}", why=_WHY)
     if shown.returncode != 0:
         raise RolloutError(
             Problem(
-                f"{path} cannot be read at {revision}: {_said(shown)}",
+                f"{path} cannot be read at {revision}: {said(shown)}",
                 _WHY,
                 "see that the Application's path is that of the region's overlay, and that it was rendered and committed",
             )
@@ -154,26 +152,3 @@ def parse_weights(text: str, source: str) -> dict[str, int]:
 
 def _unusable(source: str, what: str) -> Problem:
     return Problem(f"{source}: {what}", _WHY, "render the overlay anew (make render), commit it and let it sync")
-
-
-def _git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["git", "-C", str(directory), *arguments],
-            # not what a partial clone would do to complete itself: that may ask for a password
-            env={**os.environ, "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise RolloutError(
-            Problem(f"git cannot be run: {error}", _WHY, "install git; the overlays' history is read with it")
-        ) from error
-
-
-def _said(done: subprocess.CompletedProcess[str]) -> str:
-    return " ".join(done.stderr.split()) or f"git ended with code {done.returncode}"

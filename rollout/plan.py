@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from components.judged import as_region
@@ -12,6 +13,7 @@ from rollout.planning import Images, Plan, Revision, plan
 from rollout.problem import Problem, RolloutError
 from rollout.regions import select
 from rollout.revisions import Repository, Tree, WorkingTree, repository_of
+from rules.capacity import stable_version
 from rules.region import Change
 from rules.versions import versions
 from rules.workloads import Workloads
@@ -108,14 +110,20 @@ def _files_by_region(revision: Revision) -> dict[str, list[str]]:
 
 
 def _proven(repository: Repository, base: Revision, change: Change) -> Images:
-    """The images with which each version had all requests of a region in one of its last 200 commits, the base's included."""
+    """The images with which each version had all requests of a region, or was the stable one that could have had them.
+
+    In its last 200 commits, the base's included.
+    """
     assert base.commit is not None, "a base is a commit"
     region = next(each for each in base.regions if each.name == change.name)
     found: dict[str, frozenset[str]] = {}
     for commit in repository.commits_touching(base.commit, [region.stack_file, overlay(region.name)], _HISTORY):
         workloads = _delivered_at(repository.at(commit), region)
-        for version in versions(workloads).values() if workloads else ():
-            if version.weight == _ALL:
+        if workloads is None or change.before is None:
+            continue
+        stable = stable_version(replace(change.before, workloads=workloads))
+        for version in versions(workloads).values():
+            if version.weight == _ALL or version.name == stable:
                 found[version.name] = found.get(version.name, frozenset()) | {*version.images}
     return found
 

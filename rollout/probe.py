@@ -16,7 +16,7 @@ from kubernetes.stream import stream as exec_stream
 
 from rollout.attack import DEFAULT_RATE, Attack
 from rollout.cluster import REQUEST_TIMEOUT, api_client, asking, first_line
-from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError
+from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError, in_order
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Region
 
@@ -26,6 +26,9 @@ _CONTAINER = "probe"
 
 _EXEC_TIMEOUT_SECONDS = 30.0
 _CLOSE_TIMEOUT_SECONDS = 1.0
+# How many requests are counted between two looks at them. A look costs a fraction of a millisecond.
+LOOK_EVERY = 10
+
 # How long a Ctrl-C may go unnoticed.
 _POLL_SECONDS = 0.2
 
@@ -119,7 +122,7 @@ def measure(region: Region, url: str, requests: int, rate: int = DEFAULT_RATE) -
         RolloutError: there is no probe to send them, or it ended before the first result. One that ends later gives
             a measurement with an `interruption`.
     """
-    return count_results(connect(region), Attack(url, requests, rate), threading.Event(), lambda _done: None)
+    return count_results(connect(region), Attack(url, requests, rate), threading.Event(), lambda _so_far: False)
 
 
 class Source(Protocol):
@@ -134,27 +137,36 @@ class Source(Protocol):
 
 
 def count_results(
-    source: Source, attack: Attack, stop: threading.Event, on_progress: Callable[[int], None]
+    source: Source, attack: Attack, stop: threading.Event, enough: Callable[[Measurement], bool]
 ) -> Measurement:
-    """Counts an attack's results while they come; `on_progress` is told their number.
+    """Counts an attack's results, in the order of sending, until it is enough.
+
+    Args:
+        source: Where they come from.
+        attack: What to send at most.
+        stop: Ends it at once, as an interruption.
+        enough: Asked after every 10 requests, with what has been counted so far. Where it says so, sending ends; what
+            was then under way is not counted, and that is no interruption.
 
     Raises:
         RolloutError: the attack ended before the first result.
     """
-    count = Count()
-    interruption = ""
+    count = Count(source.region.name)
     began = time.monotonic()
+
+    def so_far(interruption: str = "") -> Measurement:
+        return count.measurement(planned=attack.requests, seconds=time.monotonic() - began, interruption=interruption)
+
     try:
-        for result in source.results(attack, stop):
+        for result in in_order(source.results(attack, stop)):
             count.add(result)
-            on_progress(count.requests)
+            if count.requests % LOOK_EVERY == 0 and enough(looked := so_far()):
+                return looked
     except RolloutError as error:
         if count.requests == 0:
             raise
-        interruption = "; ".join(problem.what for problem in error.problems)
-    return count.measurement(
-        source.region.name, planned=attack.requests, seconds=time.monotonic() - began, interruption=interruption
-    )
+        return so_far("; ".join(problem.what for problem in error.problems))
+    return so_far()
 
 
 def results(stream: ExecStream, attack: Attack, stop: threading.Event, name: str) -> Iterator[Result]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +65,7 @@ def changes(project: Path, names: Sequence[str]) -> tuple[Change, ...]:
     if not names:
         directories += _rendered_directories(project)
     present = {path: text for directory in directories for path, text in _read(project, directory).items()}
-    _refuse_foreign([path for path, text in present.items() if not text.startswith(HEADER_START)])
+    refuse_foreign(present)
     written = [Change(path, present.get(path, ""), text) for path, text in wanted.items() if present.get(path) != text]
     removed = [Change(path, text, None) for path, text in present.items() if path not in wanted]
     return (*written, *removed)
@@ -139,11 +139,22 @@ def _read(project: Path, directory: Path) -> dict[Path, str]:
             # a file of ours is UTF-8; of another it only matters that it is another
             path.relative_to(project): path.read_bytes().decode(errors="replace")
             for path in sorted((project / directory).glob("*"))
-            if path.name.endswith(_OF_AN_OVERLAY) and path.is_file()
+            if is_of_an_overlay(path.name) and path.is_file()
         }
 
 
-def _refuse_foreign(paths: Sequence[Path]) -> None:
+def is_of_an_overlay(name: str) -> bool:
+    """Whether a file of this name, in an overlay's directory, looks like a part of it."""
+    return name.endswith(_OF_AN_OVERLAY)
+
+
+def refuse_foreign(files: Mapping[Path, str] | Mapping[str, str]) -> None:
+    """Refuses what is among an overlay's files, texts by path, and was not rendered.
+
+    Raises:
+        RolloutError: all such files together.
+    """
+    paths = [path for path, text in files.items() if not text.startswith(HEADER_START)]
     if paths:
         raise RolloutError(
             *(

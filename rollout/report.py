@@ -12,7 +12,8 @@ from rich.text import Text
 
 from rollout.application import Application
 from rollout.checks import Finding
-from rollout.split import TOLERANCE_POINTS
+from rollout.proof.independence import runs
+from rollout.proof.shares import RISK, TOLERANCE_POINTS, Standing
 from rollout.verdict import Row, Verdict
 from rollout.verification import Outcome
 
@@ -20,9 +21,14 @@ HOLDS = 0
 DOES_NOT_HOLD = 1
 COULD_NOT_TELL = 2
 
+_TERMS = (
+    f"A share may be {TOLERANCE_POINTS} points from its weight; intervals and verdicts are wrong once in "
+    f"{1 / RISK:,.0f} times at most."
+)
+
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0 if all regions hold. A region that was measured and does not hold outweighs one that could not be measured."""
+    """0 if all regions hold. A region that was measured and is not known to hold outweighs one that could not be measured."""
     if all(outcome.holds for outcome in outcomes):
         return HOLDS
     judged = [outcome.verdict for outcome in outcomes if outcome.verdict]
@@ -35,6 +41,7 @@ def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
     if verdicts:
         console.print(_table(verdicts))
         console.print()
+        console.print(Text(_TERMS))
     for outcome in outcomes:
         if outcome.verdict:
             console.print(_summary(outcome.verdict))
@@ -43,12 +50,17 @@ def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
 
 
 def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The same for a program. Shares and intervals are in 0..1, weights in percent, times in seconds.
+    """The same for a program. Shares, intervals and the risk are in 0..1, weights in percent, times in seconds.
+
+    `standing` is "holds", "does not hold", "not yet known" or "not independent". `requests_to_go` is 0 unless it is "not yet
+    known", and null where more than 1,000,000 requests would be needed.
 
     `application` is null where the weights are the stack's outputs; else its `revision` is the commit that they are from.
     """
     return {
         "holds": all(outcome.holds for outcome in outcomes),
+        "risk": RISK,
+        "tolerance_points": TOLERANCE_POINTS,
         "regions": [
             {
                 "region": outcome.region.name,
@@ -69,20 +81,20 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     table.add_column("region", no_wrap=True)
     table.add_column("version")
-    for heading in ("weight", "requests", "share", "99 % interval", "failures"):
+    for heading in ("weight", "requests", "share", "interval", "failures"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict")
     for verdict in verdicts:
         for row in verdict.rows:
-            table.add_row(*_cells(verdict, row))
+            table.add_row(*_cells(verdict.measurement.region, row))
         table.add_section()
     return table
 
 
-def _cells(verdict: Verdict, row: Row) -> tuple[Text, ...]:
+def _cells(region: str, row: Row) -> tuple[Text, ...]:
     low, high = 100 * row.interval.low, 100 * row.interval.high
     plain = (
-        verdict.measurement.region,
+        region,
         row.label,
         "-" if row.weight is None else f"{row.weight} %",
         f"{row.requests:,}",
@@ -90,23 +102,25 @@ def _cells(verdict: Verdict, row: Row) -> tuple[Text, ...]:
         f"{low:.1f} - {high:.1f} %",
         f"{row.failures:,}",
     )
-    # what is wrong with the whole measurement is wrong with each of its rows
-    kinds = dict.fromkeys(finding.kind.value for finding in verdict.findings if finding.row in {row.label, ""})
-    word = Text(", ".join(kinds), style="bold red") if kinds else Text("holds", style="green")
-    return (*map(Text, plain), word)
+    style = "green" if row.standing is Standing.HOLDS else "bold red"
+    return (*map(Text, plain), Text(row.word, style=style))
 
 
 def _summary(verdict: Verdict) -> Text:
     measurement = verdict.measurement
     sent = f"{measurement.requests:,} requests in {measurement.seconds:.1f} s"
     if verdict.holds:
-        return Text(
-            f"{measurement.region} holds: {sent}, none failed, "
-            f"every share is within {TOLERANCE_POINTS} points of its weight."
-        )
-    lines = [f"{measurement.region} does not hold ({sent}):"]
+        lines = [
+            f"{measurement.region} holds: {sent}, none failed, every share is within "
+            f"{TOLERANCE_POINTS} points of its weight."
+        ]
+    else:
+        verb = "" if verdict.standing is Standing.DOES_NOT_HOLD else "is "
+        lines = [f"{measurement.region} {verb}{verdict.word} ({sent}):"]
     lines += [f"  - {finding.kind.value}: {finding.text}" for finding in verdict.findings]
-    return Text("\n".join(lines), style="red")
+    if measurement.interruption:
+        lines.append(f"  - interrupted: {measurement.interruption}")
+    return Text("\n".join(lines), style="" if verdict.holds else "red")
 
 
 def _delivery(region: str, application: Application) -> Text:
@@ -132,11 +146,15 @@ def _application_json(application: Application) -> dict[str, Any]:
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     measurement = verdict.measurement
     return {
+        "standing": verdict.word,
+        "requests_to_go": verdict.requests_to_go,
         "planned": measurement.planned,
         "requests": measurement.requests,
         "failures": measurement.failures,
         "reasons": dict(measurement.reasons),
+        "runs": runs(measurement.transitions),
         "seconds": round(measurement.seconds, 3),
+        "interruption": measurement.interruption,
         "rows": [
             {
                 "version": row.label,
@@ -145,7 +163,8 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
                 "share": row.share,
                 "interval": [row.interval.low, row.interval.high],
                 "failures": row.failures,
-                "holds": not row.findings,
+                "standing": row.word,
+                "holds": row.standing is Standing.HOLDS,
             }
             for row in verdict.rows
         ],

@@ -14,14 +14,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
+from rollout.git import command, git, quiet_environment, said
 from rollout.problem import Problem, RolloutError
 
-_TIMEOUT_SECONDS = 30.0
 _WHY = "a change is judged against the revision that runs now, and that one is read from Git"
 _DIRECTORY_MODE = "40000"
 _FILE_MODES = ("100644", "100755", "100664")
-# A hook or an alias sets these for the repository that it runs in; here it is the project's directory that says which is meant.
-_OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
 class Tree(Protocol):
@@ -112,7 +110,7 @@ class Repository:
         if found.returncode != 0:
             raise RolloutError(
                 Problem(
-                    f"{project} is not in a Git repository that can be read: {_said(found)}",
+                    f"{project} is not in a Git repository that can be read: {said(found)}",
                     _WHY,
                     "run this in a clone of the project's repository; if it belongs to another user, do what git says",
                 )
@@ -179,7 +177,7 @@ class Repository:
         """
         found = self._run("--literal-pathspecs", "log", f"--max-count={most}", "--format=%H", commit, "--", *paths)
         if found.returncode != 0:
-            raise RolloutError(Problem(f"the history of {', '.join(paths)}: {_said(found)}", _WHY, self._fetch()))
+            raise RolloutError(Problem(f"the history of {', '.join(paths)}: {said(found)}", _WHY, self._fetch()))
         return found.stdout.split()
 
     def at(self, commit: str) -> CommittedTree:
@@ -229,32 +227,15 @@ class Repository:
     @cached_property
     def _reader(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self._command("cat-file", "--batch"),
-            env=_environment(),
+            command(self._project, "cat-file", "--batch"),
+            env=quiet_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        try:
-            return subprocess.run(
-                self._command(*arguments),
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                errors="surrogateescape",
-                timeout=_TIMEOUT_SECONDS,
-                check=False,
-            )
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            raise RolloutError(
-                Problem(f"git cannot be run: {error}", _WHY, "install git, or see what keeps it waiting")
-            ) from error
-
-    def _command(self, *arguments: str) -> list[str]:
-        return ["git", "-C", str(self._project), *arguments]
+        return git(self._project, *arguments, why=_WHY)
 
     def _fetch(self) -> str:
         if self.shallow:
@@ -279,12 +260,6 @@ def repository_of(project: Path) -> Iterator[Repository]:
         repository.close()
 
 
-def _environment() -> dict[str, str]:
-    ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
-    # not what a partial clone would do to complete itself: that may ask for a password
-    return {**ours, "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-
-
 def _parsed_tree(hash_: str, content: bytes) -> dict[str, Entry]:
     """A tree object's entries: `<mode> <name>`, a zero byte, and the hash in bytes, as long as the tree's own."""
     length = len(hash_) // 2
@@ -302,10 +277,6 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     assert process.stdin is not None, "asked for"
     assert process.stdout is not None, "asked for"
     return process.stdin, process.stdout
-
-
-def _said(done: subprocess.CompletedProcess[str]) -> str:
-    return " ".join(done.stderr.split()) or f"git ended with code {done.returncode}"
 
 
 @contextmanager

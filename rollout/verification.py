@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rollout.application import Application, settled_application
-from rollout.attack import DEFAULT_RATE, Attack
+from rollout.attack import DEFAULT_MOST, DEFAULT_RATE, Attack
+from rollout.measurement import Measurement
 from rollout.outputs import StackOutputs, read_outputs
 from rollout.overlay import synced_weights
 from rollout.probe import Source, connect, count_results
 from rollout.problem import Problem, RolloutError
+from rollout.proof.plot import Point
 from rollout.regions import PulumiAccess, Region
-from rollout.split import requests_needed
-from rollout.verdict import Verdict, judge
+from rollout.trail import Trail
+from rollout.verdict import Verdict, is_decided, judge
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
@@ -31,12 +33,12 @@ class Wishes:
 
     Attributes:
         url: Where to send requests; None for the stack's output `url`.
-        requests: How many in each region; None for as many as its weights need.
+        requests: How many in each region at most.
         rate: Requests per second in each region.
     """
 
     url: str | None = None
-    requests: int | None = None
+    requests: int = DEFAULT_MOST
     rate: int = DEFAULT_RATE
 
 
@@ -58,7 +60,7 @@ class Ready:
         region: The region.
         source: Its probe.
         weights: What its shares are held against, whole percents by version.
-        attack: The requests to send.
+        attack: The requests to send, at most.
         application: Argo CD's Application, at whose last synced commit the weights are; None where they are the stack's.
     """
 
@@ -68,18 +70,24 @@ class Ready:
     attack: Attack
     application: Application | None = None
 
-    @property
-    def needed(self) -> int:
-        """How many requests its weights need."""
-        return requests_needed(self.weights)
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a region: a verdict, or the problems that kept it from one; and the Application as in `Ready`."""
+    """What became of a region: a verdict, or the problems that kept it from one.
+
+    Attributes:
+        region: The region.
+        weights: As in `Ready`.
+        verdict: What was measured, judged.
+        trail: How the counts came to be what they are: a few hundred moments, the last one the end.
+        problems: What kept it from a verdict.
+        application: As in `Ready`.
+    """
 
     region: Region
+    weights: Mapping[str, int]
     verdict: Verdict | None = None
+    trail: tuple[Point, ...] = ()
     problems: tuple[Problem, ...] = ()
     application: Application | None = None
 
@@ -92,8 +100,8 @@ class Outcome:
 class Progress(Protocol):
     """Somebody who wants to know how far it is."""
 
-    def sent(self, region: str, requests: int) -> None:
-        """Called from each region's thread, for each result."""
+    def looked(self, so_far: Measurement) -> None:
+        """Called from each region's thread, after each look at what has been counted there."""
 
 
 def prepare(regions: Sequence[Region], pulumi: PulumiAccess, wishes: Wishes, edges: Edges) -> tuple[Ready, ...]:
@@ -110,7 +118,7 @@ def prepare(regions: Sequence[Region], pulumi: PulumiAccess, wishes: Wishes, edg
         if outputs is None or source is None:
             raise RolloutError(*problems)
         weights, application = _delivered(region, outputs, pulumi.project, edges)
-        attack = Attack(wishes.url or outputs.url, wishes.requests or requests_needed(weights), wishes.rate)
+        attack = Attack(wishes.url or outputs.url, wishes.requests, wishes.rate)
         return Ready(region, source, weights, attack, application)
 
     prepared = _side_by_side(make_ready, regions, threading.Event())
@@ -131,21 +139,31 @@ def _delivered(
 
 
 def measure_and_judge(ready: Sequence[Ready], progress: Progress) -> tuple[Outcome, ...]:
-    """Measures the regions at the same time. A KeyboardInterrupt stops all their probes before it goes on."""
+    """Measures the regions at the same time, each until it is decided or has had its requests.
+
+    A KeyboardInterrupt stops all their probes before it goes on.
+    """
     stop = threading.Event()
 
-    def verdict_of(one: Ready) -> Verdict:
-        measurement = count_results(
-            one.source, one.attack, stop, lambda requests: progress.sent(one.region.name, requests)
-        )
-        return judge(measurement, one.weights)
+    def outcome_of(one: Ready) -> Outcome:
+        trail = Trail()
 
-    judged = _side_by_side(verdict_of, ready, stop)
+        def enough(so_far: Measurement) -> bool:
+            trail.add(so_far)
+            progress.looked(so_far)
+            return is_decided(so_far, one.weights)
+
+        measurement = count_results(one.source, one.attack, stop, enough)
+        trail.add(measurement)
+        verdict = judge(measurement, one.weights)
+        return Outcome(one.region, one.weights, verdict, trail.points, application=one.application)
+
+    outcomes = _side_by_side(outcome_of, ready, stop)
     return tuple(
-        Outcome(one.region, problems=result.problems, application=one.application)
-        if isinstance(result, RolloutError)
-        else Outcome(one.region, verdict=result, application=one.application)
-        for one, result in zip(ready, judged, strict=True)
+        Outcome(one.region, one.weights, problems=outcome.problems, application=one.application)
+        if isinstance(outcome, RolloutError)
+        else outcome
+        for one, outcome in zip(ready, outcomes, strict=True)
     )
 
 

@@ -79,7 +79,10 @@ def _other_stable(transition: Transition) -> Iterator[tuple[str, str]]:
     if version is None or (
         version.weight < ALL and not set(version.images) <= transition.proven.get(name, frozenset())
     ):
-        yield "echo.stable", f"→ {name}, which never had all requests here and may from now on get them at once"
+        yield (
+            "echo.stable",
+            f"→ {name}, which never had all requests here nor was the stable one, and may from now on get them at once",
+        )
 
 
 PACE: tuple[Rule[Change], ...] = (
@@ -87,8 +90,8 @@ PACE: tuple[Rule[Change], ...] = (
         id="increase-limited",
         holds="The weight of a canary rises by no more points than rules.largestIncrease, 50 where it is not set, in one change.",
         reason="what nobody has seen yet at this scale would get most of the requests before anybody can look",
-        mend="raise it in smaller steps, and measure in between; less weight, and the return to a version that had all requests, "
-        "are always allowed",
+        mend="raise it in smaller steps, and measure in between; less weight, and the return to a version that had all requests or "
+        "was the stable one, are always allowed",
         fact="https://sre.google/workbook/canarying-releases/",
         severity=Severity.REFUSED,
         check=between_revisions(_rises_too_much),

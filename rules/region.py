@@ -72,7 +72,7 @@ class Change:
     """A region at two revisions; None where there is no such region.
 
     Attributes:
-        proven: Version names, each with the images with which it once had all requests of this region.
+        proven: Version names, each with the images with which it once had all requests of this region, or was the stable one.
     """
 
     before: Region | None

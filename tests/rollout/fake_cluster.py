@@ -54,6 +54,7 @@ class Exec:
 
     connection: socket.socket
     command: Sequence[str]
+    path: str
 
     def send(self, channel: int, data: bytes) -> None:
         self._frame(2, bytes([channel]) + data)
@@ -87,6 +88,8 @@ class FakeCluster:
     pods: list[dict[str, Any]] = field(default_factory=lambda: [pod()])
     applications: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By `namespace/name`."""
+    lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """What else is listed, by path; any other list is of `pods`."""
     script: Callable[[Exec], None] = lambda _exec: None
     refuse_list: int = 0
     refuse_exec: int = 0
@@ -125,7 +128,8 @@ def serving(cluster: FakeCluster) -> Iterator[int]:
                 found = cluster.applications.get(f"{namespace}/{name}")
                 self._json(cluster.refuse_applications or (200 if found else 404), found or {})
             else:
-                self._json(cluster.refuse_list or 200, {"kind": "PodList", "apiVersion": "v1", "items": cluster.pods})
+                items = cluster.lists.get(asked.path, cluster.pods)
+                self._json(cluster.refuse_list or 200, {"kind": "PodList", "apiVersion": "v1", "items": items})
 
         def _json(self, status: int, document: dict[str, Any]) -> None:
             body = json.dumps(document).encode()
@@ -147,7 +151,7 @@ def serving(cluster: FakeCluster) -> Iterator[int]:
             self.send_header("Sec-WebSocket-Protocol", "v5.channel.k8s.io")
             self.end_headers()
             self.wfile.flush()
-            cluster.script(Exec(self.connection, command))
+            cluster.script(Exec(self.connection, command, urlsplit(self.path).path))
             self.close_connection = True
 
         def log_message(self, *_arguments: object) -> None:

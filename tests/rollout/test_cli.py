@@ -4,9 +4,10 @@ import json
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -20,16 +21,17 @@ from rollout.outputs import StackOutputs
 from rollout.problem import Problem, RolloutError
 from rollout.regions import PulumiAccess, Region
 from rollout.verification import Edges
-from tests.rollout.answers import ok
+from tests.rollout.answers import drawn, fault, numbered, ok
 from tests.rollout.applications import NEW, OLD, refused, well
 
 URL = "http://echo.echo.svc.cluster.local/"
 
 
 def split(attack: Attack, region: str, percent: int) -> list[Result]:
-    """Answers of v1 and v2 in exactly these shares."""
-    second = attack.requests * percent // 100
-    return [ok("v2", region)] * second + [ok("v1", region)] * (attack.requests - second)
+    """Answers of v1 and v2 in exactly these shares, in an order by lot; no more than any test takes."""
+    requests = min(attack.requests, 20_000)
+    second = requests * percent // 100
+    return drawn({"v2": second, "v1": requests - second}, region)
 
 
 @dataclass
@@ -39,9 +41,14 @@ class FakeSource:
 
     def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
         self.world.attacks[self.region.name] = attack
-        yield from split(attack, self.region.name, self.world.got.get(self.region.name, 10))
+        answers = split(attack, self.region.name, self.world.got.get(self.region.name, 10))
+        if self.region.name in self.world.sorted:
+            answers.sort(key=lambda answer: answer.body)
+            answers = numbered(*answers)
         if self.region.name in self.world.probes_die:
+            yield from answers[:500]
             raise RolloutError(Problem("the probe died", "why", "fix"))
+        yield from answers
 
 
 @dataclass
@@ -53,6 +60,9 @@ class World:
     without_outputs: tuple[str, ...] = ()
     without_probe: tuple[str, ...] = ()
     probes_die: tuple[str, ...] = ()
+    """After 500 requests."""
+    sorted: tuple[str, ...] = ()
+    """First all answers of v1, then all of v2."""
     applications: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """By region; the other regions are delivered by Pulumi."""
     committed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -110,8 +120,11 @@ class TestExitCode:
     def test_is_1_with_a_dead_canary(self) -> None:
         assert verify(World(got={"region-a": 0})).exit_code == 1
 
-    def test_is_1_when_too_few_requests_were_asked_for(self) -> None:
+    def test_is_1_when_it_is_not_known_after_the_requests_that_were_asked_for(self) -> None:
         assert verify(World(), "--requests", "500").exit_code == 1
+
+    def test_is_1_when_requests_depend_on_each_other(self) -> None:
+        assert verify(World(sorted=("region-a",))).exit_code == 1
 
     def test_is_1_when_a_probe_dies_midway(self) -> None:
         assert verify(World(probes_die=("region-a",))).exit_code == 1
@@ -143,15 +156,26 @@ class TestExitCode:
 
 @pytest.mark.usefixtures("project")
 class TestRequests:
-    def test_are_as_many_as_the_weights_need_in_each_region(self) -> None:
-        world = World(got={"region-a": 25, "region-b": 25}, weights={"v1": 75, "v2": 25})
+    def test_end_when_it_is_decided_in_each_region_by_itself(self) -> None:
+        regions = json.loads(verify(World(got={"region-b": 0}), "--json").stdout)["regions"]
 
-        verify(world)
+        sent = {region["region"]: region["requests"] for region in regions}
+        assert sent["region-b"] <= 150
+        assert 1_000 < sent["region-a"] < 10_000
 
-        assert {name: attack.requests for name, attack in world.attacks.items()} == {
-            "region-a": 5_100,
-            "region-b": 5_100,
-        }
+    def test_end_at_the_first_that_failed(self) -> None:
+        class Failing(FakeSource):
+            def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
+                answers = list(super().results(attack, stop))
+                yield from [*answers[:33], fault("v2", self.region.name, sequence=33), *answers[34:]]
+
+        world = World()
+        edges = replace(world.edges(), connect=lambda region: Failing(region, world))
+
+        regions = json.loads(CliRunner().invoke(app, ["verify", "--json"], obj=edges).stdout)["regions"]
+
+        assert [region["requests"] for region in regions] == [40, 40]
+        assert [finding["kind"] for region in regions for finding in region["findings"]] == ["failed", "failed"]
 
     def test_are_as_asked_for(self) -> None:
         world = World()
@@ -160,12 +184,12 @@ class TestRequests:
 
         assert world.attacks["region-a"] == Attack("http://127.0.0.1/", 4_000, 750)
 
-    def test_go_to_the_stacks_url_at_500_a_second(self) -> None:
+    def test_go_to_the_stacks_url_at_500_a_second_and_are_at_most_50000(self) -> None:
         world = World()
 
         verify(world)
 
-        assert world.attacks["region-a"] == Attack(URL, 3_000, 500)
+        assert world.attacks["region-a"] == Attack(URL, 50_000, 500)
 
     def test_go_to_the_named_regions_only(self) -> None:
         world = World()
@@ -190,7 +214,6 @@ class TestDeliveredByArgoCd:
         world = World(got={"region-a": 25}, applications={"region-a": well(NEW)}, committed={NEW: {"v1": 75, "v2": 25}})
 
         assert verify(world).exit_code == 0
-        assert (world.attacks["region-a"].requests, world.attacks["region-b"].requests) == (5_100, 3_000)
 
     def test_shares_as_in_the_outputs_do_not_hold(self) -> None:
         world = World(applications={"region-a": well(NEW)}, committed={NEW: {"v1": 75, "v2": 25}})
@@ -247,8 +270,8 @@ class TestOutput:
 
         assert "region-a  v1" in ran.stdout
         assert "region-a holds" in ran.stdout
-        assert "region-a: 3,000 of 3,000 requests" in ran.stderr
-        assert "of 3,000 requests" not in ran.stdout
+        assert "region-a: 1,000 requests, v1 " in ran.stderr
+        assert "1,000 requests, v1 " not in ran.stdout
 
     def test_has_no_escapes_without_a_terminal(self) -> None:
         ran = verify(World(got={"region-b": 15}, without_probe=()))
@@ -271,25 +294,46 @@ class TestOutput:
         assert stderr.count("  why it matters: why it is needed") == 3
         assert stderr.count("  what to do: how to mend it") == 3
 
-    def test_fewer_requests_than_needed_are_warned_of_before_they_are_sent(self) -> None:
-        stderr = verify(World(), "--requests", "500").stderr
-
-        assert "warning: region-a: 500 requests are fewer than the 3,000" in stderr
-        assert stderr.index("warning") < stderr.index("500 of 500 requests")
-
-    def test_enough_requests_are_not_warned_of(self) -> None:
-        assert "warning" not in verify(World()).stderr
-
     def test_a_probe_that_died_midway_is_told_with_its_part(self) -> None:
-        ran = verify(World(probes_die=("region-a",)), "--requests", "5000")
+        ran = verify(World(probes_die=("region-a",)))
 
-        assert "too few: 5,000 of 5,000 planned requests were sent: the probe died" in ran.stdout
+        assert "  - not yet known: 500 requests do not decide it" in ran.stdout
+        assert "  - interrupted: the probe died" in ran.stdout
 
     def test_help_tells_the_exit_codes(self) -> None:
         text = CliRunner().invoke(app, ["verify", "--help"]).stdout
 
         assert "0    every region holds" in text
         assert "130  stopped by Ctrl-C" in text
+
+
+@pytest.mark.usefixtures("project")
+class TestPlot:
+    def test_shows_each_region_that_was_measured(self, project: Path) -> None:
+        verify(World(got={"region-b": 15}), "--plot", "shares.svg")
+
+        drawing = ElementTree.fromstring((project / "shares.svg").read_text())
+        text = " ".join(drawing.itertext())
+        assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "region-a" in text
+        assert "region-b" in text
+
+    def test_that_cannot_be_written_keeps_requests_from_being_sent(self) -> None:
+        world = World()
+
+        ran = verify(world, "--plot", "missing/shares.svg")
+
+        assert (ran.exit_code, world.attacks) == (2, {})
+        assert "error: --plot missing/shares.svg: missing is not a directory" in ran.stderr
+
+    def test_that_could_not_be_written_does_not_hide_the_verdict(self, project: Path) -> None:
+        (project / "shares.svg").mkdir()
+
+        ran = verify(World(), "--plot", "shares.svg")
+
+        assert ran.exit_code == 2
+        assert "region-a holds" in ran.stdout
+        assert "error: --plot shares.svg cannot be written" in ran.stderr
 
 
 @pytest.mark.usefixtures("project", "interruptible")

@@ -1,27 +1,32 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.measurement import Count, Measurement, Origin, Result, ResultLines, Tally, UnreadableLineError
-from tests.rollout.answers import REGION, line, ok
+from rollout.measurement import Count, Measurement, Origin, Result, ResultLines, Tally, UnreadableLineError, in_order
+from tests.rollout.answers import REGION, fault, line, ok, other
 
 RESULTS = st.builds(
     Result,
     code=st.sampled_from([0, 200, 503]),
-    body=st.sampled_from(["ok region=region-a version=v1", "ok region=region-b version=v2\n", "hé\u2028\x00", ""]),
+    body=st.sampled_from(
+        ["ok region=region-a version=v1", "fault region=region-b version=v2\n", "hé\u2028\x00", "ok", ""]
+    ),
     error=st.sampled_from(["", "EOF", "503 Service Unavailable", ": "]),
+    sequence=st.integers(0, 2**40),
+    at_ns=st.integers(0, 2**62),
 )
 
 
 def counted(*results: Result) -> Measurement:
-    count = Count()
+    count = Count(REGION)
     for result in results:
         count.add(result)
-    return count.measurement(REGION, planned=len(results), seconds=1.0)
+    return count.measurement(planned=len(results), seconds=1.0)
 
 
 class TestResultLines:
@@ -49,8 +54,11 @@ class TestResultLines:
         [
             b"panic: runtime error\n",
             b"{}\n",
-            b'{"code":"abc","body":"","error":""}\n',
-            b'{"code":200,"body":null,"error":""}\n',
+            b'{"seq":0,"code":"abc","body":"","error":"","at_ns":1}\n',
+            b'{"seq":0,"code":200,"body":null,"error":"","at_ns":1}\n',
+            b'{"seq":-1,"code":200,"body":"","error":"","at_ns":1}\n',
+            b'{"code":200,"body":"","error":"","at_ns":1}\n',
+            b'{"seq":0,"code":200,"body":"","error":""}\n',
             b"\xff\xfe\n",
         ],
     )
@@ -83,6 +91,66 @@ class TestResultLines:
             list(itertools.chain.from_iterable(lines.feed(b"x" * 1024) for _ in range(100)))
 
 
+class TestInOrder:
+    @settings(max_examples=50, deadline=None)
+    @given(st.permutations(range(8)))
+    def test_gives_all_in_the_order_of_sending(self, came: list[int]) -> None:
+        given_on = in_order(ok(sequence=sequence) for sequence in came)
+
+        assert [result.sequence for result in given_on] == list(range(8))
+
+    def test_a_request_under_way_holds_back_those_sent_after_it(self) -> None:
+        came: list[int] = []
+
+        def results() -> Iterator[Result]:
+            for sequence in (0, 2, 3, 1):
+                came.append(sequence)
+                yield ok(sequence=sequence)
+
+        ordered = in_order(results())
+
+        assert (next(ordered).sequence, came) == (0, [0])
+        assert (next(ordered).sequence, came) == (1, [0, 2, 3, 1])
+
+    def test_what_was_held_back_when_the_results_fail_is_not_given(self) -> None:
+        def results() -> Iterator[Result]:
+            yield ok(sequence=0)
+            yield ok(sequence=2)
+            raise OSError
+
+        ordered = in_order(results())
+
+        assert next(ordered).sequence == 0
+        with pytest.raises(OSError):  # noqa: PT011 - it has no text
+            next(ordered)
+
+    def test_a_number_that_comes_twice_loses_no_result(self) -> None:
+        assert [result.sequence for result in in_order(ok(sequence=sequence) for sequence in (0, 0, 2, 1))] == [
+            0,
+            0,
+            1,
+            2,
+        ]
+
+    def test_a_number_that_never_comes_loses_no_other_result(self) -> None:
+        assert [result.sequence for result in in_order(ok(sequence=sequence) for sequence in (0, 3, 2))] == [0, 2, 3]
+
+    def test_leaving_it_ends_the_results(self) -> None:
+        left: list[bool] = []
+
+        def results() -> Iterator[Result]:
+            try:
+                yield ok(sequence=0)
+                yield ok(sequence=1)
+            finally:
+                left.append(True)
+
+        for _result in in_order(results()):
+            break
+
+        assert left == [True]
+
+
 class TestCount:
     @settings(max_examples=50, deadline=None)
     @given(st.lists(RESULTS, max_size=10))
@@ -107,17 +175,21 @@ class TestCount:
         }
 
     def test_a_failure_that_names_its_version_is_that_versions(self) -> None:
-        measurement = counted(Result(500, "ok region=region-a version=v2", "500 Internal Server Error"))
-
-        assert measurement.answered == {Origin("region-a", "v2"): Tally(1, 1)}
+        assert counted(fault("v2")).answered == {Origin("region-a", "v2"): Tally(1, 1)}
 
     def test_a_failure_without_a_name_is_unanswered(self) -> None:
-        measurement = counted(Result(503, "no healthy upstream", "503 Service Unavailable"), Result(0, "", "EOF"))
+        measurement = counted(other(503, "no healthy upstream", "503 Service Unavailable"), other(0, error="EOF"))
 
         assert measurement.unanswered == 2
 
-    def test_an_answer_that_broke_off_is_a_failure_whatever_its_code(self) -> None:
-        assert counted(Result(200, "", "unexpected EOF")).failures == 1
+    @pytest.mark.parametrize("code", [0, 200])
+    def test_an_answer_that_broke_off_is_nobodys_failure(self, code: int) -> None:
+        measurement = counted(other(code, "ok region=region-a version=v1", "unexpected EOF"))
+
+        assert (measurement.failures, measurement.unanswered) == (1, 1)
+
+    def test_a_failure_that_says_ok_was_not_said_by_echo(self) -> None:
+        assert counted(other(500, "ok region=region-a version=v1", "500")).unanswered == 1
 
     @pytest.mark.parametrize(
         "body",
@@ -128,16 +200,17 @@ class TestCount:
             "ok region=region-a version=",
             "ok region=region-a version=v1 and more",
             "ok region=region-a version=\x1b[31mv1",
+            "fault region=region-a version=v1",
             "<html>ok region=region-a version=v1</html>",
         ],
     )
     def test_a_success_that_is_not_echos_is_unreadable(self, body: str) -> None:
-        measurement = counted(Result(200, body, ""))
+        measurement = counted(other(200, body))
 
         assert (measurement.unreadable, measurement.failures) == (1, 0)
 
     def test_samples_of_unreadable_answers_are_few_and_printable(self) -> None:
-        measurement = counted(*[Result(200, "\x1b]0;title\x07" + "é" * 1000, "")] * 10)
+        measurement = counted(*[other(200, "\x1b]0;title\x07" + "é" * 1000)] * 10)
 
         assert len(measurement.samples) == 3
         assert all(sample.isascii() and sample.isprintable() for sample in measurement.samples)
@@ -145,7 +218,23 @@ class TestCount:
     def test_reasons_do_not_depend_on_the_connections_ports(self) -> None:
         errors = [f'Get "http://echo/": read tcp 10.0.0.1:{port}->10.0.0.2:80: connection reset' for port in (1, 2)]
 
-        assert counted(*(Result(0, "", error) for error in errors)).reasons == {"connection reset": 2}
+        assert counted(*(other(0, error=error) for error in errors)).reasons == {"connection reset": 2}
 
     def test_a_status_is_its_own_reason(self) -> None:
-        assert counted(Result(503, "no healthy upstream", "503 Service Unavailable")).reasons == {"HTTP 503": 1}
+        assert counted(other(503, "no healthy upstream", "503 Service Unavailable")).reasons == {"HTTP 503": 1}
+
+    def test_transitions_are_of_answers_that_follow_on_one_another(self) -> None:
+        measurement = counted(ok("v1"), ok("v1"), ok("v2"), ok("v1"), ok("v2"))
+
+        assert measurement.transitions == {("v1", "v1"): 1, ("v1", "v2"): 2, ("v2", "v1"): 1}
+
+    def test_transitions_hold_a_versions_failures_too(self) -> None:
+        assert counted(ok("v1"), fault("v2")).transitions == {("v1", "v2"): 1}
+
+    def test_transitions_pass_over_what_no_version_of_the_region_answered(self) -> None:
+        measurement = counted(ok("v1"), other(503), ok("v3", "region-b"), other(200, "hello"), ok("v2"))
+
+        assert measurement.transitions == {("v1", "v2"): 1}
+
+    def test_versions_are_those_of_the_region(self) -> None:
+        assert counted(ok("v1"), fault("v1"), ok("v1", "region-b")).versions == {"v1": Tally(2, 1)}

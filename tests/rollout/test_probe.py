@@ -11,13 +11,15 @@ import pytest
 import rollout
 from rollout.attack import Attack
 from rollout.measurement import Measurement, Origin, Result, Tally
-from rollout.probe import connect
-from rollout.problem import RolloutError
+from rollout.probe import connect, count_results
+from rollout.problem import Problem, RolloutError
 from rollout.regions import Region
-from tests.rollout.answers import line, ok
+from tests.rollout.answers import drawn, line, numbered, ok, other
 from tests.rollout.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, pod, serving
+from tests.rollout.sources import Given
 
 URL = "http://echo.echo.svc.cluster.local/"
+REGION = Region("region-a", "region-a", "ctx")
 
 
 def measured_by(cluster: FakeCluster, directory: Path, requests: int = 3) -> Measurement:
@@ -35,6 +37,11 @@ def refusal(action: Callable[[], object]) -> str:
     return refused.value.problems[0].what
 
 
+def lines(*results: Result) -> bytes:
+    """What the probe writes of requests sent in this order."""
+    return b"".join(map(line, numbered(*results)))
+
+
 def says(*chunks: bytes, status: dict[str, Any] = SUCCESS, complaint: bytes = b"") -> Callable[[Exec], None]:
     """A probe that writes these chunks and ends."""
 
@@ -50,7 +57,7 @@ def says(*chunks: bytes, status: dict[str, Any] = SUCCESS, complaint: bytes = b"
 
 class TestMeasure:
     def test_counts_what_the_probe_says(self, tmp_path: Path) -> None:
-        cluster = FakeCluster(script=says(line(ok("v1")), line(ok("v2")), line(Result(503, "", "503 No"))))
+        cluster = FakeCluster(script=says(lines(ok("v1"), ok("v2"), other(503, error="503 No"))))
 
         measurement = measured_by(cluster, tmp_path)
 
@@ -58,14 +65,17 @@ class TestMeasure:
         assert (measurement.unanswered, measurement.interruption) == (1, "")
 
     def test_reads_lines_that_frames_cut_within_characters(self, tmp_path: Path) -> None:
-        text = json.dumps({"code": 200, "body": "é", "error": ""}, ensure_ascii=False).encode() + b"\n"
+        text = (
+            json.dumps({"seq": 0, "code": 200, "body": "é", "error": "", "at_ns": 1}, ensure_ascii=False).encode()
+            + b"\n"
+        )
         cut = text.index("é".encode()) + 1
         cluster = FakeCluster(script=says(text[:cut], text[cut:]))
 
         assert measured_by(cluster, tmp_path, requests=1).samples == ("\\xe9",)
 
     def test_runs_the_attack_with_an_open_stdin(self, tmp_path: Path) -> None:
-        cluster = FakeCluster(script=says(line(ok()) * 3))
+        cluster = FakeCluster(script=says(lines(*[ok()] * 3)))
 
         measured_by(cluster, tmp_path)
 
@@ -83,7 +93,7 @@ class TestMeasure:
                 says(line(ok()), status=exit_status(137), complaint=b"Killed\n"),
                 "ended with code 137 after 1 of 3 results, and said: Killed",
             ),
-            (says(line(ok()) * 3, status=exit_status(1)), "ended with code 1 after 3 of 3 results"),
+            (says(lines(*[ok()] * 3), status=exit_status(1)), "ended with code 1 after 3 of 3 results"),
             (lambda exec_: exec_.send(STDOUT, line(ok())), "lost its connection after 1 of 3 results"),
             (
                 says(line(ok()), b"goroutine 1 [running]:\n"),
@@ -118,6 +128,49 @@ class TestMeasure:
         )
 
 
+class TestCountResults:
+    """Of a source that is asked for more requests than are needed."""
+
+    def counted(self, source: Given, requests: int, enough: Callable[[Measurement], bool]) -> Measurement:
+        return count_results(source, Attack(URL, requests, 500), threading.Event(), enough)
+
+    def test_is_asked_after_every_10_requests_whether_it_is_enough(self) -> None:
+        looks: list[int] = []
+
+        def enough(so_far: Measurement) -> bool:
+            looks.append(so_far.requests)
+            return False
+
+        self.counted(Given(REGION, drawn({"v1": 20, "v2": 5})), 25, enough)
+
+        assert looks == [10, 20]
+
+    def test_ends_the_sending_when_it_is_enough_and_calls_that_no_interruption(self) -> None:
+        source = Given(REGION, drawn({"v1": 900, "v2": 100}))
+
+        measurement = self.counted(source, 1_000, lambda so_far: so_far.requests >= 30)
+
+        assert (source.taken, source.was_left) == (30, True)
+        assert (measurement.requests, measurement.planned, measurement.interruption) == (30, 1_000, "")
+
+    def test_counts_nothing_that_was_sent_after_a_request_under_way(self) -> None:
+        # v2 answers late: request 12 comes after 18 others that were sent later
+        answers = [ok("v2" if number == 12 else "v1", sequence=number) for number in range(31)]
+        source = Given(REGION, [*answers[:12], *answers[13:], answers[12]])
+
+        measurement = self.counted(source, 31, lambda so_far: so_far.requests >= 20)
+
+        assert source.taken == 31
+        assert {version: tally.requests for version, tally in measurement.versions.items()} == {"v1": 19, "v2": 1}
+
+    def test_keeps_what_came_before_an_end_that_is_no_decision(self) -> None:
+        source = Given(REGION, drawn({"v1": 12}), dies=RolloutError(Problem("the probe died")))
+
+        measurement = self.counted(source, 1_000, lambda _so_far: False)
+
+        assert (measurement.requests, measurement.interruption) == (12, "the probe died")
+
+
 class TestStopping:
     @pytest.fixture
     def endless(self) -> FakeCluster:
@@ -150,6 +203,20 @@ class TestStopping:
                 break
 
             assert endless.client_went.wait(5)
+
+    def test_a_decision_closes_the_probes_stdin_at_once(self, tmp_path: Path) -> None:
+        def script(exec_: Exec) -> None:
+            exec_.send(STDOUT, lines(*[ok()] * 10))
+            if exec_.wait_until_client_goes():
+                cluster.client_went.set()
+
+        cluster = FakeCluster(script=script)
+        with serving(cluster) as port:
+            source = connect(region_at(cluster, tmp_path, port))
+            measurement = count_results(source, Attack(URL, 3_000, 500), threading.Event(), lambda _so_far: True)
+
+            assert (measurement.requests, measurement.interruption) == (10, "")
+            assert cluster.client_went.wait(5)
 
     def test_a_probe_that_is_not_done_in_time_is_stopped(
         self, endless: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

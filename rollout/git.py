@@ -1,0 +1,74 @@
+"""Git's own command, run for one project: the same way by all that read or write its repository."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from rollout.problem import Problem, RolloutError
+
+_LOCAL_SECONDS = 30.0
+# A hook or an alias sets these for the repository that it runs in; here it is the project's directory that says which is meant.
+_OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+
+
+def git(
+    project: Path,
+    *arguments: str,
+    why: str,
+    given: bytes | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_seconds: float = _LOCAL_SECONDS,
+) -> subprocess.CompletedProcess[str]:
+    """Runs git in a project's directory; whatever it ends with is for the caller to judge. It never asks for a password.
+
+    Args:
+        project: A directory in the repository.
+        arguments: A git command.
+        why: What it is needed for, for the message where git cannot be run.
+        given: What it reads from its standard input; None for nothing.
+        environment: Variables on top of ours.
+        timeout_seconds: How long it may take.
+
+    Raises:
+        RolloutError: there is no git, or it does not end in time.
+    """
+    try:
+        done = subprocess.run(
+            command(project, *arguments),
+            env={**quiet_environment(), **(environment or {})},
+            input=given or b"",
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise RolloutError(
+            Problem(f"git cannot be run: {error}", why, "install git, or see what keeps it waiting")
+        ) from error
+    # not as text, in which a carriage return would become the end of a line
+    return subprocess.CompletedProcess(done.args, done.returncode, _text(done.stdout), _text(done.stderr))
+
+
+def command(project: Path, *arguments: str) -> list[str]:
+    """What to run."""
+    return ["git", "-C", str(project), *arguments]
+
+
+def quiet_environment() -> dict[str, str]:
+    """Our variables, so that git goes by the project's directory and asks nobody."""
+    ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
+    # not what a partial clone would do to complete itself: that may ask for a password
+    return {**ours, "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """What git said of its failure, in one line."""
+    told = done.stderr.encode(errors="surrogateescape").decode(errors="replace")
+    return " ".join(told.split()) or f"git ended with code {done.returncode}"
+
+
+def _text(output: bytes) -> str:
+    return output.decode(errors="surrogateescape")

@@ -1,0 +1,17 @@
+"""What a region's API server and Envoys answered, shortened: no field was changed or made up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def text(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.json").read_text()
+
+
+def document(name: str) -> dict[str, Any]:
+    """A fresh copy, for a test to change."""
+    parsed: dict[str, Any] = json.loads(text(name))
+    return parsed
