@@ -21,14 +21,12 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binom
 
+from rollout.attack import DEFAULT_MOST
 from rollout.proof import failures, independence
 from rollout.proof.shares import RISK, allowed, is_inside, is_outside, log_evidence
 
 RUNS = 10_000
 LOOK = 10
-# what `rollout verify` sends a region at most unless told otherwise
-MOST = 30_000
-
 Counts = NDArray[np.float64]
 Decision = Callable[[Counts, Counts], NDArray[np.bool_]]
 
@@ -45,7 +43,7 @@ class Decided:
         return float(np.mean(self.by == decision))
 
 
-def follow(share: float, decisions: tuple[Decision, ...], runs: int, most: int = MOST) -> Decided:
+def follow(share: float, decisions: tuple[Decision, ...], runs: int, most: int = DEFAULT_MOST) -> Decided:
     """Draw requests that go to one version with this probability, until the first decision that is true, or `most`."""
     random = np.random.default_rng(1)
     by, requests = np.full(runs, -1), np.full(runs, most)
@@ -94,7 +92,7 @@ def fixed_size(weight: int) -> tuple[int, int]:
 
 def shares(runs: int) -> list[Table]:
     """Verdicts on splits, right and wrong; and what the right ones cost beside the fixed-size test."""
-    verdicts = Table("split", "true share", "holds", "does not", f"open at {MOST:,}", "mean", "99 %", "most")
+    verdicts = Table("split", "true share", "holds", "does not", f"open at {DEFAULT_MOST:,}", "mean", "99 %", "most")
     costs = Table("right split", "mean", "99 %", "fixed size, exact", "by formula", "mean / fixed")
     cases = (
         *((weight, weight / 100) for weight in (10, 50, 1, 100)),

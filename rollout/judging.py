@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from rollout.attack import DEFAULT_MOST
+from rollout.checks import independent
 from rollout.measurement import Measurement, Tally
-from rollout.proof import failures, independence
+from rollout.proof import failures
 from rollout.proof.shares import RISK, Interval, Standing, share_interval, standing, version_risk
 
 MOST_REQUESTS = DEFAULT_MOST
@@ -144,12 +145,12 @@ def _share_is_off(step: Step, seen: Seen, *, proven: bool) -> str | None:
     share = (
         f"{step.version} got {_percent(step, seen.proof):.1f} % of {requests:,} requests where its weight is {weight}"
     )
+    if dependent := independent(step.weights)(seen.proof):
+        return dependent[0].text
     if where is Standing.DOES_NOT_HOLD:
         return share
     if where is Standing.NOT_YET_KNOWN and requests >= MOST_REQUESTS and not proven:
         return f"{share}: too near the edge of what is allowed to be told from it"
-    if independence.denied(seen.proof.transitions):
-        return f"{share}, but which version a request got depended on what the one before it got, so no share is proven by counting"
     return None
 
 

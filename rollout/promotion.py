@@ -316,7 +316,7 @@ class _Run:
                 self.hand.say(f"{region}: {step.version} {weight} % failed: {error}")
                 # what somebody else made of the region says nothing of the step
                 self.hand.refuse_changed_by_others(self.last, self.hand.tip(), [region])
-                self._back(str(error), lambda: _cost(region, [coming] if coming else [], watch.seen()))
+                self._back(str(error), lambda: _cost(region, [coming] if coming else [], watch))
             self.proof = proof
             self._update(replace(took, proof=proof))
             self.old[region] = proof.old
@@ -443,10 +443,10 @@ def _others(window: Measurement, region: str, version: str) -> Tally:
     return Tally(sum(tally.requests for tally in answers), sum(tally.failures for tally in answers))
 
 
-def _cost(region: str, before: Sequence[Measurement], last: Measurement) -> dict[str, Tally]:
-    """What became of all requests of some windows, by version."""
+def _cost(region: str, before: Sequence[Measurement], watch: Watching) -> dict[str, Tally]:
+    """What became of all requests of some windows and of the one that is watched, by version."""
     cost: dict[str, Tally] = {}
-    for window in (*before, last):
+    for window in (*before, *_last(watch)):
         rows = [
             (origin.version if origin.region == region else str(origin), tally)
             for origin, tally in window.answered.items()
@@ -457,6 +457,14 @@ def _cost(region: str, before: Sequence[Measurement], last: Measurement) -> dict
             known = cost.get(name, Tally(0, 0))
             cost[name] = Tally(known.requests + tally.requests, known.failures + tally.failures)
     return cost
+
+
+def _last(watch: Watching) -> list[Measurement]:
+    # what is taken back is so, also where nothing more can be counted
+    try:
+        return [watch.seen()]
+    except RolloutError:
+        return []
 
 
 def _way_back(hand: Hand, promotion: Promotion, tip: str, region: str) -> dict[str, int]:

@@ -34,7 +34,7 @@ class Watch:
         # over all windows: one that is under way holds back those after it, so more are known to have been sent than counted
         self._counted = 0
         self._sent = 0
-        self._began = time.monotonic()
+        self._began = self._heard = time.monotonic()
         self._failure: RolloutError | None = None
         self._thread = threading.Thread(target=self._follow, name=f"watch {source.region.name}", daemon=True)
 
@@ -51,6 +51,8 @@ class Watch:
         """
         with self._news:
             self._raise_failure()
+            if time.monotonic() - self._heard > _QUIET_SECONDS:
+                raise RolloutError(self._is_quiet())
             return self._window()
 
     def turn(self) -> Measurement:
@@ -96,6 +98,7 @@ class Watch:
         for result in results:
             with self._news:
                 self._sent = max(self._sent, before + result.sequence + 1)
+                self._heard = time.monotonic()
             yield result
 
     def _add(self, result: Result) -> None:

@@ -109,10 +109,10 @@ class FakeRegions:
         """Who answers the next request of a region."""
         weights, random = self._weights[region], self._random[region]
         version = random.choices([*weights], [*weights.values()])[0]
-        if random.random() < self.unanswered_rate(region):
+        lot = random.random()
+        if lot < self.unanswered_rate(region):
             return other(0, error="connection refused")
-        fails = random.random() < self.failure_rate(region, version, weights[version])
-        return fault(version, region) if fails else ok(version, region)
+        return (fault if lot < self.failure_rate(region, version, weights[version]) else ok)(version, region)
 
     def look(self, region: str) -> None:
         self._comes_to("look", region, self._weights[region])

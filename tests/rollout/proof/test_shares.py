@@ -208,6 +208,10 @@ class TestStanding:
     def test_all_requests_to_the_only_version_hold(self) -> None:
         assert standing({"v1": 500}, 500, {"v1": 100, "v2": 0}) is Standing.HOLDS
 
+    def test_a_version_without_weight_is_not_judged(self) -> None:
+        counts = {"v1": 485_000, "v2": 485_000, "v3": 30_000}
+        assert standing(counts, 1_000_000, {"v1": 50, "v2": 50, "v3": 0}) is Standing.HOLDS
+
     def test_what_a_version_without_weight_gets_is_missing_elsewhere(self) -> None:
         counts = {"v1": 900, "v2": 100}
         assert standing(counts, 1_000, {"v1": 100, "v2": 0}) is Standing.DOES_NOT_HOLD
