@@ -78,7 +78,7 @@ class LiveClusters:
         application = self._outputs[region].application
         if application is None:
             raise RolloutError(_not_by_argocd(where))
-        there = brings(self._hand.project, self._hand, commit, weights)
+        there = brings(where, self._hand.project, self._hand, commit, weights)
         return deliver(where, application, there, is_taken, meanwhile=meanwhile)
 
     @cached_property

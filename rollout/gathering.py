@@ -17,7 +17,7 @@ from rollout.envoys import Envoy, read_envoys
 from rollout.live import Live, read_live
 from rollout.overlay import synced_weights
 from rollout.problem import Problem, RolloutError
-from rollout.record import MARK, Record, newest
+from rollout.record import CANDIDATES, MARK, Record, newest
 from rollout.regions import Region
 from rollout.revisions import Repository, WorkingTree, repository_of
 from rollout.status import Commit, Declaration, RegionStatus, Status, Weights
@@ -83,7 +83,7 @@ def gather(project: Path, regions: Sequence[Region], edges: Edges) -> Status:
 
 
 def _promotion(writer: Writer, head: str) -> tuple[Entry, Record] | None:
-    return newest(writer.log(head, 1, MARK))
+    return newest(writer.log(head, CANDIDATES, MARK))
 
 
 def _read(

@@ -16,7 +16,7 @@ from rollout.edits import edited
 from rollout.plan import make_plan
 from rollout.plan_report import as_text, exit_code
 from rollout.problem import Problem, RolloutError
-from rollout.record import MARK, Record, newest
+from rollout.record import CANDIDATES, MARK, Record, newest
 from rollout.revisions import repository_of
 from rollout.stack_text import with_weights, without_version
 
@@ -104,7 +104,7 @@ class Hand:
 
     def newest(self, tip: str) -> tuple[Entry, Record] | None:
         """The newest commit of a promotion in the history of a commit, with what it says; None if there is none."""
-        return newest(self.writer.log(tip, 1, saying=MARK))
+        return newest(self.writer.log(tip, CANDIDATES, saying=MARK))
 
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history; fetches what is new before it says no.
@@ -160,7 +160,7 @@ class Hand:
             tip = self.tip()
             commit, told = make(tip)
             try:
-                self.writer.push(commit, self.remote, self.proposal or self.branch)
+                self._push(commit, tip)
             except OvertakenError:
                 self.say(f"somebody pushed to {self.proposal or self.branch} meanwhile; looks again")
                 continue
@@ -175,9 +175,16 @@ class Hand:
             )
         )
 
+    def _push(self, commit: str, tip: str) -> None:
+        if self.proposal is not None:
+            self.writer.push(commit, self.remote, self.proposal)
+        else:
+            # not on what somebody has set back meanwhile: it would bring again what they removed
+            self.writer.push(commit, self.remote, self.branch, onto=tip)
+
     def promoted_since(self, ours: str, tip: str) -> Entry | None:
         """The newest commit of a promotion that is in the history of one commit and not of another; None if there is none."""
-        found = newest(self.writer.log(f"{ours}..{tip}", 1, saying=MARK))
+        found = newest(self.writer.log(f"{ours}..{tip}", CANDIDATES, saying=MARK))
         return found[0] if found else None
 
     def left_alone(self, ours: str, tip: str, regions: Sequence[str]) -> list[str]:

@@ -240,6 +240,7 @@ class _Run:
         """All regions from the one where it is."""
         regions = self.promotion.regions
         try:
+            self._arrive()
             for region in regions[regions.index(self.record.region) if self.record else 0 :]:
                 self._region(region)
             self._conclude(State.DONE, "", self.promotion.regions)
@@ -250,6 +251,18 @@ class _Run:
         except _Back as back:
             return Ended(self.promotion, State.ROLLED_BACK, back.reason, self.taken, back.undone)
         return Ended(self.promotion, State.DONE, "", self.taken)
+
+    def _arrive(self) -> None:
+        """What goes on was cut off: its last commit may not be delivered yet."""
+        if self.record is None:
+            return
+        region, tip = self.record.region, self.hand.tip()
+        self.hand.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+        self.hand.say(f"{region}: goes on from {self.last[:10]}, once that is delivered")
+        try:
+            self.clusters.deliver(region, self.last, self.hand.weights(tip, region), _nothing)
+        except NotDeliveredError as error:
+            self._back(str(error), None)
 
     def _region(self, region: str) -> None:
         version = self.promotion.version

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from rollout.application import HEALTHY, Application, ask_to_look, read_application
 from rollout.envoys import Envoy, acknowledges, read_envoys
+from rollout.live import read_live
 from rollout.overlay import synced_weights
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Region
@@ -18,6 +19,7 @@ WITHIN_SECONDS = 600.0
 """How long a commit may take: Argo CD that is not told looks every three minutes, and an istiod may start anew meanwhile."""
 
 _LOOK_EVERY_SECONDS = 0.5
+_ASK_EVERY_SECONDS = 10.0
 
 
 class History(Protocol):
@@ -68,18 +70,22 @@ def deliver(
         RolloutError: the cluster cannot be asked; or what `meanwhile` raises.
     """
     began = time.monotonic()
-    ask_to_look(region, application)
+    meanwhile = _asking_again(region, application, meanwhile)
     synced = _await_synced(region, application, is_there, began, meanwhile)
     envoys = _await_taken(region, is_taken, began, meanwhile)
     return Delivery(synced, time.monotonic() - began, envoys)
 
 
 def brings(
-    project: Path, repository: History, commit: str, weights: Mapping[str, int]
+    region: Region, project: Path, repository: History, commit: str, weights: Mapping[str, int]
 ) -> Callable[[Application], bool]:
-    """Whether an Application has been brought to a commit, or to a later one that says the same weights.
+    """Whether an Application has been brought to a commit, or to a later one that says the same weights, and the cluster has them.
+
+    Argo CD alone is not believed: after a comparison that failed (istiod's webhook did not answer) it may call a commit Synced that it
+    never applied, by the differences that it remembers from before.
 
     Args:
+        region: The region.
         project: A directory in a clone of the repository.
         repository: That clone.
         commit: The commit's full hash.
@@ -90,9 +96,20 @@ def brings(
         synced = application.synced_revision
         if synced is None or application.is_moving or not repository.contains(commit, synced):
             return False
-        return synced == commit or synced_weights(project, application) == weights
+        says_so = synced == commit or synced_weights(project, application) == weights
+        return says_so and _has(region, weights)
 
     return is_there
+
+
+def _has(region: Region, weights: Mapping[str, int]) -> bool:
+    """Whether the cluster's own VirtualService has these weights."""
+    route = read_live(region).route
+    return route is not None and route.weights is not None and _routed(route.weights) == _routed(weights)
+
+
+def _routed(weights: Mapping[str, int]) -> Mapping[str, int]:
+    return {version: weight for version, weight in weights.items() if weight}
 
 
 def takes(weights: Mapping[str, int]) -> Callable[[Envoy], bool]:
@@ -103,6 +120,24 @@ def takes(weights: Mapping[str, int]) -> Callable[[Envoy], bool]:
 def lacks(version: str) -> Callable[[Envoy], bool]:
     """Whether an Envoy knows nothing of a version any more."""
     return lambda envoy: not envoy.error and version not in envoy.subsets and version not in (envoy.weights or {})
+
+
+def _asking_again(region: Region, application: str, meanwhile: Callable[[], None]) -> Callable[[], None]:
+    """Asks Argo CD to look now, and every ten seconds beside what is done meanwhile.
+
+    Once would do if it were never in the way of a restart or of an istiod that is away; whoever is asked does not go by what it remembers.
+    """
+    ask_to_look(region, application)
+    asked = time.monotonic()
+
+    def ask() -> None:
+        nonlocal asked
+        meanwhile()
+        if time.monotonic() - asked > _ASK_EVERY_SECONDS:
+            ask_to_look(region, application)
+            asked = time.monotonic()
+
+    return ask
 
 
 def _await_synced(
