@@ -80,7 +80,12 @@ class FakeRegions:
             self._sync(region)
             self._comes_to("certify", region, self._weights[region])
         ready = [
-            Ready(_region(region), _Client(self, _region(region)), self._weights[region], Attack("http://echo", _MOST, RATE))
+            Ready(
+                _region(region),
+                _Client(self, _region(region)),
+                self._weights[region],
+                Attack("http://echo", _MOST, RATE),
+            )
             for region in regions
         ]
         return measure_and_judge(ready, _NoProgress())

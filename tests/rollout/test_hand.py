@@ -111,7 +111,7 @@ class TestPlaced:
     def test_gives_up_where_others_are_always_first(
         self, clones: TwoClones, hand: Hand, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def overtaken(*_arguments: str) -> None:
+        def overtaken(*_arguments: str, **_onto: str) -> None:
             raise OvertakenError(Problem("somebody else's commit came first"))
 
         monkeypatch.setattr(Writer, "push", overtaken)

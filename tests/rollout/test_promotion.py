@@ -145,7 +145,9 @@ class TestToTheEnd:
     def test_steps_are_told_with_their_delivery_and_their_proof(self, done: Done) -> None:
         steps = done.ended.taken
 
-        assert [(step.region, step.weight) for step in steps] == [(region, weight) for region in REGIONS for weight in (50, 100)]
+        assert [(step.region, step.weight) for step in steps] == [
+            (region, weight) for region in REGIONS for weight in (50, 100)
+        ]
         assert all(step.delivery and step.proof and step.coming for step in steps)
         told = [done.clones.remote.git("log", "-1", "--format=%s", step.commit) for step in steps]
         assert told == done.clones.subjects()[:-1]
@@ -192,7 +194,9 @@ class TestPreview:
         with pytest.raises(RolloutError, match="region-a has no version v3"):
             preview(clones.hand(), replace(planned(clones), version="v3"))
 
-    @pytest.mark.parametrize(("weight", "left"), [(0, (10, 25, 100)), (10, (10, 25, 100)), (11, (25, 100)), (100, (100,))])
+    @pytest.mark.parametrize(
+        ("weight", "left"), [(0, (10, 25, 100)), (10, (10, 25, 100)), (11, (25, 100)), (100, (100,))]
+    )
     def test_a_step_that_was_reached_is_still_to_be_proven(
         self, clones: TwoClones, weight: int, left: tuple[int, ...]
     ) -> None:
@@ -220,7 +224,9 @@ class TestTakenBack:
         assert ended.state is State.ROLLED_BACK
         assert [step.weight for step in ended.taken] == [10]
 
-    def test_in_the_second_region_takes_the_first_one_back_as_well(self, clones: TwoClones, regions: FakeRegions) -> None:
+    def test_in_the_second_region_takes_the_first_one_back_as_well(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
         regions.failure_rate = lambda region, version, _weight: float((region, version) == ("region-b", "v2"))
 
         ended = begin(clones, regions, planned(clones))

@@ -109,9 +109,7 @@ def test_what_is_not_taken_in_time_is_told(
 
 
 @pytest.mark.parametrize("answer", [NOT_SYNCED, UNHEALTHY])
-def test_what_is_not_synced_in_time_is_told(
-    run: Run, monkeypatch: pytest.MonkeyPatch, answer: Application
-) -> None:
+def test_what_is_not_synced_in_time_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, answer: Application) -> None:
     monkeypatch.setattr(shifting, "WITHIN_SECONDS", -60)
 
     with pytest.raises(NotDeliveredError, match=f"region-a: not synced within -1 min: .* at {answer.synced_revision}"):

@@ -122,9 +122,7 @@ def test_a_turn_ends_the_window_a_second_later(probe: Scripted, watch: Watch) ->
     assert counts(watch.seen()) == {"v3": 1}
 
 
-def test_what_was_sent_before_a_turn_and_is_held_back_is_in_the_window_that_ends(
-    probe: Scripted, watch: Watch
-) -> None:
+def test_what_was_sent_before_a_turn_and_is_held_back_is_in_the_window_that_ends(probe: Scripted, watch: Watch) -> None:
     sent_before = answers(1, 3 * RATE, "v2")
     probe.say(*sent_before)
 
@@ -160,9 +158,7 @@ def test_a_probe_that_dies_is_told(probe: Scripted, watch: Watch) -> None:
         watch.turn()
 
 
-def test_a_probe_that_falls_silent_is_told(
-    probe: Scripted, watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_probe_that_falls_silent_is_told(probe: Scripted, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     probe.say(*answers(0, 2))
     monkeypatch.setattr(watching, "_QUIET_SECONDS", 0.0)
 
