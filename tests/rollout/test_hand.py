@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-
 from pydantic import BaseModel
 
 from components.config import RegionConfig
@@ -64,7 +63,7 @@ class TestCommit:
         assert [hand.weights(tip, region) for region in REGIONS] == [BEFORE, BEFORE]
 
     def test_that_the_rules_refuse_is_refused(self, clones: TwoClones, hand: Hand) -> None:
-        with pytest.raises(RolloutError, match="(?s)the rules refuse it:.*60"):
+        with pytest.raises(RolloutError, match=r"(?s)the rules refuse it:.*60"):
             hand.shifted(clones.tip, {"region-a": {"v1": 40, "v2": 60}}, "Too much")
 
     def test_without_a_version_lacks_all_of_its_files(self, clones: TwoClones, hand: Hand) -> None:
@@ -79,7 +78,7 @@ class TestCommit:
             hand.without(clones.tip, "region-a", "v1", "Retire")
 
     def test_of_a_region_that_is_not_there_is_refused(self, clones: TwoClones, hand: Hand) -> None:
-        with pytest.raises(RolloutError, match="(?s)region-c: there is no such region at .* region-a, region-b"):
+        with pytest.raises(RolloutError, match=r"(?s)region-c: there is no such region at .* region-a, region-b"):
             hand.weights(clones.tip, "region-c")
 
 
@@ -107,6 +106,19 @@ class TestPlaced:
 
         assert len(tips) == 2
         assert clones.subjects() == ["Write", "Canary"]
+
+    def test_what_somebody_set_back_meanwhile_is_not_brought_again(self, clones: TwoClones, hand: Hand) -> None:
+        first = clones.tip
+        clones.somebody_writes()
+
+        def make(tip: str) -> tuple[str, None]:
+            commit = hand.shifted(tip, {"region-a": CANARY}, "Canary")
+            clones.remote.git("update-ref", "refs/heads/main", first)
+            return commit, None
+
+        hand.placed(make)
+
+        assert clones.subjects() == ["Canary"]
 
     def test_gives_up_where_others_are_always_first(
         self, clones: TwoClones, hand: Hand, monkeypatch: pytest.MonkeyPatch
@@ -192,11 +204,13 @@ class TestOthers:
 
 
 class TestHistory:
+    def saying(self, hand: Hand, record: Record) -> Callable[[str], tuple[str, None]]:
+        return lambda tip: (hand.shifted(tip, {}, message("Promote", record)), None)
+
     def test_the_newest_record_is_found_below_other_commits(self, clones: TwoClones, hand: Hand) -> None:
-        begun, done = record(clones), record(clones, State.DONE)
-        for each in (begun, done):
-            text = message("Promote", each)
-            hand.placed(lambda tip, text=text: (hand.shifted(tip, {}, text), None))
+        done = record(clones, State.DONE)
+        for each in (record(clones), done):
+            hand.placed(self.saying(hand, each))
         clones.somebody_writes()
 
         found = hand.newest(hand.tip())

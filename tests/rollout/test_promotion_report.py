@@ -206,5 +206,5 @@ def test_a_preview_numbers_the_steps() -> None:
     console.print(preview_table([("region-a", {"v1": 90, "v2": 10}), ("region-b", {"v1": 0, "v2": 100})]))
 
     assert isinstance(console.file, io.StringIO)
-    rows = [line.split() for line in console.file.getvalue().splitlines()[2:]]
-    assert rows == [["1", "region-a", *"v1 90 %, v2 10 %".split()], ["2", "region-b", *"v1 0 %, v2 100 %".split()]]
+    rows = [" ".join(line.split()) for line in console.file.getvalue().splitlines()[2:]]
+    assert rows == ["1 region-a v1 90 %, v2 10 %", "2 region-b v1 0 %, v2 100 %"]

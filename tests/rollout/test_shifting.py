@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rollout import shifting
 from rollout.application import Application, parse_application
 from rollout.envoys import Envoy
+from rollout.live import Live, Route
 from rollout.problem import RolloutError
 from rollout.regions import Region
 from rollout.shifting import NotDeliveredError, brings, deliver, lacks, takes
@@ -134,37 +136,71 @@ class TestBrings:
     def clones(self, tmp_path: Path) -> TwoClones:
         return new_two_clones(tmp_path)
 
-    def is_there(self, clones: TwoClones, commit: str, weights: dict[str, int], synced: str) -> bool:
+    @pytest.fixture(autouse=True)
+    def _cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Has what was wanted, as the API server tells it."""
+        self.route: Route | None = Route({"v1": 90, "v2": 10}, None)
+        monkeypatch.setattr(shifting, "read_live", lambda _region: Live(self.route, {}))
+
+    def is_there(self, clones: TwoClones, commit: str, document: dict[str, Any]) -> bool:
         hand = clones.hand()
-        return brings(hand.project, hand, commit, weights)(parse_application(well(synced)))
+        is_there = brings(REGION, hand.project, hand, commit, {"v1": 90, "v2": 10})
+        return is_there(parse_application(document))
 
     def test_the_commit_itself(self, clones: TwoClones) -> None:
-        assert self.is_there(clones, clones.tip, {"v1": 100, "v2": 0}, clones.tip)
+        commit = clones.somebody_weighs("region-a", v1=90, v2=10)
+
+        assert self.is_there(clones, commit, well(commit))
 
     def test_not_the_one_before(self, clones: TwoClones) -> None:
         before = clones.tip
         commit = clones.somebody_weighs("region-a", v1=90, v2=10)
 
-        assert not self.is_there(clones, commit, {"v1": 90, "v2": 10}, before)
+        assert not self.is_there(clones, commit, well(before))
 
     def test_a_later_one_that_says_the_same_and_is_not_here_yet(self, clones: TwoClones) -> None:
         commit = clones.somebody_weighs("region-a", v1=90, v2=10)
-        later = clones.somebody_writes()
 
-        assert self.is_there(clones, commit, {"v1": 90, "v2": 10}, later)
+        assert self.is_there(clones, commit, well(clones.somebody_writes()))
 
     def test_not_a_later_one_that_says_something_else(self, clones: TwoClones) -> None:
         commit = clones.somebody_weighs("region-a", v1=90, v2=10)
-        later = clones.somebody_weighs("region-a", v1=80, v2=20)
 
-        assert not self.is_there(clones, commit, {"v1": 90, "v2": 10}, later)
+        assert not self.is_there(clones, commit, well(clones.somebody_weighs("region-a", v1=80, v2=20)))
 
-    def test_not_while_argocd_is_about_to_sync_another(self, clones: TwoClones) -> None:
-        document = well(clones.tip)
+    def test_not_while_argocd_is_about_to_look(self, clones: TwoClones) -> None:
+        commit = clones.somebody_weighs("region-a", v1=90, v2=10)
+        document = well(commit)
         document["metadata"]["annotations"] = {"argocd.argoproj.io/refresh": "normal"}
-        hand = clones.hand()
 
-        assert not brings(hand.project, hand, clones.tip, {})(parse_application(document))
+        assert not self.is_there(clones, commit, document)
+
+    @pytest.mark.parametrize("route", [Route({"v1": 100}, None), Route(None, None, "two routes"), None])
+    def test_not_while_the_cluster_has_something_else_whatever_argocd_says(
+        self, clones: TwoClones, route: Route | None
+    ) -> None:
+        commit = clones.somebody_weighs("region-a", v1=90, v2=10)
+        self.route = route
+
+        assert not self.is_there(clones, commit, well(commit))
+
+    def test_a_weight_of_0_is_no_difference(self, clones: TwoClones) -> None:
+        self.route = Route({"v1": 100}, None)
+        hand = clones.hand()
+        is_there = brings(REGION, hand.project, hand, clones.tip, {"v1": 100, "v2": 0})
+
+        assert is_there(parse_application(well(clones.tip)))
+
+
+def test_argocd_is_asked_again_where_it_takes_long(
+    run: Callable[[Cluster], shifting.Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shifting, "_ASK_EVERY_SECONDS", -1)
+    cluster = Cluster([NOT_SYNCED, SYNCED], [[envoy("a", 90, 10)]])
+
+    run(cluster)
+
+    assert cluster.asked == ["argocd/echo"] * 2
 
 
 @pytest.mark.parametrize(
