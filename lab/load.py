@@ -40,12 +40,14 @@ class Answer:
         code: HTTP status, 0 when there was no answer.
         version: which version of echo answered, with success or with a failure of its own; empty if none did.
         error: what the client says of a request that failed.
+        body: what came with a failure.
     """
 
     at_seconds: float
     code: int
     version: str
     error: str
+    body: str = ""
 
     @property
     def failed(self) -> bool:
@@ -139,4 +141,5 @@ class Load:
             told = json.loads(line)
             origin = _ORIGIN.search(told["body"])
             version = origin["version"] if origin else ""
-            self._answers.append(Answer(told["at_ns"] / 1e9, told["code"], version, told["error"]))
+            body = told["body"] if told["error"] else ""
+            self._answers.append(Answer(told["at_ns"] / 1e9, told["code"], version, told["error"], body))

@@ -87,6 +87,12 @@ def no_failures(measurement: Measurement) -> tuple[Finding, ...]:
     )
 
 
+def no_failures_but_its_own(measurement: Measurement) -> tuple[Finding, ...]:
+    """Every request got a 200, or a failure of one of the region's own versions: what these are worth, others say by comparison."""
+    own = measurement.versions
+    return tuple(finding for finding in no_failures(measurement) if finding.row not in own)
+
+
 def all_readable(measurement: Measurement) -> tuple[Finding, ...]:
     """Every 200 was said by echo."""
     if measurement.unreadable == 0:

@@ -9,6 +9,7 @@ from functools import cached_property
 from rich.console import Console
 
 from rollout import progress
+from rollout.checks import no_failures_but_its_own
 from rollout.envoys import Envoy
 from rollout.hand import Hand
 from rollout.outputs import StackOutputs, read_outputs
@@ -37,7 +38,7 @@ class LiveClusters:
         self._regions = {region.name: region for region in select(discovery.regions, names)}
 
     def certify(self, regions: Sequence[str]) -> Sequence[Outcome]:
-        """Measures the split of these regions side by side, each until it is decided.
+        """Measures the split of these regions side by side, each until it is decided; failures of its own versions are counted only.
 
         Raises:
             RolloutError: one is not ready to be measured.
@@ -46,7 +47,7 @@ class LiveClusters:
         self._hand.tip()
         ready = prepare([self._regions[name] for name in regions], self._pulumi, Wishes(rate=self._rate), Edges())
         with progress.shown(self._messages, ready) as shown:
-            return measure_and_judge(ready, shown)
+            return measure_and_judge(ready, shown, no_failures_but_its_own)
 
     def watched(self, region: str) -> AbstractContextManager[Watch]:
         """A region watched for as long as a block lasts.

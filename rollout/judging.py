@@ -87,9 +87,21 @@ def doubt(step: Step, seen: Seen, *, proven: bool) -> str | None:
         proven: Whether its shares were proven before: then they need not be proven again, but can be found off.
     """
     return (
-        _new_one_fails_more(step, seen)
+        new_one_fails_more(step, seen)
         or _somebody_else_answered(step, seen)
         or _share_is_off(step, seen, proven=proven)
+    )
+
+
+def new_one_fails_more(step: Step, seen: Seen) -> str | None:
+    """That the new version is proven to fail more often than the others, in a sentence; None while it is not."""
+    new, old = new_tally(step, seen), old_tally(step, seen)
+    if not failures.fails_more(new, old):
+        return None
+    reasons = _reasons(seen.coming if seen.proof is None else seen.proof) or _reasons(seen.coming)
+    return (
+        f"{step.version} fails more often than {step.old_versions}: {new.failures:,} of {new.requests:,} requests, "
+        f"against {old.failures:,} of {old.requests:,} ({reasons}); of {1 / RISK:,.0f} that are no worse, one at most seems so"
     )
 
 
@@ -110,17 +122,6 @@ def interval(step: Step, seen: Seen) -> Interval:
 def added(*tallies: Tally) -> Tally:
     """The sum."""
     return Tally(sum(each.requests for each in tallies), sum(each.failures for each in tallies))
-
-
-def _new_one_fails_more(step: Step, seen: Seen) -> str | None:
-    new, old = new_tally(step, seen), old_tally(step, seen)
-    if not failures.fails_more(new, old):
-        return None
-    reasons = _reasons(seen.coming if seen.proof is None else seen.proof) or _reasons(seen.coming)
-    return (
-        f"{step.version} fails more often than {step.old_versions}: {new.failures:,} of {new.requests:,} requests, "
-        f"against {old.failures:,} of {old.requests:,} ({reasons}); of {1 / RISK:,.0f} that are no worse, one at most seems so"
-    )
 
 
 def _somebody_else_answered(step: Step, seen: Seen) -> str | None:

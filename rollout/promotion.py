@@ -14,7 +14,7 @@ from typing import Protocol
 
 from components.judged import as_region
 from rollout.hand import Hand, InterferenceError
-from rollout.judging import Seen, Step, doubt, interval, is_proven, new_tally, old_tally
+from rollout.judging import Seen, Step, doubt, interval, is_proven, new_one_fails_more, new_tally, old_tally
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.record import Promotion, Proof, Record, State, message
@@ -279,17 +279,26 @@ class _Run:
         if unknown:
             raise RolloutError(*unknown)
         for outcome in outcomes:
-            if outcome.verdict is None or not outcome.holds:
-                self._unwell(outcome)
-            else:
-                others = _others(outcome.verdict.measurement, outcome.region.name, self.promotion.version)
+            name = outcome.region.name
+            if reason := self._wrong_with(outcome):
+                self._unwell(f"{name}: {reason}")
+            elif outcome.verdict:
+                others = _others(outcome.verdict.measurement, name, self.promotion.version)
                 # the one who has no requests any more had them before
-                if others.requests or outcome.region.name not in self.old:
-                    self.old[outcome.region.name] = others
+                if others.requests or name not in self.old:
+                    self.old[name] = others
 
-    def _unwell(self, outcome: Outcome) -> None:
-        found = "; ".join(finding.text for finding in outcome.verdict.findings) if outcome.verdict else "not measured"
-        reason = f"{outcome.region.name} {outcome.verdict.standing if outcome.verdict else 'is unknown'}: {found}"
+    def _wrong_with(self, outcome: Outcome) -> str | None:
+        if outcome.verdict is None:
+            return "not measured"
+        if not outcome.holds:
+            return f"{outcome.verdict.word}: {'; '.join(finding.text for finding in outcome.verdict.findings)}"
+        name = outcome.region.name
+        old = self.old.get(name, Tally(0, 0))
+        step = Step(name, self.promotion.version, outcome.weights, outcome.weights, old)
+        return new_one_fails_more(step, Seen(outcome.verdict.measurement))
+
+    def _unwell(self, reason: str) -> None:
         if self.record is None:
             raise RolloutError(
                 Problem(

@@ -100,7 +100,9 @@ def _word(standing: Standing | None) -> str:
     return Kind.NOT_INDEPENDENT if standing is None else standing
 
 
-def judge(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> Verdict:
+def judge(
+    measurement: Measurement, weights: Mapping[str, int], risk: float = RISK, *, failures: Check = no_failures
+) -> Verdict:
     """Holds a measurement against the weights, whole percents by version. It may be asked at any time, and any number of times.
 
     A region holds if each version's share is proven to be within two points of its weight, no request failed, and each
@@ -111,11 +113,12 @@ def judge(measurement: Measurement, weights: Mapping[str, int], risk: float = RI
         measurement: What was counted, in the order of sending.
         weights: The configured split.
         risk: How often, at most, what is said of shares may be wrong, and how often independence may be denied wrongly.
+        failures: Which failed requests are held against the region.
 
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    facts = _facts(weights)(measurement)
+    facts = _facts(weights, failures)(measurement)
     dependent = independent(weights, risk)(measurement)
     off = () if dependent else shares_match(weights, risk)(measurement)
     known = _known(measurement, weights, risk, wrong=bool(facts + off), dependent=bool(dependent))
@@ -135,19 +138,21 @@ def judge(measurement: Measurement, weights: Mapping[str, int], risk: float = RI
     )
 
 
-def is_decided(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> bool:
+def is_decided(
+    measurement: Measurement, weights: Mapping[str, int], risk: float = RISK, *, failures: Check = no_failures
+) -> bool:
     """Whether `judge` has its verdict, so that no more requests are needed. Far cheaper than a verdict.
 
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    wrong = bool(_facts(weights)(measurement))
+    wrong = bool(_facts(weights, failures)(measurement))
     dependent = bool(independent(weights, risk)(measurement))
     return _known(measurement, weights, risk, wrong=wrong, dependent=dependent) is not Standing.NOT_YET_KNOWN
 
 
-def _facts(weights: Mapping[str, int]) -> Check:
-    return all_of(no_failures, all_readable, stays_in_region, only_weighted_versions(weights))
+def _facts(weights: Mapping[str, int], failures: Check) -> Check:
+    return all_of(failures, all_readable, stays_in_region, only_weighted_versions(weights))
 
 
 def _known(

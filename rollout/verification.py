@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from rollout.application import Application, settled_application
 from rollout.attack import DEFAULT_MOST, DEFAULT_RATE, Attack
+from rollout.checks import Check, no_failures
 from rollout.measurement import Measurement
 from rollout.outputs import StackOutputs, read_outputs
 from rollout.overlay import synced_weights
@@ -138,10 +139,15 @@ def _delivered(
     return edges.synced_weights(project, application), application
 
 
-def measure_and_judge(ready: Sequence[Ready], progress: Progress) -> tuple[Outcome, ...]:
+def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Check = no_failures) -> tuple[Outcome, ...]:
     """Measures the regions at the same time, each until it is decided or has had its requests.
 
     A KeyboardInterrupt stops all their probes before it goes on.
+
+    Args:
+        ready: The regions.
+        progress: Told how far it is.
+        failures: Which failed requests are held against a region.
     """
     stop = threading.Event()
 
@@ -151,11 +157,11 @@ def measure_and_judge(ready: Sequence[Ready], progress: Progress) -> tuple[Outco
         def enough(so_far: Measurement) -> bool:
             trail.add(so_far)
             progress.looked(so_far)
-            return is_decided(so_far, one.weights)
+            return is_decided(so_far, one.weights, failures=failures)
 
         measurement = count_results(one.source, one.attack, stop, enough)
         trail.add(measurement)
-        verdict = judge(measurement, one.weights)
+        verdict = judge(measurement, one.weights, failures=failures)
         return Outcome(one.region, one.weights, verdict, trail.points, application=one.application)
 
     outcomes = _side_by_side(outcome_of, ready, stop)

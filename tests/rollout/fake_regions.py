@@ -10,6 +10,7 @@ from random import Random
 from subprocess import CalledProcessError
 
 from rollout.attack import Attack
+from rollout.checks import no_failures_but_its_own
 from rollout.measurement import Count, Measurement, Result
 from rollout.overlay import VIRTUAL_SERVICE, parse_weights
 from rollout.problem import Problem
@@ -88,7 +89,7 @@ class FakeRegions:
             )
             for region in regions
         ]
-        return measure_and_judge(ready, _NoProgress())
+        return measure_and_judge(ready, _NoProgress(), no_failures_but_its_own)
 
     @contextmanager
     def watched(self, region: str) -> Iterator[FakeWatch]:

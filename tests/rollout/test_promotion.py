@@ -293,8 +293,7 @@ class TestTakenBack:
         ended = begin(clones, regions, planned(clones))
 
         assert ended.state is State.ROLLED_BACK
-        assert "region-a" in ended.reason
-        assert "failed" in ended.reason
+        assert "region-a: v2 fails more often than v1" in ended.reason
         assert clones.subjects()[-2:] == ["Promote v2 in region-a: 100 %", "Roll back v2 in region-a"]
 
     def test_others_share_the_requests_as_before(self, clones: TwoClones, regions: FakeRegions) -> None:
@@ -333,13 +332,23 @@ class TestGoesOn:
         assert ended.state is State.ROLLED_BACK
         assert "v2 fails more often than v1" in ended.reason
 
-    def test_a_region_that_does_not_hold_before_is_refused(self, clones: TwoClones, regions: FakeRegions) -> None:
-        regions.failure_rate = lambda region, _version, _weight: 0.05 if region == "region-b" else 0.0
+    def test_a_region_that_is_not_well_before_is_refused(self, clones: TwoClones) -> None:
+        clones.somebody_weighs("region-b", v1=90, v2=10)
+        regions = FakeRegions(clones.remote)
+        regions.failure_rate = lambda region, version, _weight: 0.3 if (region, version) == ("region-b", "v2") else 0.0
 
-        with pytest.raises(RolloutError, match=r"region-b does not hold: .* nothing was changed"):
+        with pytest.raises(RolloutError, match=r"region-b: v2 fails more often than v1: .* nothing was changed"):
             begin(clones, regions, planned(clones))
 
-        assert clones.subjects() == []
+        assert clones.subjects() == ["Set weights"]
+
+    def test_failures_that_both_versions_have_are_no_doubt(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, _version, _weight: 0.05
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is State.DONE
+        assert all(step.proof and step.proof.old.failures for step in ended.taken)
 
 
 class TestOthers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -66,22 +67,24 @@ def counts(measurement: Measurement) -> dict[str, int]:
     return {version: tally.requests for version, tally in measurement.versions.items()}
 
 
-def turned(watch: Watch, probe: Scripted, *results: Result) -> Measurement:
-    """A turn during which the probe says these results."""
+def turned(watch: Watch, probe: Scripted, *batches: list[Result]) -> Measurement:
+    """A turn during which the probe says these results, batch after batch, and which ends with the last of them."""
     ended: list[Measurement] = []
     turning = threading.Thread(target=lambda: ended.append(watch.turn()))
     turning.start()
-    # it holds the lock until it waits for more
-    while not watch_waits(watch):
-        pass
-    probe.say(*results)
+    for batch in batches:
+        await_waiting(watch, turning)
+        assert turning.is_alive(), "the turn ended too early"
+        probe.say(*batch)
     turning.join(PATIENCE_SECONDS)
     assert ended, "the turn waits for more"
     return ended[0]
 
 
-def watch_waits(watch: Watch) -> bool:
-    return bool(watch._news._waiters)  # type: ignore[attr-defined]
+def await_waiting(watch: Watch, turning: threading.Thread) -> None:
+    """Until the turn has seen all that was said, and waits for more or has ended."""
+    while turning.is_alive() and not watch._news._waiters:  # type: ignore[attr-defined]
+        time.sleep(0)
 
 
 @pytest.fixture
@@ -115,7 +118,7 @@ def test_a_request_under_way_holds_back_those_after_it(probe: Scripted, watch: W
 def test_a_turn_ends_the_window_a_second_later(probe: Scripted, watch: Watch) -> None:
     probe.say(*answers(0, 3))
 
-    ended = turned(watch, probe, *answers(3, RATE, "v2"))
+    ended = turned(watch, probe, answers(3, RATE - 1, "v2"), answers(2 + RATE, 1, "v2"))
     probe.say(*answers(3 + RATE, 1, "v3"))
 
     assert counts(ended) == {"v1": 3, "v2": RATE}
@@ -126,7 +129,7 @@ def test_what_was_sent_before_a_turn_and_is_held_back_is_in_the_window_that_ends
     sent_before = answers(1, 3 * RATE, "v2")
     probe.say(*sent_before)
 
-    ended = turned(watch, probe, *answers(0, 1, "v1"), *answers(1 + 3 * RATE, RATE, "v2"))
+    ended = turned(watch, probe, answers(0, 1, "v1"), answers(1 + 3 * RATE, RATE, "v2"))
     probe.say(*answers(1 + 4 * RATE, 1, "v3"))
 
     assert counts(ended) == {"v1": 1, "v2": 4 * RATE}
@@ -143,7 +146,7 @@ def test_an_attack_that_is_over_is_followed_by_the_next(probe: Scripted, watch: 
 def test_a_turn_counts_over_the_end_of_an_attack(probe: Scripted, watch: Watch) -> None:
     probe.say(*answers(0, 5), None, *answers(0, 5))
 
-    ended = turned(watch, probe, *answers(5, RATE))
+    ended = turned(watch, probe, answers(5, RATE - 1), answers(4 + RATE, 1))
 
     assert ended.requests == 10 + RATE
 
