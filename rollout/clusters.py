@@ -57,9 +57,17 @@ class LiveClusters:
         """
         return watched(connect(self._regions[region]), self._outputs[region].url, self._rate)
 
-    def deliver(self, region: str, commit: str, weights: Mapping[str, int], meanwhile: Callable[[], None]) -> Delivery:
+    def deliver(
+        self,
+        region: str,
+        commit: str,
+        weights: Mapping[str, int],
+        meanwhile: Callable[[], None],
+        *,
+        healthy: bool = True,
+    ) -> Delivery:
         """Waits until a region has a commit, and each of its Envoys these weights; see `rollout.shifting.deliver`."""
-        return self._deliver(region, commit, weights, takes(weights), meanwhile)
+        return self._deliver(region, commit, weights, takes(weights), meanwhile, healthy=healthy)
 
     def deliver_without(
         self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
@@ -74,13 +82,15 @@ class LiveClusters:
         weights: Mapping[str, int],
         is_taken: Callable[[Envoy], bool],
         meanwhile: Callable[[], None],
+        *,
+        healthy: bool = True,
     ) -> Delivery:
         where = self._regions[region]
         application = self._outputs[region].application
         if application is None:
             raise RolloutError(_not_by_argocd(where))
         there = brings(where, self._hand.project, self._hand, commit, weights)
-        return deliver(where, application, there, is_taken, meanwhile=meanwhile)
+        return deliver(where, application, there, is_taken, meanwhile=meanwhile, healthy=healthy)
 
     @cached_property
     def _outputs(self) -> Mapping[str, StackOutputs]:

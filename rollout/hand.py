@@ -158,9 +158,12 @@ class Hand:
         """
         for _ in range(_MOST_OVERTAKEN):
             tip = self.tip()
-            commit, told = make(tip)
+            made, told = make(tip)
+            proposed = self._proposed(made, tip)
+            commit = proposed or made
             try:
-                self._push(commit, tip)
+                if proposed is None:
+                    self._push(commit, tip)
             except OvertakenError:
                 self.say(f"somebody pushed to {self.proposal or self.branch} meanwhile; looks again")
                 continue
@@ -236,13 +239,15 @@ class Hand:
 
     def _await_merge(self, commit: str, parent: str) -> str:
         self.say(f"pushed {commit[:10]} to {self.proposal}; waits until it is merged into {self.branch}")
-        wanted = self._all_files(commit)
+        wanted = self._says(commit)
         ends = time.monotonic() + _MERGED_WITHIN_SECONDS
         known = parent
         while time.monotonic() < ends:
             tip = self.tip()
+            if tip != known and self.writer.contains(commit, tip):
+                return commit
             # what it says may be there by another commit: a squashed one
-            if tip != known and self._has(tip, commit, wanted):
+            if tip != known and self._says(tip) == wanted:
                 return tip
             known = tip
             time.sleep(_LOOK_EVERY_SECONDS)
@@ -254,8 +259,17 @@ class Hand:
             )
         )
 
-    def _has(self, tip: str, commit: str, wanted: Mapping[str, object]) -> bool:
-        return self.contains(commit, tip) or self._all_files(tip) == wanted
+    def _says(self, commit: str) -> tuple[Mapping[str, object], Record | None]:
+        """What a commit says of all regions, and of a promotion."""
+        newest = self.newest(commit)
+        return self._all_files(commit), newest[1] if newest else None
+
+    def _proposed(self, commit: str, tip: str) -> str | None:
+        """The commit that waits to be merged already and says the same: whoever proposed it was cut off. None if there is none."""
+        if self.proposal is None or not self.writer.has_branch(self.remote, self.proposal):
+            return None
+        there = self.writer.fetch(self.remote, self.proposal)
+        return there if self.writer.contains(tip, there) and self._says(there) == self._says(commit) else None
 
     def _all_files(self, commit: str) -> Mapping[str, object]:
         return {region: self._files(commit, region) for region in self.regions(commit)}

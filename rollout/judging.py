@@ -87,15 +87,15 @@ def doubt(step: Step, seen: Seen, *, proven: bool) -> str | None:
         proven: Whether its shares were proven before: then they need not be proven again, but can be found off.
     """
     return (
-        new_one_fails_more(step, seen)
-        or _somebody_else_answered(step, seen)
-        or _share_is_off(step, seen, proven=proven)
+        new_one_fails_more(step, seen) or somebody_else_answered(step, seen) or _share_is_off(step, seen, proven=proven)
     )
 
 
 def new_one_fails_more(step: Step, seen: Seen) -> str | None:
     """That the new version is proven to fail more often than the others, in a sentence; None while it is not."""
     new, old = new_tally(step, seen), old_tally(step, seen)
+    if new.failures and not old.requests:
+        return f"{new.failures:,} of {new.requests:,} requests to {step.version} failed, and {step.old_versions} had none to compare"
     if not failures.fails_more(new, old):
         return None
     reasons = _reasons(seen.coming if seen.proof is None else seen.proof) or _reasons(seen.coming)
@@ -103,6 +103,20 @@ def new_one_fails_more(step: Step, seen: Seen) -> str | None:
         f"{step.version} fails more often than {step.old_versions}: {new.failures:,} of {new.requests:,} requests, "
         f"against {old.failures:,} of {old.requests:,} ({reasons}); of {1 / RISK:,.0f} that are no worse, one at most seems so"
     )
+
+
+def somebody_else_answered(step: Step, seen: Seen) -> str | None:
+    """That requests were lost, or went where they should not, in a sentence; None while none was."""
+    if seen.lost:
+        reasons = _reasons(seen.coming) or _reasons(seen.proof)
+        return f"{seen.lost:,} requests were not answered by echo in {step.region} ({reasons or 'another region, or no echo'})"
+    routed = {version for version, weight in step.weights.items() if weight}
+    was_routed = {version for version, weight in step.before.items() if weight}
+    for window, may in ((seen.coming, routed | was_routed), (seen.proof, routed)):
+        for origin, tally in sorted(window.answered.items()) if window else ():
+            if tally.requests and origin.version not in may:
+                return f"{origin.version} has no weight and answered {tally.requests:,} requests"
+    return None
 
 
 def is_proven(step: Step, seen: Seen) -> bool:
@@ -122,19 +136,6 @@ def interval(step: Step, seen: Seen) -> Interval:
 def added(*tallies: Tally) -> Tally:
     """The sum."""
     return Tally(sum(each.requests for each in tallies), sum(each.failures for each in tallies))
-
-
-def _somebody_else_answered(step: Step, seen: Seen) -> str | None:
-    if seen.lost:
-        reasons = _reasons(seen.coming) or _reasons(seen.proof)
-        return f"{seen.lost:,} requests were not answered by echo in {step.region} ({reasons or 'another region, or no echo'})"
-    routed = {version for version, weight in step.weights.items() if weight}
-    was_routed = {version for version, weight in step.before.items() if weight}
-    for window, may in ((seen.coming, routed | was_routed), (seen.proof, routed)):
-        for origin, tally in sorted(window.answered.items()) if window else ():
-            if tally.requests and origin.version not in may:
-                return f"{origin.version} has no weight and answered {tally.requests:,} requests"
-    return None
 
 
 def _share_is_off(step: Step, seen: Seen, *, proven: bool) -> str | None:

@@ -17,6 +17,7 @@ from rollout.hand import Hand, InterferenceError
 from rollout.judging import Seen, Step, doubt, interval, is_proven, new_one_fails_more, new_tally, old_tally
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
+from rollout.proof.shares import Standing
 from rollout.record import Promotion, Proof, Record, State, message
 from rollout.shifting import Delivery, NotDeliveredError
 from rollout.verification import Outcome
@@ -46,7 +47,15 @@ class Clusters(Protocol):
     def watched(self, region: str) -> AbstractContextManager[Watching]:
         """A region watched for as long as a block lasts."""
 
-    def deliver(self, region: str, commit: str, weights: Mapping[str, int], meanwhile: Callable[[], None]) -> Delivery:
+    def deliver(
+        self,
+        region: str,
+        commit: str,
+        weights: Mapping[str, int],
+        meanwhile: Callable[[], None],
+        *,
+        healthy: bool = True,
+    ) -> Delivery:
         """Waits until a region has a commit, and each of its Envoys these weights."""
 
 
@@ -82,8 +91,9 @@ class Undone:
         deliveries: How long it took to get there, by region.
         outcomes: What was measured after it.
         seconds: From the doubt, or the command, until the last Envoy had acknowledged it.
-        cost: What the watched region did with its requests from the failed step's commit until then, by version; "" for those that
-            no version answered. Empty where nothing was watched.
+        cost: What the watched region did with its requests from the failed step's commit until all of that was done, by version; ""
+            for those that no version answered. Empty where nothing was watched.
+        problems: What could not be delivered or measured.
     """
 
     commit: str
@@ -92,6 +102,12 @@ class Undone:
     outcomes: Sequence[Outcome]
     seconds: float
     cost: Mapping[str, Tally] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether all of it is known to be well."""
+        return not self.problems and all(outcome.holds for outcome in self.outcomes)
 
 
 @dataclass(frozen=True)
@@ -153,6 +169,7 @@ def preview(hand: Hand, promotion: Promotion) -> list[tuple[str, Mapping[str, in
     steps: list[tuple[str, Mapping[str, int]]] = []
     for region in promotion.regions:
         _refuse_unknown(hand, promotion, region)
+        _refuse_ahead(hand, promotion, region)
         for weight in steps_left(promotion, region, hand.weights(parent, region)[promotion.version]):
             weights = shifted(hand.weights(parent, region), promotion.version, weight)
             parent = hand.shifted(parent, {region: weights}, f"{promotion.version} in {region}: {weight} %")
@@ -163,56 +180,74 @@ def preview(hand: Hand, promotion: Promotion) -> list[tuple[str, Mapping[str, in
 
 
 def roll_back(
-    hand: Hand, clusters: Clusters, record: Record, regions: Callable[[str], Sequence[str]], reason: str
+    hand: Hand, clusters: Clusters, where: Callable[[str], tuple[Record, Sequence[str]]], reason: str
 ) -> Undone:
-    """Takes all requests from a promoted version: one commit for all regions. It removes nothing, and measures nothing.
+    """Takes all requests from a promoted version: one commit for all regions, delivered and measured. It removes nothing.
 
     The others share the requests as they did before the promotion. Not the weights from before it: then a version that is not well
-    might keep some.
+    might keep some. Once it is pushed, what cannot be delivered or measured is told, and is no reason to stop.
 
     Args:
         hand: Git.
         clusters: The regions.
-        record: What the promotion's newest commit says.
-        regions: Where, by what is delivered now: a commit.
+        where: What the promotion's newest commit says, and the regions, by what is delivered now: a commit.
         reason: Why, a sentence.
 
     Raises:
-        RolloutError: it cannot be committed or delivered; or what `regions` raises.
+        RolloutError: it cannot be committed; or what `where` raises.
     """
     began = time.monotonic()
-    promotion = record.promotion
 
     def make(tip: str) -> tuple[str, Mapping[str, Mapping[str, int]]]:
-        weights = {region: _way_back(hand, promotion, tip, region) for region in regions(tip)}
+        record, regions = where(tip)
+        version = record.promotion.version
+        weights = {region: _way_back(hand, record.promotion, tip, region) for region in regions}
         told = replace(record, state=State.ROLLED_BACK, weight=_NO_WEIGHT, proof=None, reason=reason)
-        return hand.shifted(
-            tip, weights, message(f"Roll back {promotion.version} in {', '.join(weights)}", told)
-        ), weights
+        subject = f"Roll back {version} in {', '.join(weights)}" if weights else f"Roll back {version}"
+        return hand.shifted(tip, weights, message(subject, told)), weights
 
     placed, weights = hand.placed(make)
     hand.say(f"rolled back by {placed[:10]}: {_told(weights)}")
-    deliveries = {region: clusters.deliver(region, placed, weights[region], _nothing) for region in weights}
+    return confirm(clusters, placed, weights, began)
+
+
+def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, int]], began: float) -> Undone:
+    """Waits until regions have the weights of a commit, and measures them; tells what cannot be delivered or measured.
+
+    Args:
+        clusters: The regions.
+        commit: By its full hash.
+        weights: Whole percents by version, by region.
+        began: When it began, as `time.monotonic` has it.
+    """
+    deliveries: dict[str, Delivery] = {}
+    problems: list[Problem] = []
+    for region, split in weights.items():
+        try:
+            # pods that are not well are no reason to wait: it is from them that the requests are taken
+            deliveries[region] = clusters.deliver(region, commit, split, _nothing, healthy=False)
+        except RolloutError as error:
+            problems += error.problems
     seconds = time.monotonic() - began
-    hand.say(f"acknowledged by all Envoys after {seconds:.1f} s; measured once more")
-    return Undone(placed, weights, deliveries, (), seconds)
+    outcomes: Sequence[Outcome] = ()
+    try:
+        outcomes = clusters.certify([*deliveries]) if deliveries else ()
+    except RolloutError as error:
+        problems += error.problems
+    return Undone(commit, weights, deliveries, outcomes, seconds, problems=tuple(problems))
 
 
-def to_take_back(hand: Hand, tip: str, record: Record, names: Sequence[str]) -> list[str]:
-    """The regions of a promotion in which a version still has requests; all that it changed while it is in progress.
+def to_take_back(hand: Hand, tip: str, record: Record) -> list[str]:
+    """The regions of a promotion in which its version has requests, the one where it stands first.
 
     Args:
         hand: Git.
         tip: What is delivered now: a commit.
         record: What the promotion's newest commit says.
-        names: Only these; none for all.
     """
     promotion = record.promotion
-    regions = [region for region in promotion.regions if not names or region in names]
-    if record.state is State.IN_PROGRESS:
-        begun = promotion.regions[: promotion.regions.index(record.region) + 1]
-        return [region for region in regions if region in begun]
-    return [region for region in regions if hand.weights(tip, region).get(promotion.version)]
+    ordered = sorted(promotion.regions, key=lambda region: region != record.region)
+    return [region for region in ordered if hand.weights(tip, region).get(promotion.version)]
 
 
 class _Run:
@@ -253,15 +288,16 @@ class _Run:
         return Ended(self.promotion, State.DONE, "", self.taken)
 
     def _arrive(self) -> None:
-        """What goes on was cut off: its last commit may not be delivered yet."""
-        if self.record is None:
-            return
-        region, tip = self.record.region, self.hand.tip()
+        """What is committed is delivered and acknowledged, before anything goes on top of it: together they could lose requests."""
+        tip = self.hand.tip()
         self.hand.refuse_changed_by_others(self.last, tip, self.promotion.regions)
-        self.hand.say(f"{region}: goes on from {self.last[:10]}, once that is delivered")
         try:
-            self.clusters.deliver(region, self.last, self.hand.weights(tip, region), _nothing)
+            for region in self.promotion.regions:
+                self.hand.say(f"{region}: {self.last[:10]} is to be delivered first")
+                self.clusters.deliver(region, self.last, self.hand.weights(tip, region), _nothing)
         except NotDeliveredError as error:
+            if self.record is None:
+                raise
             self._back(str(error), None)
 
     def _region(self, region: str) -> None:
@@ -291,12 +327,21 @@ class _Run:
     def _wrong_with(self, outcome: Outcome) -> str | None:
         if outcome.verdict is None:
             return "not measured"
+        measured = outcome.verdict.measurement
+        if measured.interruption and outcome.verdict.standing is Standing.NOT_YET_KNOWN:
+            raise RolloutError(
+                Problem(
+                    f"{outcome.region.name}: {measured.interruption}",
+                    "what is not measured is not known to be well",
+                    "see that the probe runs, then go on (rollout promote --resume) or take it back (rollout rollback)",
+                )
+            )
         if not outcome.holds:
             return f"{outcome.verdict.word}: {'; '.join(finding.text for finding in outcome.verdict.findings)}"
         name = outcome.region.name
         old = self.old.get(name, Tally(0, 0))
         step = Step(name, self.promotion.version, outcome.weights, outcome.weights, old)
-        return new_one_fails_more(step, Seen(outcome.verdict.measurement))
+        return new_one_fails_more(step, Seen(measured))
 
     def _unwell(self, reason: str) -> None:
         if self.record is None:
@@ -385,13 +430,14 @@ class _Run:
 
     def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] | None) -> None:
         assert self.record is not None, "there is nothing to take back before the first commit"
-        touched = self.promotion.regions[: self.promotion.regions.index(self.record.region) + 1]
-        # the one that is not well goes first
-        regions = [self.record.region, *(region for region in touched if region != self.record.region)]
-        hand, last = self.hand, self.last
-        undone = roll_back(hand, self.clusters, self.record, lambda tip: hand.left_alone(last, tip, regions), reason)
-        undone = replace(undone, cost=cost() if cost else {})
-        raise _Back(reason, replace(undone, outcomes=self.clusters.certify([*undone.weights])))
+        hand, last, record = self.hand, self.last, self.record
+
+        def where(tip: str) -> tuple[Record, Sequence[str]]:
+            regions = to_take_back(hand, tip, record)
+            return record, hand.left_alone(last, tip, regions) if regions else ()
+
+        undone = roll_back(hand, self.clusters, where, reason)
+        raise _Back(reason, replace(undone, cost=cost() if cost else {}))
 
     def _conclude(self, state: State, reason: str, unchanged: Sequence[str] = ()) -> None:
         """Says in Git how it ended, by a commit that changes nothing.
@@ -504,6 +550,18 @@ def _refuse_unknown(hand: Hand, promotion: Promotion, region: str) -> None:
                 f"{region} has no version {promotion.version}; it has: {', '.join(weights)}",
                 "a version is there with weight 0 before it gets requests",
                 f"write it into the region's stack file with weight 0, render, commit and push; then promote {promotion.version}",
+            )
+        )
+
+
+def _refuse_ahead(hand: Hand, promotion: Promotion, region: str) -> None:
+    weight, last = hand.weights(promotion.before, region)[promotion.version], promotion.steps[-1]
+    if weight > last:
+        raise RolloutError(
+            Problem(
+                f"{region}: {promotion.version} has weight {weight}, and the last step is {last}",
+                "a promotion gives a version more, never less",
+                f"take steps beyond {weight}, leave the region out (--regions), or use rollout set",
             )
         )
 

@@ -48,14 +48,16 @@ def print_undone(console: Console, undone: Undone) -> None:
     """What a way back did, how long it took and what it cost."""
     for region, weights in undone.weights.items():
         split = ", ".join(f"{version} {weight} %" for version, weight in weights.items())
-        console.print(
-            f"{region}: {split} since {undone.commit[:10]}, acknowledged by {undone.deliveries[region].envoys} Envoys"
-        )
+        delivery = undone.deliveries.get(region)
+        there = f"acknowledged by {delivery.envoys} Envoys" if delivery else "NOT known to be delivered"
+        console.print(f"{region}: {split} by {undone.commit[:10]}, {there}")
     console.print(f"it took {undone.seconds:.1f} s until the last Envoy had acknowledged it")
     for version, tally in undone.cost.items():
         console.print(
             f"it cost {tally.failures:,} of the {tally.requests:,} requests that went to {version or 'nobody'}"
         )
+    for problem in undone.problems:
+        console.print(Text(f"error: {problem}", style="red"))
     for outcome in undone.outcomes:
         console.print(Text(_measured(outcome), style="green" if outcome.holds else "red"))
 
@@ -90,7 +92,8 @@ def undone_as_json(undone: Undone) -> dict[str, Any]:
         "weights": {region: dict(weights) for region, weights in undone.weights.items()},
         "seconds": round(undone.seconds, 3),
         "cost": [{"version": version or None, **_tally_json(tally)} for version, tally in undone.cost.items()],
-        "holds": all(outcome.holds for outcome in undone.outcomes),
+        "holds": undone.holds,
+        "problems": [str(problem) for problem in undone.problems],
     }
 
 
@@ -154,9 +157,10 @@ def _failed(tally: Tally) -> str:
 def _measured(outcome: Outcome) -> str:
     if outcome.verdict is None:
         return f"{outcome.region.name} could not be measured: {'; '.join(problem.what for problem in outcome.problems)}"
-    requests = outcome.verdict.measurement.requests
+    measured = outcome.verdict.measurement
+    failed = f", {measured.failures:,} of them failed" if measured.failures else ""
     found = "; ".join(finding.text for finding in outcome.verdict.findings)
-    return f"{outcome.region.name}: {'holds' if outcome.holds else found} ({requests:,} requests)"
+    return f"{outcome.region.name}: {'holds' if outcome.holds else found} ({measured.requests:,} requests{failed})"
 
 
 def _step_json(step: Taken) -> dict[str, Any]:

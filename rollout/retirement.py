@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rollout.hand import Hand
-from rollout.judging import Seen, Step, doubt
-from rollout.measurement import Tally
+from rollout.judging import Seen, Step, somebody_else_answered
+from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.promotion import Watching
 from rollout.shifting import Delivery
@@ -105,13 +105,13 @@ def _retire(hand: Hand, clusters: Clusters, version: str, region: str) -> Retire
         placed, _ = hand.placed(make)
         step = Step(region, next(iter(weights)), weights, weights)
 
-        def check() -> None:
-            if reason := doubt(step, Seen(watch.seen()), proven=False):
+        def check(window: Measurement) -> None:
+            if reason := somebody_else_answered(step, Seen(window)):
                 raise RolloutError(_lost(region, version, placed, reason))
 
-        delivery = clusters.deliver_without(region, placed, weights, version, check)
+        delivery = clusters.deliver_without(region, placed, weights, version, lambda: check(watch.seen()))
         coming = watch.turn()
-        check()
+        check(coming)
         hand.say(f"{region}: {version} is gone since {placed[:10]}, {delivery.acknowledged:.1f} s after it was pushed")
         return Retired(region, placed, delivery, Tally(coming.requests, coming.failures))
 

@@ -55,6 +55,7 @@ def deliver(
     is_taken: Callable[[Envoy], bool],
     *,
     meanwhile: Callable[[], None],
+    healthy: bool = True,
 ) -> Delivery:
     """Waits until a region has what was committed, after asking Argo CD to look for it.
 
@@ -64,6 +65,7 @@ def deliver(
         is_there: Whether what Argo CD last synced is what is waited for.
         is_taken: Whether an Envoy has it.
         meanwhile: Called twice a second; what it raises ends the waiting.
+        healthy: Whether all that was committed must be healthy as well.
 
     Raises:
         NotDeliveredError: it takes longer than ten minutes; what is missing.
@@ -71,7 +73,7 @@ def deliver(
     """
     began = time.monotonic()
     meanwhile = _asking_again(region, application, meanwhile)
-    synced = _await_synced(region, application, is_there, began, meanwhile)
+    synced = _await_synced(region, application, _and_healthy(is_there) if healthy else is_there, began, meanwhile)
     envoys = _await_taken(region, is_taken, began, meanwhile)
     return Delivery(synced, time.monotonic() - began, envoys)
 
@@ -113,13 +115,17 @@ def _routed(weights: Mapping[str, int]) -> Mapping[str, int]:
 
 
 def takes(weights: Mapping[str, int]) -> Callable[[Envoy], bool]:
-    """Whether an Envoy splits the requests by these weights."""
-    return lambda envoy: acknowledges(envoy, weights)
+    """Whether an Envoy splits the requests by these weights, and knows the subset of each version, of those without weight too."""
+    return lambda envoy: acknowledges(envoy, weights) and envoy.subsets >= {*weights}
 
 
 def lacks(version: str) -> Callable[[Envoy], bool]:
     """Whether an Envoy knows nothing of a version any more."""
     return lambda envoy: not envoy.error and version not in envoy.subsets and version not in (envoy.weights or {})
+
+
+def _and_healthy(is_there: Callable[[Application], bool]) -> Callable[[Application], bool]:
+    return lambda application: application.health == HEALTHY and is_there(application)
 
 
 def _asking_again(region: Region, application: str, meanwhile: Callable[[], None]) -> Callable[[], None]:
@@ -149,7 +155,7 @@ def _await_synced(
 ) -> float:
     while True:
         application = read_application(region, name)
-        if is_there(application) and application.health == HEALTHY:
+        if is_there(application):
             return time.monotonic() - began
         if _is_late(began):
             raise NotDeliveredError(_not_synced(region, application))
@@ -157,18 +163,24 @@ def _await_synced(
 
 
 def _await_taken(region: Region, is_taken: Callable[[Envoy], bool], began: float, meanwhile: Callable[[], None]) -> int:
-    envoys = read_envoys(region)
+    envoys = _that_can_send(read_envoys(region))
     while True:
         behind = [envoy for envoy in envoys if not is_taken(envoy)]
         if not behind:
             # one that came meanwhile got its first configuration from the same istiod; it counts as well
-            envoys = read_envoys(region)
+            envoys = _that_can_send(read_envoys(region))
             if envoys and all(map(is_taken, envoys)):
                 return len(envoys)
         if _is_late(began):
             raise NotDeliveredError(_not_taken(region, [envoy.pod for envoy in behind]))
         _pause(meanwhile)
-        envoys = read_envoys(region, {envoy.pod for envoy in behind}) if behind else envoys
+        if behind:
+            envoys = [*read_envoys(region, {envoy.pod for envoy in behind})]
+
+
+def _that_can_send(envoys: Collection[Envoy]) -> list[Envoy]:
+    """Without those that know nothing of echo, neither a route nor a subset: a gateway, or a Sidecar that leaves it out."""
+    return [envoy for envoy in envoys if envoy.error or envoy.weights is not None or envoy.subsets]
 
 
 def _is_late(began: float) -> bool:

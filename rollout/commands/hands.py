@@ -41,7 +41,13 @@ class Opened:
         Raises:
             RolloutError: one is not there, is not delivered by Argo CD, or they follow different branches.
         """
-        return _checked(self.hand, commit, self.names)[0]
+        from rollout.hand import followed_branch
+
+        declared = self.hand.regions(commit)
+        select([NamedRegion(name) for name in declared], self.names)
+        chosen = tuple(dict.fromkeys(self.names)) or tuple(declared)
+        followed_branch(declared, chosen)
+        return chosen
 
     def refuse_in_progress(self, tip: str) -> None:
         """Nothing else is done while a promotion has begun and is neither done nor taken back.
@@ -87,7 +93,7 @@ def opened(
         RolloutError: there is no project, repository, remote or region of these names; or another rollout is at work in this clone.
     """
     from rollout.commits import Writer, locked, remote_of
-    from rollout.hand import Hand
+    from rollout.hand import Hand, followed_branch
 
     project = find_project(Path.cwd())
     discovery = discover(project, regions_file)
@@ -95,19 +101,12 @@ def opened(
         writer = Writer(project)
         hand = Hand(project, writer, remote_of(project, remote, discovery.remote), "", proposal, messages.print)
         head, _ = writer.head()
-        _, branch = _checked(hand, head, names)
+        declared = hand.regions(head)
+        select([NamedRegion(name) for name in declared], names)
+        # where none is named, those that Argo CD does not deliver to say nothing of its branch
+        chosen = [*names] or [name for name, config in declared.items() if config.delivery == "gitops"] or [*declared]
+        branch = followed_branch(declared, chosen)
         yield Opened(replace(hand, branch=branch), discovery, names, messages)
-
-
-def _checked(hand: Hand, commit: str, names: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """The regions of these names, in their order, and the branch that they follow."""
-    from rollout.hand import followed_branch
-
-    declared = hand.regions(commit)
-    known = [NamedRegion(name) for name in declared]
-    select(known, names)
-    chosen = tuple(dict.fromkeys(names)) or tuple(declared)
-    return chosen, followed_branch(declared, chosen)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
 
 def rollback(
     *,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Only there; may be given more than once.", show_default="all of the promotion"
-        ),
-    ] = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the commit.")] = "by hand",
     branch: Annotated[
         str | None,
@@ -53,34 +48,36 @@ def rollback(
 ) -> None:
     """Take all requests from the version that was promoted last, whether that is in progress or done: one commit, weights only.
 
-    Nothing is removed: the version stays with weight 0, and the others share the requests as they did before the promotion.
+    In all regions of the promotion. Nothing is removed: the version stays with weight 0, and the others share the requests as they did
+    before the promotion. It can be run again: it then sees that it is so in every region.
 
     \b
     Exit codes:
-      0    taken back, and the regions hold; or there was nothing left to take back
+      0    taken back, acknowledged by every Envoy, and the regions hold
       1    taken back, and a region does not hold
       2    it could not be committed, delivered or measured
       130  stopped by Ctrl-C
     """
     from rollout import promotion_report
     from rollout.commands.hands import opened
-    from rollout.promotion import roll_back, to_take_back
+    from rollout.promotion import confirm, roll_back, to_take_back
+    from rollout.record import State
 
     messages = messages_console()
     try:
-        with opened(messages, remote, branch, regions_file, region or []) as found:
+        with opened(messages, remote, branch, regions_file, ()) as found:
             hand = found.hand
             tip = hand.tip()
             record = _newest(hand, tip)
-            regions = to_take_back(hand, tip, record, region or [])
-            if not regions:
-                typer.echo(f"nothing to do: {record.promotion.version} has no requests, and nothing is in progress")
-                return
-            clusters = found.clusters(regions, rate)
-            undone = roll_back(
-                hand, clusters, record, lambda tip: to_take_back(hand, tip, record, region or []), reason
-            )
-            undone = replace(undone, outcomes=clusters.certify([*undone.weights]))
+            clusters = found.clusters(record.promotion.regions, rate)
+            if record.state is State.IN_PROGRESS or to_take_back(hand, tip, record):
+                undone = roll_back(hand, clusters, lambda tip: _left(hand, tip), reason)
+            else:
+                messages.print(
+                    f"nothing to commit: {record.promotion.version} has no requests; sees that it is so everywhere"
+                )
+                weights = {name: hand.weights(tip, name) for name in record.promotion.regions}
+                undone = confirm(clusters, tip, weights, time.monotonic())
     except RolloutError as error:
         print_problems(messages, error.problems)
         raise typer.Exit(UNUSABLE) from error
@@ -91,7 +88,14 @@ def rollback(
         typer.echo(json.dumps(promotion_report.undone_as_json(undone), indent=2))
     else:
         promotion_report.print_undone(results_console(), undone)
-    raise typer.Exit(0 if all(outcome.holds for outcome in undone.outcomes) else DIFFERS)
+    raise typer.Exit(0 if undone.holds else UNUSABLE if undone.problems else DIFFERS)
+
+
+def _left(hand: Hand, tip: str) -> tuple[Record, Sequence[str]]:
+    from rollout.promotion import to_take_back
+
+    record = _newest(hand, tip)
+    return record, to_take_back(hand, tip, record)
 
 
 def _newest(hand: Hand, tip: str) -> Record:

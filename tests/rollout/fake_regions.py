@@ -53,6 +53,7 @@ class FakeRegions:
 
     Attributes:
         failure_rate: How often a version fails, 0..1, by region, version and the version's weight there.
+        unhealthy: Regions in which Argo CD finds that something is not well, whatever is synced.
         unanswered_rate: How often nobody answers, 0..1, by region.
         arrives: Whether a region can be brought to such weights.
         moments: All that was done, in order.
@@ -62,6 +63,7 @@ class FakeRegions:
         self.failure_rate: Callable[[str, str, int], float] = never_fails
         self.unanswered_rate: Callable[[str], float] = lambda _region: 0.0
         self.arrives: Callable[[str, Mapping[str, int]], bool] = lambda _region, _weights: True
+        self.unhealthy: set[str] = set()
         self.moments: list[Moment] = []
         self._planned: list[tuple[Moment, Callable[[], object]]] = []
         self._remote = remote
@@ -96,7 +98,17 @@ class FakeRegions:
         self._comes_to("watch", region, self._weights[region])
         yield FakeWatch(self, region)
 
-    def deliver(self, region: str, commit: str, weights: Mapping[str, int], meanwhile: Callable[[], None]) -> Delivery:
+    def deliver(
+        self,
+        region: str,
+        commit: str,
+        weights: Mapping[str, int],
+        meanwhile: Callable[[], None],
+        *,
+        healthy: bool = True,
+    ) -> Delivery:
+        if healthy and region in self.unhealthy:
+            raise NotDeliveredError(Problem(f"{region}: not synced within 10 min: Degraded"))
         self._comes_to("deliver", region, weights)
         meanwhile()
         self._sync(region)

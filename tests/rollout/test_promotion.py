@@ -15,6 +15,7 @@ from rollout.hand import Hand
 from rollout.problem import RolloutError
 from rollout.promotion import Ended, preview, promote, roll_back, steps_left, to_take_back
 from rollout.record import Promotion, Record, State
+from rollout.shifting import NotDeliveredError
 from tests.rollout.fake_regions import FakeRegions
 from tests.rollout.planned import REGIONS
 from tests.rollout.two_clones import BEFORE, TwoClones, new_two_clones
@@ -296,6 +297,42 @@ class TestTakenBack:
         assert "region-a: v2 fails more often than v1" in ended.reason
         assert clones.subjects()[-2:] == ["Promote v2 in region-a: 100 %", "Roll back v2 in region-a"]
 
+    def test_although_argo_cd_finds_its_pods_unhealthy(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def crash() -> None:
+            regions.unhealthy = {"region-a"}
+
+        regions.once("watch", "region-a", 50, crash)
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is State.ROLLED_BACK
+        assert ended.undone is not None
+        assert ended.undone.holds
+        assert regions.in_force("region-a") == BEFORE
+
+    def test_what_cannot_be_delivered_any_more_is_told(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.arrives = lambda _region, weights: weights["v2"] == 50
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is State.ROLLED_BACK
+        assert ended.undone is not None
+        assert [problem.what for problem in ended.undone.problems] == ["region-a: not synced within 10 min"]
+        assert not ended.undone.holds
+
+    def test_also_where_the_promotion_has_not_begun(self, clones: TwoClones) -> None:
+        clones.somebody_weighs("region-b", v1=90, v2=10)
+        regions = FakeRegions(clones.remote)
+        regions.failure_rate = lambda region, version, weight: float(
+            (region, version) == ("region-a", "v2") and weight > 10
+        )
+
+        ended = begin(clones, regions, planned(clones))
+
+        assert ended.state is State.ROLLED_BACK
+        assert [clones.weights(region) for region in REGIONS] == [BEFORE, BEFORE]
+
     def test_others_share_the_requests_as_before(self, clones: TwoClones, regions: FakeRegions) -> None:
         clones.somebody_weighs("region-a", v1=90, v2=10)
         regions = FakeRegions(clones.remote)
@@ -341,6 +378,23 @@ class TestGoesOn:
             begin(clones, regions, planned(clones))
 
         assert clones.subjects() == ["Set weights"]
+
+    def test_what_is_committed_and_not_delivered_comes_first(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.arrives = lambda region, _weights: region != "region-b"
+        clones.somebody_weighs("region-b", v1=90, v2=10)
+
+        with pytest.raises(NotDeliveredError, match="region-b: not synced"):
+            begin(clones, regions, planned(clones))
+
+        assert clones.subjects() == ["Set weights"]
+
+    def test_no_region_is_ahead_of_the_last_step(self, clones: TwoClones) -> None:
+        clones.somebody_weighs("region-b", v1=50, v2=50)
+        hand = clones.hand()
+        hand.tip()
+
+        with pytest.raises(RolloutError, match="region-b: v2 has weight 50, and the last step is 25"):
+            preview(hand, planned(clones, (10, 25)))
 
     def test_failures_that_both_versions_have_are_no_doubt(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.failure_rate = lambda _region, _version, _weight: 0.05
@@ -670,7 +724,7 @@ class TestBranch:
 
         assert clones.subjects() == []
         assert clones.remote.git("log", "-1", "--format=%s", "rollout") == "Promote v2 in region-a: 50 %"
-        assert not [moment for moment in regions.moments if moment.what == "deliver"]
+        assert not [moment for moment in regions.moments if (moment.what, moment.weight) == ("deliver", 50)]
 
     def test_is_waited_for_through_what_others_push(self, clones: TwoClones, regions: FakeRegions) -> None:
         def later() -> None:
@@ -686,22 +740,24 @@ class TestBranch:
 
 
 class TestByHand:
-    def back(self, clones: TwoClones, regions: FakeRegions, *names: str) -> list[str]:
+    def back(self, clones: TwoClones, regions: FakeRegions) -> list[str]:
         hand = clones.hand()
-        record = newest(clones)
-        found = to_take_back(hand, hand.tip(), record, names)
-        roll_back(hand, regions, record, lambda tip: to_take_back(hand, tip, record, names), "by hand")
-        return found
+
+        def where(tip: str) -> tuple[Record, list[str]]:
+            record = newest(clones)
+            return record, to_take_back(hand, tip, record)
+
+        return [*roll_back(hand, regions, where, "by hand").weights]
 
     def test_a_promotion_that_is_done_is_taken_back_in_all_regions(
         self, clones: TwoClones, regions: FakeRegions
     ) -> None:
         begin(clones, regions, planned(clones))
 
-        assert self.back(clones, regions) == list(REGIONS)
+        assert sorted(self.back(clones, regions)) == list(REGIONS)
         assert [clones.weights(region) for region in REGIONS] == [BEFORE, BEFORE]
         assert [regions.in_force(region) for region in REGIONS] == [BEFORE, BEFORE]
-        assert clones.subjects()[-1] == "Roll back v2 in region-a, region-b"
+        assert clones.subjects()[-1] == "Roll back v2 in region-b, region-a"
         assert (newest(clones).state, newest(clones).reason) == (State.ROLLED_BACK, "by hand")
 
     def test_removes_nothing(self, clones: TwoClones, regions: FakeRegions) -> None:
@@ -710,12 +766,6 @@ class TestByHand:
         self.back(clones, regions)
 
         assert clones.remote.git("diff", "--name-only", planned(clones).before, "main") == ""
-
-    def test_only_the_named_region(self, clones: TwoClones, regions: FakeRegions) -> None:
-        begin(clones, regions, planned(clones))
-
-        assert self.back(clones, regions, "region-b") == ["region-b"]
-        assert [clones.weights(region) for region in REGIONS] == [ALL, BEFORE]
 
     def test_one_in_progress_ends_where_it_was_not_begun(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.once("look", "region-a", 50, interrupt)
@@ -731,4 +781,4 @@ class TestByHand:
         begin(clones, regions, planned(clones, (50,), ("region-a",)))
         self.back(clones, regions)
 
-        assert to_take_back(clones.hand(), clones.hand().tip(), newest(clones), []) == []
+        assert to_take_back(clones.hand(), clones.hand().tip(), newest(clones)) == []
