@@ -55,7 +55,7 @@ def retire(
     \b
     Exit codes:
       0    it is gone, and no request was lost
-      2    refused, or it stopped: what is done stays done, and the same command goes on
+      2    refused, or it stopped: what is done stays done; run again, it goes on with the regions that still have it
       130  stopped by Ctrl-C
     """
     from rollout import promotion_report, retirement
