@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -725,6 +727,47 @@ class TestBranch:
         assert clones.subjects() == []
         assert clones.remote.git("log", "-1", "--format=%s", "rollout") == "Promote v2 in region-a: 50 %"
         assert not [moment for moment in regions.moments if (moment.what, moment.weight) == ("deliver", 50)]
+
+    def test_one_cut_off_while_it_waits_goes_on_with_the_same_commit(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        waits = clones.hearing
+        hand = self.merges(clones, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones, (50,), ("region-a",)), hand)
+        proposed = clones.remote.git("rev-parse", "rollout")
+        waits.clear()
+        merged: list[str] = []
+
+        def merge() -> None:
+            merged.append(clones.remote.git("rev-parse", "rollout"))
+            self.merge(clones, "--no-ff")
+
+        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), self.merges(clones, merge))
+
+        assert ended.state is State.DONE
+        assert merged[0] == proposed
+
+    def test_an_empty_commit_is_not_merged_by_somebody_elses(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The commit that says that it is done changes no file: what others push beside it is not it."""
+
+        def meanwhile(_seconds: float) -> None:
+            if clones.remote.git("branch", "--list", "rollout"):
+                self.merge(clones, "--no-ff")
+
+        def first() -> None:
+            clones.somebody_writes()
+
+        # not the sleep of all: subprocesses are waited for with it
+        monkeypatch.setattr(hand_module, "time", SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic))
+        hand = self.merges(clones, first)
+
+        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), hand)
+
+        assert ended.state is State.DONE
+        assert newest(clones).state is State.DONE
 
     def test_is_waited_for_through_what_others_push(self, clones: TwoClones, regions: FakeRegions) -> None:
         def later() -> None:
