@@ -192,7 +192,7 @@ class TestPromote:
         assert "v2 ended: region-a was changed by somebody else meanwhile" in ran.stdout
 
     def test_a_region_that_does_not_hold_before_is_refused(self, clones: TwoClones, regions: FakeRegions) -> None:
-        regions.failure_rate = lambda _region, _version, _weight: 0.1
+        regions.unanswered_rate = lambda _region: 0.1
 
         refused(run("promote", "v2", *ONE), "nothing was changed")
         assert clones.subjects() == []
@@ -252,7 +252,7 @@ class TestRollback:
 
     def test_a_region_that_does_not_hold_after_it_ends_with_1(self, clones: TwoClones, regions: FakeRegions) -> None:
         interrupted(regions)
-        regions.failure_rate = lambda _region, _version, _weight: 0.1
+        regions.unanswered_rate = lambda _region: 0.1
 
         ran = run("rollback", "--json")
 
@@ -260,7 +260,22 @@ class TestRollback:
         assert json.loads(ran.stdout)["holds"] is False
         assert clones.weights("region-a") == BEFORE
 
-    def test_where_nothing_is_left_it_is_done(self, clones: TwoClones, regions: FakeRegions) -> None:
+    def test_a_region_that_it_does_not_reach_ends_with_2_and_can_be_seen_to_later(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        interrupted(regions)
+        regions.arrives = lambda _region, weights: weights["v2"] > 0
+
+        ran = run("rollback")
+
+        assert ran.exit_code == 2, ran.output
+        assert "region-a: not synced within 10 min" in ran.stdout
+        assert clones.weights("region-a") == BEFORE
+        regions.arrives = lambda _region, _weights: True
+        assert run("rollback").exit_code == 0
+        assert regions.in_force("region-a") == BEFORE
+
+    def test_where_nothing_is_left_it_commits_nothing(self, clones: TwoClones, regions: FakeRegions) -> None:
         interrupted(regions)
         run("rollback")
         tip = clones.tip
@@ -268,7 +283,7 @@ class TestRollback:
         ran = run("rollback")
 
         assert (ran.exit_code, clones.tip) == (0, tip)
-        assert "nothing to do: v2 has no requests" in ran.stdout
+        assert "nothing to commit: v2 has no requests" in ran.stderr
 
     @pytest.mark.usefixtures("regions")
     def test_where_there_never_was_a_promotion_is_refused(self) -> None:

@@ -125,6 +125,11 @@ class TestToTheEnd:
             ("region-b", 50),
             ("region-b", 100),
         ]
+        first, second = proofs[1:3]
+        assert first is not None
+        assert second is not None
+        # what the old version did before is not forgotten with its last request
+        assert second.old.requests >= first.old.requests
         assert all(abs(proof.share - proof.weight / 100) < 0.02 for proof in proofs if proof)
 
     def test_a_step_changes_weights_and_what_is_rendered_of_them(self, done: Done) -> None:
@@ -627,6 +632,20 @@ class TestResumed:
 
         assert ended.state is State.DONE
         assert clones.subjects() == list(self.THE_END)
+
+    def test_one_killed_at_the_last_step_remembers_how_the_old_version_did(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        regions.once("look", "region-a", 100, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+        # nobody else has requests any more to be compared with
+        regions.failure_rate = lambda _region, _version, _weight: 0.1
+
+        ended = resume(clones, regions)
+
+        assert ended.state is State.ROLLED_BACK
+        assert "v2 fails more often than v1" in ended.reason
 
     def test_a_version_that_fails_meanwhile_is_taken_back(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.once("look", "region-a", 50, interrupt)

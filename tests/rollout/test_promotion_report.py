@@ -121,7 +121,7 @@ class TestEnd:
 
     def test_a_way_back_says_how_long_it_took_and_what_it_cost(self) -> None:
         assert printed(undone=UNDONE).splitlines() == [
-            "region-a: v1 100 %, v2 0 % since fedcba9876, acknowledged by 7 Envoys",
+            "region-a: v1 100 %, v2 0 % by fedcba9876, acknowledged by 7 Envoys",
             "it took 3.2 s until the last Envoy had acknowledged it",
             "it cost 0 of the 1,200 requests that went to v1",
             "it cost 61 of the 90 requests that went to v2",
@@ -136,6 +136,14 @@ class TestEnd:
 
     def test_one_that_could_not_be_measured_says_why(self) -> None:
         assert "region-a could not be measured: the probe died" in printed(undone=replace(UNDONE, outcomes=[UNKNOWN]))
+
+    def test_a_region_that_it_did_not_reach_is_told(self) -> None:
+        problem = Problem("region-b: not synced within 10 min", "it is measured by nobody", "see what keeps it")
+        undone = replace(UNDONE, weights={"region-a": WEIGHTS, "region-b": WEIGHTS}, problems=(problem,))
+
+        assert "error: region-b: not synced within 10 min" in printed(undone=undone)
+        assert undone_as_json(undone)["holds"] is False
+        assert undone_as_json(undone)["problems"] == [str(problem)]
 
     def test_a_retirement_says_what_failed_meanwhile(self) -> None:
         assert printed(retired=RETIRED) == (
@@ -187,6 +195,7 @@ class TestJson:
                 {"version": None, "requests": 2, "failures": 2},
             ],
             "holds": True,
+            "problems": [],
         }
 
     @pytest.mark.parametrize("outcome", [UNWELL, UNKNOWN])
