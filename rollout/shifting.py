@@ -20,6 +20,7 @@ WITHIN_SECONDS = 600.0
 
 _LOOK_EVERY_SECONDS = 0.5
 _ASK_EVERY_SECONDS = 10.0
+_SHOWN = 5
 
 
 class History(Protocol):
@@ -204,7 +205,12 @@ def _not_synced(region: Region, application: Application) -> Problem:
 
 def _not_taken(region: Region, pods: Collection[str]) -> Problem:
     return Problem(
-        f"{region.name}: not acknowledged within {WITHIN_SECONDS / 60:.0f} min by {len(pods)} Envoys: {', '.join(sorted(pods)[:5])}",
+        f"{region.name}: not acknowledged within {WITHIN_SECONDS / 60:.0f} min by "
+        + (
+            f"{len(pods)} Envoys: {', '.join(sorted(pods)[:_SHOWN])}"
+            if pods
+            else "any Envoy: there is none that knows echo"
+        ),
         "these go on with the routes that they had",
         f"see that istiod runs and that they are connected to it: kubectl --context {region.context} -n istio-system get pods",
     )

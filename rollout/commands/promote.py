@@ -96,7 +96,7 @@ def promote(
 
     messages = messages_console()
     try:
-        _refuse_confusion(version, resume=resume, told=[steps, regions, bake])
+        _refuse_confusion(version, resume=resume, told=[steps, regions, bake], dry_run=dry_run)
         with opened(messages, remote, branch, regions_file, _listed(regions)) as found:
             plan, resumed = _resumed(found) if resume else (_begun(found, version or "", steps, bake), None)
             previewed = () if resumed else engine.preview(found.hand, plan)
@@ -156,11 +156,11 @@ def _resumed(found: Opened) -> tuple[Promotion, tuple[str, Record]]:
     return record.promotion, (entry.commit, record)
 
 
-def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[str | None]) -> None:
-    if resume and (version or any(told)):
+def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[str | None], dry_run: bool) -> None:
+    if resume and (version or any(told) or dry_run):
         raise RolloutError(
             Problem(
-                "--resume stands beside a version, --steps, --regions or --bake",
+                "--resume stands beside a version, --steps, --regions, --bake or --dry-run",
                 "a promotion goes on as it began, and its commits say how that was",
                 "leave them out, or roll it back and begin another",
             )

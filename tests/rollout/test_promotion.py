@@ -18,7 +18,7 @@ from rollout.problem import RolloutError
 from rollout.promotion import Ended, preview, promote, roll_back, steps_left, to_take_back
 from rollout.record import Promotion, Record, State
 from rollout.shifting import NotDeliveredError
-from tests.rollout.fake_regions import FakeRegions
+from tests.rollout.fake_regions import RATE, FakeRegions
 from tests.rollout.planned import REGIONS
 from tests.rollout.two_clones import BEFORE, TwoClones, new_two_clones
 
@@ -262,6 +262,21 @@ class TestTakenBack:
         assert cost["v2"].failures == cost["v2"].requests > 0
         assert cost["v1"].failures == 0
         assert set(cost) == {"v1", "v2"}
+
+    def test_what_was_sent_while_the_step_came_is_among_it(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def fails() -> None:
+            regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+        # the look after the two of the delivery
+        for action in (lambda: None, fails):
+            regions.once("look", "region-a", 50, action)
+
+        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)))
+
+        coming = ended.taken[-1].coming
+        assert ended.undone is not None
+        assert coming is not None
+        assert sum(tally.requests for tally in ended.undone.cost.values()) >= coming.requests + RATE
 
     def test_it_is_measured_once_more(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
@@ -639,8 +654,12 @@ class TestResumed:
         regions.once("look", "region-a", 100, interrupt)
         with pytest.raises(KeyboardInterrupt):
             begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
-        # nobody else has requests any more to be compared with
-        regions.failure_rate = lambda _region, _version, _weight: 0.1
+
+        def fails() -> None:
+            # nobody else has requests any more to be compared with
+            regions.failure_rate = lambda _region, _version, _weight: 0.1
+
+        regions.once("look", "region-a", 100, fails)
 
         ended = resume(clones, regions)
 
