@@ -82,7 +82,9 @@ class TestRefused:
     def test_no_version(self) -> None:
         refused(run("promote"), "which version is not said", "rollout promote v2")
 
-    @pytest.mark.parametrize("told", [["v2"], ["--steps", "50"], ["--regions", "region-a"], ["--bake", "1s"]])
+    @pytest.mark.parametrize(
+        "told", [["v2"], ["--steps", "50"], ["--regions", "region-a"], ["--bake", "1s"], ["--dry-run"]]
+    )
     def test_anything_beside_resume(self, told: list[str]) -> None:
         refused(run("promote", "--resume", *told), "--resume stands beside")
 
