@@ -121,6 +121,11 @@ class Load:
         failed = (answer for answer in self.answers if answer.failed)
         return Counter(f"{answer.code} {answer.error}".strip() for answer in failed)
 
+    def failures_in_full(self) -> Mapping[str, int]:
+        """Failed requests by what was said of them and by what came with it: Envoy's own words, which say why."""
+        failed = (answer for answer in self.answers if answer.failed)
+        return Counter(f"{answer.code} {answer.error} {answer.body}".strip() for answer in failed)
+
     def failures_of_others(self, version: str) -> Mapping[str, int]:
         """Failed requests that this version did not answer, by what was said of them."""
         failed = (answer for answer in self.answers if answer.failed and answer.version != version)

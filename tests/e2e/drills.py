@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from lab.load import Load
 from tests.e2e.laboratory import REGIONS, Laboratory
@@ -17,7 +16,6 @@ RATE = 150
 _BEFORE = 150
 _AFTER = 450
 _LAST = 150
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,4 @@ def under_load(lab: Laboratory, drill: str, table: list[Row]) -> Iterator[UnderL
         steady.until_sent(_BEFORE)
         yield steady
         steady.until_sent(_AFTER)
-    for region, load in loads.items():
-        for answer in [answer for answer in load.answers if answer.failed][:_SHOWN]:
-            print(f"{region}: failed at {datetime.fromtimestamp(answer.at_seconds, UTC):%T.%f}: {answer}")
-    table += [Row(drill, region, load.sent, load.failures()) for region, load in loads.items()]
+    table += [Row(drill, region, load.sent, load.failures_in_full()) for region, load in loads.items()]
