@@ -26,7 +26,7 @@ def rollout() -> None:
 
 app.command(context_settings={"allow_extra_args": True})(plan)
 app.command()(render)
-app.command(context_settings={"allow_extra_args": True})(status)
+app.command()(status)
 app.command()(verify)
 app.command("set")(set_weights)
 app.command()(promote)

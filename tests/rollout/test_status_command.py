@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
 from rollout.application import Application, parse_application
+from rollout.cli import app as rollout
 from rollout.commands.status import status
 from rollout.envoys import Envoy
 from rollout.gathering import Edges, gather
@@ -251,3 +252,10 @@ class TestPromotion:
 
     def test_is_none_without_one(self, clusters: Clusters) -> None:
         assert shown(clusters)["promotion"] is None
+
+
+def test_a_word_that_is_no_option_is_refused() -> None:
+    """Not passed over: whoever forgot --region would read of all regions."""
+    ran = CliRunner().invoke(rollout, ["status", "region-a"])
+    assert ran.exit_code == 2
+    assert "unexpected extra argument(s) (region-a)" in ran.stderr
