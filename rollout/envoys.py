@@ -21,6 +21,7 @@ from kubernetes.stream import stream as exec_stream
 from components.names import ECHO_HOST, HTTP_PORT
 from rollout.cluster import REQUEST_TIMEOUT, api_client, asking, first_line
 from rollout.regions import Region
+from rollout.weights import routed
 
 ALL_PODS = ""
 """The name that stands for no subset: echo's pods of every version alike, as without a VirtualService."""
@@ -64,7 +65,7 @@ class Envoy:
 
 def acknowledges(envoy: Envoy, weights: Mapping[str, int]) -> bool:
     """Whether an Envoy routes by these weights, whole percents by version, and knows where each of them is."""
-    wanted = {version: weight for version, weight in weights.items() if weight}
+    wanted = routed(weights)
     return not envoy.error and envoy.weights == wanted and wanted.keys() <= envoy.subsets
 
 

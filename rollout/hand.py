@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,20 +15,19 @@ from rollout.commits import Entry, OvertakenError, Writer
 from rollout.declared import Declared, declared
 from rollout.edits import edited
 from rollout.plan import make_plan
-from rollout.plan_report import as_text, exit_code
+from rollout.plan_report import as_text
 from rollout.problem import Problem, RolloutError
 from rollout.record import CANDIDATES, MARK, Record, newest
 from rollout.revisions import repository_of
 from rollout.stack_text import with_weights, without_version
-
-REFUSED = 2
-"""The exit code of a plan that is refused."""
+from rules.finding import Severity
 
 _HISTORY = 1_000
 """Commits in which to look for whoever changed a region."""
 _MERGED_WITHIN_SECONDS = 24 * 3600.0
 _LOOK_EVERY_SECONDS = 5.0
 _MOST_OVERTAKEN = 5
+_REMEMBERED = 64
 
 _Told = TypeVar("_Told")
 
@@ -70,12 +70,7 @@ class Hand:
         Raises:
             RolloutError: a stack file cannot be used.
         """
-        with repository_of(self.project) as repository:
-            found = declared(repository.at(commit))
-        problems = [Problem(line) for region in found for line in region.problems]
-        if problems:
-            raise RolloutError(*problems)
-        return {region.name: _usable(region) for region in found}
+        return _regions_at(self.project, commit)
 
     def weights(self, commit: str, region: str) -> dict[str, int]:
         """A region's weights at a commit, whole percents by version.
@@ -196,7 +191,8 @@ class Hand:
         Raises:
             InterferenceError: there is none; by which commits, and whose.
         """
-        left = [region for region in regions if self._files(ours, region) == self._files(tip, region)]
+        changed = self._changed(ours, tip, regions)
+        left = [region for region in regions if region not in changed]
         if not left:
             self.refuse_changed_by_others(ours, tip, regions)
         return left
@@ -216,9 +212,16 @@ class Hand:
             return
         if promoted := self.promoted_since(ours, tip):
             raise InterferenceError(_promoted_by(promoted))
-        changed = [region for region in regions if self._files(ours, region) != self._files(tip, region)]
-        if changed:
-            raise InterferenceError(*(self._by_whom(ours, tip, region) for region in changed))
+        if changed := self._changed(ours, tip, regions):
+            raise InterferenceError(*(self._by_whom(ours, tip, region, paths) for region, paths in changed.items()))
+
+    def _changed(self, ours: str, tip: str, regions: Iterable[str]) -> Mapping[str, frozenset[str]]:
+        """Those of the regions that differ between two commits, each with all its files in both."""
+        chosen = tuple(regions)
+        before, after = self._files(ours, chosen), self._files(tip, chosen)
+        return {
+            region: frozenset({*before[region], *after[region]}) for region in chosen if before[region] != after[region]
+        }
 
     def _commit(self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str) -> str:
         files: dict[str, bytes | None] = {}
@@ -226,8 +229,8 @@ class Hand:
             for region, edit in edits.items():
                 files |= edited(repository.at(parent), region, edit)
         commit = self.writer.commit(parent, files, message)
-        made = make_plan(self.project, parent, commit, list(edits))
-        if edits and exit_code(made) >= REFUSED:
+        made = make_plan(self.project, parent, commit, list(edits)) if edits else None
+        if made and made.severity is Severity.REFUSED:
             raise RolloutError(
                 Problem(
                     f"the rules refuse it:\n{as_text(made)}",
@@ -262,7 +265,7 @@ class Hand:
     def _says(self, commit: str) -> tuple[Mapping[str, object], Record | None]:
         """What a commit says of all regions, and of a promotion."""
         newest = self.newest(commit)
-        return self._all_files(commit), newest[1] if newest else None
+        return self._files(commit, self.regions(commit)), newest[1] if newest else None
 
     def _proposed(self, commit: str, tip: str) -> str | None:
         """The commit that waits to be merged already and says the same: whoever proposed it was cut off. None if there is none."""
@@ -271,20 +274,21 @@ class Hand:
         there = self.writer.fetch(self.remote, self.proposal)
         return there if self.writer.contains(tip, there) and self._says(there) == self._says(commit) else None
 
-    def _all_files(self, commit: str) -> Mapping[str, object]:
-        return {region: self._files(commit, region) for region in self.regions(commit)}
-
-    def _files(self, commit: str, region: str) -> Mapping[str, bytes | None]:
-        """What a commit has of a region: its stack file and its overlay."""
+    def _files(self, commit: str, regions: Iterable[str]) -> Mapping[str, Mapping[str, bytes | None]]:
+        """What a commit has of each of these regions: its stack file and its overlay."""
         with repository_of(self.project) as repository:
             tree = repository.at(commit)
-            folder = overlay(region)
-            paths = [f"{folder}/{name}" for name in tree.files(folder)]
-            paths += [each.stack_file for each in declared(tree) if each.name == region]
-            return {path: tree.read(path) for path in paths}
+            found = declared(tree)
+            paths = {
+                region: [
+                    *(f"{overlay(region)}/{name}" for name in tree.files(overlay(region))),
+                    *(each.stack_file for each in found if each.name == region),
+                ]
+                for region in regions
+            }
+            return {region: {path: tree.read(path) for path in of_region} for region, of_region in paths.items()}
 
-    def _by_whom(self, ours: str, tip: str, region: str) -> Problem:
-        paths = {*self._files(ours, region), *self._files(tip, region)}
+    def _by_whom(self, ours: str, tip: str, region: str, paths: Iterable[str]) -> Problem:
         since = _since(self.writer.log(tip, _HISTORY), ours)
         theirs = [entry for entry in since if any(name.endswith(tuple(paths)) for name in entry.files)]
         told = "; ".join(f"{each.commit[:10]} by {each.author}: {each.subject}" for each in theirs) or tip[:10]
@@ -327,6 +331,17 @@ def followed_branch(regions: Mapping[str, RegionConfig], names: Sequence[str]) -
             )
         )
     return next(iter(branches.values()))
+
+
+# what a commit declares never changes, and each step asks for the weights of the same few
+@lru_cache(maxsize=_REMEMBERED)
+def _regions_at(project: Path, commit: str) -> Mapping[str, RegionConfig]:
+    with repository_of(project) as repository:
+        found = declared(repository.at(commit))
+    problems = [Problem(line) for region in found for line in region.problems]
+    if problems:
+        raise RolloutError(*problems)
+    return {region.name: _usable(region) for region in found}
 
 
 def _usable(region: Declared) -> RegionConfig:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from rollout.attack import DEFAULT_MOST
-from rollout.checks import independent
+from rollout.checks import independent, requests_of
 from rollout.measurement import Measurement, Tally
 from rollout.proof import failures
 from rollout.proof.shares import RISK, Interval, Standing, share_interval, standing, version_risk
+from rollout.weights import routed
 
 MOST_REQUESTS = DEFAULT_MOST
 """A share that is not known after so many requests is too near the edge of what is allowed: as `rollout verify` has it."""
@@ -55,10 +56,9 @@ class Seen:
     coming: Measurement
     proof: Measurement | None = None
 
-    def tally(self, region: str, versions: Collection[str]) -> Tally:
+    def tally(self, versions: Collection[str]) -> Tally:
         """What these versions of the region did with all the requests that they got."""
-        windows = [self.coming, *([self.proof] if self.proof else [])]
-        return added(*(_tally(window, region, versions) for window in windows))
+        return added(*(tally_of(window, versions) for window in (self.coming, self.proof) if window))
 
     @property
     def lost(self) -> int:
@@ -68,12 +68,12 @@ class Seen:
 
 def new_tally(step: Step, seen: Seen) -> Tally:
     """The new version's requests since the step began."""
-    return seen.tally(step.region, {step.version})
+    return seen.tally({step.version})
 
 
 def old_tally(step: Step, seen: Seen) -> Tally:
     """The others' requests since the region was first watched."""
-    return added(step.old, seen.tally(step.region, {*step.weights} - {step.version}))
+    return added(step.old, seen.tally({*step.weights} - {step.version}))
 
 
 def doubt(step: Step, seen: Seen, *, proven: bool) -> str | None:
@@ -110,9 +110,8 @@ def somebody_else_answered(step: Step, seen: Seen) -> str | None:
     if seen.lost:
         reasons = _reasons(seen.coming) or _reasons(seen.proof)
         return f"{seen.lost:,} requests were not answered by echo in {step.region} ({reasons or 'another region, or no echo'})"
-    routed = {version for version, weight in step.weights.items() if weight}
-    was_routed = {version for version, weight in step.before.items() if weight}
-    for window, may in ((seen.coming, routed | was_routed), (seen.proof, routed)):
+    now = routed(step.weights).keys()
+    for window, may in ((seen.coming, now | routed(step.before).keys()), (seen.proof, now)):
         for origin, tally in sorted(window.answered.items()) if window else ():
             if tally.requests and origin.version not in may:
                 return f"{origin.version} has no weight and answered {tally.requests:,} requests"
@@ -128,9 +127,14 @@ def interval(step: Step, seen: Seen) -> Interval:
     """Where the new version's share can be, at the risk of a verdict."""
     if seen.proof is None or not seen.proof.requests:
         return Interval(0.0, 1.0)
-    count = _tally(seen.proof, step.region, {step.version}).requests
+    count = requests_of(seen.proof, step.version)
     weight = step.weights[step.version]
     return share_interval(count, seen.proof.requests, weight, version_risk(step.weights))
+
+
+def tally_of(window: Measurement, versions: Collection[str]) -> Tally:
+    """What these versions of the measured region did with their requests."""
+    return added(*(tally for version, tally in window.versions.items() if version in versions))
 
 
 def added(*tallies: Tally) -> Tally:
@@ -157,18 +161,12 @@ def _share_is_off(step: Step, seen: Seen, *, proven: bool) -> str | None:
 
 
 def _standing(step: Step, window: Measurement) -> Standing:
-    counts = {version: _tally(window, step.region, {version}).requests for version in step.weights}
+    counts = {version: requests_of(window, version) for version in step.weights}
     return standing(counts, window.requests, step.weights)
 
 
 def _percent(step: Step, window: Measurement) -> float:
-    return 100 * _tally(window, step.region, {step.version}).requests / max(1, window.requests)
-
-
-def _tally(window: Measurement, region: str, versions: Collection[str]) -> Tally:
-    return added(
-        *(tally for origin, tally in window.answered.items() if origin.region == region and origin.version in versions)
-    )
+    return 100 * requests_of(window, step.version) / max(1, window.requests)
 
 
 def _lost(window: Measurement) -> int:

@@ -14,7 +14,18 @@ from typing import Protocol
 
 from components.judged import as_region
 from rollout.hand import Hand, InterferenceError
-from rollout.judging import Seen, Step, doubt, interval, is_proven, new_one_fails_more, new_tally, old_tally
+from rollout.judging import (
+    Seen,
+    Step,
+    added,
+    doubt,
+    interval,
+    is_proven,
+    new_one_fails_more,
+    new_tally,
+    old_tally,
+    tally_of,
+)
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.proof.shares import Standing
@@ -319,7 +330,8 @@ class _Run:
             if reason := self._wrong_with(outcome):
                 self._unwell(f"{name}: {reason}")
             elif outcome.verdict:
-                others = _others(outcome.verdict.measurement, name, self.promotion.version)
+                measured = outcome.verdict.measurement
+                others = tally_of(measured, measured.versions.keys() - {self.promotion.version})
                 # the one who has no requests any more had them before
                 if others.requests or name not in self.old:
                     self.old[name] = others
@@ -504,13 +516,6 @@ def _proof(step: Step, seen: Seen, seconds: float) -> Proof:
     )
 
 
-def _others(window: Measurement, region: str, version: str) -> Tally:
-    answers = [
-        tally for origin, tally in window.answered.items() if origin.region == region and origin.version != version
-    ]
-    return Tally(sum(tally.requests for tally in answers), sum(tally.failures for tally in answers))
-
-
 def _cost(region: str, before: Sequence[Measurement], watch: Watching) -> dict[str, Tally]:
     """What became of all requests of some windows and of the one that is watched, by version."""
     cost: dict[str, Tally] = {}
@@ -522,8 +527,7 @@ def _cost(region: str, before: Sequence[Measurement], watch: Watching) -> dict[s
         nobody = window.unanswered + window.unreadable
         rows += [("", Tally(nobody, nobody))] if nobody else []
         for name, tally in rows:
-            known = cost.get(name, Tally(0, 0))
-            cost[name] = Tally(known.requests + tally.requests, known.failures + tally.failures)
+            cost[name] = added(cost.get(name, Tally(0, 0)), tally)
     return cost
 
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from rollout import promotion
 from rollout.hand import Hand
 from rollout.judging import Seen, Step, somebody_else_answered
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
-from rollout.promotion import Watching
 from rollout.shifting import Delivery
 
 
-class Clusters(Protocol):
+class Clusters(promotion.Clusters, Protocol):
     """What is done to the regions' clusters; see `rollout.clusters.LiveClusters`."""
-
-    def watched(self, region: str) -> AbstractContextManager[Watching]:
-        """A region watched for as long as a block lasts."""
-
-    def deliver(self, region: str, commit: str, weights: Mapping[str, int], meanwhile: Callable[[], None]) -> Delivery:
-        """Waits until a region has a commit, and each of its Envoys these weights."""
 
     def deliver_without(
         self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]

@@ -14,6 +14,7 @@ from rollout.live import read_live
 from rollout.overlay import synced_weights
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Region
+from rollout.weights import routed
 
 WITHIN_SECONDS = 600.0
 """How long a commit may take: Argo CD that is not told looks every three minutes, and an istiod may start anew meanwhile."""
@@ -108,11 +109,7 @@ def brings(
 def _has(region: Region, weights: Mapping[str, int]) -> bool:
     """Whether the cluster's own VirtualService has these weights."""
     route = read_live(region).route
-    return route is not None and route.weights is not None and _routed(route.weights) == _routed(weights)
-
-
-def _routed(weights: Mapping[str, int]) -> Mapping[str, int]:
-    return {version: weight for version, weight in weights.items() if weight}
+    return route is not None and route.weights is not None and routed(route.weights) == routed(weights)
 
 
 def takes(weights: Mapping[str, int]) -> Callable[[Envoy], bool]:

@@ -12,6 +12,7 @@ from rollout.envoys import ALL_PODS, Envoy, acknowledges
 from rollout.live import Live, Route, WaitingPod
 from rollout.problem import Problem
 from rollout.record import Record
+from rollout.weights import routed
 from rules.versions import by_number
 from rules.workloads import Delivery
 
@@ -310,11 +311,7 @@ def _argo_cd(region: RegionStatus) -> Iterator[Disagreement]:
 
 
 def _same(one: Weights | None, other: Weights | None) -> bool:
-    return _without_zeros(one or {}) == _without_zeros(other or {})
-
-
-def _without_zeros(weights: Weights) -> Weights:
-    return {version: weight for version, weight in weights.items() if weight}
+    return routed(one or {}) == routed(other or {})
 
 
 def _count(number: int, of: int) -> str:

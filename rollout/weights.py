@@ -14,6 +14,11 @@ _ASSIGNMENT = re.compile(r"(?P<version>[^=\s]+)=(?P<weight>[0-9]{1,3})%?")
 _WHY = "a weight is a whole percent of the requests, and those of all versions make 100"
 
 
+def routed(weights: Mapping[str, int]) -> dict[str, int]:
+    """The weights of those that get requests: Istio drops a destination of weight 0."""
+    return {version: weight for version, weight in weights.items() if weight}
+
+
 def shifted(weights: Mapping[str, int], version: str, to: int, rest_to: str | None = None) -> dict[str, int]:
     """The weights when one version gets `to`: the others share the rest as they shared it before.
 

@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.attack import DEFAULT_RATE, HIGHEST_RATE
-from rollout.commands.terminal import INTERRUPTED, UNUSABLE, messages_console, print_problems, results_console
+from rollout.attack import DEFAULT_RATE
+from rollout.commands.options import JsonForTable, RegionsFile, Remote, WatchRate
+from rollout.commands.terminal import messages_console, results_console, told
 from rollout.problem import Problem, RolloutError
 
 # ruff: noqa: PLC0415
@@ -54,26 +54,11 @@ def promote(
         str | None,
         typer.Option(metavar="NAME", help="Push each step there, and wait until it is merged where Argo CD reads."),
     ] = None,
-    remote: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Where to push to.",
-            show_default="the remote of .regions.yaml, else the one that Git would push to",
-        ),
-    ] = None,
-    rate: Annotated[
-        int,
-        typer.Option(metavar="R", min=10, max=HIGHEST_RATE, help="Requests per second in the region that is changed."),
-    ] = DEFAULT_RATE,
-    regions_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Says where the regions are.", show_default=".regions.yaml, else the stack files"
-        ),
-    ] = None,
+    remote: Remote = None,
+    rate: WatchRate = DEFAULT_RATE,
+    regions_file: RegionsFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge and show the steps, and change nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: JsonForTable = False,
 ) -> None:
     """Give a version its weight step by step, region after region, each step by a commit and each proven before the next.
 
@@ -95,7 +80,7 @@ def promote(
     from rollout.commands.hands import opened
 
     messages = messages_console()
-    try:
+    with told(messages, "stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back"):
         _refuse_confusion(version, resume=resume, told=[steps, regions, bake], dry_run=dry_run)
         with opened(messages, remote, branch, regions_file, _listed(regions)) as found:
             plan, resumed = _resumed(found) if resume else (_begun(found, version or "", steps, bake), None)
@@ -104,12 +89,6 @@ def promote(
                 results_console().print(promotion_report.preview_table(previewed))
                 return
             ended = engine.promote(found.hand, found.clusters(plan.regions, rate), plan, resumed)
-    except RolloutError as error:
-        print_problems(messages, error.problems)
-        raise typer.Exit(UNUSABLE) from error
-    except KeyboardInterrupt as error:
-        messages.print("stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back")
-        raise typer.Exit(INTERRUPTED) from error
     _print(results_console(), ended, as_json=as_json)
     raise typer.Exit(promotion_report.exit_code(ended))
 

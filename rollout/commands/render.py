@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rollout.commands.options import OnlyRegions
 from rollout.commands.terminal import DIFFERS, UNUSABLE, messages_console, print_problems
 from rollout.problem import RolloutError
 from rollout.regions import find_project
@@ -16,10 +17,7 @@ from rollout.regions import find_project
 
 def render(
     *,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Only this region; may be given more than once.", show_default="all"),
-    ] = None,
+    region: OnlyRegions = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; show what differs.")] = False,
 ) -> None:
     """Write the overlays that Argo CD applies, deploy/overlays/<region>/echo/, from the stack files.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rollout.attack import DEFAULT_RATE, HIGHEST_RATE
-from rollout.commands.terminal import INTERRUPTED, UNUSABLE, messages_console, print_problems, results_console
-from rollout.problem import RolloutError
+from rollout.attack import DEFAULT_RATE
+from rollout.commands.options import AsJson, Proposal, RegionsFile, Remote, WatchRate
+from rollout.commands.terminal import PUSHED_GOES_ON, messages_console, results_console, told
 
 # ruff: noqa: PLC0415
 
@@ -22,30 +21,12 @@ def retire(
         list[str] | None,
         typer.Option(metavar="NAME", help="Only there; may be given more than once.", show_default="all, one by one"),
     ] = None,
-    branch: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Push there, and wait until it is merged where Argo CD reads."),
-    ] = None,
-    remote: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Where to push to.",
-            show_default="the remote of .regions.yaml, else the one that Git would push to",
-        ),
-    ] = None,
-    rate: Annotated[
-        int,
-        typer.Option(metavar="R", min=10, max=HIGHEST_RATE, help="Requests per second in the region that is changed."),
-    ] = DEFAULT_RATE,
-    regions_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Says where the regions are.", show_default=".regions.yaml, else the stack files"
-        ),
-    ] = None,
+    branch: Proposal = None,
+    remote: Remote = None,
+    rate: WatchRate = DEFAULT_RATE,
+    regions_file: RegionsFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge and show the steps, and change nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove a version that has weight 0, region after region: its pods, its subset and its route.
 
@@ -62,22 +43,18 @@ def retire(
     from rollout.commands.hands import opened
 
     messages = messages_console()
-    try:
-        with opened(messages, remote, branch, regions_file, region or []) as found:
-            tip = found.hand.tip()
-            found.refuse_in_progress(tip)
-            regions = found.regions(tip)
-            if dry_run:
-                for name in retirement.preview(found.hand, version, regions):
-                    typer.echo(f"{name}: {version} would be removed once every Envoy has acknowledged its weight 0")
-                return
-            retired = retirement.retire(found.hand, found.clusters(regions, rate), version, regions)
-    except RolloutError as error:
-        print_problems(messages, error.problems)
-        raise typer.Exit(UNUSABLE) from error
-    except KeyboardInterrupt as error:
-        messages.print("stopped; what was pushed goes on: see rollout status")
-        raise typer.Exit(INTERRUPTED) from error
+    with (
+        told(messages, PUSHED_GOES_ON),
+        opened(messages, remote, branch, regions_file, region or []) as found,
+    ):
+        tip = found.hand.tip()
+        found.refuse_in_progress(tip)
+        regions = found.regions(tip)
+        if dry_run:
+            for name in retirement.preview(found.hand, version, regions):
+                typer.echo(f"{name}: {version} would be removed once every Envoy has acknowledged its weight 0")
+            return
+        retired = retirement.retire(found.hand, found.clusters(regions, rate), version, regions)
     if as_json:
         typer.echo(json.dumps(promotion_report.retired_as_json(version, retired), indent=2))
     else:

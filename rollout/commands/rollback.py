@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rollout.attack import DEFAULT_RATE, HIGHEST_RATE
-from rollout.commands.terminal import DIFFERS, INTERRUPTED, UNUSABLE, messages_console, print_problems, results_console
+from rollout.commands.options import AsJson, Proposal, RegionsFile, Remote
+from rollout.commands.terminal import (
+    DIFFERS,
+    PUSHED_GOES_ON,
+    UNUSABLE,
+    messages_console,
+    results_console,
+    told,
+)
 from rollout.problem import Problem, RolloutError
 
 # ruff: noqa: PLC0415
@@ -23,28 +30,13 @@ if TYPE_CHECKING:
 def rollback(
     *,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the commit.")] = "by hand",
-    branch: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Push there, and wait until it is merged where Argo CD reads."),
-    ] = None,
-    remote: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Where to push to.",
-            show_default="the remote of .regions.yaml, else the one that Git would push to",
-        ),
-    ] = None,
+    branch: Proposal = None,
+    remote: Remote = None,
     rate: Annotated[
         int, typer.Option(metavar="R", min=10, max=HIGHEST_RATE, help="Requests per second to measure with.")
     ] = DEFAULT_RATE,
-    regions_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Says where the regions are.", show_default=".regions.yaml, else the stack files"
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    regions_file: RegionsFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take all requests from the version that was promoted last, whether that is in progress or done: one commit, weights only.
 
@@ -64,26 +56,22 @@ def rollback(
     from rollout.record import State
 
     messages = messages_console()
-    try:
-        with opened(messages, remote, branch, regions_file, ()) as found:
-            hand = found.hand
-            tip = hand.tip()
-            record = _newest(hand, tip)
-            clusters = found.clusters(record.promotion.regions, rate)
-            if record.state is State.IN_PROGRESS or to_take_back(hand, tip, record):
-                undone = roll_back(hand, clusters, lambda tip: _left(hand, tip), reason)
-            else:
-                messages.print(
-                    f"nothing to commit: {record.promotion.version} has no requests; sees that it is so everywhere"
-                )
-                weights = {name: hand.weights(tip, name) for name in record.promotion.regions}
-                undone = confirm(clusters, tip, weights, time.monotonic())
-    except RolloutError as error:
-        print_problems(messages, error.problems)
-        raise typer.Exit(UNUSABLE) from error
-    except KeyboardInterrupt as error:
-        messages.print("stopped; what was pushed goes on: see rollout status")
-        raise typer.Exit(INTERRUPTED) from error
+    with (
+        told(messages, PUSHED_GOES_ON),
+        opened(messages, remote, branch, regions_file, ()) as found,
+    ):
+        hand = found.hand
+        tip = hand.tip()
+        record = _newest(hand, tip)
+        clusters = found.clusters(record.promotion.regions, rate)
+        if record.state is State.IN_PROGRESS or to_take_back(hand, tip, record):
+            undone = roll_back(hand, clusters, lambda tip: _left(hand, tip), reason)
+        else:
+            messages.print(
+                f"nothing to commit: {record.promotion.version} has no requests; sees that it is so everywhere"
+            )
+            weights = {name: hand.weights(tip, name) for name in record.promotion.regions}
+            undone = confirm(clusters, tip, weights, time.monotonic())
     if as_json:
         typer.echo(json.dumps(promotion_report.undone_as_json(undone), indent=2))
     else:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.commands.terminal import INTERRUPTED, UNUSABLE, messages_console, print_problems
-from rollout.problem import RolloutError
+from rollout.commands.options import AsJson, Remote
+from rollout.commands.terminal import UNUSABLE, messages_console, told
 from rollout.regions import discover, find_project
 
 # ruff: noqa: PLC0415
@@ -25,19 +25,12 @@ def set_weights(
     *,
     region: Annotated[str, typer.Option(metavar="NAME", help="Where.")],
     push: Annotated[bool, typer.Option("--push", help="Push the commit as well.")] = False,
-    remote: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Where to push to.",
-            show_default="the remote of .regions.yaml, else the one that Git would push to",
-        ),
-    ] = None,
+    remote: Remote = None,
     message: Annotated[
         str | None, typer.Option("--message", "-m", metavar="TEXT", help="The commit's.", show_default="the weights")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Change a region's weights by a commit on the branch that is checked out: its stack file, and the overlay rendered from it.
 
@@ -55,16 +48,10 @@ def set_weights(
     from rollout.setting import Done, Wish, change_weights
 
     messages = messages_console()
-    try:
+    with told(messages, "stopped"):
         project = find_project(Path.cwd())
         target = remote_of(project, remote, None if remote else discover(project).remote) if push else None
         outcome = change_weights(project, Wish(region, wishes, message, target, dry_run))
-    except RolloutError as error:
-        print_problems(messages, error.problems)
-        raise typer.Exit(UNUSABLE) from error
-    except KeyboardInterrupt as error:
-        messages.print("stopped")
-        raise typer.Exit(INTERRUPTED) from error
     if as_json:
         typer.echo(json.dumps(_as_json(region, outcome, target), indent=2))
     else:

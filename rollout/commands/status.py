@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from rollout.commands.terminal import INTERRUPTED, UNUSABLE, messages_console, print_problems, results_console
-from rollout.problem import RolloutError
+from rollout.commands.options import JsonForTable, OnlyRegions, RegionsFile
+from rollout.commands.terminal import messages_console, print_problems, results_console, told
 from rollout.regions import discover, find_project, select
 
 # ruff: noqa: PLC0415
@@ -18,17 +17,9 @@ from rollout.regions import discover, find_project, select
 def status(
     context: typer.Context,
     *,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Only this region; may be given more than once.", show_default="all"),
-    ] = None,
-    regions_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Says where the regions are.", show_default=".regions.yaml, else the stack files"
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    region: OnlyRegions = None,
+    regions_file: RegionsFile = None,
+    as_json: JsonForTable = False,
 ) -> None:
     """Show where the weights of each version are said in each region, and who disagrees with whom since when.
 
@@ -47,16 +38,10 @@ def status(
     from rollout.gathering import Edges, gather
 
     messages = messages_console()
-    try:
+    with told(messages, "stopped"):
         project = find_project(Path.cwd())
         regions = select(discover(project, regions_file).regions, region or [])
         found = gather(project, regions, context.ensure_object(Edges))
-    except RolloutError as error:
-        print_problems(messages, error.problems)
-        raise typer.Exit(UNUSABLE) from error
-    except KeyboardInterrupt as error:
-        messages.print("stopped")
-        raise typer.Exit(INTERRUPTED) from error
     if as_json:
         typer.echo(json.dumps(status_report.as_json(found), indent=2))
     else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import typer
 from rich.console import Console
 
-from rollout.problem import Problem
+from rollout.problem import Problem, RolloutError
 
 DIFFERS = 1
 """It was looked at, and it is not as it should be."""
@@ -15,8 +17,32 @@ UNUSABLE = 2
 INTERRUPTED = 130
 """Stopped by Ctrl-C, as a shell says it."""
 
+PUSHED_GOES_ON = "stopped; what was pushed goes on: see rollout status"
+"""What to say of a Ctrl-C when Argo CD may have a commit already."""
+
 # Lines to a pipe or a file are as long as they are; a table must not be folded at the 80 columns of no terminal.
 _PLAIN_COLUMNS = 200
+
+
+@contextmanager
+def told(messages: Console, interrupted: str) -> Iterator[None]:
+    """Ends the command with its exit code where what a block needs cannot be used, or Ctrl-C is pressed, and says so.
+
+    Args:
+        messages: Where.
+        interrupted: What to say of a Ctrl-C.
+
+    Raises:
+        typer.Exit: with 2 or 130.
+    """
+    try:
+        yield
+    except RolloutError as error:
+        print_problems(messages, error.problems)
+        raise typer.Exit(UNUSABLE) from error
+    except KeyboardInterrupt as error:
+        messages.print(interrupted)
+        raise typer.Exit(INTERRUPTED) from error
 
 
 def print_problems(messages: Console, problems: Sequence[Problem]) -> None:

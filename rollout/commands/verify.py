@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from rollout.attack import DEFAULT_MOST, DEFAULT_RATE, HIGHEST_RATE, MOST_REQUESTS
-from rollout.commands.terminal import INTERRUPTED, UNUSABLE, messages_console, print_problems, results_console
+from rollout.commands.options import JsonForTable, OnlyRegions, RegionsFile
+from rollout.commands.terminal import UNUSABLE, messages_console, print_problems, results_console, told
 from rollout.problem import Problem, RolloutError
 from rollout.regions import discover, find_project, select
 
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 def verify(
     context: typer.Context,
     *,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Only this region; may be given more than once.", show_default="all"),
-    ] = None,
+    region: OnlyRegions = None,
     requests: Annotated[
         int,
         typer.Option(
@@ -43,17 +41,12 @@ def verify(
     url: Annotated[
         str | None, typer.Option(metavar="URL", help="Where to send them.", show_default="the stack's output url")
     ] = None,
-    regions_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Says where the regions are.", show_default=".regions.yaml, else the stack files"
-        ),
-    ] = None,
+    regions_file: RegionsFile = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE.svg", help="Draw each region's shares over the requests, with what is allowed."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: JsonForTable = False,
 ) -> None:
     """Measure which share of real requests each version gets, in every region, and hold it against the weights.
 
@@ -76,7 +69,7 @@ def verify(
     from rollout.verification import Edges, Wishes, measure_and_judge, prepare
 
     messages = messages_console()
-    try:
+    with told(messages, "stopped; the probes stop with it"):
         _refuse_bad_url(url)
         _refuse_bad_plot(plot)
         project = find_project(Path.cwd())
@@ -87,12 +80,6 @@ def verify(
         _announce(messages, ready)
         with progress.shown(messages, ready) as shown:
             outcomes = measure_and_judge(ready, shown)
-    except RolloutError as error:
-        print_problems(messages, error.problems)
-        raise typer.Exit(report.COULD_NOT_TELL) from error
-    except KeyboardInterrupt as error:
-        messages.print("stopped; the probes stop with it")
-        raise typer.Exit(INTERRUPTED) from error
     if as_json:
         typer.echo(json.dumps(report.as_json(outcomes), indent=2))
     else:
