@@ -37,19 +37,19 @@ lint: setup ## Formatting, style, types, workflows, and whether deploy/overlays 
 	@.venv/bin/mypy
 	@$(VENV) -m components.schema --check
 	@$(VENV) -m rollout render --check
-	@go -C lab/toolchain/actionlint tool actionlint -shellcheck= -pyflakes= $(CURDIR)/.github/workflows/*.yaml
+	@$(PYTHON) -m lab go -C lab/toolchain/actionlint tool actionlint -shellcheck= -pyflakes= $(CURDIR)/.github/workflows/*.yaml
 	@.venv/bin/zizmor --offline --quiet --persona pedantic .github
 
 test: lint ## Everything that needs no cluster
-	@cd app/echo && go vet ./... && go test ./...
-	@cd app/probe && go vet ./... && go test ./...
+	@for module in app/echo app/probe; do \
+	  $(PYTHON) -m lab go -C $$module vet ./... && $(PYTHON) -m lab go -C $$module test ./... || exit 1; done
 	@$(VENV) -m pytest -m "not e2e"
 
 e2e: setup ## The whole chain on two real clusters of its own (root)
 	@$(VENV) -m pytest -m e2e tests/e2e
 
 crds: setup ## Generate sdks/pulumi_kubernetes_istio anew from the pinned CRDs
-	@cd lab/toolchain/crdgen && go run . ../../../sdks/pulumi_kubernetes_istio
+	@$(PYTHON) -m lab go -C lab/toolchain/crdgen run . ../../../sdks/pulumi_kubernetes_istio
 	@$(PYTHON) -m lab.bootstrap
 
 requirements: ## Pin requirements.txt anew from requirements.in (needs pip-tools)

@@ -3,7 +3,7 @@
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.cluster import ClusterError, require_context
+from components.cluster import ClusterError, provider_kubeconfig, require_context
 from components.config import ConfigError, load_stack_config
 from components.delivery import DeliverArgs, DeliveryError, deliver, require_handover
 from components.echo import EchoNamespace
@@ -11,6 +11,7 @@ from components.istio import IstioInstall, IstioInstallArgs
 from components.manifest import ManifestError, read_manifest
 from components.names import APPLICATION, ECHO_HOST
 from components.probe import EchoProbe, EchoProbeArgs
+from components.releases import failed_revisions, read_revisions, require_none_pending
 from components.safety import UnsafeError, require_safe
 
 
@@ -20,6 +21,8 @@ async def bring_up() -> None:
         config = load_stack_config()
         require_safe(config)
         require_context(config.cluster)
+        revisions = read_revisions(config.cluster)
+        require_none_pending(revisions, config.cluster)
         manifest = None if config.delivery == "direct" else read_manifest(config.argocd)
         await require_handover(config.delivery)
     except (ConfigError, UnsafeError, ClusterError, ManifestError, DeliveryError) as error:
@@ -30,15 +33,14 @@ async def bring_up() -> None:
         context=config.cluster.context,
         # the provider takes another identifier for another cluster, and everything moves there; the same, for the same cluster
         cluster_identifier=config.cluster.context,
-        # "" is the usual rules; None would be filled in with $KUBECONFIG, which ends up in the state and may not be a list
-        kubeconfig=config.cluster.kubeconfig or "",
+        kubeconfig=provider_kubeconfig(config.cluster),
         # what is there already may be the other side's, and is then held by both
         upsert_existing_objects=True if config.delivery == "handover" else None,
-        # whoever delivered before holds fields still, and the next change of a weight would be a conflict with nobody
-        enable_patch_force=True if config.delivery == "direct" else None,
     )
     here = pulumi.ResourceOptions(providers=[cluster])
-    istio = IstioInstall("istio", IstioInstallArgs(config.region, config.mesh, config.istio), here)
+    istio = IstioInstall(
+        "istio", IstioInstallArgs(config.region, config.mesh, config.istio, failed_revisions(revisions)), here
+    )
     meshed = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio])
     namespace = EchoNamespace("echo", meshed)
     EchoProbe("probe", EchoProbeArgs(config.probe), meshed)

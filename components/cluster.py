@@ -5,11 +5,14 @@ The provider would find out too, but late, once for each resource, and without s
 
 import os
 from pathlib import Path
+from typing import Any
 
+import pulumi
 import yaml
 
 from components.config import ClusterConfig
 
+_FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 _MEND = "correct cluster.context or cluster.kubeconfig in the stack file, or the kubeconfig"
 
 
@@ -20,15 +23,12 @@ class ClusterError(ValueError):
 def require_context(cluster: ClusterConfig) -> None:
     """Return if the context is there; no connection is made.
 
-    The files are those that the provider reads: `cluster.kubeconfig` (a relative path starts at the working directory), else
-    the list in $KUBECONFIG, else ~/.kube/config. A file that is only missing from the list counts as empty, as for kubectl.
+    A file that is only missing from the list counts as empty, as for kubectl.
 
     Raises:
         ClusterError: If there is no kubeconfig, one cannot be read, or none has the context.
     """
-    listed = [entry for entry in os.environ.get("KUBECONFIG", "").split(os.pathsep) if entry]
-    names = [cluster.kubeconfig] if cluster.kubeconfig else listed or ["~/.kube/config"]
-    files = [Path(name).expanduser() for name in names]
+    files = kubeconfig_files(cluster)
     found = [file for file in files if file.exists()]
     place = ", ".join(str(file) for file in found or files)
     wanted = f'cluster.context "{cluster.context}"'
@@ -44,14 +44,49 @@ def require_context(cluster: ClusterConfig) -> None:
         )
 
 
+def kubeconfig_files(cluster: ClusterConfig) -> list[Path]:
+    """The files that the provider reads: `cluster.kubeconfig`, else the list in $KUBECONFIG, else ~/.kube/config.
+
+    A relative path starts at the working directory, which is the project's. A file need not be there.
+    """
+    listed = [entry for entry in os.environ.get("KUBECONFIG", "").split(os.pathsep) if entry]
+    names = [cluster.kubeconfig] if cluster.kubeconfig else listed or ["~/.kube/config"]
+    return [Path(name).expanduser() for name in names]
+
+
+def provider_kubeconfig(cluster: ClusterConfig) -> pulumi.Input[str]:
+    """What the provider is given as its kubeconfig: a path, or "" for the usual files.
+
+    A kubeconfig that names its certificates by relative paths is given as a text in which they are absolute, and kept secret: the
+    provider would look for them beside the project, where kubectl looks beside the kubeconfig.
+    """
+    if not cluster.kubeconfig:
+        # None would be filled in with $KUBECONFIG, which ends up in the state and may not be a list
+        return ""
+    file = Path(cluster.kubeconfig).expanduser()
+    document = _document(file)
+    entries = [*(document.get("clusters") or ()), *(document.get("users") or ())]
+    parts = [entry.get("cluster") or entry.get("user") or {} for entry in entries]
+    named = [(part, key) for part in parts for key in _FILES if part.get(key) and not Path(part[key]).is_absolute()]
+    if not named:
+        return cluster.kubeconfig
+    for part, key in named:
+        part[key] = str(file.parent.absolute() / part[key])
+    return pulumi.Output.secret(yaml.dump(document))
+
+
 def _contexts(file: Path) -> list[str]:
     try:
-        # libyaml's loader: a kubeconfig with many clusters is long, and every preview reads it
-        document = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        return [str(context["name"]) for context in (document or {}).get("contexts") or ()]
+        return [str(context["name"]) for context in _document(file).get("contexts") or ()]
     except OSError as error:
         raise ClusterError(
             f"{file}: {error.strerror} — it says where the cluster is; make it readable, or {_MEND}"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
         raise ClusterError(f"{file} is no kubeconfig — it holds no list of contexts; {_MEND}") from error
+
+
+def _document(file: Path) -> dict[str, Any]:
+    # libyaml's loader: a kubeconfig with many clusters is long, and every preview reads it
+    document: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader) or {}
+    return document

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
+from pulumi_kubernetes.meta import v1 as meta
 
 from components.argocd import ArgoCdInstall, ArgoCdInstallArgs, EchoApplication, EchoApplicationArgs
 from components.config import RegionConfig
@@ -63,7 +64,9 @@ def deliver(args: DeliverArgs) -> pulumi.Output[Delivery]:
         providers=[args.cluster], depends_on=[args.namespace], transformations=[_noted(objects)]
     )
     if config.delivery == "direct":
-        echo_workloads(config, options)
+        echo_workloads(
+            config, pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(transformations=[_taking_over]))
+        )
     if config.delivery == "handover":
         echo_workloads(
             config, pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(transformations=[_retained]))
@@ -98,6 +101,24 @@ def _retained(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransfo
     """Leave an object on the cluster when the stack lets go of it; the option itself is not passed on to children."""
     kept = pulumi.ResourceOptions(retain_on_delete=True)
     return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, kept))
+
+
+def _taking_over(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+    """Have the provider take every field of an object, whoever set it.
+
+    Argo CD, which delivered before, still manages the fields that it applied: the next change of a weight would be a conflict with
+    nobody. An annotation, because providers older than 4.29 know no setting for it.
+    """
+    if not isinstance(args.resource, pulumi.CustomResource):
+        return None
+    metadata: Any = args.props["metadata"]
+    forced = meta.ObjectMetaArgs(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        labels=metadata.labels,
+        annotations={**(metadata.annotations or {}), "pulumi.com/patchForce": "true"},
+    )
+    return pulumi.ResourceTransformationResult({**args.props, "metadata": forced}, args.opts)
 
 
 def _noted(objects: list[pulumi.CustomResource]) -> Callable[[pulumi.ResourceTransformationArgs], None]:

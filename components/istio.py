@@ -1,7 +1,7 @@
 """Istio in one region: its namespace, and the official Helm charts base and istiod."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -18,11 +18,15 @@ READY_WITHIN_SECONDS = 300
 
 @dataclass(frozen=True)
 class IstioInstallArgs:
-    """What an installation of Istio depends on; `region` is the cluster's name in the mesh."""
+    """What an installation of Istio depends on.
+
+    `region` is the cluster's name in the mesh. `failed` has the latest failed revision of each Helm release that has one.
+    """
 
     region: str
     mesh: MeshConfig
     istio: IstioConfig
+    failed: Mapping[str, int] = field(default_factory=dict)
 
 
 class IstioInstall(pulumi.ComponentResource):
@@ -43,14 +47,26 @@ class IstioInstall(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        base = self._release(name, "base", args.istio, release="istio-base", values={}, after=namespace)
-        self._release(name, "istiod", args.istio, release="istiod", values=istiod_values(args), after=base)
+        base = self._release(name, "base", args, release="istio-base", values={}, after=namespace)
+        self._release(name, "istiod", args, release="istiod", values=istiod_values(args), after=base)
         self.register_outputs({})
 
     def _release(
-        self, name: str, chart: str, istio: IstioConfig, *, release: str, values: dict[str, Any], after: pulumi.Resource
+        self,
+        name: str,
+        chart: str,
+        args: IstioInstallArgs,
+        *,
+        release: str,
+        values: dict[str, Any],
+        after: pulumi.Resource,
     ) -> helm.Release:
-        """Install a chart; a failed release stays, to be looked at and to be upgraded by the next update."""
+        """Install a chart; a failed release stays, to be looked at and to be upgraded by the next update.
+
+        The provider upgrades what its state calls failed, and a refresh makes it forget that. So the description of what comes after
+        a failed revision names it: that is a change until the upgrade has been tried, and none afterwards.
+        """
+        istio, failed = args.istio, args.failed.get(release)
         repository = istio.charts if istio.charts.startswith(("https://", "http://")) else None
         return helm.Release(
             f"{name}-{chart}",
@@ -60,6 +76,7 @@ class IstioInstall(pulumi.ComponentResource):
             repository_opts=helm.RepositoryOptsArgs(repo=repository) if repository else None,
             version=istio.version,
             values=values,
+            description=f"after revision {failed}, which failed" if failed else None,
             # pods that start before istiod is ready get no sidecar, and nothing gives them one later
             skip_await=False,
             timeout=READY_WITHIN_SECONDS,

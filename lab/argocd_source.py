@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 from lab.cache import key_of
-from lab.modules import kept, module_dir
-from lab.tools import ARGOCD_MODULE, argocd_version
+from lab.gobuild import Go
+from lab.modules import kept
+from lab.tools import ARGOCD_MODULE, PLATFORM, argocd_version
 
 _CORE = "manifests/core-install.yaml"
 _FULL = "manifests/install.yaml"
@@ -39,11 +40,14 @@ def image_scripts(cache: Path) -> tuple[Path, ...]:
 
 
 def _argocd_files(cache: Path) -> Path:
-    return kept(cache / "argocd" / key_of(argocd_version(), *_FILES), _copy)
+    return kept(cache / "argocd" / key_of(argocd_version(), *_FILES), lambda target: _copy(_source(cache), target))
 
 
-def _copy(target: Path) -> None:
-    source = module_dir("argocd", ARGOCD_MODULE)
+def _source(cache: Path) -> Path:
+    return Go.find(cache, lambda _: None).module_dir(PLATFORM, ARGOCD_MODULE)
+
+
+def _copy(source: Path, target: Path) -> None:
     target.mkdir()
     for name in _FILES:
         shutil.copyfile(source / name, target / Path(name).name)

@@ -19,6 +19,7 @@ from lab.cache import PreparationError
 from lab.cluster import Cluster, ClusterError
 from lab.delivery import DeliveryError
 from lab.git import GitError, Remote
+from lab.gobuild import Go
 from lab.network import NetworkError
 from lab.place import Lab
 from lab.stacks import StackError, Stacks
@@ -171,6 +172,18 @@ def kubectl(context: typer.Context) -> None:
     signal.signal(signal.SIGINT, _leave_it_to_the_child)
     command = [str(_programs(lab)["kubectl"]), f"--kubeconfig={lab.kubeconfig}", *context.args]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+@application.command(context_settings=_PASS_ON)
+def go(context: typer.Context) -> None:
+    """Run the Go that the lab builds with, for example `python -m lab go -C app/echo test ./...`."""
+    lab = Lab.of_environment()
+    try:
+        program = Go.find(lab.cache, lambda line: _errors.print(line, markup=False)).program
+    except PreparationError as error:
+        raise _fail(error) from None
+    signal.signal(signal.SIGINT, _leave_it_to_the_child)
+    raise typer.Exit(subprocess.run([str(program), *context.args], check=False).returncode)
 
 
 def _leave_it_to_the_child(_number: int, _frame: object) -> None:

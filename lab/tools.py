@@ -1,4 +1,4 @@
-"""The programs that a lab is made of: from PATH where the version fits, else built from Go modules, once per user.
+"""The programs that a lab is made of, built from Go modules once per user.
 
 The `go.mod` files in `lab/toolchain/` and `app/` pin every version; no version stands here.
 """
@@ -6,24 +6,37 @@ The `go.mod` files in `lab/toolchain/` and `app/` pin every version; no version 
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from lab.cache import PreparationError, Report
-from lab.gobuild import Go, Tool, build, location
+from lab.gobuild import TOOLCHAIN, Embedded, Go, Tool, build, location
 from lab.place import CHECKOUT
 
-TOOLCHAIN = CHECKOUT / "lab" / "toolchain"
+PLATFORM = TOOLCHAIN / "platform"
+PULUMI = TOOLCHAIN / "pulumi"
 APP = CHECKOUT / "app"
 
 # The release line that the pinned commit of Istio belongs to; `istio_source` holds it against the module's own VERSION file.
 ISTIO_LINE = "1.31"
 ISTIO_MODULE = "istio.io/istio"
 ARGOCD_MODULE = "github.com/argoproj/argo-cd/v3"
-_VERSION_SECONDS = 5
+KUBERNETES_PROGRAMS = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "kubectl",
+)
+PROVIDER = "pulumi-resource-kubernetes"
+_PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+_PROVIDER_SOURCE = f"cmd/{PROVIDER}"
+# The release that the pinned commit of the provider was to become: the commit is after v4.24.1 and before v4.25.0.
+_PROVIDER_LINE = "4.25.0"
+# As Istio's own build has them: they leave out validators that nothing calls and put in the faster encoding.
+_PLATFORM_TAGS = "disable_pgv,vtprotobuf"
 
 
 def pinned(module: Path, dependency: str) -> str:
@@ -41,13 +54,13 @@ def pinned(module: Path, dependency: str) -> str:
 
 def istio_version() -> str:
     """The version that the lab's Istio, its images and its charts carry: the release line and the pinned commit."""
-    commit = pinned(TOOLCHAIN / "istio", ISTIO_MODULE).rsplit("-", 1)[1]
+    commit = pinned(PLATFORM, ISTIO_MODULE).rsplit("-", 1)[1]
     return f"{ISTIO_LINE}.0-lab.{commit}"
 
 
 def argocd_version() -> str:
     """The version of the lab's Argo CD, its image and its manifests, as in `v3.5.7`."""
-    return pinned(TOOLCHAIN / "argocd", ARGOCD_MODULE)
+    return pinned(PLATFORM, ARGOCD_MODULE)
 
 
 def lab_tools(echo_images: Collection[str], probe_image: str) -> tuple[Tool, ...]:
@@ -70,17 +83,23 @@ def lab_tools(echo_images: Collection[str], probe_image: str) -> tuple[Tool, ...
 
 def platform_tools() -> tuple[Tool, ...]:
     """The programs of a lab that are not of `app/`."""
+    kubernetes = [_platform(name, "./kubernetes") for name in KUBERNETES_PROGRAMS]
     return (
-        *_kubernetes(),
-        _etcd(),
-        *_istio(),
-        Tool("coredns", TOOLCHAIN / "coredns"),
-        Tool("pause", TOOLCHAIN / "pause"),
-        _pulumi(),
-        _helm(),
-        _argocd(),
-        _kustomize(),
+        *kubernetes,
+        _platform("etcd", "go.etcd.io/etcd/server/v3"),
+        _platform("coredns", "./coredns"),
+        _platform("pause", "./pause"),
+        *(_platform(name, f"{ISTIO_MODULE}/pilot/cmd/{name}") for name in ("pilot-discovery", "pilot-agent")),
+        _platform("kustomize", "sigs.k8s.io/kustomize/kustomize/v5"),
+        # one binary, which its argv[0] tells what to be
+        _platform("argocd", f"{ARGOCD_MODULE}/cmd"),
+        *_pulumi(),
     )
+
+
+def provider_version() -> str:
+    """The version of the Kubernetes provider that the lab builds, as in `4.25.0-alpha.20260115033456`."""
+    return f"{_PROVIDER_LINE}-alpha.{pinned(PULUMI, _PROVIDER_MODULE).split('-')[1]}"
 
 
 def echo_tool(image: str) -> str:
@@ -118,115 +137,49 @@ def ensure(tools: Collection[Tool], cache: Path, report: Report, jobs: int = 2) 
     Raises:
         PreparationError: a tool can neither be found nor built.
     """
-    go = Go.find()
-    places = {tool.name: location(tool, go, cache) for tool in tools} | on_path(tools)
+    go = Go.find(cache, report)
+    places = {tool.name: location(tool, go, cache) for tool in tools}
     missing = [tool for tool in tools if not places[tool.name].exists()]
     if missing:
         build(missing, go, cache, report, jobs)
     return places
 
 
-def on_path(tools: Collection[Tool]) -> dict[str, Path]:
-    """The tools that PATH has in exactly the pinned version."""
-    found = {tool: shutil.which(tool.name) for tool in tools if tool.version}
-    candidates = {tool: Path(program) for tool, program in found.items() if program}
-    with ThreadPoolExecutor() as pool:
-        answers = pool.map(_fits, candidates.keys(), candidates.values())
-    return {tool.name: program for (tool, program), fits in zip(candidates.items(), answers, strict=True) if fits}
-
-
-def _fits(tool: Tool, program: Path) -> bool:
-    command = [str(program), *tool.version_arguments]
-    try:
-        answer = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=_VERSION_SECONDS
-        )
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return re.search(rf"(?<![\w.+-])v?{re.escape(tool.version)}(?![\w.+-])", answer.stdout) is not None
-
-
 def _release_flag(image: str) -> str:
     return f"-X main.release={release_of(image)}"
 
 
-def _kubernetes() -> list[Tool]:
-    module = TOOLCHAIN / "kubernetes"
-    version = pinned(module, "k8s.io/kubernetes")
-    major, minor, _ = version.removeprefix("v").split(".")
-    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
-    ldflags = " ".join(
-        f"-X {package}.{name}={value}"
+def _platform(name: str, package: str) -> Tool:
+    return Tool(name, PLATFORM, package, _platform_flags(), _PLATFORM_TAGS)
+
+
+@cache
+def _platform_flags() -> str:
+    kubernetes = pinned(PLATFORM, "k8s.io/kubernetes")
+    major, minor, _ = kubernetes.removeprefix("v").split(".")
+    values = {
+        f"{package}.{name}": value
         for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-        for name, value in values.items()
-    )
-    names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
-    return [
-        Tool(
-            name,
-            module,
-            f"k8s.io/kubernetes/cmd/{name}",
-            ldflags,
-            version.removeprefix("v"),
-            ("version", "--client") if name == "kubectl" else ("--version",),
-        )
-        for name in names
-    ]
+        for name, value in {"gitVersion": kubernetes, "gitMajor": major, "gitMinor": minor}.items()
+    } | {
+        f"{ISTIO_MODULE}/pkg/version.buildVersion": istio_version(),
+        f"{ARGOCD_MODULE}/common.version": argocd_version().removeprefix("v"),
+        "sigs.k8s.io/kustomize/api/provenance.version": pinned(PLATFORM, "sigs.k8s.io/kustomize/kustomize/v5"),
+    }
+    return " ".join(f"-X {name}={value}" for name, value in values.items())
 
 
-def _etcd() -> Tool:
-    module, package = TOOLCHAIN / "etcd", "go.etcd.io/etcd/server/v3"
-    return Tool("etcd", module, package, version=pinned(module, package).removeprefix("v"))
-
-
-def _istio() -> list[Tool]:
-    # never from PATH: no release of the pinned commit exists
-    ldflags = f"-X {ISTIO_MODULE}/pkg/version.buildVersion={istio_version()}"
-    return [
-        Tool(name, TOOLCHAIN / "istio", f"{ISTIO_MODULE}/pilot/cmd/{name}", ldflags)
-        for name in ("pilot-discovery", "pilot-agent")
-    ]
-
-
-def _pulumi() -> Tool:
-    module = TOOLCHAIN / "pulumi"
-    version = pinned(module, "github.com/pulumi/pulumi/pkg/v3").removeprefix("v")
-    return Tool(
-        "pulumi",
-        module,
-        "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-        f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version}",
-        version,
-        ("version",),
-    )
-
-
-def _helm() -> Tool:
-    module = TOOLCHAIN / "helm"
-    version = pinned(module, "helm.sh/helm/v3")
-    minor = pinned(module, "k8s.io/client-go").split(".")[1]
-    kubernetes = "helm.sh/helm/v3/pkg/chartutil.k8sVersion"  # what charts are told when no cluster is asked
+def _pulumi() -> list[Tool]:
+    version = pinned(PULUMI, "github.com/pulumi/pulumi/pkg/v3").removeprefix("v")
     ldflags = (
-        f"-X helm.sh/helm/v3/internal/version.version={version} -X {kubernetes}Major=1 -X {kubernetes}Minor={minor}"
+        f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version} -X main.version={provider_version()}"
     )
-    arguments = ("version", "--template", "{{.Version}}")
-    return Tool("helm", module, "helm.sh/helm/v3/cmd/helm", ldflags, version.removeprefix("v"), arguments)
-
-
-def _argocd() -> Tool:
-    # one binary, which its argv[0] tells what to be; never from PATH, where the release's is linked against another C library
-    ldflags = f"-X {ARGOCD_MODULE}/common.version={argocd_version().removeprefix('v')}"
-    return Tool("argocd", TOOLCHAIN / "argocd", f"{ARGOCD_MODULE}/cmd", ldflags)
-
-
-def _kustomize() -> Tool:
-    module, package = TOOLCHAIN / "kustomize", "sigs.k8s.io/kustomize/kustomize/v5"
-    version = pinned(module, package)
-    return Tool(
-        "kustomize",
-        module,
-        package,
-        f"-X sigs.k8s.io/kustomize/api/provenance.version={version}",
-        version.removeprefix("v"),
-        ("version",),
+    # the provider's own main package embeds them under other names, which its module does not hold
+    embedded = tuple(
+        Embedded(f"{PROVIDER}/{name}", _PROVIDER_MODULE, f"{_PROVIDER_SOURCE}/{name}")
+        for name in ("schema.json", "terraform-mapping.json")
     )
+    return [
+        Tool("pulumi", PULUMI, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", ldflags, embedded=embedded),
+        Tool(PROVIDER, PULUMI, f"./{PROVIDER}", ldflags, embedded=embedded),
+    ]

@@ -1,16 +1,17 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.components.api_server import api_server
 from tests.components.graph import STACK_FILES, Graph, record_stack
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A kubeconfig with the contexts of both shipped stacks."""
-    path = tmp_path_factory.mktemp("home") / "kubeconfig"
-    path.write_text("contexts: [{name: region-a}, {name: region-b}]")
-    return path
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A kubeconfig with the contexts of both shipped stacks, on a cluster that answers."""
+    with api_server() as server:
+        yield server.kubeconfig(tmp_path_factory.mktemp("home") / "kubeconfig", "region-a", "region-b")
 
 
 @pytest.fixture(scope="session")

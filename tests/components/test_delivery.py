@@ -93,11 +93,22 @@ def test_both_hold_the_workloads_during_a_handover(deliveries: dict[str, list[Gr
     assert graph.the("Application", "echo").inputs == deliveries["gitops"][0].the("Application", "echo").inputs
 
 
+FORCED = "pulumi.com/patchForce"
+
+
+def inputs(graph: Graph, *, without: str = "") -> dict[str, Any]:
+    """What the workloads are made of, but for one annotation."""
+    found = {}
+    for urn in workloads(graph):
+        metadata = {**graph.nodes[urn].metadata}
+        annotations = {key: value for key, value in metadata.pop("annotations", {}).items() if key != without}
+        found[urn] = {**graph.nodes[urn].inputs, "metadata": {**metadata, "annotations": annotations}}
+    return found
+
+
 def test_the_workloads_are_the_same_during_a_handover(deliveries: dict[str, list[Graph]]) -> None:
     direct, handover = deliveries["direct"][0], deliveries["handover"][0]
-    assert {urn: direct.nodes[urn].inputs for urn in workloads(direct)} == {
-        urn: handover.nodes[urn].inputs for urn in workloads(handover)
-    }
+    assert inputs(direct, without=FORCED) == inputs(handover)
 
 
 def test_what_is_handed_over_stays_when_pulumi_lets_go_of_it(deliveries: dict[str, list[Graph]]) -> None:
@@ -128,13 +139,12 @@ def test_what_is_there_already_is_an_error_outside_of_a_handover(
     assert "upsertExistingObjects" not in deliveries[delivery][0].the("kubernetes", "cluster").inputs
 
 
+@pytest.mark.parametrize(("delivery", "forced"), [("gitops", 0), ("handover", 0), ("direct", 8)])
 def test_who_delivers_alone_has_the_last_word_on_fields_that_another_holds(
-    deliveries: dict[str, list[Graph]],
+    deliveries: dict[str, list[Graph]], delivery: str, forced: int
 ) -> None:
-    forced = {
-        way: graphs[0].the("kubernetes", "cluster").inputs.get("enablePatchForce") for way, graphs in deliveries.items()
-    }
-    assert forced == {"gitops": None, "handover": None, "direct": "true"}
+    annotations = [node.metadata.get("annotations", {}) for node in deliveries[delivery][0].objects]
+    assert sum(each.get(FORCED) == "true" for each in annotations) == forced
 
 
 # --- what the stack remembers

@@ -6,13 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.table import Table
-from ruamel.yaml import YAML
 
 from lab import preflight
 from lab.place import CHECKOUT, Lab
@@ -23,14 +21,6 @@ from tests.e2e.laboratory import Laboratory
 DIRECTORY = CHECKOUT / ".lab-e2e"
 _DRILLS = pytest.StashKey[list[Row]]()
 _NOTES = pytest.StashKey[list[str]]()
-
-
-@dataclass(frozen=True)
-class Region:
-    """A cluster to test against."""
-
-    kubeconfig: Path
-    context: str
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -89,14 +79,3 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Laboratory]:
         yield laboratory
     finally:
         laboratory.run("down")
-
-
-@pytest.fixture(scope="session")
-def region(lab: Laboratory) -> Region:
-    return Region(kubeconfig=lab.place.kubeconfig, context="region-a")
-
-
-@pytest.fixture(scope="session")
-def pulumi_environment(lab: Laboratory) -> dict[str, str]:
-    pulumi = YAML(typ="safe").load(lab.regions_file.read_text())["pulumi"]
-    return {**os.environ, **pulumi["environment"], "PATH": f"{pulumi['path']}:{os.environ['PATH']}"}

@@ -39,6 +39,10 @@ class Laboratory:
         """Run `python -m lab …`."""
         return self._python("-m", "lab", *arguments, check=check, seconds=seconds)
 
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of `python -m lab …`, to be run in the lab's checkout."""
+        return [sys.executable, "-m", "lab", *arguments]
+
     def verify(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m rollout verify …`."""
         return self._python("-m", "rollout", "verify", *arguments, check=False, seconds=300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ from ruamel.yaml import YAML
 
 from lab.place import Lab
 from lab.stacks import Delivery, Mesh, StackError, Stacks, merged
+from lab.tools import PROVIDER
+
+_RELEASE = f"resource-kubernetes-v{importlib.metadata.version('pulumi-kubernetes')}"
 
 _COMMITTED = """\
 # a comment
@@ -27,13 +31,16 @@ config:
 
 
 @pytest.fixture
-def stacks(tmp_path: Path) -> Stacks:
+def stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stacks:
     checkout = tmp_path / "checkout"
     checkout.mkdir()
     (checkout / "Pulumi.region-a.yaml").write_text(_COMMITTED)
+    built = tmp_path / PROVIDER
+    built.write_text("built")
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "none"))
     made = Stacks(
         Lab(checkout, tmp_path / "lab", tmp_path / "cache"),
-        {"helm": Path("/tools/helm"), "pulumi": Path(__file__), "kubectl": Path("/tools/kubectl")},
+        {"pulumi": Path(__file__), "kubectl": Path("/tools/kubectl"), PROVIDER: built},
         Mesh(charts=Path("/charts"), version="1.2.3", hub="localhost", tag="1.2.3"),
         Delivery(
             Path("/core.yaml"),
@@ -175,49 +182,47 @@ def test_a_stack_file_without_settings_still_gets_the_labs(stacks: Stacks) -> No
     assert _loaded(stacks.config_file("region-a"))["config"]["echo-rollout:istio"]["charts"] == "/charts"
 
 
-def test_stand_ins_replace_official_plugins_that_are_there(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
-    stacks.programs.mkdir(parents=True)
-    (stacks.programs / "pulumi-language-python").write_bytes(b"\x7fELF\xff\xfe")
-    monkeypatch.setenv("LAB_PLUGINS", "standin")
-    stacks.install()
-    assert "lab.plugins.language" in (stacks.programs / "pulumi-language-python").read_text()
-
-
-def test_plugins_that_are_insisted_on_and_missing_are_refused(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAB_PLUGINS", "official")
-    monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(StackError, match="pulumi-language-python is not in PATH"):
-        stacks.install()
-
-
-def test_official_plugins_are_used_where_they_are(
+def test_the_providers_release_goes_before_the_one_that_the_lab_builds(
     stacks: Stacks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    programs, home = tmp_path / "programs", tmp_path / "home"
-    (home / "plugins" / "resource-kubernetes-v4.34.2").mkdir(parents=True)
+    home = tmp_path / "home"
+    release = home / "plugins" / _RELEASE
+    release.mkdir(parents=True)
+    (release / PROVIDER).write_text("official")
+    stacks.install()
+    assert (stacks.programs / PROVIDER).exists()
+    monkeypatch.setenv("PULUMI_HOME", str(home))
+    stacks.install()
+    assert (stacks.home / "home" / "plugins" / _RELEASE / PROVIDER).read_text() == "official"
+    assert not (stacks.home / "home" / "plugins" / _RELEASE).is_symlink()  # the CLI does not see a linked plugin
+    assert not (stacks.programs / PROVIDER).exists()  # the engine takes what is on PATH first
+
+
+def test_the_provider_that_the_lab_builds_never_stands_in_the_place_of_a_release(stacks: Stacks) -> None:
+    left = stacks.home / "home" / "plugins" / _RELEASE
+    left.mkdir(parents=True)
+    stacks.install()
+    assert (stacks.programs / PROVIDER).read_text() == "built"
+    assert not left.exists()
+
+
+def test_the_official_language_host_is_used_where_it_is(
+    stacks: Stacks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("pulumi-language-python", "pulumi-language-python-exec"):
         (programs / name).write_text("official")
         (programs / name).chmod(0o755)
-    monkeypatch.setenv("LAB_PLUGINS", "auto")
     monkeypatch.setenv("PATH", str(programs))
-    monkeypatch.setenv("PULUMI_HOME", str(home))
     stacks.install()
     assert (stacks.programs / "pulumi-language-python-exec").read_text() == "official"
-    provider = stacks.home / "home" / "plugins" / "resource-kubernetes-v4.34.2"
-    assert provider.resolve() == home / "plugins" / "resource-kubernetes-v4.34.2"
 
 
-def test_stand_ins_take_their_place_where_they_are_not(
-    stacks: Stacks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("LAB_PLUGINS", "standin")
-    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "none"))
+def test_the_labs_language_host_is_used_where_there_is_none(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
     stacks.install()
-    provider = stacks.home / "home" / "plugins" / "resource-kubernetes-v4.34.2" / "pulumi-resource-kubernetes"
     assert "lab.plugins.language" in (stacks.programs / "pulumi-language-python").read_text()
-    assert "lab.plugins.kubernetes" in provider.read_text()
-    assert provider.stat().st_mode & 0o111
 
 
 def test_merging_replaces_what_is_no_mapping() -> None:
@@ -228,7 +233,7 @@ _RECORDER = """\
 #!/bin/sh
 echo "${{0##*/}} $*" >> '{record}'
 case "$*" in
-*list*) echo '{releases}' ;;
+*status*in*) printf '{freed}' ;;
 *nowhere*) echo 'error: the server doesn'"'"'t have a resource type "nowhere"' >&2; exit 1 ;;
 *refused*) echo 'forbidden' >&2; exit 1 ;;
 esac
@@ -238,11 +243,11 @@ esac
 class _Killed:
     """Stacks after a killed update, whose tools write down what they are asked."""
 
-    def __init__(self, stacks: Stacks, directory: Path, releases: str = "[]") -> None:
+    def __init__(self, stacks: Stacks, directory: Path, freed: str = "") -> None:
         self._record = directory / "record"
-        programs = {name: directory / name for name in ("kubectl", "helm", "pulumi")}
+        programs = {name: directory / name for name in ("kubectl", "pulumi")}
         for program in programs.values():
-            program.write_text(_RECORDER.format(record=self._record, releases=releases))
+            program.write_text(_RECORDER.format(record=self._record, freed=freed))
             program.chmod(0o755)
         self._stacks = Stacks(stacks.lab, programs, stacks.mesh, stacks.delivery)
         self._stacks.programs.mkdir(parents=True)
@@ -254,7 +259,7 @@ class _Killed:
         state.parent.mkdir(parents=True)
         operations = [{"type": "creating", "resource": resource} for resource in pending]
         state.write_text(json.dumps({"version": 3, "checkpoint": {"latest": {"pending_operations": operations}}}))
-        self._stacks.recover("region-a")
+        self.done = self._stacks.recover("region-a")
         return self._record.read_text().splitlines()
 
 
@@ -263,13 +268,17 @@ def _object(kind: str, api: str, **metadata: str) -> dict[str, Any]:
 
 
 def _deletions(asked: list[str]) -> list[str]:
-    return [line.partition(" delete ")[2].partition(" --")[0] for line in asked if " delete " in line]
+    return [
+        line.partition(" delete ")[2].partition(" --")[0]
+        for line in asked
+        if " delete " in line and " delete secrets " not in line
+    ]
 
 
 def test_a_stack_that_nothing_was_killed_on_is_left_alone(stacks: Stacks, tmp_path: Path) -> None:
     asked = _Killed(stacks, tmp_path).recover()
-    assert [line.split()[0] for line in asked] == ["helm"]
-    assert " list " in asked[0]
+    assert len(asked) == 1
+    assert "secrets --selector=owner=helm,status in (pending-install, pending-upgrade, pending-rollback)" in asked[0]
 
 
 def test_what_was_being_created_is_made_anew_in_whatever_scope(stacks: Stacks, tmp_path: Path) -> None:
@@ -283,7 +292,7 @@ def test_what_was_being_created_is_made_anew_in_whatever_scope(stacks: Stacks, t
         "Role.rbac.authorization.k8s.io controller",
         "Namespace argocd",
     ]
-    assert ["--namespace=argocd" in line for line in asked if " delete " in line] == [False, True, False]
+    assert ["--namespace=argocd" in line for line in asked if " delete " in line] == [False, False, True, False]
     assert "--clear-pending-creates" in asked[-1]
 
 
@@ -304,12 +313,19 @@ def test_what_cannot_be_removed_stops_the_update(stacks: Stacks, tmp_path: Path)
         _Killed(stacks, tmp_path).recover(_object("Role", "v1", name="refused"))
 
 
-def test_a_release_in_the_midst_of_an_upgrade_is_rolled_back(stacks: Stacks, tmp_path: Path) -> None:
-    releases = [
-        {"name": "istiod", "namespace": "istio-system", "status": "pending-upgrade"},
-        {"name": "base", "namespace": "istio-system", "status": "pending-install"},
+def test_a_release_whose_operation_was_killed_is_freed_and_named(stacks: Stacks, tmp_path: Path) -> None:
+    killed = _Killed(stacks, tmp_path, freed="secret/sh.helm.release.v1.istiod.v2\\n")
+    killed.recover()
+    assert killed.done == [
+        "freed Helm's releases from operations that were killed: secret/sh.helm.release.v1.istiod.v2"
     ]
-    asked = _Killed(stacks, tmp_path, json.dumps(releases)).recover()
-    assert [line.partition(" rollback ")[2] for line in asked if " rollback " in line] == [
-        "istiod --namespace=istio-system --wait"
-    ]
+
+
+def test_a_release_that_was_being_made_is_taken_as_it_is(stacks: Stacks, tmp_path: Path) -> None:
+    release = {
+        "type": "kubernetes:helm.sh/v3:Release",
+        "inputs": {"name": "istiod", "namespace": "istio-system"},
+    }
+    asked = _Killed(stacks, tmp_path).recover(release)
+    assert any("delete secrets --selector=owner=helm,name=istiod --namespace=istio-system" in line for line in asked)
+    assert _deletions(asked) == []

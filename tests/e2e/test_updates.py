@@ -1,0 +1,208 @@
+"""An update that fails, is interrupted or is killed tells the truth about what it left, and the next one puts it right."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab import tools
+from tests.e2e.laboratory import Laboratory, changes, write_settings
+from tests.e2e.waiting import until
+
+REGION = "region-b"
+_PENDING = "--selector=owner=helm,status=pending-upgrade"
+_NOWHERE = "registry.corp.local/probe:9.9.9"
+
+
+@pytest.fixture(scope="module")
+def settings(lab: Laboratory) -> dict[str, Any]:
+    return lab.settings(REGION)
+
+
+@pytest.fixture
+def repaired(lab: Laboratory) -> Iterator[None]:
+    """Bring the region back to what is committed, as a person does, and see that nothing is left to do."""
+    yield
+    lab.run("up", "--region", REGION, "--no-verify")
+    lab.pulumi("up", "--stack", REGION, "--yes", "--non-interactive", "--expect-no-changes")
+
+
+def changed(settings: Mapping[str, Any], section: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with a mapping laid over one section, key by key."""
+
+    def over(under: Any, above: Any) -> Any:
+        if not isinstance(under, Mapping) or not isinstance(above, Mapping):
+            return above
+        return {**under, **{key: over(under.get(key), each) for key, each in above.items()}}
+
+    key = f"echo-rollout:{section}"
+    return {**settings, "config": {**settings["config"], key: over(settings["config"][key], value)}}
+
+
+def istiod(settings: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+    return changed(settings, "istio", {"values": values})
+
+
+@contextmanager
+def updating(lab: Laboratory, file: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `pulumi up` beside the block; it is killed at the block's end if it still runs."""
+    command = lab.command("pulumi", "up", "--stack", REGION, "--yes", "--skip-preview", "--non-interactive", file)
+    with subprocess.Popen(
+        command,
+        cwd=lab.place.checkout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def resource(lab: Laboratory, name: str) -> dict[str, Any]:
+    """What the stack's state holds of a resource."""
+    state = json.loads(lab.pulumi("stack", "export", "--stack", REGION).stdout)
+    (found,) = (each for each in state["deployment"]["resources"] if each["urn"].endswith(f"::{name}"))
+    return dict(found)
+
+
+def test_the_provider_is_named_truthfully(lab: Laboratory) -> None:
+    """Where the SDK's own release is installed, that one is used, and there is nothing to warn of."""
+    said = lab.pulumi("preview", "--stack", REGION, "--non-interactive")
+    warned = re.search(r"expected to have version >=(\S+), but has (\S+)", said.stdout + said.stderr)
+    if (lab.place.directory / "pulumi" / "bin" / tools.PROVIDER).exists():
+        assert warned, said.stdout + said.stderr
+        assert warned[2].startswith(tools.provider_version())
+    else:
+        assert not warned
+
+
+@pytest.mark.usefixtures("repaired")
+def test_an_update_that_is_interrupted_while_pods_do_not_come_up_knows_what_it_left(
+    lab: Laboratory, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    file = write_settings(tmp_path / f"Pulumi.{REGION}.yaml", changed(settings, "probe", {"image": _NOWHERE}))
+    with updating(lab, file) as process:
+        until(lambda: _NOWHERE in lab.kubectl(REGION, "get", "pods", "--namespace=echo-probe", "-o", "yaml"), 90)
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in said
+    assert resource(lab, "kubernetes:apps/v1:Deployment::probe")["initErrors"]
+
+
+def test_a_change_that_kubernetes_refuses_on_a_living_object_replaces_that_object_alone(lab: Laboratory) -> None:
+    probe = lab.place.checkout / "components" / "probe.py"
+    text, uid = probe.read_text(), _uid(lab)
+    selector = 'match_labels={"app": PROBE}'
+    assert selector in text
+    try:
+        probe.write_text(text.replace(selector, 'match_labels={"app": PROBE, "app.kubernetes.io/component": "client"}'))
+        preview = lab.pulumi("preview", "--stack", REGION, "--non-interactive", "--json")
+        lab.pulumi("up", "--stack", REGION, "--yes", "--non-interactive")
+        replaced = _uid(lab)
+    finally:
+        probe.write_text(text)
+        lab.pulumi("up", "--stack", REGION, "--yes", "--non-interactive")
+    assert {name for name, step in changes(preview.stdout).items() if "replace" in step} == {"probe"}
+    assert replaced != uid
+
+
+def _uid(lab: Laboratory) -> str:
+    return str(lab.get(REGION, "deployment/probe", "--namespace=echo-probe")["metadata"]["uid"])
+
+
+@pytest.mark.usefixtures("repaired")
+def test_an_update_that_was_killed_inside_helm_is_named_with_the_command_that_frees_it(
+    lab: Laboratory, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    file = write_settings(tmp_path / f"Pulumi.{REGION}.yaml", _killed_in_helm(lab, settings, tmp_path))
+    preview = lab.pulumi("preview", "--stack", REGION, "--non-interactive", file)
+    lab.pulumi("cancel", "--stack", REGION, "--yes")
+    update = ("up", "--stack", REGION, "--yes", "--non-interactive", "--skip-preview", file)
+    refused = lab.pulumi(*update, check=False)
+    (freeing,) = re.findall(r"kubectl (--context .* delete secret \S+)", refused.stdout)
+    assert freeing in preview.stdout
+    assert refused.returncode != 0
+    assert "pending-upgrade" in refused.stdout
+    lab.run("kubectl", *shlex.split(freeing))
+    lab.pulumi(*update)
+    assert _pending(lab) == ""
+
+
+@pytest.mark.usefixtures("repaired")
+def test_the_labs_own_up_frees_what_was_killed_inside_helm(
+    lab: Laboratory, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    _killed_in_helm(lab, settings, tmp_path)
+    said = lab.run("up", "--region", REGION, "--no-verify").stderr
+    assert "freed Helm's releases" in said
+    assert _pending(lab) == ""
+
+
+def _pending(lab: Laboratory) -> str:
+    return lab.kubectl(REGION, "get", "secrets", "--namespace=istio-system", _PENDING, "--output=name")
+
+
+def _killed_in_helm(lab: Laboratory, settings: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """Kill an update while Helm upgrades istiod, to pods that cannot be scheduled; the settings of that update."""
+    unschedulable = istiod(settings, nodeSelector={"nowhere": "true"})
+    with updating(lab, write_settings(directory / f"Pulumi.{REGION}.yaml", unschedulable)):
+        until(lambda: _pending(lab) != "", 90)
+    return istiod(settings, podAnnotations={"again": "true"})
+
+
+def test_a_release_that_failed_is_tried_again_even_after_a_refresh(
+    lab: Laboratory, settings: dict[str, Any], tmp_path: Path, repaired: None
+) -> None:
+    bad = istiod(settings, resources={"requests": {"cpu": "no quantity"}})
+    file = write_settings(tmp_path / f"Pulumi.{REGION}.yaml", bad)
+    failed = lab.pulumi("up", "--stack", REGION, "--yes", "--non-interactive", "--skip-preview", file, check=False)
+    lab.pulumi("refresh", "--stack", REGION, "--yes", "--non-interactive", file)
+    preview = lab.pulumi("preview", "--stack", REGION, "--non-interactive", "--json", file)
+    assert failed.returncode != 0
+    assert changes(preview.stdout) == {"istio-istiod": "update"}
+
+
+def test_a_relative_kubeconfig_with_relative_certificates_is_found(
+    lab: Laboratory, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = lab.place.checkout / "clusters"
+    relative = f"{folder.name}/kubeconfig"
+    file = write_settings(tmp_path / f"Pulumi.{REGION}.yaml", changed(settings, "cluster", {"kubeconfig": relative}))
+    try:
+        _split_kubeconfig(lab.place.kubeconfig, folder)
+        preview = lab.pulumi("preview", "--stack", REGION, "--non-interactive", "--json", file)
+    finally:
+        for each in folder.iterdir():
+            each.unlink()
+        folder.rmdir()
+    assert changes(preview.stdout) == {"cluster": "update"}
+
+
+def _split_kubeconfig(source: Path, folder: Path) -> None:
+    """Copy a kubeconfig into a folder, its certificates in files that it names by relative paths."""
+    folder.mkdir()
+    document = yaml.safe_load(source.read_text())
+    entries = [*document["clusters"], *document["users"]]
+    for number, part in enumerate(entry.get("cluster") or entry["user"] for entry in entries):
+        for key in [each for each in part if each.endswith("-data")]:
+            name = key.removesuffix("-data")
+            (folder / f"{number}-{name}").write_bytes(base64.b64decode(part.pop(key)))
+            part[name] = f"{number}-{name}"
+    (folder / "kubeconfig").write_text(yaml.safe_dump(document))
