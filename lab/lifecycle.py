@@ -283,6 +283,7 @@ def down(lab: Lab, report: Report) -> None:
     network.remove(lab.hub_namespace)
     cgroups.kill(lab.cgroup)
     cgroups.remove(lab.cgroup)
+    cgroups.restore()
     git.Remote(lab, Path()).remove()
     for entry in (lab.directory / "pulumi", lab.kubeconfig, regions_file(lab)):
         if entry.is_dir():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from pathlib import Path
 
 import pytest
 
@@ -32,10 +31,3 @@ def test_containerd_and_kubelet_use_the_same_cgroup_driver(region: Region) -> No
     runtimes = tomllib.loads((region.directory / "containerd.toml").read_text())["plugins"]["io.containerd.grpc.v1.cri"]
     assert runtimes["containerd"]["runtimes"]["runc"]["options"]["SystemdCgroup"] is False
     assert json.loads((region.directory / "kubelet.json").read_text())["cgroupDriver"] == "cgroupfs"
-
-
-def test_files_that_are_right_are_not_written_again(region: Region) -> None:
-    files = [file for file in region.directory.rglob("*") if file.is_file()]
-    before = {file: file.stat().st_ino for file in files}
-    write_files(region)
-    assert {file: Path(file).stat().st_ino for file in files} == before
