@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from lab.cache import PreparationError, Report, key_of, making, place_noted
 from lab.children import Children, CommandFailedError, make_all
+from lab.disk import free_bytes, shortages
 
 _FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
 _BINARY_MEGABYTES = 155  # the largest, argocd
@@ -212,9 +212,7 @@ def space_needed(tools: Collection[Tool], go: Go, cache: Path) -> dict[Path, int
     }
 
 
-def check_disk(
-    needed: Mapping[Path, int], free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
-) -> None:
+def check_disk(needed: Mapping[Path, int], free: Callable[[Path], int] = free_bytes) -> None:
     """Refuse to begin what the disk cannot hold.
 
     Args:
@@ -224,18 +222,12 @@ def check_disk(
     Raises:
         PreparationError: the folders of one file system together need more than it has.
     """
-    by_device: defaultdict[int, list[Path]] = defaultdict(list)
-    for folder in needed:
-        by_device[_existing(folder).stat().st_dev].append(folder)
-    for folders in by_device.values():
-        wanted = sum(needed[folder] for folder in folders)
-        have = free(_existing(folders[0])) // 1_000_000
-        if have < wanted:
-            raise PreparationError(
-                f"{', '.join(map(str, folders))}: {have / 1000:.1f} GB are free, {wanted / 1000:.1f} GB are needed to "
-                "build what is missing; a build on a full disk ends half-way. Make room, or let GOMODCACHE, GOCACHE or "
-                "XDG_CACHE_HOME name a folder on a larger disk."
-            )
+    for short in shortages({folder: megabytes * 1_000_000 for folder, megabytes in needed.items()}, free):
+        raise PreparationError(
+            f"{', '.join(map(str, short.folders))}: {short.free / 1e9:.1f} GB are free, {short.needed / 1e9:.1f} GB are needed "
+            "to build what is missing; a build on a full disk ends half-way. Make room, or let GOMODCACHE, GOCACHE or "
+            "XDG_CACHE_HOME name a folder on a larger disk."
+        )
 
 
 def _is_package(line: str) -> bool:
@@ -268,7 +260,3 @@ def _module_path(module: Path) -> str:
             f"{module / 'go.mod'} names no module, so nothing can be built from it. Restore the file."
         )
     return found[1]
-
-
-def _existing(folder: Path) -> Path:
-    return next(path for path in (folder, *folder.parents) if path.exists())
