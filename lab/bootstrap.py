@@ -15,10 +15,12 @@ import subprocess
 import sys
 import venv
 
+from lab import ownership
 from lab.place import CHECKOUT
 
 ENVIRONMENT = CHECKOUT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
+_LOCK = CHECKOUT / ".venv.lock"
 _REQUIREMENTS = CHECKOUT / "requirements.txt"
 _ISTIO_PACKAGE = CHECKOUT / "sdks" / "pulumi_kubernetes_istio"
 
@@ -37,16 +39,20 @@ def ensure() -> None:
         raise BootstrapError(
             f"Python {sys.version.split()[0]} is too old: 3.11 or later is needed. Call make PYTHON=python3.11 up"
         )
-    with (CHECKOUT / ".venv.lock").open("w") as lock:
+    made, stamp, wanted = ENVIRONMENT / "made-by", ENVIRONMENT / "installed-from", _wanted()
+    if ENVIRONMENT.exists() and not made.exists() and not _LOCK.exists():
+        raise BootstrapError(
+            f"{ENVIRONMENT}: somebody else made it, and it would be made anew. Move it away, then call again"
+        )
+    with _LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made, stamp, wanted = ENVIRONMENT / "made-by", ENVIRONMENT / "installed-from", _wanted()
         if stamp.exists() and stamp.read_text() == wanted:
             return
         # `venv` makes the interpreter first and pip last: what was cut short, or made by another Python, is made anew
-        if not made.exists() or made.read_text() != sys.version:
+        if not made.exists() or made.read_text() != _maker():
             _say("makes .venv")
             _make_environment()
-            made.write_text(sys.version)
+            made.write_text(_maker())
         _say("installs the pinned Python packages of requirements.txt into .venv (a minute or two the first time)")
         _pip("--require-hashes", "-r", str(_REQUIREMENTS))
         _say("installs the typed Istio package from sdks/ into .venv")
@@ -57,8 +63,12 @@ def ensure() -> None:
         stamp.write_text(wanted)
 
 
+def _maker() -> str:
+    return f"{sys.version}\n{ENVIRONMENT.resolve()}"  # the commands in it name its place
+
+
 def _wanted() -> str:
-    whole = hashlib.sha256(sys.version.encode())
+    whole = hashlib.sha256(_maker().encode())
     for file in [
         _REQUIREMENTS,
         CHECKOUT / "pyproject.toml",
@@ -114,3 +124,5 @@ if __name__ == "__main__":
         ensure()
     except BootstrapError as error:
         sys.exit(f"error: {error}")
+    finally:
+        ownership.give_back(CHECKOUT)

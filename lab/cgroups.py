@@ -1,6 +1,7 @@
 """Cgroups of a lab: made in every hierarchy, filled, emptied by force, removed.
 
-Works on version 1 (one tree a controller) and version 2 (one tree).
+Works on version 1 (one tree a controller) and version 2 (one tree). On version 2 a cgroup hands on only the controllers that are
+enabled in it. The root is the machine's, or systemd's: what was enabled there is noted, for all labs, and the last one puts it back.
 """
 
 from __future__ import annotations
@@ -8,9 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from lab.files import write
+
 ROOT = Path("/sys/fs/cgroup")
+# on a file system that ends with the machine, as its cgroups do
+NOTE = Path("/run/lab-cgroup-controllers")
+# kubelet refuses to start below a cgroup that lacks any of these that the root has
+_CONTROLLERS = frozenset({"cpu", "cpuset", "hugetlb", "memory", "pids"})
 _STOP_SECONDS = 20.0
 
 
@@ -37,12 +45,34 @@ def create(name: str) -> None:
             parent, current = current, current / part
             current.mkdir(exist_ok=True)
             if (parent / "cgroup.subtree_control").exists():
-                controllers = (parent / "cgroup.controllers").read_text().split()
-                (parent / "cgroup.subtree_control").write_text(" ".join(f"+{item}" for item in controllers))
+                _enable(parent)
             for setting in ("cpuset.cpus", "cpuset.mems"):
                 # a new level of version 1 starts with no processor and no memory, and then takes no process
                 if tree.name == "cpuset" and not (current / setting).read_text().strip():
                     (current / setting).write_text((parent / setting).read_text())
+
+
+def _enable(cgroup: Path) -> None:
+    enabled = _words(cgroup / "cgroup.subtree_control")
+    if cgroup == ROOT and not NOTE.exists():
+        write(NOTE, " ".join(sorted(enabled)))
+    if missing := (_CONTROLLERS & _words(cgroup / "cgroup.controllers")) - enabled:
+        (cgroup / "cgroup.subtree_control").write_text(" ".join(f"+{item}" for item in sorted(missing)))
+
+
+def restore() -> None:
+    """Take back what labs, their kubelets and their runc enabled at the root of version 2, once no lab has a cgroup."""
+    if not NOTE.exists() or any(ROOT.glob("lab-*")):
+        return
+    control = ROOT / "cgroup.subtree_control"
+    for item in sorted(_words(control) - _words(NOTE)):
+        with suppress(OSError):  # somebody else has enabled it below the root meanwhile, and keeps it
+            control.write_text(f"-{item}")
+    NOTE.unlink()
+
+
+def _words(file: Path) -> set[str]:
+    return set(file.read_text().split())
 
 
 def process_files(name: str) -> list[Path]:

@@ -7,7 +7,6 @@ almost nothing when all is well.
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import string
 import subprocess
@@ -131,12 +130,10 @@ class Cluster:
         return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
     def down(self) -> None:
-        """End everything of the region and remove all of it but its logs."""
+        """End everything of the region and remove all of it but its files."""
         cgroups.kill(self.region.cgroup)
         cgroups.remove(self.region.cgroup)
         network.remove(self.region.namespace)
-        if self.region.directory.exists():
-            shutil.rmtree(self.region.directory)
 
     def _port_is_ours_or_free(self, port: int) -> bool:
         relays = processes.namesakes(self.processes_cgroup, ("python",))

@@ -18,7 +18,7 @@ _TAIL_LINES = 15
 PACKAGES: Mapping[str, Sequence[str]] = {
     "containerd": ("containerd", "ctr"),
     "runc": ("runc",),
-    "containernetworking-plugins": ("/usr/lib/cni/bridge", "/usr/lib/cni/host-local", "/usr/lib/cni/portmap"),
+    "containernetworking-plugins": ("/usr/lib/cni/ptp", "/usr/lib/cni/host-local", "/usr/lib/cni/portmap"),
     "iptables": ("iptables",),
     "nftables": ("nft",),
     "conntrack": ("conntrack",),

@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
 
-from lab import cgroups, network, processes
+from lab import cgroups, mark, network, processes
 from lab.cache import Report
 from lab.cluster import tail
 from lab.components import Component
@@ -29,7 +28,7 @@ from lab.place import Lab
 DAEMON = "git-daemon"
 _REMOTE = "lab"
 BRANCH = "main"
-_REPOSITORY = "echo-rollout.git"
+_FOLDER, _REPOSITORY = "git", "echo-rollout.git"
 # of a person's own settings, some (insteadOf, defaultObjectFormat) would change which repository is made or read
 _UNTOUCHED = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 _PUSHED_AS = f"HEAD:refs/heads/{BRANCH}"
@@ -129,7 +128,7 @@ class Remote:
     @property
     def repository(self) -> Path:
         """The bare repository, where pushes go."""
-        return self.lab.directory / "git" / _REPOSITORY
+        return self.lab.directory / _FOLDER / _REPOSITORY
 
     @property
     def hook(self) -> Path:
@@ -225,13 +224,14 @@ class Remote:
         """Whether the daemon is there, with just this command line."""
         return processes.find(self.lab.hub_cgroup, self.component().command) is not None
 
-    def remove(self) -> None:
-        """Remove the repository and, if it is ours, the checkout's remote; the daemon ends with the lab's cgroup."""
+    def forget(self) -> None:
+        """Remove the checkout's remote if it is ours; the daemon ends with the lab's cgroup."""
+        # the checkout may have been moved since it was added
+        places = {self.lab.directory, *(Path(up.directory) for up in [mark.read(self.lab.directory)] if up)}
+        ours = {str(place / _FOLDER / _REPOSITORY) for place in places}
         with contextlib.suppress(GitError):  # without Git, nothing of it is there
-            if self.lab.is_checkouts_own and self._setting("url") == [str(self.repository)]:
+            if self.lab.is_checkouts_own and set(self._setting("url")) & ours:
                 _git(self.lab.checkout, "remote", "remove", _REMOTE)
-        if self.repository.parent.exists():
-            shutil.rmtree(self.repository.parent)
 
     def _make(self) -> None:
         configuration = self.repository / "config"

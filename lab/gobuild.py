@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -20,7 +20,6 @@ from lab.children import Children, CommandFailedError, make_all
 from lab.place import CHECKOUT
 
 _FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
-_BINARY_MEGABYTES = 155  # the mean of the largest: pulumi's provider 300, argocd 155
 _DOWNLOADING = "go: downloading "
 _DOWNLOAD_SECONDS = 600
 TOOLCHAIN = CHECKOUT / "lab" / "toolchain"
@@ -71,22 +70,6 @@ class Tool:
         """The file name that `go build` gives it: the last element of the package's path that is no major version."""
         path = self.package if self.package != "." else _module_path(self.module)
         return next(part for part in reversed(path.split("/")) if not re.fullmatch(r"v\d+", part))
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a module takes when nothing of it is there yet: seconds on two cores, megabytes of the two Go caches."""
-
-    seconds: int = 10
-    module_megabytes: int = 100
-    build_megabytes: int = 300
-
-
-# By the name of the module's folder. Measured with Go 1.26 and empty caches on two cores.
-COSTS: Mapping[str, Cost] = {
-    "platform": Cost(600, 3000, 8000),
-    "pulumi": Cost(400, 2000, 3000),
-}
 
 
 @dataclass(frozen=True)
@@ -229,10 +212,6 @@ class _Build:
     def name(self) -> str:
         return self.tools[0].name if len(self.tools) == 1 else self.module.name
 
-    @property
-    def cost(self) -> Cost:
-        return COSTS.get(self.module.name, Cost())
-
     def progress(self) -> str:
         return self.stage.format(self)
 
@@ -312,14 +291,13 @@ def build(tools: Collection[Tool], go: Go, cache: Path, report: Report, jobs: in
         jobs: how many modules are built at a time; each keeps both of two cores busy for most of its time only.
 
     Raises:
-        PreparationError: a build failed, or the disk is too small.
+        PreparationError: a build failed.
     """
     groups: defaultdict[str, list[Tool]] = defaultdict(list)
     for tool in tools:
         groups[_key(tool, go)].append(tool)
     builds = [_Build(group, go, cache) for group in groups.values()]
-    builds.sort(key=lambda build: build.cost.seconds, reverse=True)
-    check_disk(space_needed(tools, go, cache))
+    builds.sort(key=lambda build: len(build.tools), reverse=True)
     report(f"building {', '.join(build.name for build in builds)} with {go.version}: the first time only")
     make_all(builds, report, jobs)
     for line in (line for build in builds for line in build.bill):
@@ -358,42 +336,6 @@ def _megabytes(file: Path) -> float:
     return file.stat().st_size / 1e6
 
 
-def space_needed(tools: Collection[Tool], go: Go, cache: Path) -> dict[Path, int]:
-    """Megabytes that building these tools may add to each folder."""
-    costs = [COSTS.get(name, Cost()) for name in {tool.module.name for tool in tools}]
-    return {
-        go.module_cache: sum(cost.module_megabytes for cost in costs),
-        go.build_cache: sum(cost.build_megabytes for cost in costs),
-        cache: 2 * _BINARY_MEGABYTES * len(tools),  # the linker's and the finished one
-    }
-
-
-def check_disk(
-    needed: Mapping[Path, int], free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
-) -> None:
-    """Refuse to begin what the disk cannot hold.
-
-    Args:
-        needed: megabytes by folder; a folder need not be there yet.
-        free: bytes that are free on the file system of a folder that is there.
-
-    Raises:
-        PreparationError: the folders of one file system together need more than it has.
-    """
-    by_device: defaultdict[int, list[Path]] = defaultdict(list)
-    for folder in needed:
-        by_device[_existing(folder).stat().st_dev].append(folder)
-    for folders in by_device.values():
-        wanted = sum(needed[folder] for folder in folders)
-        have = free(_existing(folders[0])) // 1_000_000
-        if have < wanted:
-            raise PreparationError(
-                f"{', '.join(map(str, folders))}: {have / 1000:.1f} GB are free, {wanted / 1000:.1f} GB are needed to "
-                "build what is missing; a build on a full disk ends half-way. Make room, or let GOMODCACHE, GOCACHE or "
-                "XDG_CACHE_HOME name a folder on a larger disk."
-            )
-
-
 def _is_package(line: str) -> bool:
     return bool(line) and " " not in line
 
@@ -427,7 +369,3 @@ def _module_path(module: Path) -> str:
             f"{module / 'go.mod'} names no module, so nothing can be built from it. Restore the file."
         )
     return found[1]
-
-
-def _existing(folder: Path) -> Path:
-    return next(path for path in (folder, *folder.parents) if path.exists())

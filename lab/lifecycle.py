@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,7 +21,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from lab import argocd_source, cgroups, debian, delivery, git, images, istio_source, network, tools
+from lab import argocd_source, cgroups, debian, delivery, git, images, istio_source, mark, network, tools
 from lab.cache import Report
 from lab.children import Children, CommandFailedError
 from lab.cluster import Cluster, forget_mount_point
@@ -29,6 +31,7 @@ from lab.place import Lab
 from lab.stacks import PROJECT, Delivery, Mesh, Stacks, is_delivered_by_argocd
 
 REGIONS_FILE = ".regions.yaml"
+_WRITTEN = "# Written by `lab up`, removed by `lab down`.\n"
 _PULUMI_NOISE = re.compile(
     r"^(@ |Updating|\s*$)|^ [ +~-]{2,3}\S+:\S+ \S+ +(creating|updating|deleting|replacing|running)\b"
 )
@@ -61,19 +64,34 @@ class Clock:
 
 @contextmanager
 def locked(lab: Lab) -> Iterator[None]:
-    """Hold the lab for one command at a time.
+    """Hold the lab, whose folder is marked, for one command at a time.
 
     Raises:
         LabError: another command holds it.
     """
-    lab.directory.mkdir(parents=True, exist_ok=True)
-    with (lab.directory / "lock").open("w") as lock:
+    with (lab.directory / mark.NAME).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LabError(
                 f"{lab.directory}: another `up` or `down` of this lab is at work; two at once would undo each other. Wait for it"
             ) from None
+        yield
+
+
+@contextmanager
+def coming_up(lab: Lab) -> Iterator[None]:
+    """Mark the lab's folder, made if it is not there, and hold the lab.
+
+    Raises:
+        LabError: the folder cannot be used, or another command holds the lab.
+    """
+    if lab.obstacle:
+        raise LabError(lab.obstacle)
+    mark.claim(lab.directory)
+    with locked(lab):
+        if not mark.is_up(lab.directory):
+            mark.set_up(lab.directory, lab.id)
         yield
 
 
@@ -139,6 +157,9 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
     Raises:
         LabError, ClusterError, StackError, PreparationError, GitError: what could not be done.
     """
+    file = regions_file(lab)
+    if file.exists() and not file.read_text().startswith(_WRITTEN):
+        raise LabError(f"{file}: the lab did not write it, and would write over it. Move it away, then: make up")
     debian.ensure_packages(report)
     by_argocd = delivered_regions(lab) & set(regions)
     if by_argocd and apply:
@@ -242,9 +263,9 @@ def write_regions_file(lab: Lab, stacks: Stacks) -> None:
         "pulumi": {"path": str(stacks.programs), "environment": stacks.environment()},
         "remote": str(git.Remote(lab, Path()).repository),
     }
-    with regions_file(lab).open("w") as file:
-        file.write("# Written by `lab up`, removed by `lab down`.\n")
-        YAML().dump(content, file)
+    text = io.StringIO()
+    YAML().dump(content, text)
+    write(regions_file(lab), _WRITTEN + text.getvalue(), mode=0o644)
 
 
 def verify(lab: Lab, regions: Collection[str]) -> int:
@@ -261,7 +282,8 @@ def how_to_change(lab: Lab) -> str:
     """How a person changes the weights of what this lab runs."""
     files = " or ".join(f"Pulumi.{name}.yaml" for name in sorted(delivered_regions(lab)))
     own = lab.is_checkouts_own
-    verify = "make verify" if own else f".venv/bin/python -m rollout verify --regions-file {regions_file(lab)}"
+    apart = shlex.join(["--regions-file", str(regions_file(lab))])
+    verify = "make verify" if own else f".venv/bin/python -m rollout verify {apart}"
     return "\n".join(
         [
             f"To change a weight, edit echo.versions in {files}, then:",
@@ -274,24 +296,56 @@ def how_to_change(lab: Lab) -> str:
 
 
 def down(lab: Lab, report: Report) -> None:
-    """End and remove everything of the lab but its logs and the user's cache; safe to call at any time."""
+    """End and remove everything of the lab but its logs and the user's cache; safe to call at any time.
+
+    Of a folder that no `up` has marked, no file is removed.
+
+    Raises:
+        LabError: another command holds the lab, or its folder is a copy of another's.
+    """
+    if original := mark.copied_from(lab.directory):
+        raise LabError(
+            f"{lab.directory}: it is a copy of {original}, whose lab is up, and no lab, so there is nothing to end. "
+            f"Remove the copy: rm -r {shlex.quote(str(lab.directory))}"
+        )
+    if lab.is_marked:
+        mark.claim(lab.directory)
+        with locked(lab):
+            _end(lab, report)
+            _remove_files(lab)
+            mark.set_down(lab.directory)
+        report(f"nothing of the lab is left but its logs in {lab.logs} and the cache in {lab.cache}")
+        return
+    _end(lab, report)
+    left = "there is no lab" if mark.is_free(lab.directory) else "it holds what no lab has made; none of it was removed"
+    report(f"{lab.directory}: {left}, and no lab of this folder runs")
+
+
+def _end(lab: Lab, report: Report) -> None:
+    """End what runs, and remove what the machine and the checkout have of it."""
     for region in lab.regions:
-        if cgroups.exists(region.cgroup) or region.directory.exists():
+        if cgroups.exists(region.cgroup) or network.path(region.namespace).exists():
             Cluster(lab, region, {}).down()
-            report(f"{region.name}: ended and removed")
-        network.remove(region.namespace)
+            report(f"{region.name}: ended")
     network.remove(lab.hub_namespace)
     cgroups.kill(lab.cgroup)
     cgroups.remove(lab.cgroup)
-    git.Remote(lab, Path()).remove()
-    for entry in (lab.directory / "pulumi", lab.kubeconfig, regions_file(lab)):
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink(missing_ok=True)
+    cgroups.restore()
+    git.Remote(lab, Path()).forget()
+    file = regions_file(lab)
+    if file.is_file() and file.read_text().startswith(_WRITTEN):
+        file.unlink()
     forget_mount_point()
     network.forget_mount()
-    report(f"nothing of the lab is left but its logs in {lab.logs} and the cache in {lab.cache}")
+
+
+def _remove_files(lab: Lab) -> None:
+    folders = ["git", "pulumi", *(region.name for region in lab.regions)]
+    for folder in [lab.directory / name for name in folders]:
+        if folder.exists():
+            shutil.rmtree(folder)
+    for file in (lab.kubeconfig, lab.directory / "lock"):
+        file.unlink(missing_ok=True)
 
 
 def _stack_files(lab: Lab) -> list[_StackFile]:

@@ -1,7 +1,8 @@
 """Where a lab lives: its folders, its names and the addresses inside its own network namespaces.
 
-Nothing here touches the machine. Two labs of two checkouts never share a name: each name holds the lab's id, which is made
-from the path of the lab's folder. They may share every address, for each lab's networks are joined by nothing but that lab's hub.
+Nothing here changes the machine. Two labs of two checkouts never share a name: each name holds the lab's id, which is made
+from the path of the lab's folder, and kept in its mark while the lab is up. They may share every address, for each lab's
+networks are joined by nothing but that lab's hub.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+
+from lab import mark
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -98,7 +101,8 @@ class Lab:
     @cached_property
     def id(self) -> str:
         """Eight hexadecimal digits that are this lab's alone."""
-        return hashlib.sha256(str(self.directory).encode()).hexdigest()[:8]
+        up = mark.read(self.directory)  # a folder that is moved meanwhile is still the same lab
+        return up.lab_id if up else hashlib.sha256(str(self.directory).encode()).hexdigest()[:8]
 
     @property
     def hub_namespace(self) -> str:
@@ -132,6 +136,24 @@ class Lab:
     def is_checkouts_own(self) -> bool:
         """Whether it is the checkout's own lab, which may leave its traces in the checkout."""
         return self.directory == self.checkout / ".lab"
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the lab's folder is the lab's, so that what is in it may be changed and removed.
+
+        The checkout's own was not always marked; its lock tells it.
+        """
+        return mark.is_marked(self.directory) or (self.is_checkouts_own and (self.directory / "lock").is_file())
+
+    @property
+    def obstacle(self) -> str:
+        """Why `up` cannot use the lab's folder as it is, and what to do; empty if it can."""
+        if self.is_marked or mark.is_free(self.directory):
+            return mark.obstacle(self.directory)
+        return (
+            f"{self.directory}: it holds what no lab has made, and `down` would remove it. "
+            "Let LAB_DIR name a folder that is empty or not there"
+        )
 
     @property
     def kubeconfig(self) -> Path:

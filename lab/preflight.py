@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from lab import disk
+from lab.place import Lab
+
 _MEMORY_GIB = 6
-_GO = (1, 26)
-# measured: modules, build cache and tools, the first time; images and two regions, each time
-_BUILD_GIB = 22
+# measured, the first time: Go's modules, Go's build cache, the tools and images
+_MODULES_GIB, _OBJECTS_GIB, _TOOLS_GIB = 6, 10, 7
+# two regions, each time
 _REGIONS_GIB = 4
+_RELEASE = Path("/etc/os-release")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def problems() -> list[str]:
@@ -23,13 +29,20 @@ def problems() -> list[str]:
             f"this is {platform.system()}: the lab needs Linux (network namespaces, cgroups). Use a Linux machine or a "
             "virtual one; on clusters of your own no lab is needed, see README.md"
         ]
-    return [problem for check in (_root, _namespaces, _cgroups, _memory, _disk, _go, _packages) for problem in check()]
+    return [
+        problem for check in (_folder, _root, _namespaces, _cgroups, _memory, _disk, _packages) for problem in check()
+    ]
 
 
 def explain(found: list[str]) -> str:
     """The text for people."""
     lines = "\n".join(f"  - {problem}" for problem in found)
-    return f"error: this machine cannot host the lab:\n{lines}\nNothing was changed."
+    return f"error: the lab cannot come up here:\n{lines}\nNothing was changed."
+
+
+def _folder() -> list[str]:
+    obstacle = Lab.of_environment().obstacle
+    return [obstacle] if obstacle else []
 
 
 def _root() -> list[str]:
@@ -51,11 +64,23 @@ def _namespaces() -> list[str]:
 
 
 def _cgroups() -> list[str]:
-    root = Path("/sys/fs/cgroup")
-    one, two = root / "memory" / "cgroup.procs", root / "cgroup.controllers"
-    if one.exists() or two.exists():
+    if (_CGROUPS / "memory" / "cgroup.procs").exists():
         return []
-    return ["no cgroups are mounted under /sys/fs/cgroup: kubelet and runc cannot bound a container without them"]
+    if not (_CGROUPS / "cgroup.controllers").exists():
+        return [f"no cgroups are mounted under {_CGROUPS}: kubelet and runc cannot bound a container without them"]
+    missing = {"cpu", "cpuset", "memory", "pids"} - set((_CGROUPS / "cgroup.controllers").read_text().split())
+    if missing:
+        return [
+            f"{_CGROUPS} lacks the controllers {', '.join(sorted(missing))}: kubelet cannot bound a container without them. "
+            "Enable them on the kernel's command line (cgroup_enable=…); in a container, start that one with --cgroupns=host"
+        ]
+    # only the machine's own root may hold processes and hand on controllers; it alone has no type
+    if (_CGROUPS / "cgroup.type").exists() and (_CGROUPS / "cgroup.procs").read_text().split():
+        return [
+            f"{_CGROUPS} is a container's, and holds its processes: then no cgroup below it gets a controller. "
+            "Start the container with --privileged --cgroupns=host"
+        ]
+    return []
 
 
 def _memory() -> list[str]:
@@ -66,41 +91,33 @@ def _memory() -> list[str]:
 
 
 def _disk() -> list[str]:
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    needs = {Path.cwd(): _REGIONS_GIB}
-    if not (cache / "echo-lab" / "tools").exists():
-        needs[cache if cache.exists() else Path.home()] = _BUILD_GIB
-    free = {place: shutil.disk_usage(place).free / 2**30 for place in needs}
+    lab = Lab.of_environment()
+    needs = {lab.directory: _REGIONS_GIB}
+    if not (lab.cache / "tools").exists():
+        modules = Path(os.environ.get("GOPATH", str(Path.home() / "go")).split(os.pathsep)[0]) / "pkg" / "mod"
+        objects = lab.cache.parent / "go-build"
+        needs[Path(os.environ.get("GOMODCACHE", modules))] = _MODULES_GIB
+        needs[Path(os.environ.get("GOCACHE", objects))] = _OBJECTS_GIB
+        needs[lab.cache] = _TOOLS_GIB
     return [
-        f"{place}: {free[place]:.1f} GiB of disk are free, and {gib} are needed. Make room, or move it (XDG_CACHE_HOME, LAB_DIR)"
-        for place, gib in needs.items()
-        if free[place] < gib
-    ]
-
-
-def _go() -> list[str]:
-    go = shutil.which("go")
-    wanted = ".".join(map(str, _GO))
-    if go is None:
-        return [
-            f"Go is missing: the lab builds Kubernetes, Istio and Pulumi from their modules. Install Go {wanted} or later"
-        ]
-    version = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout.strip()
-    found = tuple(int(part) for part in version.removeprefix("go").split(".")[:2] if part.isdigit())
-    if found >= _GO:
-        return []
-    return [
-        f"{version or 'Go'} is too old: {wanted} or later is needed. Install it, or put it before the other in PATH"
+        f"{', '.join(map(str, short.folders))}: {short.free / 2**30:.1f} GiB of disk are free, and "
+        f"{short.needed / 2**30:.0f} are needed there in all. Make room, or let LAB_DIR, XDG_CACHE_HOME, GOMODCACHE or "
+        "GOCACHE name a folder on a larger disk"
+        for short in disk.shortages({folder: gib * 2**30 for folder, gib in needs.items()})
     ]
 
 
 def _packages() -> list[str]:
-    if shutil.which("apt-get") or all(
-        shutil.which(command) for command in ("containerd", "runc", "buildah", "mmdebstrap")
-    ):
+    text = _RELEASE.read_text() if _RELEASE.exists() else ""
+    named = re.search(r"^VERSION_CODENAME=[\"']?[\w-]", text, re.MULTILINE)
+    lacks = [name for name in ("apt-get", "apt-config") if shutil.which(name) is None]
+    lacks += [] if named else [f"VERSION_CODENAME in {_RELEASE}"]
+    if not lacks:
         return []
+    found = re.search(r"^PRETTY_NAME=[\"']?([^\"'\n]+)", text, re.MULTILINE)
     return [
-        "no apt-get, and not all of containerd, runc, buildah, mmdebstrap are here: install them by this system's own means"
+        f"{found[1] if found else 'this system'} has no {', no '.join(lacks)}: containerd and the images of the regions come "
+        "from Debian packages. Use Debian 12 or later, or Ubuntu; a virtual machine or a container with --privileged will do"
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -67,5 +68,5 @@ def test_a_sync_under_way_says_what_it_waits_for(remote: Remote, delivered: Deli
 
 
 def test_a_remote_that_somebody_removed_does_not_hide_what_argocd_says(remote: Remote, delivered: Delivered) -> None:
-    remote.remove()
+    shutil.rmtree(remote.repository)
     assert status.argocd("region-a", delivered, remote).detail == f"Synced, Healthy at {delivered.revision}"

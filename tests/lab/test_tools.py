@@ -22,7 +22,7 @@ import pytest
 
 from lab import argocd_source, istio_source, tools
 from lab.cache import PreparationError, content_of
-from lab.gobuild import Embedded, Go, Tool, bill, check_disk, location
+from lab.gobuild import Embedded, Go, Tool, bill, location
 from lab.place import CHECKOUT
 
 REGISTRY = "registry.corp.local"
@@ -363,16 +363,6 @@ def test_pip_that_fails_is_told_with_its_own_words(
     )
     with pytest.raises(PreparationError, match=r"pip could not install it:\nno index\n"):
         Go.find(store, said)
-
-
-def test_full_disk_is_refused_with_what_is_needed(tmp_path: Path) -> None:
-    needed = {tmp_path / "modules": 3000, tmp_path / "objects": 5000}
-    with pytest.raises(PreparationError, match=r"7\.9 GB are free, 8\.0 GB are needed"):
-        check_disk(needed, free=lambda _: 7_900_000_000)
-
-
-def test_large_enough_disk_is_accepted(tmp_path: Path) -> None:
-    check_disk({tmp_path / "modules": 3000, tmp_path / "objects": 5000}, free=lambda _: 8_000_000_000)
 
 
 @pytest.mark.parametrize(
