@@ -21,7 +21,7 @@ from components.istio import NAMESPACE
 
 _SECONDS = (5.0, 15.0)
 """To connect, and to wait for the answer's next part."""
-_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=1"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """The records hold whole charts, of which nothing is needed here."""
 
 
@@ -63,15 +63,15 @@ def read_revisions(cluster: ClusterConfig) -> tuple[HelmRevision, ...]:
         if error.status == HTTPStatus.FORBIDDEN:
             return ()
         raise ClusterError(
-            f"{wanted}: {settings.host} refused the user ({error.status} {error.reason}), so nothing can be compared with the "
-            "cluster. Log in again, or correct the user of that context in the kubeconfig."
+            f"{wanted}: {settings.host} answers {error.status} {error.reason}, so nothing can be compared with the cluster. "
+            f"See what it says to: kubectl --context {cluster.context} --namespace {NAMESPACE} get secrets"
         ) from error
     except (ConfigException, urllib3.exceptions.HTTPError, OSError) as error:
         raise ClusterError(
             f"{wanted}: {settings.host} does not answer ({_reason(error)}), so a preview would show what nobody has compared "
             "with the cluster. Make the cluster reachable, or correct cluster.context or cluster.kubeconfig in the stack file."
         ) from error
-    labels = [item["metadata"]["labels"] for item in json.loads(answer.data)["items"]]
+    labels = [item["metadata"]["labels"] for item in json.loads(answer.data)["items"] or ()]
     return tuple(HelmRevision(each["name"], int(each["version"]), each["status"]) for each in labels)
 
 

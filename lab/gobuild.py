@@ -202,7 +202,7 @@ class _Build:
     stage: str = "waiting for another lab that makes it"
     total: int = 0
     compiled: int = 0
-    bill: Sequence[str] = ()
+    bill: Sequence[Sequence[str]] = ()
 
     @property
     def module(self) -> Path:
@@ -254,8 +254,8 @@ class _Build:
                 "see that the Go module proxy can be reached (`go env GOPROXY`); if they tell of the Go version, install "
                 "the one they name. Then run the same command again: what is compiled is kept."
             ) from failure
-        sizes = {tool.package: _megabytes(work / tool.binary) for tool in tools}
-        self.bill = bill(json.loads(graph.read_text()), sizes) if graph.exists() else ()
+        sizes = {tool.package: (work / tool.binary).stat().st_size for tool in tools}
+        self.bill = bill(json.loads(graph.read_text()), sizes, self.name) if graph.exists() else ()
 
     def _overlay(self, tool: Tool, work: Path) -> Path:
         replaced = {
@@ -300,40 +300,38 @@ def build(tools: Collection[Tool], go: Go, cache: Path, report: Report, jobs: in
     builds.sort(key=lambda build: len(build.tools), reverse=True)
     report(f"building {', '.join(build.name for build in builds)} with {go.version}: the first time only")
     make_all(builds, report, jobs)
-    for line in (line for build in builds for line in build.bill):
-        report(line)
+    rows = [("what was built", "packages", "CPU s", "MB"), *(row for build in builds for row in build.bill)]
+    for name, *figures in rows:
+        report(f"{name:<40}" + "".join(f"{figure:>10}" for figure in figures))
 
 
-def bill(actions: Sequence[Mapping[str, Any]], sizes: Mapping[str, float]) -> list[str]:
-    """What each program of one build cost, a line each for people.
+def bill(actions: Sequence[Mapping[str, Any]], sizes: Mapping[str, int], module: str) -> list[tuple[str, ...]]:
+    """What each program of one build cost: its name, packages that were compiled, seconds of processor time, megabytes.
 
     Args:
         actions: what `go build -debug-actiongraph` writes: `CmdUser` and `CmdSys` are nanoseconds of processor time.
-        sizes: megabytes of each program by its package as it was named to `go build`, in the order of the lines. What several
+        sizes: bytes of each program by its package as it was named to `go build`, in the order of the rows. What several
             programs need is counted for the first of them.
+        module: what was built, for the names.
     """
-    links = {str(action["Package"]): action for action in actions if action["Mode"] == "link"}
+    links = {str(action["Package"]): int(action["ID"]) for action in actions if action["Mode"] == "link"}
     paid: set[int] = set()
-    lines = [f"{'program':<24} {'packages':>8} {'CPU s':>6} {'MB':>5}   (what it needs beyond those above it)"]
-    for package, megabytes in sizes.items():
-        link = next((each for path, each in links.items() if path.endswith(package.removeprefix("."))), None)
-        reached, todo = set[int](), [int(link["ID"])] if link else []
+    rows: list[tuple[str, ...]] = []
+    for package, size in sizes.items():
+        reached: set[int] = set()
+        todo = [number for path, number in links.items() if path.endswith(package.removeprefix("."))][:1]
         while todo:
             current = todo.pop()
-            if current not in reached and current not in paid:
+            if current not in reached | paid:
                 reached.add(current)
                 todo += actions[current].get("Deps") or ()
         paid |= reached
-        seconds = (
-            sum((actions[each].get("CmdUser") or 0) + (actions[each].get("CmdSys") or 0) for each in reached) / 1e9
-        )
-        compiled = sum(actions[each]["Mode"] == "build" and bool(actions[each].get("Cmd")) for each in reached)
-        lines.append(f"{package.rsplit('/', 1)[-1]:<24} {compiled:>8} {seconds:>6.0f} {megabytes:>5.0f}")
-    return lines
-
-
-def _megabytes(file: Path) -> float:
-    return file.stat().st_size / 1e6
+        done = [actions[each] for each in reached if actions[each].get("Cmd")]
+        seconds = sum((each.get("CmdUser") or 0) + (each.get("CmdSys") or 0) for each in done) / 1e9
+        compiled = sum(each["Mode"] == "build" for each in done)
+        name = module if package == "." else f"{module}: {'/'.join(package.split('/')[-2:]).removeprefix('./')}"
+        rows.append((name, f"{compiled}", f"{seconds:.0f}", f"{size / 1e6:.0f}"))
+    return rows
 
 
 def _is_package(line: str) -> bool:

@@ -224,7 +224,8 @@ class Stacks:
     def _forget_releases(self, region: str, selector: str, where: str) -> str:
         """Delete Helm's records that a selector finds: Helm goes on from the revision before, or takes what it made as its own."""
         chosen = ("secrets", f"--selector=owner=helm,{selector}", where)
-        return ", ".join(self._kubectl(region, "delete", *chosen, "--output=name").split())
+        said = self._kubectl(region, "delete", *chosen, "--output=name").split()
+        return ", ".join(word for word in said if word.startswith("secret/"))  # it also says that it found none
 
     def _pending_creates(self, region: str) -> list[dict[str, Any]]:
         state = self._state(region)

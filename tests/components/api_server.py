@@ -54,7 +54,7 @@ def api_server() -> Iterator[ApiServer]:
                 {"name": name, "version": str(number), "status": status} for name, number, status in served.revisions
             ]
             items = [{"metadata": {"labels": each}} for each in labels]
-            body = json.dumps({"items": items}).encode()
+            body = json.dumps({"items": items or None}).encode()  # as an API server has an empty list here
             self.send_response(served.code if self.path == RECORDS else 404)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -52,9 +52,10 @@ def test_a_cluster_that_does_not_answer_fails_with_one_message_before_anything_i
     assert [node.kind for node in graph] == ["Stack"]
 
 
-def test_a_user_whom_the_cluster_does_not_know_is_told_to_log_in(server: ApiServer) -> None:
-    server.code = 401
-    with pytest.raises(ClusterError, match=r"refused the user \(401 Unauthorized\).* Log in again"):
+@pytest.mark.parametrize(("code", "said"), [(401, "401 Unauthorized"), (503, "503 Service Unavailable")])
+def test_a_cluster_that_answers_with_an_error_is_told_with_its_words(server: ApiServer, code: int, said: str) -> None:
+    server.code = code
+    with pytest.raises(ClusterError, match=rf"answers {said}, .* kubectl --context region-a .* get secrets"):
         read_revisions(REGION_A)
 
 
@@ -66,7 +67,7 @@ def test_a_user_who_may_not_read_secrets_may_preview(server: ApiServer) -> None:
 def test_the_records_are_read_without_the_charts_that_they_hold(server: ApiServer) -> None:
     server.revisions = [("istiod", 2, "deployed")]
     assert read_revisions(REGION_A) == (HelmRevision("istiod", 2, "deployed"),)
-    assert server.accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=1"]
+    assert server.accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"]
 
 
 @pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback"])

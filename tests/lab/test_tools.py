@@ -215,9 +215,8 @@ def test_bill_counts_what_two_programs_need_for_the_first_of_them() -> None:
         action(3, "link", "lab/toolchain/x/two", 1, 0, 2),
         action(4, "build", "example.com/unchanged", 0),
     ]
-    _, one, two = bill(actions, {"example.com/cmd/one": 10.0, "./two": 20.0})
-    assert one.split() == ["one", "1", "8", "10"]
-    assert two.split() == ["two", "1", "3", "20"]
+    rows = bill(actions, {"example.com/cmd/one": 10_000_000, "./two": 20_000_000}, "platform")
+    assert rows == [("platform: cmd/one", "1", "8", "10"), ("platform: two", "1", "3", "20")]
 
 
 def test_releases_of_one_module_are_told_apart(go: FakeGo, tool: Tool, store: Path) -> None:
