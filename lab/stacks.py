@@ -337,7 +337,7 @@ class Stacks:
             raise StackError(
                 f"LAB_PLUGINS=official: {LANGUAGE} is not in PATH. Install Pulumi's release, or use LAB_PLUGINS=auto"
             )
-        _write_launcher(target, self.lab, "lab.plugins.language")
+        _write_launcher(target, self.lab, "lab.language_host")
 
     def _install_provider(self, choice: str) -> None:
         official = Path(os.environ.get("PULUMI_HOME", Path.home() / ".pulumi")) / "plugins" / PROVIDER

@@ -180,7 +180,7 @@ def test_stand_ins_replace_official_plugins_that_are_there(stacks: Stacks, monke
     (stacks.programs / "pulumi-language-python").write_bytes(b"\x7fELF\xff\xfe")
     monkeypatch.setenv("LAB_PLUGINS", "standin")
     stacks.install()
-    assert "lab.plugins.language" in (stacks.programs / "pulumi-language-python").read_text()
+    assert "lab.language_host" in (stacks.programs / "pulumi-language-python").read_text()
 
 
 def test_plugins_that_are_insisted_on_and_missing_are_refused(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ def test_stand_ins_take_their_place_where_they_are_not(
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "none"))
     stacks.install()
     provider = stacks.home / "home" / "plugins" / "resource-kubernetes-v4.34.2" / "pulumi-resource-kubernetes"
-    assert "lab.plugins.language" in (stacks.programs / "pulumi-language-python").read_text()
+    assert "lab.language_host" in (stacks.programs / "pulumi-language-python").read_text()
     assert "lab.plugins.kubernetes" in provider.read_text()
     assert provider.stat().st_mode & 0o111
 

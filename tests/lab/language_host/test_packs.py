@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, language_pb2, language_pb2_grpc
 
-from lab.plugins.language.packs import PolicyProxy
-from tests.plugins.language.projects import program_info, write_program
+from tests.lab.language_host.projects import program_info, write_program
 
 LanguageRuntime = language_pb2_grpc.LanguageRuntimeStub
 SECONDS = 30
@@ -33,11 +31,11 @@ STACK = analyzer_pb2.AnalyzerStackConfigureRequest(
 )
 
 
-def run(host: LanguageRuntime, pack: Path, kind: str = "analyzer") -> Iterator[language_pb2.RunPluginResponse]:
+def run(host: LanguageRuntime, pack: Path) -> Iterator[language_pb2.RunPluginResponse]:
     answers: Iterator[language_pb2.RunPluginResponse] = host.RunPlugin(
         language_pb2.RunPluginRequest(
             pwd="/",
-            kind=kind,
+            kind="analyzer",
             args=["127.0.0.1:1"],
             env=["PATH=/usr/bin", "PACK_SETS=this=that"],
             info=program_info(pack),
@@ -88,7 +86,7 @@ def test_message_larger_than_grpcs_default_reaches_the_pack(host: LanguageRuntim
 
 
 def test_output_errors_and_exit_code_are_passed_on_and_the_engine_is_not_kept_waiting(
-    host: LanguageRuntime, tmp_path: Path
+    host: LanguageRuntime, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_program(tmp_path, "import os, sys\nprint('first')\nos.close(1)\nprint('wrong', file=sys.stderr)\nsys.exit(4)")
     answers = run(host, tmp_path)
@@ -96,21 +94,5 @@ def test_output_errors_and_exit_code_are_passed_on_and_the_engine_is_not_kept_wa
         with pytest.raises(grpc.RpcError, match="ended before it could be asked"):
             pack.GetAnalyzerInfo(empty_pb2.Empty(), timeout=SECONDS)
         said = list(answers)
-    assert sorted((answer.stdout, answer.stderr, answer.exitcode) for answer in said) == [
-        (b"", b"", 4),
-        (b"", b"wrong\n", 0),
-        (b"first\n", b"", 0),
-    ]
-
-
-def test_wait_for_a_stack_ends_when_the_engine_leaves() -> None:
-    proxy = PolicyProxy()
-    with proxy.served():
-        proxy.leave()
-        with pytest.raises(CancelledError):
-            proxy.stack_environment()
-
-
-def test_plugin_of_another_kind_is_refused_by_name(host: LanguageRuntime, tmp_path: Path) -> None:
-    with pytest.raises(grpc.RpcError, match="RunPlugin of the kind 'resource'"):
-        next(run(host, tmp_path, kind="resource"))
+    assert [(answer.stdout, answer.exitcode) for answer in said] == [(b"first\n", 0), (b"", 4)]
+    assert capfd.readouterr().err == "wrong\n"

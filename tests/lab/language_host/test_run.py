@@ -3,13 +3,12 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import grpc
 import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import language_pb2_grpc
 
-from tests.plugins.language.fake_pulumi import FakePulumi
-from tests.plugins.language.projects import run_request, write_program
+from tests.lab.language_host.fake_pulumi import FakePulumi
+from tests.lab.language_host.projects import run_request, write_program
 
 LanguageRuntime = language_pb2_grpc.LanguageRuntimeStub
 SECONDS = 10
@@ -129,14 +128,6 @@ def test_run_error_is_shown_as_it_is(host: LanguageRuntime, pulumi: FakePulumi, 
     assert list(pulumi.logs.queue) == [("ERROR", "set the region")]
 
 
-def test_missing_program_is_one_error(host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path) -> None:
-    write_program(tmp_path, "")
-    tmp_path.joinpath("__main__.py").unlink()
-    assert host.Run(run_request(tmp_path, pulumi.address)).bail
-    ((_, message),) = pulumi.logs.queue
-    assert f"there is no {tmp_path}/__main__.py" in message
-
-
 def test_exit_without_a_reason_is_an_error_with_the_code(
     host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path
 ) -> None:
@@ -149,14 +140,6 @@ def test_exit_without_a_reason_is_an_error_with_the_code(
 def test_killed_program_is_an_error_with_the_signal(host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path) -> None:
     write_program(tmp_path, f"import os\nos.kill(os.getpid(), {int(signal.SIGKILL)})")
     assert "was ended by SIGKILL" in host.Run(run_request(tmp_path, pulumi.address)).error
-
-
-def test_debugger_is_refused_by_name(host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path) -> None:
-    write_program(tmp_path, "")
-    request = run_request(tmp_path, pulumi.address)
-    request.attach_debugger = True
-    with pytest.raises(grpc.RpcError, match="does not serve Run with a debugger"):
-        host.Run(request)
 
 
 def test_cancel_interrupts_the_program_and_reports_nothing_more(
@@ -220,20 +203,3 @@ def test_second_interrupt_does_not_disturb_the_programs_cleaning_up(
     )
     host.Run(run_request(tmp_path, pulumi.address))
     assert list(pulumi.logs.queue) == [("INFO", "cleaned up")]
-
-
-def test_end_of_one_call_leaves_another_programs_run_alone(
-    host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path
-) -> None:
-    hanging, quick = tmp_path / "hanging", tmp_path / "quick"
-    for project in (hanging, quick):
-        project.mkdir()
-    write_program(hanging, HANGS)
-    write_program(quick, "import pulumi\npulumi.log.info('quick')")
-    running = host.Run.future(run_request(hanging, pulumi.address))
-    assert pulumi.logs.get(timeout=SECONDS) == ("INFO", "ready")
-    host.Run(run_request(quick, pulumi.address))
-    assert pulumi.logs.get(timeout=SECONDS) == ("INFO", "quick")
-    assert pulumi.logs.empty()
-    running.cancel()
-    assert pulumi.logs.get(timeout=SECONDS) == ("INFO", "cleaned up")
