@@ -12,7 +12,6 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
@@ -33,7 +32,7 @@ class LanguageHost(LanguageServer):
         """Answer for the engine at the address `engine`."""
         super().__init__(lambda: None)
         self._engine = engine
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._programs: set[subprocess.Popen[bytes]] = set()
 
     @override
     def GetRequiredPackages(
@@ -64,8 +63,8 @@ class LanguageHost(LanguageServer):
 
     @override
     def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:
-        for process in tuple(self._running):
-            process.send_signal(signal.SIGINT)
+        for program in tuple(self._programs):
+            program.send_signal(signal.SIGINT)
         return empty_pb2.Empty()
 
     @override
@@ -73,10 +72,11 @@ class LanguageHost(LanguageServer):
         """Run the program in a process of its own: Ctrl-C must reach it, and two runs must not share modules."""
         # -P: the folder of program.py is not the program's to import from
         words = ["-P", _PROGRAM, self._engine]
-        with self._process(request.info, context, words, request.pwd, os.environ, stdin=subprocess.PIPE) as program:
-            with suppress(BrokenPipeError):
-                program.communicate(request.SerializeToString())
-            code = program.wait()
+        with _process(request.info, context, words, signal.SIGINT, cwd=request.pwd, stdin=subprocess.PIPE) as program:
+            self._programs.add(program)
+            program.communicate(request.SerializeToString())
+            self._programs.discard(program)
+        code = program.returncode
         if code == 0:
             return language_pb2.RunResponse()
         if code in (SHOWN, -signal.SIGINT):
@@ -91,7 +91,10 @@ class LanguageHost(LanguageServer):
     def RunPlugin(
         self, request: language_pb2.RunPluginRequest, context: grpc.ServicerContext
     ) -> Iterator[language_pb2.RunPluginResponse]:
-        """Run a policy pack; pass on what it prints, then its exit code. Its errors go to the host's own stderr."""
+        """Run a policy pack; pass on what it prints, then its exit code. Its stderr is the host's own.
+
+        The port that the engine gets to know is the host's own, see `lab.language_host.packs`.
+        """
         folder = request.info.program_directory
         words = ["-m", "pulumi.policy", *request.args, folder]
         variables = dict(entry.split("=", 1) for entry in request.env)
@@ -100,7 +103,10 @@ class LanguageHost(LanguageServer):
             context.add_callback(proxy.leave)
             yield language_pb2.RunPluginResponse(stdout=b"%d\n" % port)
             variables |= proxy.stack.result()
-            with self._process(request.info, context, words, folder, variables, stdout=subprocess.PIPE) as pack:
+            # not an interrupt: a second one, as the engine's, would make the library for packs show a traceback
+            with _process(
+                request.info, context, words, signal.SIGTERM, cwd=folder, env=variables, stdout=subprocess.PIPE
+            ) as pack:
                 for line in pack.stdout or ():
                     if line.strip().isdigit() and not proxy.pack.done():
                         proxy.attach(int(line))
@@ -109,37 +115,39 @@ class LanguageHost(LanguageServer):
                 proxy.leave()
                 yield language_pb2.RunPluginResponse(exitcode=pack.wait())
 
-    @contextmanager
-    def _process(
-        self,
-        info: language_pb2.ProgramInfo,
-        context: grpc.ServicerContext,
-        words: Sequence[str],
-        directory: str,
-        variables: Mapping[str, str],
-        **streams: Any,
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        """Python with these words, in the virtual environment that the project names; interrupted when its call ends."""
-        venv = Path(info.root_directory, dict(info.options).get("virtualenv", sys.prefix))
-        python = venv / "bin" / "python"
-        if not python.is_file():
-            context.abort(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f"no program can run, because runtime.options.virtualenv names {venv}, and {python} is not there: run `make`",
-            )
-        path = os.pathsep.join([str(venv / "bin"), variables.get("PATH", os.defpath)])
-        with subprocess.Popen(
-            # unbuffered: output is shown as it comes
-            [python, "-u", *words],
-            cwd=directory,
-            env={**variables, "PATH": path, "VIRTUAL_ENV": str(venv)},
-            **{"stdin": subprocess.DEVNULL, **streams},
-        ) as process:
-            self._running.add(process)
-            if not context.add_callback(lambda: process.send_signal(signal.SIGINT)):
-                process.send_signal(signal.SIGINT)
-            try:
-                yield process
-            finally:
-                process.send_signal(signal.SIGINT)
-                self._running.discard(process)
+
+@contextmanager
+def _process(
+    info: language_pb2.ProgramInfo,
+    context: grpc.ServicerContext,
+    words: Sequence[str],
+    ending: signal.Signals,
+    *,
+    cwd: str,
+    env: Mapping[str, str] = os.environ,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Python with these words, in the virtual environment that the project names; it gets `ending` when the call ends."""
+    venv = Path(info.root_directory, dict(info.options).get("virtualenv", sys.prefix))
+    python = venv / "bin" / "python"
+    if not python.is_file():
+        context.abort(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f"no program can run, because runtime.options.virtualenv names {venv}, and {python} is not there: run `make`",
+        )
+    path = os.pathsep.join([str(venv / "bin"), env.get("PATH", os.defpath)])
+    with subprocess.Popen(
+        # unbuffered: output is shown as it comes
+        [python, "-u", *words],
+        cwd=cwd,
+        env={**env, "PATH": path, "VIRTUAL_ENV": str(venv)},
+        stdin=stdin,
+        stdout=stdout,
+    ) as process:
+        if not context.add_callback(lambda: process.send_signal(ending)):
+            process.send_signal(ending)
+        try:
+            yield process
+        finally:
+            process.send_signal(ending)

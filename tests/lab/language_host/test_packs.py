@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, language_pb2, language_pb2_grpc
 
-from tests.lab.language_host.projects import program_info, write_program
+from tests.lab.language_host.projects import ended, program_info, write_program
 
 LanguageRuntime = language_pb2_grpc.LanguageRuntimeStub
 SECONDS = 30
@@ -31,8 +33,8 @@ STACK = analyzer_pb2.AnalyzerStackConfigureRequest(
 )
 
 
-def run(host: LanguageRuntime, pack: Path) -> Iterator[language_pb2.RunPluginResponse]:
-    answers: Iterator[language_pb2.RunPluginResponse] = host.RunPlugin(
+def run(host: LanguageRuntime, pack: Path) -> Any:
+    return host.RunPlugin(
         language_pb2.RunPluginRequest(
             pwd="/",
             kind="analyzer",
@@ -42,11 +44,10 @@ def run(host: LanguageRuntime, pack: Path) -> Iterator[language_pb2.RunPluginRes
         ),
         timeout=SECONDS,
     )
-    return answers
 
 
 @contextmanager
-def engine_at(answers: Iterator[language_pb2.RunPluginResponse]) -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
+def engine_at(answers: Any) -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
     """What the engine talks to, once the host has told it where."""
     with grpc.insecure_channel(f"127.0.0.1:{int(next(answers).stdout)}") as channel:
         yield analyzer_pb2_grpc.AnalyzerStub(channel)
@@ -96,3 +97,13 @@ def test_output_errors_and_exit_code_are_passed_on_and_the_engine_is_not_kept_wa
         said = list(answers)
     assert [(answer.stdout, answer.exitcode) for answer in said] == [(b"first\n", 0), (b"", 4)]
     assert capfd.readouterr().err == "wrong\n"
+
+
+def test_pack_ends_with_its_call(host: LanguageRuntime, tmp_path: Path) -> None:
+    write_program(tmp_path, f"import os\nprint('pack', os.getpid())\n{dedent(PACK)}")
+    answers = run(host, tmp_path)
+    with engine_at(answers) as pack:
+        pack.GetAnalyzerInfo(empty_pb2.Empty(), timeout=SECONDS)
+        started = int(next(answers).stdout.split()[1])
+        answers.cancel()
+        assert ended(started, timeout=SECONDS)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import select
 import signal
 import subprocess
 import sys
@@ -15,7 +13,7 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import language_pb2_grpc
 
 from tests.lab.language_host.fake_pulumi import FakePulumi
-from tests.lab.language_host.projects import run_request, write_program
+from tests.lab.language_host.projects import ended, run_request, write_program
 
 COMMAND = [sys.executable, "-m", "lab.language_host"]
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -45,18 +43,6 @@ def connected(process: subprocess.Popen[str]) -> Iterator[language_pb2_grpc.Lang
     assert process.stdout is not None
     with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
         yield language_pb2_grpc.LanguageRuntimeStub(channel)
-
-
-def ended(pid: int, timeout: float) -> bool:
-    """Whether the process, which need not be a child of ours, ends in time."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([descriptor], [], [], timeout)[0])
-    finally:
-        os.close(descriptor)
 
 
 def test_first_line_is_the_port_that_is_served(process: subprocess.Popen[str]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from google.protobuf import empty_pb2
@@ -91,6 +92,17 @@ def test_what_the_program_prints_reaches_the_hosts_own_streams(
     assert capfd.readouterr() == ("out\n", "err\n")
 
 
+def test_output_is_shown_while_the_program_still_runs(
+    host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_program(tmp_path, f"print('out')\n{dedent(HANGS)}")
+    running = host.Run.future(run_request(tmp_path, pulumi.address))
+    assert pulumi.logs.get(timeout=SECONDS) == ("INFO", "ready")
+    assert capfd.readouterr().out == "out\n"
+    running.cancel()
+    assert pulumi.logs.get(timeout=SECONDS) == ("INFO", "cleaned up")
+
+
 def test_exception_is_one_error_with_the_programs_own_traceback(
     host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path
 ) -> None:
@@ -109,6 +121,24 @@ def test_exception_is_one_error_with_the_programs_own_traceback(
             "ValueError: boom\n",
         )
     ]
+
+
+def test_exception_behind_an_output_is_one_error_with_its_traceback(
+    host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path
+) -> None:
+    write_program(
+        tmp_path,
+        """
+        import pulumi
+
+        pulumi.export("never", pulumi.Output.from_input(0).apply(lambda zero: 1 / zero))
+        """,
+    )
+    answer = host.Run(run_request(tmp_path, pulumi.address))
+    assert (answer.error, answer.bail) == ("", True)
+    ((severity, message),) = pulumi.logs.queue
+    assert severity == "ERROR"
+    assert f'File "{tmp_path}/__main__.py", line 4, in <lambda>' in message
 
 
 def test_program_that_is_no_python_is_one_error_without_traceback(
