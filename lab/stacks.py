@@ -313,7 +313,7 @@ class Stacks:
     def _install_language_host(self) -> None:
         official = shutil.which(LANGUAGE)
         if official is None:
-            _write_launcher(self.programs / LANGUAGE, self.lab, "lab.plugins.language")
+            _write_launcher(self.programs / LANGUAGE, self.lab, "lab.language_host")
             return
         for program in Path(official).parent.glob(f"{LANGUAGE}*"):
             _copy(program, self.programs / program.name)

@@ -222,7 +222,7 @@ def test_the_official_language_host_is_used_where_it_is(
 def test_the_labs_language_host_is_used_where_there_is_none(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     stacks.install()
-    assert "lab.plugins.language" in (stacks.programs / "pulumi-language-python").read_text()
+    assert "lab.language_host" in (stacks.programs / "pulumi-language-python").read_text()
 
 
 def test_merging_replaces_what_is_no_mapping() -> None:

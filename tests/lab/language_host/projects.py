@@ -1,7 +1,9 @@
-"""Projects and virtual environments made for one test."""
+"""Projects and virtual environments made for one test, and the end of what runs in them."""
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import textwrap
 from pathlib import Path
@@ -35,3 +37,15 @@ def run_request(project: Path, monitor: str) -> language_pb2.RunRequest:
         parallel=4,
         info=program_info(project),
     )
+
+
+def ended(pid: int, timeout: float) -> bool:
+    """Whether the process, which need not be a child of ours, ends in time."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], timeout)[0])
+    finally:
+        os.close(descriptor)

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, language_pb2, language_pb2_grpc
 
-from lab.plugins.language.packs import PolicyProxy
-from tests.plugins.language.projects import program_info, write_program
+from tests.lab.language_host.projects import ended, program_info, write_program
 
 LanguageRuntime = language_pb2_grpc.LanguageRuntimeStub
 SECONDS = 30
@@ -33,22 +33,21 @@ STACK = analyzer_pb2.AnalyzerStackConfigureRequest(
 )
 
 
-def run(host: LanguageRuntime, pack: Path, kind: str = "analyzer") -> Iterator[language_pb2.RunPluginResponse]:
-    answers: Iterator[language_pb2.RunPluginResponse] = host.RunPlugin(
+def run(host: LanguageRuntime, pack: Path) -> Any:
+    return host.RunPlugin(
         language_pb2.RunPluginRequest(
             pwd="/",
-            kind=kind,
+            kind="analyzer",
             args=["127.0.0.1:1"],
             env=["PATH=/usr/bin", "PACK_SETS=this=that"],
             info=program_info(pack),
         ),
         timeout=SECONDS,
     )
-    return answers
 
 
 @contextmanager
-def engine_at(answers: Iterator[language_pb2.RunPluginResponse]) -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
+def engine_at(answers: Any) -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
     """What the engine talks to, once the host has told it where."""
     with grpc.insecure_channel(f"127.0.0.1:{int(next(answers).stdout)}") as channel:
         yield analyzer_pb2_grpc.AnalyzerStub(channel)
@@ -88,7 +87,7 @@ def test_message_larger_than_grpcs_default_reaches_the_pack(host: LanguageRuntim
 
 
 def test_output_errors_and_exit_code_are_passed_on_and_the_engine_is_not_kept_waiting(
-    host: LanguageRuntime, tmp_path: Path
+    host: LanguageRuntime, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_program(tmp_path, "import os, sys\nprint('first')\nos.close(1)\nprint('wrong', file=sys.stderr)\nsys.exit(4)")
     answers = run(host, tmp_path)
@@ -96,21 +95,15 @@ def test_output_errors_and_exit_code_are_passed_on_and_the_engine_is_not_kept_wa
         with pytest.raises(grpc.RpcError, match="ended before it could be asked"):
             pack.GetAnalyzerInfo(empty_pb2.Empty(), timeout=SECONDS)
         said = list(answers)
-    assert sorted((answer.stdout, answer.stderr, answer.exitcode) for answer in said) == [
-        (b"", b"", 4),
-        (b"", b"wrong\n", 0),
-        (b"first\n", b"", 0),
-    ]
+    assert [(answer.stdout, answer.exitcode) for answer in said] == [(b"first\n", 0), (b"", 4)]
+    assert "wrong\n" in capfd.readouterr().err
 
 
-def test_wait_for_a_stack_ends_when_the_engine_leaves() -> None:
-    proxy = PolicyProxy()
-    with proxy.served():
-        proxy.leave()
-        with pytest.raises(CancelledError):
-            proxy.stack_environment()
-
-
-def test_plugin_of_another_kind_is_refused_by_name(host: LanguageRuntime, tmp_path: Path) -> None:
-    with pytest.raises(grpc.RpcError, match="RunPlugin of the kind 'resource'"):
-        next(run(host, tmp_path, kind="resource"))
+def test_pack_ends_with_its_call(host: LanguageRuntime, tmp_path: Path) -> None:
+    write_program(tmp_path, f"import os\nprint('pack', os.getpid())\n{dedent(PACK)}")
+    answers = run(host, tmp_path)
+    with engine_at(answers) as pack:
+        pack.GetAnalyzerInfo(empty_pb2.Empty(), timeout=SECONDS)
+        started = int(next(answers).stdout.split()[1])
+        answers.cancel()
+        assert ended(started, timeout=SECONDS)

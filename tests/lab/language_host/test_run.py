@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
-import grpc
 import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import language_pb2_grpc
 
-from tests.plugins.language.fake_pulumi import FakePulumi
-from tests.plugins.language.projects import run_request, write_program
+from tests.lab.language_host.fake_pulumi import FakePulumi
+from tests.lab.language_host.projects import run_request, write_program
 
 LanguageRuntime = language_pb2_grpc.LanguageRuntimeStub
 SECONDS = 10
@@ -92,6 +92,24 @@ def test_what_the_program_prints_reaches_the_hosts_own_streams(
     assert capfd.readouterr() == ("out\n", "err\n")
 
 
+def test_output_is_shown_while_the_program_still_runs(
+    host: LanguageRuntime,
+    pulumi: FakePulumi,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    write_program(tmp_path, "import time\nprint('out')\ntime.sleep(60)")
+    running = host.Run.future(run_request(tmp_path, pulumi.address))
+    shown, deadline = "", time.monotonic() + SECONDS
+    while not shown and time.monotonic() < deadline:
+        time.sleep(0.05)
+        shown = capfd.readouterr().out
+    running.cancel()
+    assert shown == "out\n"
+
+
 def test_exception_is_one_error_with_the_programs_own_traceback(
     host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path
 ) -> None:
@@ -112,6 +130,24 @@ def test_exception_is_one_error_with_the_programs_own_traceback(
     ]
 
 
+def test_exception_behind_an_output_is_one_error_with_its_traceback(
+    host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path
+) -> None:
+    write_program(
+        tmp_path,
+        """
+        import pulumi
+
+        pulumi.export("never", pulumi.Output.from_input(0).apply(lambda zero: 1 / zero))
+        """,
+    )
+    answer = host.Run(run_request(tmp_path, pulumi.address))
+    assert (answer.error, answer.bail) == ("", True)
+    ((severity, message),) = pulumi.logs.queue
+    assert severity == "ERROR"
+    assert f'File "{tmp_path}/__main__.py", line 4, in <lambda>' in message
+
+
 def test_program_that_is_no_python_is_one_error_without_traceback(
     host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path
 ) -> None:
@@ -129,14 +165,6 @@ def test_run_error_is_shown_as_it_is(host: LanguageRuntime, pulumi: FakePulumi, 
     assert list(pulumi.logs.queue) == [("ERROR", "set the region")]
 
 
-def test_missing_program_is_one_error(host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path) -> None:
-    write_program(tmp_path, "")
-    tmp_path.joinpath("__main__.py").unlink()
-    assert host.Run(run_request(tmp_path, pulumi.address)).bail
-    ((_, message),) = pulumi.logs.queue
-    assert f"there is no {tmp_path}/__main__.py" in message
-
-
 def test_exit_without_a_reason_is_an_error_with_the_code(
     host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path
 ) -> None:
@@ -149,14 +177,6 @@ def test_exit_without_a_reason_is_an_error_with_the_code(
 def test_killed_program_is_an_error_with_the_signal(host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path) -> None:
     write_program(tmp_path, f"import os\nos.kill(os.getpid(), {int(signal.SIGKILL)})")
     assert "was ended by SIGKILL" in host.Run(run_request(tmp_path, pulumi.address)).error
-
-
-def test_debugger_is_refused_by_name(host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path) -> None:
-    write_program(tmp_path, "")
-    request = run_request(tmp_path, pulumi.address)
-    request.attach_debugger = True
-    with pytest.raises(grpc.RpcError, match="does not serve Run with a debugger"):
-        host.Run(request)
 
 
 def test_cancel_interrupts_the_program_and_reports_nothing_more(
@@ -220,20 +240,3 @@ def test_second_interrupt_does_not_disturb_the_programs_cleaning_up(
     )
     host.Run(run_request(tmp_path, pulumi.address))
     assert list(pulumi.logs.queue) == [("INFO", "cleaned up")]
-
-
-def test_end_of_one_call_leaves_another_programs_run_alone(
-    host: LanguageRuntime, pulumi: FakePulumi, tmp_path: Path
-) -> None:
-    hanging, quick = tmp_path / "hanging", tmp_path / "quick"
-    for project in (hanging, quick):
-        project.mkdir()
-    write_program(hanging, HANGS)
-    write_program(quick, "import pulumi\npulumi.log.info('quick')")
-    running = host.Run.future(run_request(hanging, pulumi.address))
-    assert pulumi.logs.get(timeout=SECONDS) == ("INFO", "ready")
-    host.Run(run_request(quick, pulumi.address))
-    assert pulumi.logs.get(timeout=SECONDS) == ("INFO", "quick")
-    assert pulumi.logs.empty()
-    running.cancel()
-    assert pulumi.logs.get(timeout=SECONDS) == ("INFO", "cleaned up")

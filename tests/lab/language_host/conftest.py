@@ -7,9 +7,8 @@ import grpc
 import pytest
 from pulumi.runtime.proto import language_pb2_grpc
 
-from lab.plugins.language.children import Children
-from lab.plugins.language.host import LanguageHost
-from tests.plugins.language.fake_pulumi import FakePulumi, fake_pulumi
+from lab.language_host.host import LanguageHost
+from tests.lab.language_host.fake_pulumi import FakePulumi, fake_pulumi
 
 
 @pytest.fixture
@@ -21,12 +20,10 @@ def pulumi() -> Iterator[FakePulumi]:
 @pytest.fixture
 def host(pulumi: FakePulumi) -> Iterator[language_pb2_grpc.LanguageRuntimeStub]:
     """The language host, served over gRPC from this process."""
-    children = Children()
     server = grpc.server(ThreadPoolExecutor(max_workers=4))
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageHost(pulumi.address, children), server)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageHost(pulumi.address), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield language_pb2_grpc.LanguageRuntimeStub(channel)
     server.stop(grace=None).wait()
-    children.end()
