@@ -25,6 +25,8 @@ _IMAGES = {"argocd": re.compile(r"(.*/)?argocd[:@].*"), "redis": re.compile(r"(.
 _CLUSTER_SCOPED = ("Namespace", "ClusterRole", "ClusterRoleBinding")
 _OFFICIAL = "give core-install.yaml or install.yaml of an Argo CD"
 _WORKLOADS = ("Deployment", "StatefulSet")
+_NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
+"""For Services: the provider waits at least ten seconds for each, and their pods, which count, are awaited by themselves."""
 
 
 class ManifestError(ValueError):
@@ -79,6 +81,8 @@ def adapted(argocd: ArgoCdConfig) -> Callable[[Any, pulumi.ResourceOptions], Non
         for subject in manifest.get("subjects") or ():
             if subject["kind"] == "ServiceAccount":
                 subject.setdefault("namespace", ARGOCD_NAMESPACE)
+        if manifest["kind"] == "Service":
+            manifest["metadata"]["annotations"] = {**manifest["metadata"].get("annotations", {}), **_NOT_AWAITED}
         if manifest["kind"] in _WORKLOADS:
             # as with the region's other workloads
             options.custom_timeouts = pulumi.CustomTimeouts(create="5m", update="5m")

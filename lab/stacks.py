@@ -355,7 +355,8 @@ def _stack_of(typed: Sequence[str]) -> str | None:
 
 def _write_launcher(target: Path, lab: Lab, module: str) -> None:
     python = lab.virtual_environment / "bin" / "python"
-    script = f"#!/bin/sh\nPYTHONPATH='{lab.checkout}' exec '{python}' -m {module} \"$@\"\n"
+    words = shlex.join([f"PYTHONPATH={lab.checkout}", str(python), "-m", module])
+    script = f'#!/bin/sh\nexec env {words} "$@"\n'
     write(target, script, mode=0o755)
 
 

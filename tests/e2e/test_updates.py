@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import lzma
 import os
 import re
 import shlex
@@ -22,6 +23,7 @@ from tests.e2e.laboratory import Laboratory, changes, write_settings
 from tests.e2e.waiting import until
 
 REGION = "region-b"
+_STATE = Path(__file__).parent / "states" / "region-a.json.xz"
 _PENDING = "--selector=owner=helm,status=pending-upgrade"
 _NOWHERE = "registry.corp.local/probe:9.9.9"
 
@@ -177,6 +179,30 @@ def test_a_release_that_failed_is_tried_again_even_after_a_refresh(
     preview = lab.pulumi("preview", "--stack", REGION, "--non-interactive", "--json", file)
     assert failed.returncode != 0
     assert changes(preview.stdout) == {"istio-istiod": "update"}
+
+
+def test_a_state_that_the_first_release_left_is_brought_up_without_a_deletion(lab: Laboratory, tmp_path: Path) -> None:
+    """Its provider was another one: what that wrote must not be taken for something that has to go."""
+    config = lab.settings("region-a")["config"]
+    paths = {"@kubeconfig@": str(lab.place.kubeconfig), "@charts@": config["echo-rollout:istio"]["charts"]}
+    text = lzma.decompress(_STATE.read_bytes()).decode()
+    for placeholder, path in paths.items():
+        assert placeholder in text
+        text = text.replace(placeholder, path)
+    file = tmp_path / "state.json"
+    file.write_text(text)
+    before = _uids(lab)
+    lab.pulumi("stack", "import", "--stack", "region-a", f"--file={file}")
+    preview = lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--json")
+    lab.pulumi("up", "--stack", "region-a", "--yes", "--non-interactive", "--skip-preview")
+    assert set(changes(preview.stdout).values()) == {"update"}
+    assert _uids(lab) == before
+    lab.pulumi("up", "--stack", "region-a", "--yes", "--non-interactive", "--expect-no-changes")
+
+
+def _uids(lab: Laboratory) -> set[str]:
+    kinds = "namespaces,customresourcedefinitions,deployments,statefulsets,services,applications.argoproj.io"
+    return {item["metadata"]["uid"] for item in lab.get("region-a", kinds, "--all-namespaces")["items"]}
 
 
 def test_a_relative_kubeconfig_with_relative_certificates_is_found(
