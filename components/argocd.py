@@ -1,17 +1,16 @@
 """Argo CD in one region, and the one Application that it delivers there: this region's overlay."""
 
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import apiextensions, yaml
-from pulumi_kubernetes.apiextensions import v1 as extensions
+from pulumi_kubernetes import apiextensions
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.config import ArgoCdConfig, RepositoryConfig
-from components.manifest import InstallManifest, adapted
+from components.config import RepositoryConfig
+from components.manifest import WORKLOADS, Manifest
 from components.names import ARGOCD_NAMESPACE, ECHO, ECHO_NAMESPACE, overlay, recommended_labels
 
 _API_VERSION = "argoproj.io/v1alpha1"
@@ -35,21 +34,17 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class ArgoCdInstallArgs:
-    """What an installation of Argo CD depends on."""
+    """What an installation of Argo CD depends on: the objects of its manifest."""
 
-    argocd: ArgoCdConfig
-    manifest: InstallManifest
+    manifest: Sequence[Manifest]
 
 
 class ArgoCdInstall(pulumi.ComponentResource):
     """Argo CD in its namespace, as its own manifest has it but for the images.
 
-    What needs Argo CD depends on `ready`, not on the component: most of the manifest's objects are registered only when the
-    provider has read it, and Pulumi lets nothing wait for children that a component gets later.
+    The manifest's objects are registered untyped: their typed classes take longer to import, and to read back, than all the rest of
+    a preview's program.
     """
-
-    ready: pulumi.Output[pulumi.Resource]
-    """This component, once each of the manifest's objects is registered."""
 
     namespace: pulumi.Output[str]
     """The namespace's name, not known before it is there."""
@@ -63,27 +58,29 @@ class ArgoCdInstall(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        # by hand: in a ConfigFile the SDK needs nine seconds for their megabytes, in each preview and each update
-        for definition, content in args.manifest.definitions.items():
-            extensions.CustomResourceDefinition(
-                definition,
-                metadata=content["metadata"],
-                spec=content["spec"],
-                opts=pulumi.ResourceOptions(parent=self),
-            )
-        # ConfigFile takes no text, and would read the original again: now it may be gone, or another
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
-            file.write(args.manifest.rest)
-            file.flush()
-            objects = yaml.ConfigFile(
-                name,
-                file=file.name,
-                transformations=[adapted(args.argocd)],
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace]),
-            ).resources
+        # the type that these objects have had as their parent since the first release: another would make all of them anew
+        file = pulumi.ComponentResource("kubernetes:yaml:ConfigFile", name, None, pulumi.ResourceOptions(parent=self))
+        for manifest in args.manifest:
+            of_the_cluster = manifest["kind"] == "CustomResourceDefinition"
+            _register(manifest, pulumi.ResourceOptions(parent=self if of_the_cluster else file, depends_on=[namespace]))
+        file.register_outputs({})
         self.namespace = namespace.id
-        self.ready = objects.apply(lambda _: self)
         self.register_outputs({})
+
+
+def _register(manifest: Manifest, opts: pulumi.ResourceOptions) -> None:
+    """Register one object as the provider's typed class would."""
+    version, kind, metadata = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
+    group_and_version = version if "/" in version else f"core/{version}"
+    name = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
+    more = pulumi.ResourceOptions(
+        # as with the region's other workloads
+        custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m") if kind in WORKLOADS else None,
+        additional_secret_outputs=["data", "stringData"] if kind == "Secret" else None,
+    )
+    pulumi.CustomResource(
+        f"kubernetes:{group_and_version}:{kind}", name, manifest, pulumi.ResourceOptions.merge(opts, more)
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """How the workloads reach the cluster: by Argo CD, by Pulumi itself, or, on the way from one to the other, by both."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,7 @@ from pulumi_kubernetes.meta import v1 as meta
 from components.argocd import ArgoCdInstall, ArgoCdInstallArgs, EchoApplication, EchoApplicationArgs
 from components.config import RegionConfig
 from components.fields import Delivery
-from components.manifest import InstallManifest
-from components.workloads import echo_workloads
+from components.manifest import Manifest
 
 _PLAIN_SWITCHES: dict[tuple[Any, Delivery], str] = {
     ("direct", "gitops"): "Pulumi would delete the workloads, and every request fail until Argo CD had made them anew",
@@ -47,7 +46,7 @@ class DeliverArgs:
     """What is delivered, into which namespace of which cluster; without a `manifest` of Argo CD by Pulumi itself."""
 
     config: RegionConfig
-    manifest: InstallManifest | None
+    manifest: Sequence[Manifest] | None
     cluster: pulumi.ProviderResource
     namespace: pulumi.Resource
 
@@ -64,16 +63,21 @@ def deliver(args: DeliverArgs) -> pulumi.Output[Delivery]:
         providers=[args.cluster], depends_on=[args.namespace], transformations=[_noted(objects)]
     )
     if config.delivery == "direct":
-        echo_workloads(
+        _workloads(
             config, pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(transformations=[_taking_over]))
         )
     if config.delivery == "handover":
-        echo_workloads(
-            config, pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(transformations=[_retained]))
-        )
+        _workloads(config, pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(transformations=[_retained])))
     if config.delivery != "direct":
         _application(args, options)
     return pulumi.Output.all(*(each.id for each in objects)).apply(lambda _: config.delivery)
+
+
+def _workloads(config: RegionConfig, options: pulumi.ResourceOptions) -> None:
+    # Istio's typed classes take a tenth of a second to import, and a region that Argo CD delivers needs none of them
+    from components.workloads import echo_workloads  # noqa: PLC0415
+
+    echo_workloads(config, options)
 
 
 def _application(args: DeliverArgs, options: pulumi.ResourceOptions) -> None:
@@ -81,9 +85,7 @@ def _application(args: DeliverArgs, options: pulumi.ResourceOptions) -> None:
     config = args.config
     assert args.manifest is not None, "only direct delivery does without"
     assert config.repository is not None, "only direct delivery does without"
-    argocd = ArgoCdInstall(
-        "argocd", ArgoCdInstallArgs(config.argocd, args.manifest), pulumi.ResourceOptions(providers=[args.cluster])
-    )
+    argocd = ArgoCdInstall("argocd", ArgoCdInstallArgs(args.manifest), pulumi.ResourceOptions(providers=[args.cluster]))
     EchoApplication(
         "echo",
         EchoApplicationArgs(
@@ -93,7 +95,7 @@ def _application(args: DeliverArgs, options: pulumi.ResourceOptions) -> None:
             # what both hold must not go with one of them
             cascade=config.argocd.cascade and config.delivery == "gitops",
         ),
-        pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[argocd.ready])),
+        pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[argocd])),
     )
 
 

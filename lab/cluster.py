@@ -18,7 +18,7 @@ from threading import Event
 
 from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
 
-from lab import cgroups, network, processes
+from lab import cgroups, network, processes, store
 from lab.cache import Report
 from lab.components import AFTER_API, RUNTIME_SOCKET, Component, components, write_files
 from lab.place import Lab, Region
@@ -58,11 +58,12 @@ class Cluster:
         """The log of a component."""
         return self.lab.logs / self.region.name / f"{component}.log"
 
-    def ensure(self, images: Sequence[Path], report: Report) -> None:
+    def ensure(self, images: Sequence[Path], images_store: Path, report: Report) -> None:
         """Bring the region up, or repair it, until its node is ready and DNS is asked for.
 
         Args:
             images: OCI archives that its container runtime holds afterwards.
+            images_store: the same unpacked, see `lab.store`; a new region begins with it.
             report: is told each step that is taken.
 
         Raises:
@@ -71,6 +72,10 @@ class Cluster:
         """
         cgroups.create(self.processes_cgroup)
         write_files(self.region)
+        root = self.region.directory / "containerd"
+        if not root.exists() and store.give(images_store, root):
+            for archive in images:
+                self._note_imported(archive)
         started = self._ensure_holder()
         by_name = {component.name: component for component in self.components()}
         started += self._ensure([by_name["containerd"], by_name["etcd"]])
@@ -184,17 +189,22 @@ class Cluster:
         ]
 
     def _import_missing(self, images: Sequence[Path], report: Report) -> None:
-        stamps = self.region.directory / "imported"
-        stamps.mkdir(exist_ok=True)
         # a stamp is named by the image and holds its content's key, which is the name of the archive's folder
-        missing = [archive for archive in images if _content(stamps / archive.name) != archive.parent.name]
+        missing = [archive for archive in images if _content(self._stamp(archive)) != archive.parent.name]
         if missing:
             report(f"imports {len(missing)} images")
         for archive in missing:
             if self.stopped.is_set():
                 raise InterruptedError
             self._import(archive)
-            (stamps / archive.name).write_text(archive.parent.name)
+            self._note_imported(archive)
+
+    def _stamp(self, archive: Path) -> Path:
+        return self.region.directory / "imported" / archive.name
+
+    def _note_imported(self, archive: Path) -> None:
+        self._stamp(archive).parent.mkdir(exist_ok=True)
+        self._stamp(archive).write_text(archive.parent.name)
 
     def _import(self, archive: Path) -> None:
         command = ["ctr", f"--address={RUNTIME_SOCKET}", "--namespace=k8s.io", "images", "import", str(archive)]

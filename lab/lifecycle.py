@@ -29,6 +29,7 @@ from lab.components import kubeconfig, write_files
 from lab.files import write
 from lab.place import Lab
 from lab.stacks import PROJECT, Delivery, Mesh, Stacks, is_delivered_by_argocd
+from lab.store import ensure_store
 
 REGIONS_FILE = ".regions.yaml"
 _WRITTEN = "# Written by `lab up`, removed by `lab down`.\n"
@@ -120,12 +121,12 @@ def probe_image(lab: Lab) -> str:
     return names.pop()
 
 
-def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Stacks]:
-    """See that tools, images and Pulumi's plugins are there."""
+def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Path, Stacks]:
+    """See that tools, images, the store of the images and Pulumi's plugins are there."""
     echoes, probe = echo_images(lab), probe_image(lab)
     programs = tools.ensure(tools.lab_tools(echoes, probe), lab.cache, report)
     archives = images.ensure_images(programs, echoes, probe, lab.cache, report)
-    return programs, archives, stacks_of(lab, programs)
+    return programs, archives, ensure_store(archives, lab.cache, report), stacks_of(lab, programs)
 
 
 def stacks_of(lab: Lab, programs: Mapping[str, Path]) -> Stacks:
@@ -164,7 +165,7 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
     by_argocd = delivered_regions(lab) & set(regions)
     if by_argocd and apply:
         git.head(lab.checkout)  # half an hour may go by before it is pushed
-    programs, archives, stacks = prepare(lab, report)
+    programs, archives, images_store, stacks = prepare(lab, report)
     network.create_hub(lab)
     clusters = [Cluster(lab, region, programs) for region in lab.regions]
     for cluster in clusters:
@@ -182,7 +183,7 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
         def say(message: str) -> None:
             report(f"{cluster.region.name}: {message}")
 
-        cluster.ensure(archives, say)
+        cluster.ensure(archives, images_store, say)
         say("cluster is ready")
         if apply:
             stacks.ensure(cluster.region.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,15 @@ def give_back(checkout: Path) -> None:
             with suppress(OSError):  # removed while we look
                 if os.lstat(Path(folder, name)).st_uid == 0:
                     os.lchown(Path(folder, name), owner.st_uid, owner.st_gid)
+
+
+def caller_home() -> Path:
+    """The home of the person who called, also where sudo has made that person root."""
+    caller = os.environ.get("SUDO_USER", "")
+    try:
+        return Path(pwd.getpwnam(caller).pw_dir)
+    except KeyError:
+        return Path.home()
 
 
 def _is_lab_that_is_up(folder: Path) -> bool:

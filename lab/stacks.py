@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from lab.files import write
+from lab.ownership import caller_home
 from lab.place import Lab
 from lab.tools import PROVIDER
 
@@ -320,7 +321,7 @@ class Stacks:
 
     def _install_provider(self) -> None:
         name = f"resource-kubernetes-v{importlib.metadata.version('pulumi-kubernetes')}"
-        release = Path(os.environ.get("PULUMI_HOME", Path.home() / ".pulumi")) / "plugins" / name
+        release = Path(os.environ.get("PULUMI_HOME", caller_home() / ".pulumi")) / "plugins" / name
         installed, ours = self.home / "home" / "plugins" / name, self.programs / PROVIDER
         if release.exists():
             ours.unlink(missing_ok=True)  # on PATH it would go before the other

@@ -6,12 +6,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
 import yaml
 
 from components.config import ArgoCdConfig, ArgoCdImages
-from components.manifest import ManifestError, adapted, read_manifest
+from components.manifest import ManifestError, read_manifest
 from tests.components.graph import MANIFEST
 
 ARGOCD, REDIS, DEX = (
@@ -55,12 +54,15 @@ def the_problem(argocd: ArgoCdConfig) -> str:
 
 
 def test_a_manifest_is_read_from_a_file_and_nothing_of_it_is_lost() -> None:
-    manifest = read_manifest(ArgoCdConfig(manifest=str(MANIFEST)))
-    rest = list(yaml.safe_load_all(manifest.rest))
+    read = read_manifest(ArgoCdConfig(manifest=str(MANIFEST)))
     whole = list(yaml.safe_load_all(MANIFEST.read_text()))
-    assert sorted(map(str, [*manifest.definitions.values(), *rest])) == sorted(map(str, whole))
-    assert list(manifest.definitions) == ["applications.argoproj.io", "appprojects.argoproj.io"]
-    assert "CustomResourceDefinition" not in [each["kind"] for each in rest]
+    assert [names(each) for each in read] == [names(each) for each in whole]
+    definitions = [each for each in read if each["kind"] == "CustomResourceDefinition"]
+    assert definitions == [each for each in whole if each["kind"] == "CustomResourceDefinition"]
+
+
+def names(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    return manifest["kind"], manifest["metadata"]["name"]
 
 
 def test_application_sets_are_left_out_whole_and_nothing_else_is(tmp_path: Path) -> None:
@@ -68,17 +70,15 @@ def test_application_sets_are_left_out_whole_and_nothing_else_is(tmp_path: Path)
     metadata = {"name": "argocd-applicationset-controller"}
     theirs: list[dict[str, Any]] = [
         {"kind": "CustomResourceDefinition", "metadata": {"name": "applicationsets.argoproj.io"}},
-        {"kind": "Deployment", "metadata": metadata},
+        {"kind": "ServiceAccount", "metadata": metadata},
         {"kind": "RoleBinding", "metadata": metadata, "roleRef": {"kind": "Role", **metadata}},
         {"kind": "NetworkPolicy", "metadata": {"name": "argocd-applicationset-controller-network-policy"}},
     ]
     mentions = {"kind": "NetworkPolicy", "metadata": {"name": "argocd-repo-server"}, "spec": {"from": metadata}}
     file = tmp_path / "install.yaml"
     file.write_text(yaml.safe_dump_all([*theirs, mentions, *others]))
-    manifest = read_manifest(ArgoCdConfig(manifest=str(file), application_sets=False))
-    left = [*manifest.definitions.values(), *yaml.safe_load_all(manifest.rest)]
-    assert len(left) == len(others) + 1
-    assert all(each in left for each in [mentions, *others])
+    left = read_manifest(ArgoCdConfig(manifest=str(file), application_sets=False))
+    assert [names(each) for each in left] == [names(each) for each in (mentions, *others)]
 
 
 def test_a_relative_path_starts_at_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     assert f'argocd.manifest "{file}" cannot be read (' in the_problem(ArgoCdConfig(manifest=str(file)))
 
 
-@pytest.mark.parametrize("text", ["", "<html>log in</html>", "kind: AppProject\nmetadata:\n  name: applications\n"])
+@pytest.mark.parametrize("text", ["", "kind: AppProject\nmetadata:\n  name: applications\n"])
 def test_a_file_that_does_not_install_the_applications_kind_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "install.yaml"
     file.write_text(text)
@@ -125,7 +125,9 @@ def test_a_file_that_does_not_install_the_applications_kind_is_refused(tmp_path:
     assert "does not define applications.argoproj.io — this region's Application could not be made; give " in problem
 
 
-@pytest.mark.parametrize("text", ["kind: CustomResourceDefinition\na: [", "kind: CustomResourceDefinition\n"])
+@pytest.mark.parametrize(
+    "text", ["<html>log in</html>", "kind: CustomResourceDefinition\na: [", "kind: CustomResourceDefinition\n"]
+)
 def test_a_definition_that_is_none_is_told(tmp_path: Path, text: str) -> None:
     file = tmp_path / "install.yaml"
     file.write_text(text)
@@ -147,13 +149,10 @@ def test_an_image_that_replaces_none_is_refused(tmp_path: Path, kind: str) -> No
 # --- adapting it
 
 
-def objects(argocd: ArgoCdConfig) -> dict[tuple[str, str], Any]:
+def objects(**settings: Any) -> dict[tuple[str, str], Any]:
     """The small manifest's objects as they are registered, by kind and name, but for its definitions."""
-    adapt = adapted(argocd)
-    found = list(yaml.safe_load_all(read_manifest(ArgoCdConfig(manifest=str(MANIFEST))).rest))
-    for each in found:
-        adapt(each, pulumi.ResourceOptions())
-    return {(each["kind"], each["metadata"]["name"]): each for each in found}
+    found = read_manifest(ArgoCdConfig(manifest=str(MANIFEST), **settings))
+    return {names(each): each for each in found if each["kind"] != "CustomResourceDefinition"}
 
 
 def containers(found: Mapping[tuple[str, str], Any], field: str) -> dict[str, str]:
@@ -176,8 +175,7 @@ def containers(found: Mapping[tuple[str, str], Any], field: str) -> dict[str, st
     ids=["none", "argocd", "redis"],
 )
 def test_an_image_takes_the_place_of_its_own_kind_alone(images: dict[str, str], argocd: str, redis: str) -> None:
-    config = ArgoCdConfig(images=ArgoCdImages.model_validate(images))
-    assert containers(objects(config), "image") == {
+    assert containers(objects(images=ArgoCdImages.model_validate(images)), "image") == {
         "redis": redis,
         "secret-init": argocd,
         "dex": DEX,
@@ -187,22 +185,31 @@ def test_an_image_takes_the_place_of_its_own_kind_alone(images: dict[str, str], 
 
 
 def test_a_pull_policy_holds_for_every_container() -> None:
-    policies = containers(objects(ArgoCdConfig(image_pull_policy="Never")), "imagePullPolicy")
+    policies = containers(objects(image_pull_policy="Never"), "imagePullPolicy")
     assert len(policies) == 5
     assert set(policies.values()) == {"Never"}
 
 
 def test_without_a_pull_policy_the_manifests_hold() -> None:
-    assert containers(objects(ArgoCdConfig()), "imagePullPolicy")["secret-init"] == "IfNotPresent"
+    assert containers(objects(), "imagePullPolicy")["secret-init"] == "IfNotPresent"
 
 
 def test_what_is_in_a_namespace_goes_to_argo_cds() -> None:
-    spaces = {key: each["metadata"].get("namespace") for key, each in objects(ArgoCdConfig()).items()}
+    spaces = {key: each["metadata"].get("namespace") for key, each in objects().items()}
     assert {kind for (kind, _), space in spaces.items() if space is None} == {"ClusterRoleBinding"}
     assert set(spaces.values()) == {None, "argocd"}
 
 
 @pytest.mark.parametrize("kind", ["RoleBinding", "ClusterRoleBinding"])
 def test_a_binding_is_for_the_service_account_of_argo_cds_namespace(kind: str) -> None:
-    binding = objects(ArgoCdConfig())[kind, "argocd-application-controller"]
+    binding = objects()[kind, "argocd-application-controller"]
     assert [subject["namespace"] for subject in binding["subjects"]] == ["argocd"]
+
+
+def test_a_service_is_not_awaited_for_its_pods_are(tmp_path: Path) -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "argocd-redis", "annotations": {"a": "b"}}}
+    file = tmp_path / "install.yaml"
+    file.write_text(MANIFEST.read_text() + "\n---\n" + yaml.safe_dump(service))
+    read = {names(each): each["metadata"] for each in read_manifest(ArgoCdConfig(manifest=str(file)))}
+    assert read["Service", "argocd-redis"]["annotations"] == {"a": "b", "pulumi.com/skipAwait": "true"}
+    assert "annotations" not in read["Deployment", "argocd-redis"]

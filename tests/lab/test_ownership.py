@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,10 @@ def test_the_files_of_somebody_else_are_left(checkout: Path, monkeypatch: pytest
 
 def test_a_checkout_of_roots_own_is_left(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _owned(checkout, monkeypatch, checkout_owner=0) == set()
+
+
+def test_the_plugins_of_who_called_sudo_are_looked_for_in_that_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "nobody")
+    assert ownership.caller_home() == Path(pwd.getpwnam("nobody").pw_dir)
+    monkeypatch.delenv("SUDO_USER")
+    assert ownership.caller_home() == Path.home()
