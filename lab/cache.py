@@ -70,8 +70,10 @@ def making(directory: Path, key: str, *, stop: Event) -> Iterator[Path]:
 def place(made: Path, target: Path) -> None:
     """Move a finished file or folder to its place, so that it is there whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    for path in [made, *sorted(made.rglob("*"))]:
-        _write_out(path)
+    if made.is_dir():
+        os.sync()  # a folder may hold ten thousand files, and links that lead nowhere here
+    else:
+        _write_out(made)
     made.replace(target)
     _write_out(target.parent)
 

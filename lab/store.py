@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
-from lab.cache import PreparationError, Report, key_of, making
+from lab.cache import PreparationError, Report, key_of, making, place
 from lab.children import Children, CommandFailedError, make_all
 from lab.health import accepts
 
@@ -78,8 +78,7 @@ class _Build:
                 return
             with tempfile.TemporaryDirectory() as short:  # a socket's path may have 107 bytes
                 self._unpack(work, Path(short), children)
-            os.sync()  # else a machine that dies may keep the folder's new name and not what is in it
-            (work / "root").rename(self._target)
+            place(work / "root", self._target)
 
     def _unpack(self, work: Path, short: Path, children: Children) -> None:
         socket = short / "containerd.sock"
