@@ -15,7 +15,7 @@ from lab.place import Lab
 
 _MEMORY_GIB = 6
 # measured, the first time: Go's modules, Go's build cache, the tools and images
-_MODULES_GIB, _OBJECTS_GIB, _TOOLS_GIB = 6, 10, 7
+_MODULES_GIB, _OBJECTS_GIB, _TOOLS_GIB = 5, 12, 3
 # two regions, each time
 _REGIONS_GIB = 4
 _RELEASE = Path("/etc/os-release")
