@@ -33,11 +33,6 @@ class HelmRevision:
     number: int
     status: str
 
-    @property
-    def record(self) -> str:
-        """The Secret in which Helm keeps it."""
-        return f"sh.helm.release.v1.{self.release}.v{self.number}"
-
 
 def read_revisions(cluster: ClusterConfig) -> tuple[HelmRevision, ...]:
     """Read the records of all releases in Istio's namespace; none where the user may not list Secrets.
@@ -89,10 +84,12 @@ def require_none_pending(revisions: Sequence[HelmRevision], cluster: ClusterConf
     for each in revisions:
         if not each.status.startswith("pending-"):
             continue
+        # what was installed halfway has no revision to go back to
+        undo = "uninstall" if each.status == "pending-install" else "rollback"
         message = (
             f'Helm release "{each.release}" in {NAMESPACE} is {each.status} (revision {each.number}), because an update was killed '
             "or still runs. Helm refuses to change it until then. If no update runs, free it, and run pulumi up again: "
-            f"kubectl --context {cluster.context} --namespace {NAMESPACE} delete secret {each.record}"
+            f"helm {undo} {each.release} --kube-context {cluster.context} --namespace {NAMESPACE} --wait"
         )
         if not pulumi.runtime.is_dry_run():
             raise ClusterError(message)

@@ -29,7 +29,6 @@ from lab.tools import PROVIDER
 LANGUAGE = "pulumi-language-python"
 PROJECT = "echo-rollout"
 _DELETION_SECONDS = 60
-_PENDING = "status in (pending-install, pending-upgrade, pending-rollback)"
 _WITH_CONFIG_FILE = ("up", "update", "preview", "pre", "refresh", "destroy", "down", "dn", "watch", "import", "logs")
 _WITH_FILES_OF_THEIR_OWN = {
     "config": ("set", "set-all", "rm", "rm-all", "cp", "refresh", "env"),
@@ -197,7 +196,7 @@ class Stacks:
         return [*typed, f"--config-file={self.config_file(stack)}"]
 
     def recover(self, region: str) -> list[str]:
-        """Put right what a killed update left: its lock, Helm's records of it, and creations of which nobody knows how they ended.
+        """Put right what a killed update left: its lock, and creations of which nobody knows how they ended.
 
         Returns:
             What was done, a line each.
@@ -208,8 +207,7 @@ class Stacks:
         if stale:
             self.run("cancel", "--yes", "--stack", region, capture=True)
             done.append("released the lock of an update that was killed")
-        if freed := self._forget_releases(region, _PENDING, "--all-namespaces"):
-            done.append(f"freed Helm's releases from operations that were killed: {freed}")
+        done += self._roll_back_releases(region)
         pending = self._pending_creates(region)
         for resource in pending:
             self._remove_half_made(region, resource)
@@ -222,11 +220,14 @@ class Stacks:
             done.append(f"asked the cluster how far that update came; {len(pending)} creations under way are made anew")
         return done
 
-    def _forget_releases(self, region: str, selector: str, where: str) -> str:
-        """Delete Helm's records that a selector finds: Helm goes on from the revision before, or takes what it made as its own."""
-        chosen = ("secrets", f"--selector=owner=helm,{selector}", where)
-        said = self._kubectl(region, "delete", *chosen, "--output=name").split()
-        return ", ".join(word for word in said if word.startswith("secret/"))  # it also says that it found none
+    def _roll_back_releases(self, region: str) -> list[str]:
+        """Helm refuses to touch a release in the midst of whose upgrade it was killed: put it back to what it was."""
+        listed = self._ask(region, self._helm(region, "list", "--all-namespaces", "--pending", "--output=json"))
+        halves = [release for release in json.loads(listed) if release["status"] != "pending-install"]
+        for release in halves:
+            where = f"--namespace={release['namespace']}"
+            self._ask(region, self._helm(region, "rollback", release["name"], where, "--wait"))
+        return [f"rolled back Helm's release {release['name']}, whose upgrade was killed" for release in halves]
 
     def _pending_creates(self, region: str) -> list[dict[str, Any]]:
         state = self._state(region)
@@ -245,23 +246,29 @@ class Stacks:
         inputs: Mapping[str, Any] = resource.get("inputs") or {}
         metadata: Mapping[str, Any] = inputs.get("metadata") or {}
         if resource["type"] == "kubernetes:helm.sh/v3:Release":
-            self._forget_releases(region, f"name={inputs['name']}", f"--namespace={inputs['namespace']}")
+            where = f"--namespace={inputs['namespace']}"
+            flags = ["--wait", "--ignore-not-found"]
+            self._ask(region, self._helm(region, "uninstall", str(inputs["name"]), where, *flags))
         elif "kind" in inputs and "name" in metadata:
-            group = str(inputs["apiVersion"]).rpartition("/")[0]
-            kind = f"{inputs['kind']}.{group}" if group else str(inputs["kind"])
-            where = [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
-            flags = ["--ignore-not-found", f"--timeout={_DELETION_SECONDS}s"]
-            unless = "doesn't have a resource type"
-            self._kubectl(region, "delete", kind, str(metadata["name"]), *where, *flags, unless=unless)
+            self._ask(region, self._deletion(region, inputs, metadata), unless="doesn't have a resource type")
 
-    def _kubectl(self, region: str, *arguments: str, unless: str | None = None) -> str:
-        """Run kubectl on a region to mend what a killed update left; its output.
+    def _deletion(self, region: str, inputs: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
+        group = str(inputs["apiVersion"]).rpartition("/")[0]
+        kind = f"{inputs['kind']}.{group}" if group else str(inputs["kind"])
+        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}"]
+        where += [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
+        flags = ["--ignore-not-found", f"--timeout={_DELETION_SECONDS}s"]
+        return [str(self.tools["kubectl"]), *where, "delete", kind, str(metadata["name"]), *flags]
+
+    def _helm(self, region: str, *arguments: str) -> list[str]:
+        return [str(self.tools["helm"]), f"--kubeconfig={self.lab.kubeconfig}", f"--kube-context={region}", *arguments]
+
+    def _ask(self, region: str, command: Sequence[str], *, unless: str | None = None) -> str:
+        """Run a command on a region that mends what a killed update left; its output.
 
         Raises:
             StackError: it failed, with words that do not hold `unless`.
         """
-        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}"]
-        command = [str(self.tools["kubectl"]), *where, *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0 and (unless is None or unless not in result.stderr):
             raise StackError(
@@ -381,5 +388,6 @@ def _copy(source: str | Path, target: str | Path) -> None:
 
 
 def _is_running(pid: object) -> bool:
-    name = Path(f"/proc/{pid}/comm")
-    return isinstance(pid, int) and name.exists() and name.read_text().strip() == "pulumi"
+    # a killed process that nobody has reaped yet keeps its name, not its command line
+    command = Path(f"/proc/{pid}/cmdline")
+    return isinstance(pid, int) and command.exists() and b"pulumi" in command.read_bytes().split(b"\0")[0]

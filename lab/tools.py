@@ -182,4 +182,6 @@ def _pulumi() -> list[Tool]:
     return [
         Tool("pulumi", PULUMI, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", ldflags, embedded=embedded),
         Tool(PROVIDER, PULUMI, f"./{PROVIDER}", ldflags, embedded=embedded),
+        # what puts right a release whose operation was killed; the provider has it compiled already
+        Tool("helm", PULUMI, "helm.sh/helm/v3/cmd/helm", ldflags, embedded=embedded),
     ]

@@ -70,15 +70,17 @@ def test_the_records_are_read_without_the_charts_that_they_hold(server: ApiServe
     assert server.accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"]
 
 
-@pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback"])
+@pytest.mark.parametrize(
+    ("status", "undo"),
+    [("pending-install", "uninstall"), ("pending-upgrade", "rollback"), ("pending-rollback", "rollback")],
+)
 def test_an_update_does_not_begin_beside_a_pending_operation_and_names_the_command_that_frees_it(
-    server: ApiServer, status: str
+    server: ApiServer, status: str, undo: str
 ) -> None:
     server.revisions = [("istiod", 1, "deployed"), ("istiod", 2, status)]
     graph, message = refusal(preview=False)
     assert f'Helm release "istiod" in istio-system is {status} (revision 2)' in message
-    freeing = "kubectl --context region-a --namespace istio-system delete secret sh.helm.release.v1.istiod.v2"
-    assert message.endswith(freeing)
+    assert message.endswith(f"helm {undo} istiod --kube-context region-a --namespace istio-system --wait")
     assert [node.kind for node in graph] == ["Stack"]
 
 
@@ -89,7 +91,7 @@ def test_a_preview_beside_a_pending_operation_goes_on_with_a_warning(
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     record_stack(STACK_FILES[0], World(preview=True))
-    assert ["delete secret sh.helm.release.v1.istiod.v2" in each for each in warnings] == [True]
+    assert ["helm rollback istiod" in each for each in warnings] == [True]
 
 
 def descriptions(server: ApiServer, *revisions: tuple[str, int, str]) -> dict[str, Any]:

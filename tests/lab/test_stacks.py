@@ -233,7 +233,7 @@ _RECORDER = """\
 #!/bin/sh
 echo "${{0##*/}} $*" >> '{record}'
 case "$*" in
-*status*in*) printf '{freed}' ;;
+*list*) echo '{releases}' ;;
 *nowhere*) echo 'error: the server doesn'"'"'t have a resource type "nowhere"' >&2; exit 1 ;;
 *refused*) echo 'forbidden' >&2; exit 1 ;;
 esac
@@ -243,11 +243,11 @@ esac
 class _Killed:
     """Stacks after a killed update, whose tools write down what they are asked."""
 
-    def __init__(self, stacks: Stacks, directory: Path, freed: str = "") -> None:
+    def __init__(self, stacks: Stacks, directory: Path, releases: str = "[]") -> None:
         self._record = directory / "record"
-        programs = {name: directory / name for name in ("kubectl", "pulumi")}
+        programs = {name: directory / name for name in ("kubectl", "helm", "pulumi")}
         for program in programs.values():
-            program.write_text(_RECORDER.format(record=self._record, freed=freed))
+            program.write_text(_RECORDER.format(record=self._record, releases=releases))
             program.chmod(0o755)
         self._stacks = Stacks(stacks.lab, programs, stacks.mesh, stacks.delivery)
         self._stacks.programs.mkdir(parents=True)
@@ -259,7 +259,7 @@ class _Killed:
         state.parent.mkdir(parents=True)
         operations = [{"type": "creating", "resource": resource} for resource in pending]
         state.write_text(json.dumps({"version": 3, "checkpoint": {"latest": {"pending_operations": operations}}}))
-        self.done = self._stacks.recover("region-a")
+        self._stacks.recover("region-a")
         return self._record.read_text().splitlines()
 
 
@@ -268,17 +268,13 @@ def _object(kind: str, api: str, **metadata: str) -> dict[str, Any]:
 
 
 def _deletions(asked: list[str]) -> list[str]:
-    return [
-        line.partition(" delete ")[2].partition(" --")[0]
-        for line in asked
-        if " delete " in line and " delete secrets " not in line
-    ]
+    return [line.partition(" delete ")[2].partition(" --")[0] for line in asked if " delete " in line]
 
 
 def test_a_stack_that_nothing_was_killed_on_is_left_alone(stacks: Stacks, tmp_path: Path) -> None:
     asked = _Killed(stacks, tmp_path).recover()
-    assert len(asked) == 1
-    assert "secrets --selector=owner=helm,status in (pending-install, pending-upgrade, pending-rollback)" in asked[0]
+    assert [line.split()[0] for line in asked] == ["helm"]
+    assert " list " in asked[0]
 
 
 def test_what_was_being_created_is_made_anew_in_whatever_scope(stacks: Stacks, tmp_path: Path) -> None:
@@ -292,7 +288,7 @@ def test_what_was_being_created_is_made_anew_in_whatever_scope(stacks: Stacks, t
         "Role.rbac.authorization.k8s.io controller",
         "Namespace argocd",
     ]
-    assert ["--namespace=argocd" in line for line in asked if " delete " in line] == [False, False, True, False]
+    assert ["--namespace=argocd" in line for line in asked if " delete " in line] == [False, True, False]
     assert "--clear-pending-creates" in asked[-1]
 
 
@@ -313,19 +309,12 @@ def test_what_cannot_be_removed_stops_the_update(stacks: Stacks, tmp_path: Path)
         _Killed(stacks, tmp_path).recover(_object("Role", "v1", name="refused"))
 
 
-def test_a_release_whose_operation_was_killed_is_freed_and_named(stacks: Stacks, tmp_path: Path) -> None:
-    killed = _Killed(stacks, tmp_path, freed="secret/sh.helm.release.v1.istiod.v2\\n")
-    killed.recover()
-    assert killed.done == [
-        "freed Helm's releases from operations that were killed: secret/sh.helm.release.v1.istiod.v2"
+def test_a_release_in_the_midst_of_an_upgrade_is_rolled_back(stacks: Stacks, tmp_path: Path) -> None:
+    releases = [
+        {"name": "istiod", "namespace": "istio-system", "status": "pending-upgrade"},
+        {"name": "base", "namespace": "istio-system", "status": "pending-install"},
     ]
-
-
-def test_a_release_that_was_being_made_is_taken_as_it_is(stacks: Stacks, tmp_path: Path) -> None:
-    release = {
-        "type": "kubernetes:helm.sh/v3:Release",
-        "inputs": {"name": "istiod", "namespace": "istio-system"},
-    }
-    asked = _Killed(stacks, tmp_path).recover(release)
-    assert any("delete secrets --selector=owner=helm,name=istiod --namespace=istio-system" in line for line in asked)
-    assert _deletions(asked) == []
+    asked = _Killed(stacks, tmp_path, json.dumps(releases)).recover()
+    assert [line.partition(" rollback ")[2] for line in asked if " rollback " in line] == [
+        "istiod --namespace=istio-system --wait"
+    ]
