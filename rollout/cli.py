@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version as version_of
+from typing import Annotated
+
 import typer
 
 from rollout.commands.plan import plan
@@ -19,9 +22,20 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rollout {version_of('echo-rollout')}")
+        raise typer.Exit
+
+
 @app.callback()
-def rollout() -> None:
-    """Say what the regions should do with their traffic, and see what they do."""
+def rollout(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Shift traffic between versions, region by region, and prove it."""
 
 
 app.command(context_settings={"allow_extra_args": True})(plan)

@@ -32,8 +32,9 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a comment for a pull request.")] = False,
 ) -> None:
-    """Say what a change does to the requests, and whether it is safe, before it is committed or merged.
+    """Show what a change does to traffic and whether it is safe.
 
+    Run it before you commit or merge.
     The change is that from --base to --head; where the two went apart, it is what happened since then on the side of --head, as in
     a pull request (`--base origin/main`). Nothing is fetched or written, and no cluster is asked: the base is taken for delivered.
 

@@ -60,8 +60,9 @@ def promote(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge and show the steps, and change nothing.")] = False,
     as_json: JsonForTable = False,
 ) -> None:
-    """Give a version its weight step by step, region after region, each step by a commit and each proven before the next.
+    """Promote a version step by step, region after region.
 
+    Each step is proven before the next.
     A step is committed on top of the branch that Argo CD follows and pushed; it is proven when Argo CD has synced it, every Envoy
     has acknowledged it, the measured shares are within two points at 99.9 %, and over the bake time the version failed no more often than
     those it takes over from. One that is not is taken back by itself, in all regions: the version gets weight 0, and is not removed.

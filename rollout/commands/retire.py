@@ -28,8 +28,9 @@ def retire(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge and show the steps, and change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a version that has weight 0, region after region: its pods, its subset and its route.
+    """Remove a version that has weight 0, region after region.
 
+    Its pods, its subset and its route go.
     In each region it waits until every Envoy has acknowledged the weight 0, removes the version by a commit, waits until no Envoy knows
     it any more, and counts the requests that are sent meanwhile. A version with requests is not removed: promote another one first.
 

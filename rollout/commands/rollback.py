@@ -38,9 +38,10 @@ def rollback(
     regions_file: RegionsFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take all requests from the version that was promoted last, whether that is in progress or done: one commit, weights only.
+    """Take all requests from the version promoted last.
 
-    In all regions of the promotion. Nothing is removed: the version stays with weight 0, and the others share the requests as they did
+    The promotion may be in progress or done. One commit changes the weights in all its regions.
+    Nothing is removed: the version stays with weight 0, and the others share the requests as they did
     before the promotion. It can be run again: it then sees that it is so in every region.
 
     \b

@@ -32,8 +32,9 @@ def set_weights(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Change a region's weights by a commit on the branch that is checked out: its stack file, and the overlay rendered from it.
+    """Change a region's weights by a commit.
 
+    The commit goes on the branch that is checked out. It changes the stack file and the overlay rendered from it.
     Comments and order stay as they are. What the plan refuses is not committed; warnings do not stop it. Uncommitted changes stay,
     and nothing is done where they would be lost.
 

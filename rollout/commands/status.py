@@ -21,8 +21,9 @@ def status(
     regions_file: RegionsFile = None,
     as_json: JsonForTable = False,
 ) -> None:
-    """Show where the weights of each version are said in each region, and who disagrees with whom since when.
+    """Show each region's weights and what disagrees.
 
+    It says who disagrees with whom, and since when.
     The stack file is the one on the disk; Git is the overlay at HEAD of this clone (with `delivery: direct`, nothing); the
     cluster is its VirtualService; the Envoys are all sidecars that are ready, each asked what it routes by. No remote is asked
     and nothing is written.

@@ -48,8 +48,9 @@ def verify(
     ] = None,
     as_json: JsonForTable = False,
 ) -> None:
-    """Measure which share of real requests each version gets, in every region, and hold it against the weights.
+    """Measure the share of real requests that each version gets.
 
+    Each share is compared with its weight.
     The requests are sent by the probe pod of each region, through its sidecar, until it is decided: looked at as they
     come, with a test that may be looked at as often as one likes. A region holds if each share is within two points of
     its weight, and no request failed. That, and that it does not hold, is said wrongly once in 1,000 times at most.
