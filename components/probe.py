@@ -62,8 +62,12 @@ def _deployment(labels: dict[str, str], image: str) -> apps.DeploymentSpecArgs:
         selector=meta.LabelSelectorArgs(match_labels={"app": PROBE}),
         revision_history_limit=5,
         progress_deadline_seconds=120,
-        # never two of them, so that whoever looks for the client finds the one that stays
-        strategy=apps.DeploymentStrategyArgs(type="Recreate"),
+        # never two that are ready, so that the one that is found is the one that stays. Not Recreate: while its old pod ends, the
+        # provider takes the old pod's readiness for the new one's, and an image that cannot be pulled comes up green
+        strategy=apps.DeploymentStrategyArgs(
+            type="RollingUpdate",
+            rolling_update=apps.RollingUpdateDeploymentArgs(max_surge=0, max_unavailable=1),
+        ),
         template=core.PodTemplateSpecArgs(
             metadata=meta.ObjectMetaArgs(labels=labels),
             spec=core.PodSpecArgs(

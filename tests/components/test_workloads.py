@@ -178,7 +178,8 @@ def test_pods_of_a_version_are_spread_where_that_can_be_done(echo: Node, version
 
 def test_there_is_one_probe_at_a_time(graph: Graph) -> None:
     spec = graph.the("Deployment", "probe").inputs["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    one_at_a_time = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    assert (spec["replicas"], spec["strategy"]) == (1, one_at_a_time)
 
 
 def test_the_probe_waits_until_it_is_asked_to_send(graph: Graph) -> None:
