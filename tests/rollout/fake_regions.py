@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from random import Random
 from subprocess import CalledProcessError
 
-from rollout.attack import Attack
-from rollout.checks import no_failures_but_its_own
+from rollout.judge.checks import no_failures_but_its_own
 from rollout.measurement import Count, Measurement, Result
-from rollout.overlay import VIRTUAL_SERVICE, parse_weights
 from rollout.problem import Problem
+from rollout.promote.delivery import Delivery, NotDeliveredError
 from rollout.regions import Region
-from rollout.shifting import Delivery, NotDeliveredError
-from rollout.verification import Outcome, Ready, measure_and_judge
+from rollout.status.overlay import VIRTUAL_SERVICE, parse_weights
+from rollout.status.verification import Outcome, Ready, measure_and_judge
+from rollout.traffic.attack import Attack
 from tests.rollout.answers import fault, ok, other
 from tests.rollout.planned import REGIONS
 from tests.rollout.repository import Repository

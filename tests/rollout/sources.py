@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from rollout.attack import Attack
 from rollout.measurement import Result
 from rollout.problem import RolloutError
 from rollout.regions import Region
+from rollout.traffic.attack import Attack
 
 
 @dataclass

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rollout.application import parse_application
-from rollout.envoys import Envoy
-from rollout.live import LastChange, Live, Pods, Route
-from rollout.status import Commit, Declaration, RegionStatus, Status
+from rollout.cluster.application import parse_application
+from rollout.cluster.envoys import Envoy
+from rollout.cluster.objects import LastChange, Live, Pods, Route
+from rollout.status.disagreements import Commit, Declaration, RegionStatus, Status
 from tests.rollout.applications import NEW, well
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

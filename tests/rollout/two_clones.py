@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rollout.commits import Writer
-from rollout.hand import Hand
-from rollout.record import Record, parse
+from rollout.git.commits import Writer
+from rollout.git.record import Record, parse
+from rollout.promote.branch import Hand
 from tests.rollout.planned import REGIONS, Project, new_planned
 from tests.rollout.repository import Repository
 

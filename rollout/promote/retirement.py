@@ -1,0 +1,129 @@
+"""A version taken out of the regions: one after the other, each once nothing of the mesh can send it a request any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rollout.judge.step import Seen, Step, somebody_else_answered
+from rollout.measurement import Measurement, Tally
+from rollout.problem import Problem, RolloutError
+from rollout.promote import promotion
+from rollout.promote.branch import Hand
+from rollout.promote.delivery import Delivery
+
+
+class Clusters(promotion.Clusters, Protocol):
+    """What is done to the regions' clusters; see `rollout.promote.clusters.LiveClusters`."""
+
+    def deliver_without(
+        self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
+    ) -> Delivery:
+        """Waits until a region has a commit, and none of its Envoys knows a version any more."""
+
+
+@dataclass(frozen=True)
+class Retired:
+    """A region without the version.
+
+    Attributes:
+        region: Which.
+        commit: What took it out.
+        delivery: How long that took.
+        coming: What the region did with the requests that were sent meanwhile.
+    """
+
+    region: str
+    commit: str
+    delivery: Delivery
+    coming: Tally
+
+
+def preview(hand: Hand, version: str, regions: Sequence[str]) -> list[str]:
+    """The regions that a version would be taken from, judged by the rules as commits that are pushed nowhere.
+
+    Raises:
+        RolloutError: it has requests somewhere, is nowhere, or the rules refuse to take it out.
+    """
+    parent = hand.tip()
+    weights = {region: hand.weights(parent, region) for region in regions}
+    found = [region for region in regions if version in weights[region]]
+    if not found:
+        raise RolloutError(
+            Problem(
+                f"{version} is in none of the regions {', '.join(regions)}",
+                "what is not there cannot be taken out",
+                f"they have: {', '.join(sorted({name for split in weights.values() for name in split}))}",
+            )
+        )
+    busy = [region for region in found if weights[region][version]]
+    if busy:
+        raise RolloutError(*(_has_requests(region, version, weights[region][version]) for region in busy))
+    for region in found:
+        parent = hand.without(parent, region, version, _subject(version, region))
+    return found
+
+
+def retire(hand: Hand, clusters: Clusters, version: str, regions: Sequence[str]) -> list[Retired]:
+    """Takes a version out of regions that do not send it requests; in each, once every Envoy has acknowledged that.
+
+    Args:
+        hand: Git.
+        clusters: The regions' clusters.
+        version: Which.
+        regions: Where, in this order.
+
+    Raises:
+        RolloutError: it cannot be delivered, or a request failed meanwhile; what is done stays done.
+    """
+    return [_retire(hand, clusters, version, region) for region in preview(hand, version, regions)]
+
+
+def _retire(hand: Hand, clusters: Clusters, version: str, region: str) -> Retired:
+    with clusters.watched(region) as watch:
+        tip = hand.tip()
+        before = hand.weights(tip, region)
+        if before.get(version):
+            raise RolloutError(_has_requests(region, version, before[version]))
+        acknowledged = clusters.deliver(region, tip, before, lambda: None)
+        hand.say(f"{region}: weight 0 of {version} is acknowledged by {acknowledged.envoys} Envoys")
+        weights = {name: weight for name, weight in before.items() if name != version}
+
+        def make(tip: str) -> tuple[str, None]:
+            hand.refuse_changed_by_others(acknowledged_at, tip, [region])
+            return hand.without(tip, region, version, _subject(version, region)), None
+
+        acknowledged_at = tip
+        placed, _ = hand.placed(make)
+        step = Step(region, next(iter(weights)), weights, weights)
+
+        def check(window: Measurement) -> None:
+            if reason := somebody_else_answered(step, Seen(window)):
+                raise RolloutError(_lost(region, version, placed, reason))
+
+        delivery = clusters.deliver_without(region, placed, weights, version, lambda: check(watch.seen()))
+        coming = watch.turn()
+        check(coming)
+        hand.say(f"{region}: {version} is gone since {placed[:10]}, {delivery.acknowledged:.1f} s after it was pushed")
+        return Retired(region, placed, delivery, Tally(coming.requests, coming.failures))
+
+
+def _subject(version: str, region: str) -> str:
+    return f"Retire {version} in {region}"
+
+
+def _has_requests(region: str, version: str, weight: int) -> Problem:
+    return Problem(
+        f"{region}: {version} has weight {weight}",
+        "while it has requests, they would be lost with it",
+        f"promote another version (rollout promote), or rollout set {version}=0 --region {region}",
+    )
+
+
+def _lost(region: str, version: str, commit: str, reason: str) -> Problem:
+    return Problem(
+        f"{region}: while {version} was taken out: {reason}",
+        "nothing should have been sent to it any more",
+        f"see what it is (rollout status); git revert {commit[:10]} brings it back, with weight 0",
+    )

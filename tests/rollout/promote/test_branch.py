@@ -1,0 +1,255 @@
+"""What is committed is on top of what is delivered, judged, and nobody else's is lost or mistaken for ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from pydantic import BaseModel
+
+from components.config import RegionConfig
+from rollout.git.commits import OvertakenError, Writer
+from rollout.git.record import Promotion, Record, State, message
+from rollout.problem import Problem, RolloutError
+from rollout.promote import branch as hand_module
+from rollout.promote.branch import Hand, InterferenceError, followed_branch
+from tests.rollout.planned import REGIONS
+from tests.rollout.two_clones import BEFORE, TwoClones, new_two_clones
+
+CANARY = {"v1": 90, "v2": 10}
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@pytest.fixture(autouse=True)
+def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hand_module, "_LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture
+def clones(tmp_path: Path) -> TwoClones:
+    return new_two_clones(tmp_path)
+
+
+@pytest.fixture
+def hand(clones: TwoClones) -> Hand:
+    return clones.hand()
+
+
+def canary(hand: Hand, region: str = "region-a") -> Callable[[str], tuple[str, str]]:
+    return lambda tip: (hand.shifted(tip, {region: CANARY}, "Canary"), tip)
+
+
+def _with(model: _Model, **values: object) -> _Model:
+    return model.model_copy(update=values)
+
+
+def record(clones: TwoClones, state: State = State.IN_PROGRESS) -> Record:
+    return Record(Promotion("v2-x", "v2", (10,), REGIONS, 0, clones.tip), state, "region-a", 10)
+
+
+class TestCommit:
+    def test_is_pushed_nowhere(self, clones: TwoClones, hand: Hand) -> None:
+        tip = clones.tip
+
+        commit = hand.shifted(tip, {"region-a": CANARY}, "Canary")
+
+        assert clones.tip == tip
+        assert [hand.weights(commit, region) for region in REGIONS] == [CANARY, BEFORE]
+        assert [hand.weights(tip, region) for region in REGIONS] == [BEFORE, BEFORE]
+
+    def test_that_the_rules_refuse_is_refused(self, clones: TwoClones, hand: Hand) -> None:
+        with pytest.raises(RolloutError, match=r"(?s)the rules refuse it:.*60"):
+            hand.shifted(clones.tip, {"region-a": {"v1": 40, "v2": 60}}, "Too much")
+
+    def test_without_a_version_lacks_all_of_its_files(self, clones: TwoClones, hand: Hand) -> None:
+        commit = hand.without(clones.tip, "region-a", "v2", "Retire")
+
+        assert hand.weights(commit, "region-a") == {"v1": 100}
+        changed = clones.operator.repository.git("diff", "--name-status", clones.tip, commit)
+        assert "D\tdeploy/overlays/region-a/echo/deployment-v2.yaml" in changed.splitlines()
+
+    def test_without_a_version_that_has_requests_is_refused(self, clones: TwoClones, hand: Hand) -> None:
+        with pytest.raises(RolloutError):
+            hand.without(clones.tip, "region-a", "v1", "Retire")
+
+    def test_of_a_region_that_is_not_there_is_refused(self, clones: TwoClones, hand: Hand) -> None:
+        with pytest.raises(RolloutError, match=r"(?s)region-c: there is no such region at .* region-a, region-b"):
+            hand.weights(clones.tip, "region-c")
+
+
+class TestPlaced:
+    def test_is_pushed_and_followed(self, clones: TwoClones, hand: Hand) -> None:
+        before = clones.tip
+
+        commit, told = hand.placed(canary(hand))
+
+        assert (clones.tip, told) == (commit, before)
+        assert clones.operator.repository.git("rev-parse", "HEAD") == commit
+        assert "weight: 10" in clones.operator.stack_file("region-a").read_text()
+
+    def test_is_made_anew_on_top_of_what_somebody_else_pushed(self, clones: TwoClones, hand: Hand) -> None:
+        tips: list[str] = []
+
+        def make(tip: str) -> tuple[str, None]:
+            tips.append(tip)
+            commit = hand.shifted(tip, {"region-a": CANARY}, "Canary")
+            if len(tips) == 1:
+                clones.somebody_writes()
+            return commit, None
+
+        hand.placed(make)
+
+        assert len(tips) == 2
+        assert clones.subjects() == ["Write", "Canary"]
+
+    def test_what_somebody_set_back_meanwhile_is_not_brought_again(self, clones: TwoClones, hand: Hand) -> None:
+        first = clones.tip
+        clones.somebody_writes()
+
+        def make(tip: str) -> tuple[str, None]:
+            commit = hand.shifted(tip, {"region-a": CANARY}, "Canary")
+            clones.remote.git("update-ref", "refs/heads/main", first)
+            return commit, None
+
+        hand.placed(make)
+
+        assert clones.subjects() == ["Canary"]
+
+    def test_gives_up_where_others_are_always_first(
+        self, clones: TwoClones, hand: Hand, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def overtaken(*_arguments: str, **_onto: str) -> None:
+            raise OvertakenError(Problem("somebody else's commit came first"))
+
+        monkeypatch.setattr(Writer, "push", overtaken)
+
+        with pytest.raises(RolloutError, match="5 times in a row somebody else pushed to main first"):
+            hand.placed(canary(hand))
+
+    def test_a_refused_push_changes_nothing(self, clones: TwoClones, hand: Hand) -> None:
+        hook = clones.remote.directory / "hooks" / "pre-receive"
+        hook.write_text("#!/bin/sh\necho 'main is protected' >&2\nexit 1\n")
+        hook.chmod(0o755)
+        before = clones.tip
+
+        with pytest.raises(RolloutError, match="main is protected"):
+            hand.placed(canary(hand))
+
+        assert clones.tip == clones.operator.repository.git("rev-parse", "HEAD") == before
+
+    def test_a_commit_that_is_not_merged_in_time_is_told(
+        self, clones: TwoClones, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(hand_module, "_MERGED_WITHIN_SECONDS", -1)
+        hand = clones.hand(proposal="rollout")
+
+        with pytest.raises(RolloutError, match="was not merged into main"):
+            hand.placed(canary(hand))
+
+        assert clones.remote.git("log", "-1", "--format=%s", "rollout") == "Canary"
+
+    def test_work_on_another_branch_is_left_alone(self, clones: TwoClones, hand: Hand) -> None:
+        repository = clones.operator.repository
+        repository.git("switch", "--quiet", "--create", "mine")
+        before = repository.git("rev-parse", "HEAD")
+
+        hand.placed(canary(hand))
+
+        assert repository.git("rev-parse", "HEAD") == before
+        assert any("your branch and files stay as they are" in line for line in clones.said)
+
+
+class TestOthers:
+    def test_a_change_is_told_with_its_commit_and_its_author(self, clones: TwoClones, hand: Hand) -> None:
+        ours, _ = hand.placed(canary(hand))
+        theirs = clones.somebody_weighs("region-a", v1=80, v2=20)
+
+        with pytest.raises(InterferenceError, match=f"region-a was changed .*: {theirs[:10]} by test: Set weights"):
+            hand.refuse_changed_by_others(ours, hand.tip(), REGIONS)
+
+    def test_a_change_elsewhere_is_none(self, clones: TwoClones, hand: Hand) -> None:
+        ours, _ = hand.placed(canary(hand))
+        clones.somebody_weighs("region-b", v1=80, v2=20)
+
+        hand.refuse_changed_by_others(ours, hand.tip(), ["region-a"])
+
+    def test_a_change_that_was_taken_back_is_none(self, clones: TwoClones, hand: Hand) -> None:
+        ours, _ = hand.placed(canary(hand))
+        clones.somebody_weighs("region-a", v1=80, v2=20)
+        clones.somebody_weighs("region-a", **CANARY)
+
+        hand.refuse_changed_by_others(ours, hand.tip(), ["region-a"])
+
+    def test_a_promotion_of_somebody_else_is_one_wherever_it_is(self, clones: TwoClones, hand: Hand) -> None:
+        ours = hand.tip()
+        text = message("Promote", record(clones))
+        theirs, _ = hand.placed(lambda tip: (hand.shifted(tip, {"region-b": CANARY}, text), None))
+
+        with pytest.raises(InterferenceError, match=f"another rollout is at work: {theirs[:10]}"):
+            hand.refuse_changed_by_others(ours, theirs, ["region-a"])
+        hand.refuse_changed_by_others(theirs, theirs, ["region-a"])
+
+    def test_the_regions_that_nobody_changed_are_left(self, clones: TwoClones, hand: Hand) -> None:
+        ours, _ = hand.placed(canary(hand))
+        clones.somebody_weighs("region-a", v1=80, v2=20)
+
+        assert hand.left_alone(ours, hand.tip(), REGIONS) == ["region-b"]
+        with pytest.raises(InterferenceError, match="region-a was changed by somebody else"):
+            hand.left_alone(ours, hand.tip(), ["region-a"])
+
+
+class TestHistory:
+    def saying(self, hand: Hand, record: Record) -> Callable[[str], tuple[str, None]]:
+        return lambda tip: (hand.shifted(tip, {}, message("Promote", record)), None)
+
+    def test_the_newest_record_is_found_below_other_commits(self, clones: TwoClones, hand: Hand) -> None:
+        done = record(clones, State.DONE)
+        for each in (record(clones), done):
+            hand.placed(self.saying(hand, each))
+        clones.somebody_writes()
+
+        found = hand.newest(hand.tip())
+
+        assert found is not None
+        assert found[1] == done
+
+    def test_there_is_none_before_the_first(self, hand: Hand) -> None:
+        assert hand.newest(hand.tip()) is None
+
+    def test_a_commit_that_is_not_here_yet_is_fetched(self, clones: TwoClones, hand: Hand) -> None:
+        before = clones.tip
+        theirs = clones.somebody_writes()
+
+        assert hand.contains(before, theirs)
+        assert not hand.contains(theirs, before)
+
+
+class TestFollowedBranch:
+    def regions(self, hand: Hand, clones: TwoClones) -> dict[str, RegionConfig]:
+        return dict(hand.regions(clones.tip))
+
+    def test_is_the_one_of_all_regions(self, hand: Hand, clones: TwoClones) -> None:
+        assert followed_branch(self.regions(hand, clones), REGIONS) == "main"
+
+    def test_more_than_one_are_refused(self, hand: Hand, clones: TwoClones) -> None:
+        regions = self.regions(hand, clones)
+        repository = regions["region-b"].repository
+        assert repository is not None
+        regions["region-b"] = _with(regions["region-b"], repository=_with(repository, revision="live"))
+
+        with pytest.raises(RolloutError, match="different branches: region-a main, region-b live"):
+            followed_branch(regions, REGIONS)
+        assert followed_branch(regions, ["region-b"]) == "live"
+
+    def test_a_region_that_no_commit_reaches_is_refused(self, hand: Hand, clones: TwoClones) -> None:
+        regions = self.regions(hand, clones)
+        regions["region-b"] = _with(regions["region-b"], delivery="direct")
+
+        with pytest.raises(RolloutError, match="region-b: delivery is not gitops"):
+            followed_branch(regions, REGIONS)
+        assert followed_branch(regions, ["region-a"]) == "main"
