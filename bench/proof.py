@@ -22,8 +22,7 @@ from rich.table import Table
 from scipy.stats import binom
 
 from rollout.judge import failures, independence
-from rollout.judge.shares import RISK, allowed, is_inside, is_outside, log_evidence
-from rollout.traffic.attack import DEFAULT_MOST
+from rollout.judge.shares import DEFAULT_MOST, RISK, allowed, is_inside, is_outside, log_evidence
 
 RUNS = 10_000
 LOOK = 10

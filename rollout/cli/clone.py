@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from rollout.regions import Discovery, discover, find_project, select
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
     from rollout.promote.branch import Hand
-    from rollout.promote.clusters import LiveClusters
+    from rollout.promote.live_clusters import LiveClusters
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,10 @@ class Opened:
 
     def clusters(self, regions: Sequence[str], rate: int) -> LiveClusters:
         """Their clusters; asks nothing yet."""
-        from rollout.promote.clusters import LiveClusters
+        from rollout.cli.output.progress import shown
+        from rollout.promote.live_clusters import LiveClusters
 
-        return LiveClusters(self.hand, self.discovery, regions, rate, self.messages)
+        return LiveClusters(self.hand, self.discovery, regions, rate, partial(shown, self.messages))
 
 
 @contextmanager

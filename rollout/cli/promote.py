@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rollout.cli.clone import Opened
     from rollout.git.record import Promotion, Record
-    from rollout.promote.promotion import Ended
+    from rollout.promote.results import Ended
 
 _STEPS = "10,25,50,100"
 _BAKE = "2m"

@@ -13,9 +13,10 @@ from rich.console import Console
 
 from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
 from rollout.cli.terminal import UNUSABLE, messages_console, print_problems, results_console, told
+from rollout.judge.shares import DEFAULT_MOST
 from rollout.problem import Problem, RolloutError
 from rollout.regions import discover, find_project, select
-from rollout.traffic.attack import DEFAULT_MOST, DEFAULT_RATE, HIGHEST_RATE, MOST_REQUESTS
+from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE, MOST_REQUESTS
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from itertools import islice
 
 from rollout.judge import failures
 from rollout.judge.checks import independent, requests_of
-from rollout.judge.shares import RISK, Interval, Standing, share_interval, standing, version_risk
+from rollout.judge.shares import DEFAULT_MOST, RISK, Interval, Standing, share_interval, standing, version_risk
 from rollout.measurement import Measurement, Tally
-from rollout.traffic.attack import DEFAULT_MOST
 from rollout.weights import routed
 
 MOST_REQUESTS = DEFAULT_MOST

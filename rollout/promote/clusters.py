@@ -1,61 +1,34 @@
-"""The regions' clusters as a promotion sees them: measured, watched, and waited for."""
+"""What a promotion and a retirement do to the clusters of the regions; `rollout.promote.live_clusters` does it to real ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
+from typing import Protocol
 
-from rich.console import Console
-
-from rollout.cli.output import progress
-from rollout.cluster.envoys import Envoy
-from rollout.cluster.stack_outputs import StackOutputs, read_outputs
-from rollout.judge.checks import no_failures_but_its_own
-from rollout.problem import Problem, RolloutError
-from rollout.promote.branch import Hand
-from rollout.promote.delivery import Delivery, brings, deliver, lacks, takes
-from rollout.regions import Discovery, Region, select
-from rollout.status.verification import Edges, Outcome, Wishes, measure_and_judge, prepare
-from rollout.traffic.probe import connect
-from rollout.traffic.watch import Watch, watched
+from rollout.measurement import Measurement
+from rollout.promote.delivery import Delivery
+from rollout.status.verification import Outcome
 
 
-class LiveClusters:
-    """Regions that are up and that Argo CD delivers to.
+class Watching(Protocol):
+    """A region that is watched; see `rollout.traffic.watch.Watch`."""
 
-    Args:
-        hand: Where what is delivered comes from.
-        discovery: Where the regions are.
-        names: Those that are meant.
-        rate: Requests a second to send in a region that is measured or watched.
-        messages: Where it is said how far a measurement is.
-    """
+    def seen(self) -> Measurement:
+        """The window so far."""
 
-    def __init__(self, hand: Hand, discovery: Discovery, names: Sequence[str], rate: int, messages: Console) -> None:
-        self._hand, self._rate, self._messages = hand, rate, messages
-        self._pulumi = discovery.pulumi
-        self._regions = {region.name: region for region in select(discovery.regions, names)}
+    def turn(self) -> Measurement:
+        """Ends the window, and begins the next."""
+
+
+class Clusters(Protocol):
+    """What is done to the regions' clusters: they are asked, and requests are sent in them."""
 
     def certify(self, regions: Sequence[str]) -> Sequence[Outcome]:
-        """Measures the split of these regions side by side, each until it is decided; failures of its own versions are counted only.
+        """Measures the split of these regions until it is decided."""
 
-        Raises:
-            RolloutError: one is not ready to be measured.
-        """
-        # the commit that Argo CD synced may be one that is not here yet
-        self._hand.tip()
-        ready = prepare([self._regions[name] for name in regions], self._pulumi, Wishes(rate=self._rate), Edges())
-        with progress.shown(self._messages, ready) as shown:
-            return measure_and_judge(ready, shown, no_failures_but_its_own)
-
-    def watched(self, region: str) -> AbstractContextManager[Watch]:
-        """A region watched for as long as a block lasts.
-
-        Raises:
-            RolloutError: it has no probe that is ready.
-        """
-        return watched(connect(self._regions[region]), self._outputs[region].url, self._rate)
+    def watched(self, region: str) -> AbstractContextManager[Watching]:
+        """A region watched for as long as a block lasts."""
 
     def deliver(
         self,
@@ -66,40 +39,9 @@ class LiveClusters:
         *,
         healthy: bool = True,
     ) -> Delivery:
-        """Waits until a region has a commit, and each of its Envoys these weights; see `rollout.promote.delivery.deliver`."""
-        return self._deliver(region, commit, weights, takes(weights), meanwhile, healthy=healthy)
+        """Waits until a region has a commit, and each of its Envoys these weights."""
 
     def deliver_without(
         self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
     ) -> Delivery:
         """Waits until a region has a commit, and none of its Envoys knows a version any more."""
-        return self._deliver(region, commit, weights, lacks(version), meanwhile)
-
-    def _deliver(
-        self,
-        region: str,
-        commit: str,
-        weights: Mapping[str, int],
-        is_taken: Callable[[Envoy], bool],
-        meanwhile: Callable[[], None],
-        *,
-        healthy: bool = True,
-    ) -> Delivery:
-        where = self._regions[region]
-        application = self._outputs[region].application
-        if application is None:
-            raise RolloutError(_not_by_argocd(where))
-        there = brings(where, self._hand.project, self._hand, commit, weights)
-        return deliver(where, application, there, is_taken, meanwhile=meanwhile, healthy=healthy)
-
-    @cached_property
-    def _outputs(self) -> Mapping[str, StackOutputs]:
-        return {name: read_outputs(self._pulumi, region) for name, region in self._regions.items()}
-
-
-def _not_by_argocd(region: Region) -> Problem:
-    return Problem(
-        f"stack {region.stack}: it has no Application",
-        "without one, a commit is delivered by nobody",
-        f"bring it up with delivery gitops: pulumi up -s {region.stack} (docs/handover.md)",
-    )

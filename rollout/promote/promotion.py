@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from contextlib import ExitStack
+from dataclasses import replace
 
 from components.judged import as_region
 from rollout.git.record import Promotion, Proof, Record, State, message
@@ -30,114 +29,15 @@ from rollout.judge.step import (
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.promote.branch import Hand, InterferenceError
+from rollout.promote.clusters import Clusters, Watching
 from rollout.promote.delivery import Delivery, NotDeliveredError
+from rollout.promote.results import Ended, Taken, Undone
 from rollout.status.verification import Outcome
 from rollout.weights import shifted
 from rules.capacity import stable_version
 
 _LOOK_EVERY_SECONDS = 0.2
 _NO_WEIGHT = 0
-
-
-class Watching(Protocol):
-    """A region that is watched; see `rollout.traffic.watch.Watch`."""
-
-    def seen(self) -> Measurement:
-        """The window so far."""
-
-    def turn(self) -> Measurement:
-        """Ends the window, and begins the next."""
-
-
-class Clusters(Protocol):
-    """What is done to the regions' clusters: they are asked, and requests are sent in them."""
-
-    def certify(self, regions: Sequence[str]) -> Sequence[Outcome]:
-        """Measures the split of these regions until it is decided."""
-
-    def watched(self, region: str) -> AbstractContextManager[Watching]:
-        """A region watched for as long as a block lasts."""
-
-    def deliver(
-        self,
-        region: str,
-        commit: str,
-        weights: Mapping[str, int],
-        meanwhile: Callable[[], None],
-        *,
-        healthy: bool = True,
-    ) -> Delivery:
-        """Waits until a region has a commit, and each of its Envoys these weights."""
-
-
-@dataclass(frozen=True)
-class Taken:
-    """A step that was taken.
-
-    Attributes:
-        region: Where.
-        weight: The new version's, a percent.
-        commit: What brought it.
-        delivery: How long that took; None if it never got there.
-        proof: What was measured; None if it was not proven.
-        coming: Requests and failures while it came, whoever answered: until a second after all Envoys had acknowledged it; None
-            if that was never.
-    """
-
-    region: str
-    weight: int
-    commit: str
-    delivery: Delivery | None = None
-    proof: Proof | None = None
-    coming: Tally | None = None
-
-
-@dataclass(frozen=True)
-class Undone:
-    """A way back.
-
-    Attributes:
-        commit: What brought it.
-        weights: What the regions have with it, whole percents by version, by region.
-        deliveries: How long it took to get there, by region.
-        outcomes: What was measured after it.
-        seconds: From the doubt, or the command, until the last Envoy had acknowledged it.
-        cost: What the watched region did with its requests from the failed step's commit until all of that was done, by version; ""
-            for those that no version answered. Empty where nothing was watched.
-        problems: What could not be delivered or measured.
-    """
-
-    commit: str
-    weights: Mapping[str, Mapping[str, int]]
-    deliveries: Mapping[str, Delivery]
-    outcomes: Sequence[Outcome]
-    seconds: float
-    cost: Mapping[str, Tally] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def holds(self) -> bool:
-        """Whether all of it is known to be well."""
-        return not self.problems and all(outcome.holds for outcome in self.outcomes)
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a promotion ended.
-
-    Attributes:
-        promotion: Which.
-        state: As Git has it.
-        reason: Why, where it is not done; "" where it is.
-        taken: The steps of this run.
-        undone: The way back, if there was one.
-    """
-
-    promotion: Promotion
-    state: State
-    reason: str
-    taken: Sequence[Taken]
-    undone: Undone | None = None
 
 
 class _StepFailedError(Exception):

@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
 
 from rollout.judge.step import Seen, Step, somebody_else_answered
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
-from rollout.promote import promotion
 from rollout.promote.branch import Hand
-from rollout.promote.delivery import Delivery
-
-
-class Clusters(promotion.Clusters, Protocol):
-    """What is done to the regions' clusters; see `rollout.promote.clusters.LiveClusters`."""
-
-    def deliver_without(
-        self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
-    ) -> Delivery:
-        """Waits until a region has a commit, and none of its Envoys knows a version any more."""
-
-
-@dataclass(frozen=True)
-class Retired:
-    """A region without the version.
-
-    Attributes:
-        region: Which.
-        commit: What took it out.
-        delivery: How long that took.
-        coming: What the region did with the requests that were sent meanwhile.
-    """
-
-    region: str
-    commit: str
-    delivery: Delivery
-    coming: Tally
+from rollout.promote.clusters import Clusters
+from rollout.promote.results import Retired
 
 
 def preview(hand: Hand, version: str, regions: Sequence[str]) -> list[str]:

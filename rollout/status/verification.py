@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from rollout.cli.output.plot import Point
 from rollout.cluster.application import Application, settled_application
 from rollout.cluster.stack_outputs import StackOutputs, read_outputs
 from rollout.judge.checks import Check, no_failures
+from rollout.judge.shares import DEFAULT_MOST
 from rollout.judge.verdict import Verdict, is_decided, verdict_of
 from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError
 from rollout.regions import PulumiAccess, Region
 from rollout.status.overlay import synced_weights
-from rollout.traffic.attack import DEFAULT_MOST, DEFAULT_RATE, Attack
+from rollout.traffic.attack import DEFAULT_RATE, Attack
 from rollout.traffic.probe import Source, connect, count_results
-from rollout.traffic.trail import Trail
+from rollout.traffic.trail import Point, Trail
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")

@@ -8,10 +8,6 @@ from dataclasses import dataclass
 MOST_REQUESTS = 1_000_000
 HIGHEST_RATE = 20_000
 
-# What proves a split may send so many, if it needs them. 90/10 needs 4,900 in the mean, 50/50 13,500, and 42,900 once in
-# 1,000 times (1,000 simulated runs each): a split that is right is then left undecided about as rarely as found wrong.
-DEFAULT_MOST = 50_000
-
 # Requests per second. 3,000 requests then take 6 s, and two regions at once leave a 2-core machine room to answer them.
 DEFAULT_RATE = 500
 

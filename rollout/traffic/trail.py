@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from rollout.cli.output.plot import Point
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from rollout.measurement import Measurement
 
 _MOST_POINTS = 400
+
+
+@dataclass(frozen=True)
+class Point:
+    """A look: how many requests had been sent, and how many of them each version had answered."""
+
+    requests: int
+    counts: Mapping[str, int]
 
 
 class Trail:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from rollout.judge.shares import RISK, Interval, allowed, share_interval, version_risk
+from rollout.traffic.trail import Point
 
 _WIDTH = 760
 _MARGIN = 56
@@ -38,14 +39,6 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
   .share { stroke: #4493f8 }
 }
 """
-
-
-@dataclass(frozen=True)
-class Point:
-    """A look: how many requests had been sent, and how many of them each version had answered."""
-
-    requests: int
-    counts: Mapping[str, int]
 
 
 @dataclass(frozen=True)

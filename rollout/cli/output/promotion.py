@@ -13,8 +13,7 @@ from rich.text import Text
 from rollout.git.record import State
 from rollout.judge.shares import RISK, TOLERANCE_POINTS
 from rollout.measurement import Tally
-from rollout.promote.promotion import Ended, Taken, Undone
-from rollout.promote.retirement import Retired
+from rollout.promote.results import Ended, Retired, Taken, Undone
 from rollout.status.verification import Outcome
 
 DONE = 0

@@ -13,7 +13,7 @@ from typer.testing import Result as Ran
 from rollout.cli import app
 from rollout.cli.clone import Opened
 from rollout.git.commits import locked
-from rollout.promote import branch as hand_module
+from rollout.promote import branch as branch_module
 from rollout.promote import promotion as engine
 from tests.rollout.fake_regions import FakeRegions
 from tests.rollout.planned import REGIONS
@@ -28,7 +28,7 @@ ONE = ("--regions", "region-a", *QUICK)
 def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoClones:
     """With the operator's clone as the working directory."""
     monkeypatch.setattr(engine, "_LOOK_EVERY_SECONDS", 0)
-    monkeypatch.setattr(hand_module, "_LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setattr(branch_module, "_LOOK_EVERY_SECONDS", 0)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")

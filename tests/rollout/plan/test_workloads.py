@@ -8,7 +8,7 @@ import pulumi
 import pytest
 
 from components.config import RegionConfig, load_stack_file
-from rollout.plan import workloads as objects
+from rollout.plan import workloads
 from rollout.plan.workloads import workload_objects
 from tests.rollout.stack_files import ROOT
 
@@ -73,7 +73,7 @@ def test_a_component_that_fails_is_not_rendered_in_part(monkeypatch: pytest.Monk
 
         Broken()
 
-    monkeypatch.setattr(objects, "echo_workloads", with_a_broken_label)
+    monkeypatch.setattr(workloads, "echo_workloads", with_a_broken_label)
 
     with pytest.raises(LookupError, match="no such label"):
         workload_objects(CONFIG)

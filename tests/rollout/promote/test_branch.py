@@ -13,7 +13,7 @@ from components.config import RegionConfig
 from rollout.git.commits import OvertakenError, Writer
 from rollout.git.record import Promotion, Record, State, message
 from rollout.problem import Problem, RolloutError
-from rollout.promote import branch as hand_module
+from rollout.promote import branch as branch_module
 from rollout.promote.branch import Hand, InterferenceError, followed_branch
 from tests.rollout.planned import REGIONS
 from tests.rollout.two_clones import BEFORE, TwoClones, new_two_clones
@@ -24,7 +24,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 @pytest.fixture(autouse=True)
 def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hand_module, "_LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setattr(branch_module, "_LOOK_EVERY_SECONDS", 0)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
@@ -145,7 +145,7 @@ class TestPlaced:
     def test_a_commit_that_is_not_merged_in_time_is_told(
         self, clones: TwoClones, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(hand_module, "_MERGED_WITHIN_SECONDS", -1)
+        monkeypatch.setattr(branch_module, "_MERGED_WITHIN_SECONDS", -1)
         hand = clones.hand(proposal="rollout")
 
         with pytest.raises(RolloutError, match="was not merged into main"):

@@ -12,7 +12,7 @@ from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live, Route
 from rollout.problem import RolloutError
-from rollout.promote import delivery as shifting
+from rollout.promote import delivery as delivery_module
 from rollout.promote.delivery import NotDeliveredError, brings, deliver, lacks, takes
 from rollout.regions import Region
 from tests.rollout.applications import NEW, OLD, application, well
@@ -48,17 +48,17 @@ class Cluster:
         return tuple(envoy for envoy in now if only is None or envoy.pod in only)
 
 
-Run = Callable[[Cluster], shifting.Delivery]
+Run = Callable[[Cluster], delivery_module.Delivery]
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Waits until such a cluster has been brought to NEW and splits as wanted."""
-    monkeypatch.setattr(shifting, "_LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setattr(delivery_module, "_LOOK_EVERY_SECONDS", 0)
 
-    def delivered(cluster: Cluster, meanwhile: Callable[[], None] = lambda: None) -> shifting.Delivery:
+    def delivered(cluster: Cluster, meanwhile: Callable[[], None] = lambda: None) -> delivery_module.Delivery:
         for name in ("ask_to_look", "read_application", "read_envoys"):
-            monkeypatch.setattr(shifting, name, getattr(cluster, name))
+            monkeypatch.setattr(delivery_module, name, getattr(cluster, name))
         return deliver(
             REGION, "argocd/echo", lambda one: one.synced_revision == NEW, takes(WANTED), meanwhile=meanwhile
         )
@@ -104,7 +104,7 @@ def test_an_envoy_that_came_meanwhile_counts_as_well(run: Run) -> None:
 def test_what_is_not_taken_in_time_is_told(
     run: Run, monkeypatch: pytest.MonkeyPatch, envoys: Collection[Envoy]
 ) -> None:
-    monkeypatch.setattr(shifting, "WITHIN_SECONDS", -60)
+    monkeypatch.setattr(delivery_module, "WITHIN_SECONDS", -60)
 
     told = f"not acknowledged within -1 min by {f'{len(envoys)} Envoys' if envoys else 'any Envoy'}"
     with pytest.raises(NotDeliveredError, match=told):
@@ -113,7 +113,7 @@ def test_what_is_not_taken_in_time_is_told(
 
 @pytest.mark.parametrize("answer", [NOT_SYNCED, UNHEALTHY])
 def test_what_is_not_synced_in_time_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, answer: Application) -> None:
-    monkeypatch.setattr(shifting, "WITHIN_SECONDS", -60)
+    monkeypatch.setattr(delivery_module, "WITHIN_SECONDS", -60)
 
     with pytest.raises(NotDeliveredError, match=f"region-a: not synced within -1 min: .* at {answer.synced_revision}"):
         run(Cluster([answer], [[]]))
@@ -123,7 +123,7 @@ def test_what_is_not_synced_in_time_is_told(run: Run, monkeypatch: pytest.Monkey
     "cluster", [Cluster([NOT_SYNCED], [[]]), Cluster([SYNCED], [[envoy("a", 100, 0)]])], ids=["sync", "envoys"]
 )
 def test_a_doubt_meanwhile_ends_the_waiting(
-    run: Callable[[Cluster, Callable[[], None]], shifting.Delivery], cluster: Cluster
+    run: Callable[[Cluster, Callable[[], None]], delivery_module.Delivery], cluster: Cluster
 ) -> None:
     def doubts() -> None:
         raise RolloutError
@@ -141,7 +141,7 @@ class TestBrings:
     def _cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Has what was wanted, as the API server tells it."""
         self.route: Route | None = Route({"v1": 90, "v2": 10}, None)
-        monkeypatch.setattr(shifting, "read_live", lambda _region: Live(self.route, {}))
+        monkeypatch.setattr(delivery_module, "read_live", lambda _region: Live(self.route, {}))
 
     def is_there(self, clones: TwoClones, commit: str, document: dict[str, Any]) -> bool:
         hand = clones.hand()
@@ -194,9 +194,9 @@ class TestBrings:
 
 
 def test_argocd_is_asked_again_where_it_takes_long(
-    run: Callable[[Cluster], shifting.Delivery], monkeypatch: pytest.MonkeyPatch
+    run: Callable[[Cluster], delivery_module.Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shifting, "_ASK_EVERY_SECONDS", -1)
+    monkeypatch.setattr(delivery_module, "_ASK_EVERY_SECONDS", -1)
     cluster = Cluster([NOT_SYNCED, SYNCED], [[envoy("a", 90, 10)]])
 
     run(cluster)

@@ -13,11 +13,12 @@ import pytest
 from rollout.git.commits import Writer
 from rollout.git.record import Promotion, Record, State
 from rollout.problem import RolloutError
-from rollout.promote import branch as hand_module
+from rollout.promote import branch as branch_module
 from rollout.promote import promotion as engine
 from rollout.promote.branch import Hand
 from rollout.promote.delivery import NotDeliveredError
-from rollout.promote.promotion import Ended, preview, promote, roll_back, steps_left, to_take_back
+from rollout.promote.promotion import preview, promote, roll_back, steps_left, to_take_back
+from rollout.promote.results import Ended
 from tests.rollout.fake_regions import RATE, FakeRegions
 from tests.rollout.planned import REGIONS
 from tests.rollout.two_clones import BEFORE, TwoClones, new_two_clones
@@ -29,7 +30,7 @@ HALF = {"v1": 50, "v2": 50}
 def make_fast_and_nobodys(home: Path, patched: pytest.MonkeyPatch) -> None:
     """No pauses between two looks, and no configuration of the person who runs the tests."""
     patched.setattr(engine, "_LOOK_EVERY_SECONDS", 0)
-    patched.setattr(hand_module, "_LOOK_EVERY_SECONDS", 0)
+    patched.setattr(branch_module, "_LOOK_EVERY_SECONDS", 0)
     patched.setenv("HOME", str(home))
     patched.setenv("XDG_CONFIG_HOME", str(home))
     patched.setenv("GIT_CONFIG_NOSYSTEM", "1")
@@ -799,7 +800,7 @@ class TestBranch:
             clones.somebody_writes()
 
         # not the sleep of all: subprocesses are waited for with it
-        monkeypatch.setattr(hand_module, "time", SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic))
+        monkeypatch.setattr(branch_module, "time", SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic))
         hand = self.merges(clones, first)
 
         ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), hand)

@@ -13,7 +13,7 @@ import pytest
 from rollout.measurement import Measurement, Result
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Region
-from rollout.traffic import watch as watching
+from rollout.traffic import watch as watch_module
 from rollout.traffic.attack import Attack
 from rollout.traffic.watch import Watch, watched
 from tests.rollout.answers import fault, ok
@@ -163,7 +163,7 @@ def test_a_probe_that_dies_is_told(probe: Scripted, watch: Watch) -> None:
 
 def test_a_probe_that_falls_silent_is_told(probe: Scripted, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     probe.say(*answers(0, 2))
-    monkeypatch.setattr(watching, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(watch_module, "_QUIET_SECONDS", 0.0)
 
     with pytest.raises(RolloutError, match="no request was answered for 0 s"):
         watch.seen()

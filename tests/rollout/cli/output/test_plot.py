@@ -6,8 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from rollout.cli.output.plot import Panel, Point, svg
+from rollout.cli.output.plot import Panel, svg
 from rollout.judge.shares import RISK, share_interval
+from rollout.traffic.trail import Point
 
 SPLIT = {"v1": 90, "v2": 10}
 SVG = "{http://www.w3.org/2000/svg}"

@@ -24,8 +24,7 @@ from rollout.judge.verdict import verdict_of
 from rollout.measurement import Tally
 from rollout.problem import Problem
 from rollout.promote.delivery import Delivery
-from rollout.promote.promotion import Ended, Taken, Undone
-from rollout.promote.retirement import Retired
+from rollout.promote.results import Ended, Retired, Taken, Undone
 from rollout.regions import Region
 from rollout.status.verification import Outcome
 from tests.rollout.answers import measured
