@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import islice, product
 
 from rollout.judge.independence import denied, runs
-from rollout.judge.shares import RISK, allowed, is_outside, share_interval, version_risk
+from rollout.judge.shares import RISK, Standing, allowed, is_outside, share_interval, standing, version_risk
 from rollout.measurement import Measurement, Origin
 
 _REASONS_SHOWN = 3
@@ -172,6 +172,20 @@ def independent(weights: Mapping[str, int], risk: float = RISK) -> Check:
         return (Finding(Kind.NOT_INDEPENDENT, "", text),)
 
     return check
+
+
+def split_standing(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> Standing:
+    """What a measurement proves of the shares in its region; see `rollout.judge.shares.standing`.
+
+    Raises:
+        ValueError: the weights do not sum to 100.
+    """
+    return standing(counts_of(measurement, weights), measurement.requests, weights, risk)
+
+
+def counts_of(measurement: Measurement, weights: Mapping[str, int]) -> Mapping[str, int]:
+    """How many requests each of these versions answered in the measured region."""
+    return {version: requests_of(measurement, version) for version in weights}
 
 
 def requests_of(measurement: Measurement, version: str) -> int:

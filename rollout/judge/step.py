@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from rollout.judge import failures
-from rollout.judge.checks import independent, requests_of
-from rollout.judge.shares import DEFAULT_MOST, RISK, Interval, Standing, share_interval, standing, version_risk
+from rollout.judge.checks import independent, requests_of, split_standing
+from rollout.judge.shares import DEFAULT_MOST, RISK, Interval, Standing, share_interval, version_risk
 from rollout.measurement import Measurement, Tally
 from rollout.weights import routed
 
@@ -119,7 +119,7 @@ def somebody_else_answered(step: Step, seen: Seen) -> str | None:
 
 def is_proven(step: Step, seen: Seen) -> bool:
     """Whether the shares are what they are to be, at the declared risk."""
-    return seen.proof is not None and _standing(step, seen.proof) is Standing.HOLDS
+    return seen.proof is not None and split_standing(seen.proof, step.weights) is Standing.HOLDS
 
 
 def interval(step: Step, seen: Seen) -> Interval:
@@ -144,7 +144,7 @@ def added(*tallies: Tally) -> Tally:
 def _share_is_off(step: Step, seen: Seen, *, proven: bool) -> str | None:
     if seen.proof is None:
         return None
-    where = _standing(step, seen.proof)
+    where = split_standing(seen.proof, step.weights)
     requests = seen.proof.requests
     weight = step.weights[step.version]
     share = (
@@ -157,11 +157,6 @@ def _share_is_off(step: Step, seen: Seen, *, proven: bool) -> str | None:
     if where is Standing.NOT_YET_KNOWN and requests >= MOST_REQUESTS and not proven:
         return f"{share}: too near the edge of what is allowed to be told from it"
     return None
-
-
-def _standing(step: Step, window: Measurement) -> Standing:
-    counts = {version: requests_of(window, version) for version in step.weights}
-    return standing(counts, window.requests, step.weights)
 
 
 def _percent(step: Step, window: Measurement) -> float:

@@ -13,12 +13,13 @@ from rollout.judge.checks import (
     Kind,
     all_of,
     all_readable,
+    counts_of,
     independent,
     label,
     no_failures,
     only_weighted_versions,
-    requests_of,
     shares_match,
+    split_standing,
     stays_in_region,
 )
 from rollout.judge.shares import (
@@ -28,7 +29,6 @@ from rollout.judge.shares import (
     is_inside,
     requests_to_go,
     share_interval,
-    standing,
     version_risk,
 )
 from rollout.measurement import Measurement, Origin, Tally
@@ -125,7 +125,7 @@ def verdict_of(
     to_go: int | None = 0
     undecided: tuple[Finding, ...] = ()
     if known is Standing.NOT_YET_KNOWN:
-        to_go = requests_to_go(_counts(measurement, weights), measurement.requests, weights, risk)
+        to_go = requests_to_go(counts_of(measurement, weights), measurement.requests, weights, risk)
         undecided = (_undecided(measurement, to_go),)
     findings = facts + dependent + off + undecided
     return Verdict(
@@ -158,14 +158,10 @@ def _facts(weights: Mapping[str, int], failures: Check) -> Check:
 def _known(
     measurement: Measurement, weights: Mapping[str, int], risk: float, *, wrong: bool, dependent: bool
 ) -> Standing | None:
-    split = standing(_counts(measurement, weights), measurement.requests, weights, risk)
+    split = split_standing(measurement, weights, risk)
     if wrong:
         return Standing.DOES_NOT_HOLD
     return None if dependent else split
-
-
-def _counts(measurement: Measurement, weights: Mapping[str, int]) -> Mapping[str, int]:
-    return {version: requests_of(measurement, version) for version in weights}
 
 
 def _undecided(measurement: Measurement, to_go: int | None) -> Finding:
