@@ -16,12 +16,12 @@ from rollout.measurement import Tally
 from rollout.problem import Problem, RolloutError
 
 if TYPE_CHECKING:
-    from rollout.git.commits import Entry
+    from rollout.git.commits import Entry, Writer
 
 MARK = "Rollout-Promotion: "
 """In every message with a record; in another only where somebody quotes one."""
 
-CANDIDATES = 10
+_CANDIDATES = 10
 """The newest commits with the mark among which to look for a record: those that only quote one are passed over."""
 
 _PREFIX = "Rollout-"
@@ -177,6 +177,19 @@ def parse(text: str) -> Record | None:
         proof=read.needed("Proof", _proof) if "Proof" in found else None,
         reason=found.get("Reason", [""])[0],
     )
+
+
+def newest_in(writer: Writer, revisions: str) -> tuple[Entry, Record] | None:
+    """The newest commit with a record, with it; None where there is none.
+
+    Args:
+        writer: The clone to look in.
+        revisions: A commit for its history, or a range of commits.
+
+    Raises:
+        RolloutError: it has one that cannot be read.
+    """
+    return newest(writer.log(revisions, _CANDIDATES, saying=MARK))
 
 
 def newest(entries: Iterable[Entry]) -> tuple[Entry, Record] | None:

@@ -12,15 +12,13 @@ from typing import TypeVar
 from components.config import RegionConfig
 from components.names import overlay
 from rollout.git.commits import Entry, OvertakenError, Writer
-from rollout.git.record import CANDIDATES, MARK, Record, newest
+from rollout.git.record import Record, newest_in
 from rollout.git.revisions import repository_of
 from rollout.plan.declaration import Declared, declared
-from rollout.plan.edits import edited
-from rollout.plan.plan import make_plan
 from rollout.plan.report import as_text
 from rollout.plan.stack_text import with_weights, without_version
 from rollout.problem import Problem, RolloutError
-from rules.finding import Severity
+from rollout.promote.change import commit_edits
 
 _HISTORY = 1_000
 """Commits in which to look for whoever changed a region."""
@@ -99,7 +97,7 @@ class Hand:
 
     def newest(self, tip: str) -> tuple[Entry, Record] | None:
         """The newest commit of a promotion in the history of a commit, with what it says; None if there is none."""
-        return newest(self.writer.log(tip, CANDIDATES, saying=MARK))
+        return newest_in(self.writer, tip)
 
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history; fetches what is new before it says no.
@@ -182,7 +180,7 @@ class Hand:
 
     def promoted_since(self, ours: str, tip: str) -> Entry | None:
         """The newest commit of a promotion that is in the history of one commit and not of another; None if there is none."""
-        found = newest(self.writer.log(f"{ours}..{tip}", CANDIDATES, saying=MARK))
+        found = newest_in(self.writer, f"{ours}..{tip}")
         return found[0] if found else None
 
     def left_alone(self, ours: str, tip: str, regions: Sequence[str]) -> list[str]:
@@ -224,21 +222,16 @@ class Hand:
         }
 
     def _commit(self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str) -> str:
-        files: dict[str, bytes | None] = {}
-        with repository_of(self.project) as repository:
-            for region, edit in edits.items():
-                files |= edited(repository.at(parent), region, edit)
-        commit = self.writer.commit(parent, files, message)
-        made = make_plan(self.project, parent, commit, list(edits)) if edits else None
-        if made and made.severity is Severity.REFUSED:
+        change = commit_edits(self.project, self.writer, parent, edits, message)
+        if change.plan and change.is_refused:
             raise RolloutError(
                 Problem(
-                    f"the rules refuse it:\n{as_text(made)}",
+                    f"the rules refuse it:\n{as_text(change.plan)}",
                     "it could lose requests",
                     "mend what it says, or take other steps; nothing was pushed",
                 )
             )
-        return commit
+        return change.commit
 
     def _await_merge(self, commit: str, parent: str) -> str:
         self.say(f"pushed {commit[:10]} to {self.proposal}; waits until it is merged into {self.branch}")

@@ -10,16 +10,15 @@ from pathlib import Path
 from components.config import RegionConfig
 from components.judged import as_region
 from rollout.git.commits import Writer, locked
-from rollout.git.record import CANDIDATES, MARK, State, newest
+from rollout.git.record import State, newest_in
 from rollout.git.revisions import CommittedTree, repository_of
 from rollout.plan.comparison import Plan
-from rollout.plan.edits import edited, stack_file_of
-from rollout.plan.plan import make_plan
+from rollout.plan.edits import stack_file_of
 from rollout.plan.stack_text import with_weights
 from rollout.problem import Problem, RolloutError
+from rollout.promote.change import commit_edits
 from rollout.weights import assignments
 from rules.capacity import stable_version
-from rules.finding import Severity
 
 
 class Done(StrEnum):
@@ -89,22 +88,22 @@ def change_weights(project: Path, wish: Wish) -> Outcome:
             raise RolloutError(_no_branch(head))
         onto = _remote_tip(writer, wish.remote, branch, head) if wish.remote is not None else None
         _refuse_promotion(writer, head, wish.region)
-        tree = repository.at(head)
-        config = _config(tree, wish.region)
+        config = _config(repository.at(head), wish.region)
         before = config.echo.weights
         after = assignments(wish.weights, before, stable_version(as_region(config)))
         outcome = Outcome(Done.NOTHING, before, after, branch)
         if before == after:
             return outcome
         changed = {version: weight for version, weight in after.items() if before[version] != weight}
-        files = edited(tree, wish.region, lambda text: with_weights(text, changed))
-        commit = writer.commit(head, files, f"{wish.message or _subject(wish.region, before, after)}\n")
-        outcome = replace(outcome, commit=commit, plan=make_plan(project, head, commit, [wish.region]))
-        if outcome.plan is not None and outcome.plan.severity is Severity.REFUSED:
+        edits = {wish.region: lambda text: with_weights(text, changed)}
+        message = f"{wish.message or _subject(wish.region, before, after)}\n"
+        change = commit_edits(project, writer, head, edits, message)
+        outcome = replace(outcome, commit=change.commit, plan=change.plan)
+        if change.is_refused:
             return replace(outcome, done=Done.REFUSED)
         if wish.dry_run:
             return replace(outcome, done=Done.PLANNED)
-        _refuse_loss(writer.uncommitted([*files]))
+        _refuse_loss(writer.uncommitted([*change.files]))
         return _published(writer, wish.remote, onto, outcome)
 
 
@@ -160,7 +159,7 @@ def _remote_tip(writer: Writer, remote: str, branch: str, head: str) -> str:
 
 
 def _refuse_promotion(writer: Writer, head: str, region: str) -> None:
-    found = newest(writer.log(head, CANDIDATES, saying=MARK))
+    found = newest_in(writer, head)
     if found is None:
         return
     entry, record = found

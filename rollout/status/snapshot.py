@@ -14,7 +14,7 @@ from rollout.cluster.application import Application, read_application
 from rollout.cluster.envoys import Envoy, read_envoys
 from rollout.cluster.objects import Live, read_live
 from rollout.git.commits import Entry, Writer
-from rollout.git.record import CANDIDATES, MARK, Record, newest
+from rollout.git.record import Record, newest_in
 from rollout.git.revisions import Repository, WorkingTree, repository_of
 from rollout.plan.declaration import Declared, declared
 from rollout.problem import Problem, RolloutError
@@ -83,7 +83,7 @@ def gather(project: Path, regions: Sequence[Region], edges: Edges) -> Status:
 
 
 def _promotion(writer: Writer, head: str) -> tuple[Entry, Record] | None:
-    return newest(writer.log(head, CANDIDATES, MARK))
+    return newest_in(writer, head)
 
 
 def _read(
