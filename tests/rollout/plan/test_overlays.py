@@ -13,6 +13,7 @@ from rollout.plan.manifests import SYNC_OPTIONS
 from rollout.plan.overlays import Change, changes, make
 from rollout.problem import RolloutError
 from rules.workloads import SYNC_WAVE
+from tests.components.api_server import api_server
 from tests.components.graph import record_stack
 from tests.rollout.stack_files import OBJECT_FILES, RENDERED, ROOT, edit, files_below, new_project, stack_file
 
@@ -77,10 +78,9 @@ class TestContent:
     def test_is_what_pulumi_registers_with_direct_delivery_but_for_what_argo_cd_has_to_know(
         self, project: Path, stack: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        kubeconfig = project / "kubeconfig"
-        kubeconfig.write_text("contexts: [{name: c}]")
-        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-        graph = record_stack(stack_file(project, stack))
+        with api_server() as server:
+            monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(project / "kubeconfig", "c")))
+            graph = record_stack(stack_file(project, stack))
         parents = [node.urn for node in graph if node.kind in {"EchoDeployments", "TrafficPolicy"}]
         registered = [dict(node.inputs) for node in graph.objects if node.parent in parents]
 
