@@ -16,10 +16,10 @@ from typing import Any
 
 import websocket
 from kubernetes import client
-from kubernetes.stream import stream as exec_stream
 
 from components.names import ECHO_HOST, HTTP_PORT
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking, first_line
+from rollout.cluster.exec import STATUS, STDERR, STDOUT, Container, open_exec
 from rollout.regions import Region
 from rollout.weights import routed
 
@@ -37,7 +37,6 @@ _VIRTUAL_HOST = f"{ECHO_HOST}:{HTTP_PORT}"
 # An exec takes 60 ms by itself; all of them are the work of one API server.
 _MOST_AT_ONCE = 8
 _EXEC_TIMEOUT_SECONDS = 10.0
-_STDERR, _STATUS = 2, 3
 
 
 class UnreadablePageError(ValueError):
@@ -84,8 +83,6 @@ def read_envoys(region: Region, only: Collection[str] | None = None) -> tuple[En
     """
     api = api_client(region)
     pods = [pod for pod in _sidecars(region, api) if only is None or pod in only]
-    # the client opens its websockets without a timeout of their own and takes none, except this one
-    websocket.setdefaulttimeout(_EXEC_TIMEOUT_SECONDS)
     with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
         # two at once for each pod: most of the time is the start of a process there
         routes = [pool.submit(_page, api, pod, _ROUTES) for pod in pods]
@@ -199,24 +196,17 @@ def _page(api: client.ApiClient, pod: str, page: str) -> Page:
     # the client turns a whole ApiClient into one for an exec while it opens it, so each has its own
     core = client.CoreV1Api(client.ApiClient(api.configuration))
     try:
-        opened = exec_stream(
-            core.connect_get_namespaced_pod_exec,
-            name,
-            namespace,
-            container=SIDECAR,
-            command=["pilot-agent", "request", "GET", page],
+        opened = open_exec(
+            core,
+            Container(namespace, name, SIDECAR),
+            ["pilot-agent", "request", "GET", page],
             stdin=False,
-            stdout=True,
-            stderr=True,
-            tty=False,
-            binary=True,
-            _preload_content=False,
+            timeout_seconds=_EXEC_TIMEOUT_SECONDS,
         )
         try:
             opened.run_forever(timeout=_EXEC_TIMEOUT_SECONDS)
             ended = not opened.is_open()
-            text, complaint = opened.read_stdout(), opened.read_channel(_STDERR)
-            status = opened.read_channel(_STATUS)
+            text, complaint, status = (opened.read_channel(channel) for channel in (STDOUT, STDERR, STATUS))
         finally:
             opened.close(timeout=1)
     except client.ApiException as error:

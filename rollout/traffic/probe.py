@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import websocket
 from kubernetes import client
-from kubernetes.stream import stream as exec_stream
 
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking, first_line
+from rollout.cluster.exec import STATUS, STDERR, STDOUT, Container, ExecStream, open_exec
 from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError, in_order
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Region
@@ -32,27 +32,10 @@ LOOK_EVERY = 10
 # How long a Ctrl-C may go unnoticed.
 _POLL_SECONDS = 0.2
 
-_STDOUT, _STDERR, _STATUS = 1, 2, 3
 _STDERR_CHARACTERS = 500
 
 _WHY_REACH = "the requests are sent from inside the region's mesh, by a pod of its cluster"
 _WHY_WHOLE = "a part of the requests is no measurement of the split"
-
-
-class ExecStream(Protocol):
-    """What is used of the Kubernetes client's WSClient, opened in its binary mode."""
-
-    def is_open(self) -> bool:
-        """Whether more may come."""
-
-    def update(self, timeout: float = 0) -> None:
-        """Takes in what has arrived, waiting at most `timeout` seconds for the first of it."""
-
-    def read_channel(self, channel: int, timeout: float = 0) -> bytes:
-        """What has arrived on a channel since the last call."""
-
-    def close(self, *, timeout: float) -> None:
-        """Ends the exec; the container's process then finds its stdin closed."""
 
 
 @dataclass(frozen=True)
@@ -72,23 +55,10 @@ class Probe:
         yield from results(self._open(attack), attack, stop, f"{self.region.name}: probe pod {NAMESPACE}/{self.pod}")
 
     def _open(self, attack: Attack) -> ExecStream:
-        # The client opens its websocket without a timeout of its own and takes none, except this one.
-        websocket.setdefaulttimeout(_EXEC_TIMEOUT_SECONDS)
+        where = Container(NAMESPACE, self.pod, _CONTAINER)
         try:
-            opened: ExecStream = exec_stream(
-                self.core.connect_get_namespaced_pod_exec,
-                self.pod,
-                NAMESPACE,
-                container=_CONTAINER,
-                command=attack.command,
-                # Nothing is ever written to it. It is there to close when we go, however we go: that stops the probe.
-                stdin=True,
-                stdout=True,
-                stderr=True,
-                tty=False,
-                binary=True,
-                _preload_content=False,
-            )
+            # Nothing is ever written to its stdin. It is there to close when we go, however we go: that stops the probe.
+            return open_exec(self.core, where, attack.command, stdin=True, timeout_seconds=_EXEC_TIMEOUT_SECONDS)
         except client.ApiException as error:
             raise RolloutError(
                 Problem(
@@ -98,7 +68,6 @@ class Probe:
                     "and that the node's kubelet answers (kubectl exec uses the same way)",
                 )
             ) from error
-        return opened
 
 
 def connect(region: Region) -> Probe:
@@ -184,8 +153,8 @@ def results(stream: ExecStream, attack: Attack, stop: threading.Event, name: str
         try:
             while True:
                 more_may_come = _wait(stream)
-                complaints = (complaints + _read(stream, _STDERR))[-_STDERR_CHARACTERS:]
-                for result in lines.feed(_read(stream, _STDOUT)):
+                complaints = (complaints + _read(stream, STDERR))[-_STDERR_CHARACTERS:]
+                for result in lines.feed(_read(stream, STDOUT)):
                     given += 1
                     yield result
                 if not more_may_come:
@@ -196,7 +165,7 @@ def results(stream: ExecStream, attack: Attack, stop: threading.Event, name: str
             raise RolloutError(
                 _ended(name, f"wrote {error}", "see that probe.image in the stack file is the probe's image")
             ) from error
-        ending = _ending(_read(stream, _STATUS))
+        ending = _ending(_read(stream, STATUS))
     if ending or given < attack.requests:
         said = f"{ending or 'ended early'} after {given:,} of {attack.requests:,} results"
         heard = f", and said: {first_line(complaints.decode('utf-8', 'replace'))}" if complaints.strip() else ""
