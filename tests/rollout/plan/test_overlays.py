@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,15 @@ def problems_of(project: Path, *regions: str) -> list[str]:
     return [problem.what for problem in refused.value.problems]
 
 
-def without_wave(document: dict[str, Any]) -> dict[str, Any]:
-    annotations = document["metadata"].get("annotations", {})
-    annotations.pop(SYNC_WAVE, None)
-    annotations.pop(SYNC_OPTIONS, None)
-    if not annotations:
-        document["metadata"].pop("annotations", None)
-    return document
+def without_instructions(document: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without what Argo CD or Pulumi alone has to know."""
+    metadata = dict(document["metadata"])
+    annotations = {
+        name: value
+        for name, value in metadata.pop("annotations", {}).items()
+        if name not in {SYNC_WAVE, SYNC_OPTIONS, "pulumi.com/patchForce"}
+    }
+    return {**document, "metadata": {**metadata, **({"annotations": annotations} if annotations else {})}}
 
 
 def identity(document: dict[str, Any]) -> tuple[str, str]:
@@ -75,19 +78,19 @@ class TestContent:
         assert [change.diff for change in changes(ROOT, [])] == []
 
     @pytest.mark.parametrize("stack", ["region-a", "region-b"])
-    def test_is_what_pulumi_registers_with_direct_delivery_but_for_what_argo_cd_has_to_know(
+    def test_is_what_pulumi_registers_with_direct_delivery_but_for_what_argo_cd_or_pulumi_alone_has_to_know(
         self, project: Path, stack: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with api_server() as server:
             monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(project / "kubeconfig", "c")))
             graph = record_stack(stack_file(project, stack))
         parents = [node.urn for node in graph if node.kind in {"EchoDeployments", "TrafficPolicy"}]
-        registered = [dict(node.inputs) for node in graph.objects if node.parent in parents]
+        registered = [without_instructions(node.inputs) for node in graph.objects if node.parent in parents]
 
         render(project)
 
         written = [
-            without_wave(yaml.safe_load((project / "deploy" / "overlays" / stack / "echo" / name).read_text()))
+            without_instructions(yaml.safe_load((project / "deploy" / "overlays" / stack / "echo" / name).read_text()))
             for name in OBJECT_FILES
         ]
         assert len(registered) == len(OBJECT_FILES)
