@@ -16,8 +16,8 @@ from rollout.regions import Discovery, discover, find_project, select
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
-    from rollout.promote.branch import Hand
     from rollout.promote.live_clusters import LiveClusters
+    from rollout.promote.upstream import Upstream
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Opened:
     """A project whose regions can be changed, and by nobody else in this clone for as long.
 
     Attributes:
-        hand: Git.
+        upstream: Git.
         discovery: Where the regions are.
         names: The regions that were named, in that order; none for all.
         messages: Where it is said what goes on.
     """
 
-    hand: Hand
+    upstream: Upstream
     discovery: Discovery
     names: Sequence[str]
     messages: Console
@@ -42,9 +42,9 @@ class Opened:
         Raises:
             RolloutError: one is not there, is not delivered by Argo CD, or they follow different branches.
         """
-        from rollout.promote.branch import followed_branch
+        from rollout.promote.upstream import followed_branch
 
-        declared = self.hand.regions(commit)
+        declared = self.upstream.regions(commit)
         select([NamedRegion(name) for name in declared], self.names)
         chosen = tuple(dict.fromkeys(self.names)) or tuple(declared)
         followed_branch(declared, chosen)
@@ -56,10 +56,10 @@ class Opened:
         Raises:
             RolloutError: one has.
         """
-        from rollout.git.record import State
+        from rollout.git.record import PromotionState
 
-        newest = self.hand.newest(tip)
-        if newest and newest[1].state is State.IN_PROGRESS:
+        newest = self.upstream.newest(tip)
+        if newest and newest[1].state is PromotionState.IN_PROGRESS:
             entry, record = newest
             raise RolloutError(
                 Problem(
@@ -75,7 +75,7 @@ class Opened:
         from rollout.cli.output.progress import shown
         from rollout.promote.live_clusters import LiveClusters
 
-        return LiveClusters(self.hand, self.discovery, regions, rate, partial(shown, self.messages))
+        return LiveClusters(self.upstream, self.discovery, regions, rate, partial(shown, self.messages))
 
 
 @contextmanager
@@ -95,20 +95,20 @@ def opened(
         RolloutError: there is no project, repository, remote or region of these names; or another rollout is at work in this clone.
     """
     from rollout.git.commits import Writer, locked, remote_of
-    from rollout.promote.branch import Hand, followed_branch
+    from rollout.promote.upstream import Upstream, followed_branch
 
     project = find_project(Path.cwd())
     discovery = discover(project, regions_file)
     with locked(project):
         writer = Writer(project)
-        hand = Hand(project, writer, remote_of(project, remote, discovery.remote), "", proposal, messages.print)
+        upstream = Upstream(project, writer, remote_of(project, remote, discovery.remote), "", proposal, messages.print)
         head, _ = writer.head()
-        declared = hand.regions(head)
+        declared = upstream.regions(head)
         select([NamedRegion(name) for name in declared], names)
         # where none is named, those that Argo CD does not deliver to say nothing of its branch
         chosen = [*names] or [name for name, config in declared.items() if config.delivery == "gitops"] or [*declared]
         branch = followed_branch(declared, chosen)
-        yield Opened(replace(hand, branch=branch), discovery, names, messages)
+        yield Opened(replace(upstream, branch=branch), discovery, names, messages)
 
 
 @dataclass(frozen=True)

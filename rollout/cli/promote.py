@@ -84,11 +84,11 @@ def promote(
         _refuse_confusion(version, resume=resume, told=[steps, regions, bake], dry_run=dry_run)
         with opened(messages, remote, branch, regions_file, _listed(regions)) as found:
             plan, resumed = _resumed(found) if resume else (_begun(found, version or "", steps, bake), None)
-            previewed = () if resumed else engine.preview(found.hand, plan)
+            previewed = () if resumed else engine.preview(found.upstream, plan)
             if dry_run:
                 results_console().print(promotion_report.preview_table(previewed))
                 return
-            ended = engine.promote(found.hand, found.clusters(plan.regions, rate), plan, resumed)
+            ended = engine.promote(found.upstream, found.clusters(plan.regions, rate), plan, resumed)
     _print(results_console(), ended, as_json=as_json)
     raise typer.Exit(promotion_report.exit_code(ended))
 
@@ -105,7 +105,7 @@ def _print(results: Console, ended: Ended, *, as_json: bool) -> None:
 def _begun(found: Opened, version: str, steps: str | None, bake: str | None) -> Promotion:
     from rollout.git.record import Promotion
 
-    tip = found.hand.tip()
+    tip = found.upstream.tip()
     found.refuse_in_progress(tip)
     return Promotion(
         # two that begin at the same commit cannot both push
@@ -119,10 +119,10 @@ def _begun(found: Opened, version: str, steps: str | None, bake: str | None) -> 
 
 
 def _resumed(found: Opened) -> tuple[Promotion, tuple[str, Record]]:
-    from rollout.git.record import State
+    from rollout.git.record import PromotionState
 
-    newest = found.hand.newest(found.hand.tip())
-    if newest is None or newest[1].state is not State.IN_PROGRESS:
+    newest = found.upstream.newest(found.upstream.tip())
+    if newest is None or newest[1].state is not PromotionState.IN_PROGRESS:
         last = f"the last one, {newest[1].promotion.id}, is {newest[1].state}" if newest else "there never was one"
         raise RolloutError(
             Problem(

@@ -48,14 +48,14 @@ def retire(
         told(messages, PUSHED_GOES_ON),
         opened(messages, remote, branch, regions_file, region or []) as found,
     ):
-        tip = found.hand.tip()
+        tip = found.upstream.tip()
         found.refuse_in_progress(tip)
         regions = found.regions(tip)
         if dry_run:
-            for name in retirement.preview(found.hand, version, regions):
+            for name in retirement.preview(found.upstream, version, regions):
                 typer.echo(f"{name}: {version} would be removed once every Envoy has acknowledged its weight 0")
             return
-        retired = retirement.retire(found.hand, found.clusters(regions, rate), version, regions)
+        retired = retirement.retire(found.upstream, found.clusters(regions, rate), version, regions)
     if as_json:
         typer.echo(json.dumps(promotion_report.retired_as_json(version, retired), indent=2))
     else:

@@ -24,7 +24,7 @@ from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
     from rollout.git.record import Record
-    from rollout.promote.branch import Hand
+    from rollout.promote.upstream import Upstream
 
 
 def rollback(
@@ -52,7 +52,7 @@ def rollback(
     """
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report
-    from rollout.git.record import State
+    from rollout.git.record import PromotionState
     from rollout.promote.promotion import confirm, roll_back, to_take_back
 
     messages = messages_console()
@@ -60,17 +60,17 @@ def rollback(
         told(messages, PUSHED_GOES_ON),
         opened(messages, remote, branch, regions_file, ()) as found,
     ):
-        hand = found.hand
-        tip = hand.tip()
-        record = _newest(hand, tip)
+        upstream = found.upstream
+        tip = upstream.tip()
+        record = _newest(upstream, tip)
         clusters = found.clusters(record.promotion.regions, rate)
-        if record.state is State.IN_PROGRESS or to_take_back(hand, tip, record):
-            undone = roll_back(hand, clusters, lambda tip: _left(hand, tip), reason)
+        if record.state is PromotionState.IN_PROGRESS or to_take_back(upstream, tip, record):
+            undone = roll_back(upstream, clusters, lambda tip: _left(upstream, tip), reason)
         else:
             messages.print(
                 f"nothing to commit: {record.promotion.version} has no requests; sees that it is so everywhere"
             )
-            weights = {name: hand.weights(tip, name) for name in record.promotion.regions}
+            weights = {name: upstream.weights(tip, name) for name in record.promotion.regions}
             undone = confirm(clusters, tip, weights, time.monotonic())
     if as_json:
         typer.echo(json.dumps(promotion_report.undone_as_json(undone), indent=2))
@@ -79,15 +79,15 @@ def rollback(
     raise typer.Exit(0 if undone.holds else UNUSABLE if undone.problems else DIFFERS)
 
 
-def _left(hand: Hand, tip: str) -> tuple[Record, Sequence[str]]:
+def _left(upstream: Upstream, tip: str) -> tuple[Record, Sequence[str]]:
     from rollout.promote.promotion import to_take_back
 
-    record = _newest(hand, tip)
-    return record, to_take_back(hand, tip, record)
+    record = _newest(upstream, tip)
+    return record, to_take_back(upstream, tip, record)
 
 
-def _newest(hand: Hand, tip: str) -> Record:
-    newest = hand.newest(tip)
+def _newest(upstream: Upstream, tip: str) -> Record:
+    newest = upstream.newest(tip)
     if newest is None:
         raise RolloutError(
             Problem(

@@ -14,7 +14,7 @@ from rollout.regions import discover, find_project
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
-    from rollout.promote.weight_change import Outcome
+    from rollout.promote.weight_change import WeightChange
 
 
 def set_weights(
@@ -65,7 +65,7 @@ def set_weights(
     raise typer.Exit(UNUSABLE if outcome.done is Done.REFUSED else 0)
 
 
-def _as_json(region: str, outcome: Outcome, remote: str | None) -> dict[str, Any]:
+def _as_json(region: str, outcome: WeightChange, remote: str | None) -> dict[str, Any]:
     """For a program: `done` is what came of it; of a commit that is only planned or is refused, no branch has anything."""
     from rollout.plan import report as plan_report
 
@@ -81,7 +81,7 @@ def _as_json(region: str, outcome: Outcome, remote: str | None) -> dict[str, Any
     }
 
 
-def _told(outcome: Outcome, remote: str | None) -> str:
+def _told(outcome: WeightChange, remote: str | None) -> str:
     from rollout.promote.weight_change import Done
 
     commit = (outcome.commit or "")[:10]

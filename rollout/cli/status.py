@@ -35,13 +35,13 @@ def status(
       130  stopped by Ctrl-C
     """
     from rollout.cli.output import status as status_report
-    from rollout.status.snapshot import Edges, gather
+    from rollout.status.snapshot import Readers, gather
 
     messages = messages_console()
     with told(messages, "stopped"):
         project = find_project(Path.cwd())
         regions = select(discover(project, regions_file).regions, region or [])
-        found = gather(project, regions, context.ensure_object(Edges))
+        found = gather(project, regions, context.ensure_object(Readers))
     if as_json:
         typer.echo(json.dumps(status_report.as_json(found), indent=2))
     else:

@@ -53,7 +53,7 @@ class Entry:
 
 
 class Writer:
-    """The hand that commits to a project's repository and pushes from it."""
+    """Commits to a project's repository, and pushes from it."""
 
     def __init__(self, project: Path) -> None:
         """Finds the repository.

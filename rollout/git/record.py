@@ -40,7 +40,7 @@ _PROOF = re.compile(
 _Value = TypeVar("_Value")
 
 
-class State(StrEnum):
+class PromotionState(StrEnum):
     """How far a promotion is."""
 
     IN_PROGRESS = "in progress"
@@ -122,7 +122,7 @@ class Record:
     """
 
     promotion: Promotion
-    state: State
+    state: PromotionState
     region: str
     weight: int
     proof: Proof | None = None
@@ -171,7 +171,7 @@ def parse(text: str) -> Record | None:
     )
     return Record(
         promotion,
-        state=read.needed("State", State),
+        state=read.needed("State", PromotionState),
         region=read.needed("Region", _text),
         weight=read.needed("Weight", _percent),
         proof=read.needed("Proof", _proof) if "Proof" in found else None,

@@ -78,7 +78,7 @@ class CommittedTree:
         entry = self._entries(place.parent).get(place.name)
         return self.repository.object(entry.hash) if entry and entry.mode in _FILE_MODES else None
 
-    def _entries(self, directory: PurePosixPath) -> Mapping[str, Entry]:
+    def _entries(self, directory: PurePosixPath) -> Mapping[str, TreeEntry]:
         entries = self.repository.entries(f"{self.commit}^{{tree}}")
         for part in directory.parts:
             entry = entries.get(part)
@@ -89,7 +89,7 @@ class CommittedTree:
 
 
 @dataclass(frozen=True)
-class Entry:
+class TreeEntry:
     """A name in a directory: what it stands for, by Git's mode and the object's hash."""
 
     mode: str
@@ -118,7 +118,7 @@ class Repository:
         shallow, *prefix = found.stdout.splitlines()
         self.shallow = shallow == "true"
         self._prefix = prefix[0] if prefix else ""
-        self._trees: dict[str, Mapping[str, Entry]] = {}
+        self._trees: dict[str, Mapping[str, TreeEntry]] = {}
 
     def close(self) -> None:
         """Ends the process that reads objects, if one was needed."""
@@ -192,7 +192,7 @@ class Repository:
         """
         return self._object(name)[1]
 
-    def entries(self, name: str) -> Mapping[str, Entry]:
+    def entries(self, name: str) -> Mapping[str, TreeEntry]:
         """The entries of a tree by their names; read once.
 
         Raises:
@@ -260,7 +260,7 @@ def repository_of(project: Path) -> Iterator[Repository]:
         repository.close()
 
 
-def _parsed_tree(hash_: str, content: bytes) -> dict[str, Entry]:
+def _parsed_tree(hash_: str, content: bytes) -> dict[str, TreeEntry]:
     """A tree object's entries: `<mode> <name>`, a zero byte, and the hash in bytes, as long as the tree's own."""
     length = len(hash_) // 2
     entries = {}
@@ -269,7 +269,7 @@ def _parsed_tree(hash_: str, content: bytes) -> dict[str, Entry]:
         end = content.index(b"\0", start)
         mode, _, name = content[start:end].partition(b" ")
         start = end + 1 + length
-        entries[os.fsdecode(name)] = Entry(mode.decode(), content[end + 1 : start].hex())
+        entries[os.fsdecode(name)] = TreeEntry(mode.decode(), content[end + 1 : start].hex())
     return entries
 
 

@@ -38,7 +38,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Deviation:
     """One thing that is wrong.
 
     Attributes:
@@ -52,7 +52,7 @@ class Finding:
     text: str
 
 
-Check = Callable[[Measurement], tuple[Finding, ...]]
+Check = Callable[[Measurement], tuple[Deviation, ...]]
 
 
 def label(origin: Origin, region: str) -> str:
@@ -63,13 +63,13 @@ def label(origin: Origin, region: str) -> str:
 def all_of(*checks: Check) -> Check:
     """The findings of all of them, in order."""
 
-    def check(measurement: Measurement) -> tuple[Finding, ...]:
+    def check(measurement: Measurement) -> tuple[Deviation, ...]:
         return tuple(finding for one in checks for finding in one(measurement))
 
     return check
 
 
-def no_failures(measurement: Measurement) -> tuple[Finding, ...]:
+def no_failures(measurement: Measurement) -> tuple[Deviation, ...]:
     """Every request got a 200."""
     if measurement.failures == 0:
         return ()
@@ -81,31 +81,31 @@ def no_failures(measurement: Measurement) -> tuple[Finding, ...]:
     ]
     of_rows.append((UNANSWERED, measurement.unanswered))
     return tuple(
-        Finding(Kind.FAILED, row, f"{failures:,} requests failed at {row} (all failures: {reasons})")
+        Deviation(Kind.FAILED, row, f"{failures:,} requests failed at {row} (all failures: {reasons})")
         for row, failures in of_rows
         if failures
     )
 
 
-def no_failures_but_its_own(measurement: Measurement) -> tuple[Finding, ...]:
+def no_failures_but_its_own(measurement: Measurement) -> tuple[Deviation, ...]:
     """Every request got a 200, or a failure of one of the region's own versions: what these are worth, others say by comparison."""
     own = measurement.versions
     return tuple(finding for finding in no_failures(measurement) if finding.row not in own)
 
 
-def all_readable(measurement: Measurement) -> tuple[Finding, ...]:
+def all_readable(measurement: Measurement) -> tuple[Deviation, ...]:
     """Every 200 was said by echo."""
     if measurement.unreadable == 0:
         return ()
     samples = ", ".join(f"'{sample}'" for sample in measurement.samples)
     text = f"{measurement.unreadable:,} answers were 200 but not echo's, for example {samples}"
-    return (Finding(Kind.UNREADABLE, UNREADABLE, text),)
+    return (Deviation(Kind.UNREADABLE, UNREADABLE, text),)
 
 
-def stays_in_region(measurement: Measurement) -> tuple[Finding, ...]:
+def stays_in_region(measurement: Measurement) -> tuple[Deviation, ...]:
     """No request was answered by another region."""
     return tuple(
-        Finding(
+        Deviation(
             Kind.CROSSED,
             label(origin, measurement.region),
             f"{tally.requests:,} requests sent in {measurement.region} were answered by {origin.region}",
@@ -118,13 +118,13 @@ def stays_in_region(measurement: Measurement) -> tuple[Finding, ...]:
 def only_weighted_versions(weights: Mapping[str, int]) -> Check:
     """No version answered that has weight 0 or none at all."""
 
-    def check(measurement: Measurement) -> tuple[Finding, ...]:
+    def check(measurement: Measurement) -> tuple[Deviation, ...]:
         findings = []
         for origin, tally in sorted(measurement.answered.items()):
             if weights.get(origin.version, 0) == 0:
                 weight = "has weight 0" if origin.version in weights else "has no weight"
                 text = f"{origin.version} {weight} and answered {tally.requests:,} requests"
-                findings.append(Finding(Kind.UNWEIGHTED, label(origin, measurement.region), text))
+                findings.append(Deviation(Kind.UNWEIGHTED, label(origin, measurement.region), text))
         return tuple(findings)
 
     return check
@@ -133,7 +133,7 @@ def only_weighted_versions(weights: Mapping[str, int]) -> Check:
 def shares_match(weights: Mapping[str, int], risk: float = RISK) -> Check:
     """No version's share of all requests, in its own region, is proven to be other than its weight allows."""
 
-    def check(measurement: Measurement) -> tuple[Finding, ...]:
+    def check(measurement: Measurement) -> tuple[Deviation, ...]:
         findings = []
         requests, each = measurement.requests, version_risk(weights, risk)
         for version, weight in weights.items():
@@ -142,7 +142,7 @@ def shares_match(weights: Mapping[str, int], risk: float = RISK) -> Check:
                 continue
             if count == 0:
                 text = f"{version} has weight {weight} and answered none of {requests:,} requests"
-                findings.append(Finding(Kind.SILENT, version, text))
+                findings.append(Deviation(Kind.SILENT, version, text))
             else:
                 seen, right = share_interval(count, requests, weight, each), allowed(weight)
                 text = (
@@ -150,7 +150,7 @@ def shares_match(weights: Mapping[str, int], risk: float = RISK) -> Check:
                     f"{weight}: its share is in {100 * seen.low:.1f} - {100 * seen.high:.1f} %, "
                     f"and {100 * right.low:g} - {100 * right.high:g} % are right"
                 )
-                findings.append(Finding(Kind.OFF_WEIGHT, version, text))
+                findings.append(Deviation(Kind.OFF_WEIGHT, version, text))
         return tuple(findings)
 
     return check
@@ -159,7 +159,7 @@ def shares_match(weights: Mapping[str, int], risk: float = RISK) -> Check:
 def independent(weights: Mapping[str, int], risk: float = RISK) -> Check:
     """Each request is a draw of its own, as far as its version goes; what is said of shares rests on that."""
 
-    def check(measurement: Measurement) -> tuple[Finding, ...]:
+    def check(measurement: Measurement) -> tuple[Deviation, ...]:
         # with those versions that have not been seen: they could have been
         routed = [version for version, weight in weights.items() if weight > 0]
         transitions = dict.fromkeys(product(routed, routed), 0) | dict(measurement.transitions)
@@ -169,7 +169,7 @@ def independent(weights: Mapping[str, int], risk: float = RISK) -> Check:
             f"which version answers depends on who answered before: {sum(transitions.values()) + 1:,} answers came in "
             f"{runs(transitions):,} runs of one version, and nothing can be said of their shares"
         )
-        return (Finding(Kind.NOT_INDEPENDENT, "", text),)
+        return (Deviation(Kind.NOT_INDEPENDENT, "", text),)
 
     return check
 

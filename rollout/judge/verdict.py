@@ -9,7 +9,7 @@ from rollout.judge.checks import (
     UNANSWERED,
     UNREADABLE,
     Check,
-    Finding,
+    Deviation,
     Kind,
     all_of,
     all_readable,
@@ -55,7 +55,7 @@ class Row:
     share: float
     interval: Interval
     failures: int
-    findings: tuple[Finding, ...]
+    findings: tuple[Deviation, ...]
     standing: Standing | None
 
     @property
@@ -80,7 +80,7 @@ class Verdict:
 
     measurement: Measurement
     rows: tuple[Row, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[Deviation, ...]
     standing: Standing | None
     requests_to_go: int | None
     risk: float
@@ -123,7 +123,7 @@ def verdict_of(
     off = () if dependent else shares_match(weights, risk)(measurement)
     known = _known(measurement, weights, risk, wrong=bool(facts + off), dependent=bool(dependent))
     to_go: int | None = 0
-    undecided: tuple[Finding, ...] = ()
+    undecided: tuple[Deviation, ...] = ()
     if known is Standing.NOT_YET_KNOWN:
         to_go = requests_to_go(counts_of(measurement, weights), measurement.requests, weights, risk)
         undecided = (_undecided(measurement, to_go),)
@@ -164,16 +164,16 @@ def _known(
     return None if dependent else split
 
 
-def _undecided(measurement: Measurement, to_go: int | None) -> Finding:
+def _undecided(measurement: Measurement, to_go: int | None) -> Deviation:
     sent = f"{measurement.requests:,} requests do not decide it"
     more = "not even 1,000,000 more would" if to_go is None else f"about {to_go:,} more would"
-    return Finding(Kind.UNDECIDED, "", f"{sent}; {more}, if the shares stay as they are")
+    return Deviation(Kind.UNDECIDED, "", f"{sent}; {more}, if the shares stay as they are")
 
 
 def _rows(
     measurement: Measurement,
     weights: Mapping[str, int],
-    findings: tuple[Finding, ...],
+    findings: tuple[Deviation, ...],
     risk: float,
     *,
     dependent: bool,

@@ -23,7 +23,7 @@ _OF_AN_OVERLAY = (".yaml", ".yml", ".json", ".jsonnet", "Kustomization")
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """A file that is not as it should be.
 
     Attributes:
@@ -44,7 +44,7 @@ class Change:
         return "".join(difflib.unified_diff(before, after, *names))
 
 
-def changes(project: Path, names: Sequence[str]) -> tuple[Change, ...]:
+def changes(project: Path, names: Sequence[str]) -> tuple[FileChange, ...]:
     """What must be written and removed for the overlays to be what the stack files say. Changes nothing.
 
     Args:
@@ -66,12 +66,14 @@ def changes(project: Path, names: Sequence[str]) -> tuple[Change, ...]:
         directories += _rendered_directories(project)
     present = {path: text for directory in directories for path, text in _read(project, directory).items()}
     refuse_foreign(present)
-    written = [Change(path, present.get(path, ""), text) for path, text in wanted.items() if present.get(path) != text]
-    removed = [Change(path, text, None) for path, text in present.items() if path not in wanted]
+    written = [
+        FileChange(path, present.get(path, ""), text) for path, text in wanted.items() if present.get(path) != text
+    ]
+    removed = [FileChange(path, text, None) for path, text in present.items() if path not in wanted]
     return (*written, *removed)
 
 
-def make(project: Path, change: Change) -> None:
+def make(project: Path, change: FileChange) -> None:
     """Writes or removes the file, whole or not at all, and directories that are left empty.
 
     Raises:

@@ -15,7 +15,7 @@ from rules.finding import Severity
 
 
 @dataclass(frozen=True)
-class Change:
+class JudgedCommit:
     """A commit that no branch has yet.
 
     Attributes:
@@ -36,7 +36,7 @@ class Change:
 
 def commit_edits(
     project: Path, writer: Writer, parent: str, edits: Mapping[str, Callable[[str], str]], message: str
-) -> Change:
+) -> JudgedCommit:
     """Commits edited stack files, with their overlays rendered anew.
 
     Args:
@@ -54,4 +54,4 @@ def commit_edits(
         for region, edit in edits.items():
             files |= edited(repository.at(parent), region, edit)
     commit = writer.commit(parent, files, message)
-    return Change(commit, files, make_plan(project, parent, commit, list(edits)) if edits else None)
+    return JudgedCommit(commit, files, make_plan(project, parent, commit, list(edits)) if edits else None)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from rollout.measurement import Measurement
-from rollout.promote.delivery import Delivery
+from rollout.promote.delivery import DeliveryTime
 from rollout.status.verification import Outcome
 
 
@@ -38,10 +38,10 @@ class Clusters(Protocol):
         meanwhile: Callable[[], None],
         *,
         healthy: bool = True,
-    ) -> Delivery:
+    ) -> DeliveryTime:
         """Waits until a region has a commit, and each of its Envoys these weights."""
 
     def deliver_without(
         self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
-    ) -> Delivery:
+    ) -> DeliveryTime:
         """Waits until a region has a commit, and none of its Envoys knows a version any more."""

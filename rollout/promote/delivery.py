@@ -32,7 +32,7 @@ class History(Protocol):
 
 
 @dataclass(frozen=True)
-class Delivery:
+class DeliveryTime:
     """How long a commit took to get where it is meant to be, in seconds from the moment that Argo CD was asked to look.
 
     Attributes:
@@ -58,7 +58,7 @@ def deliver(
     *,
     meanwhile: Callable[[], None],
     healthy: bool = True,
-) -> Delivery:
+) -> DeliveryTime:
     """Waits until a region has what was committed, after asking Argo CD to look for it.
 
     Args:
@@ -77,7 +77,7 @@ def deliver(
     meanwhile = _asking_again(region, application, meanwhile)
     synced = _await_synced(region, application, _and_healthy(is_there) if healthy else is_there, began, meanwhile)
     envoys = _await_taken(region, is_taken, began, meanwhile)
-    return Delivery(synced, time.monotonic() - began, envoys)
+    return DeliveryTime(synced, time.monotonic() - began, envoys)
 
 
 def brings(

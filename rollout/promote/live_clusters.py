@@ -10,8 +10,8 @@ from rollout.cluster.envoys import Envoy
 from rollout.cluster.stack_outputs import StackOutputs, read_outputs
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.problem import Problem, RolloutError
-from rollout.promote.branch import Hand
-from rollout.promote.delivery import Delivery, brings, deliver, lacks, takes
+from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
+from rollout.promote.upstream import Upstream
 from rollout.regions import Discovery, Region, select
 from rollout.status.verification import Edges, Outcome, Progress, Ready, Wishes, measure_and_judge, prepare
 from rollout.traffic.probe import connect
@@ -22,7 +22,7 @@ class LiveClusters:
     """Regions that are up and that Argo CD delivers to.
 
     Args:
-        hand: Where what is delivered comes from.
+        upstream: Where what is delivered comes from.
         discovery: Where the regions are.
         names: Those that are meant.
         rate: Requests a second to send in a region that is measured or watched.
@@ -31,13 +31,13 @@ class LiveClusters:
 
     def __init__(
         self,
-        hand: Hand,
+        upstream: Upstream,
         discovery: Discovery,
         names: Sequence[str],
         rate: int,
         shown: Callable[[Sequence[Ready]], AbstractContextManager[Progress]],
     ) -> None:
-        self._hand, self._rate, self._shown = hand, rate, shown
+        self._upstream, self._rate, self._shown = upstream, rate, shown
         self._pulumi = discovery.pulumi
         self._regions = {region.name: region for region in select(discovery.regions, names)}
 
@@ -48,7 +48,7 @@ class LiveClusters:
             RolloutError: one is not ready to be measured.
         """
         # the commit that Argo CD synced may be one that is not here yet
-        self._hand.tip()
+        self._upstream.tip()
         ready = prepare([self._regions[name] for name in regions], self._pulumi, Wishes(rate=self._rate), Edges())
         with self._shown(ready) as progress:
             return measure_and_judge(ready, progress, no_failures_but_its_own)
@@ -69,13 +69,13 @@ class LiveClusters:
         meanwhile: Callable[[], None],
         *,
         healthy: bool = True,
-    ) -> Delivery:
+    ) -> DeliveryTime:
         """Waits until a region has a commit, and each of its Envoys these weights; see `rollout.promote.delivery.deliver`."""
         return self._deliver(region, commit, weights, takes(weights), meanwhile, healthy=healthy)
 
     def deliver_without(
         self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
-    ) -> Delivery:
+    ) -> DeliveryTime:
         """Waits until a region has a commit, and none of its Envoys knows a version any more."""
         return self._deliver(region, commit, weights, lacks(version), meanwhile)
 
@@ -88,12 +88,12 @@ class LiveClusters:
         meanwhile: Callable[[], None],
         *,
         healthy: bool = True,
-    ) -> Delivery:
+    ) -> DeliveryTime:
         where = self._regions[region]
         application = self._outputs[region].application
         if application is None:
             raise RolloutError(_not_by_argocd(where))
-        there = brings(where, self._hand.project, self._hand, commit, weights)
+        there = brings(where, self._upstream.project, self._upstream, commit, weights)
         return deliver(where, application, there, is_taken, meanwhile=meanwhile, healthy=healthy)
 
     @cached_property

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from components.judged import as_region
-from rollout.git.record import Promotion, Proof, Record, State, message
+from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.shares import Standing
 from rollout.judge.step import (
     Seen,
@@ -28,10 +28,10 @@ from rollout.judge.step import (
 )
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
-from rollout.promote.branch import Hand, InterferenceError
 from rollout.promote.clusters import Clusters, Watching
-from rollout.promote.delivery import Delivery, NotDeliveredError
+from rollout.promote.delivery import DeliveryTime, NotDeliveredError
 from rollout.promote.results import Ended, Taken, Undone
+from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.verification import Outcome
 from rollout.weights import shifted
 from rules.capacity import stable_version
@@ -44,14 +44,14 @@ class _StepFailedError(Exception):
     """A step is not well; why."""
 
 
-def promote(hand: Hand, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None) -> Ended:
+def promote(upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None) -> Ended:
     """Takes all steps of a promotion that are not taken yet; takes them back if one fails.
 
     A region begins when all regions of the promotion hold. The promotion stops where it is, and can be resumed, when something
     cannot be asked or told any more; it ends where it is when somebody else changed one of its regions.
 
     Args:
-        hand: Git.
+        upstream: Git.
         clusters: The regions.
         promotion: What to do; its `before` is what is delivered now, if it begins.
         resumed: Its newest commit and what that says, if it goes on.
@@ -59,7 +59,7 @@ def promote(hand: Hand, clusters: Clusters, promotion: Promotion, resumed: tuple
     Raises:
         RolloutError: it stops where it is, and why.
     """
-    return _Run(hand, clusters, promotion, resumed).run()
+    return _Run(upstream, clusters, promotion, resumed).run()
 
 
 def steps_left(promotion: Promotion, region: str, weight: int) -> tuple[int, ...]:
@@ -70,7 +70,7 @@ def steps_left(promotion: Promotion, region: str, weight: int) -> tuple[int, ...
     return tuple(step for step in promotion.steps if step >= weight)
 
 
-def preview(hand: Hand, promotion: Promotion) -> list[tuple[str, Mapping[str, int]]]:
+def preview(upstream: Upstream, promotion: Promotion) -> list[tuple[str, Mapping[str, int]]]:
     """Each step's region and its weights, judged by the rules as commits that are pushed nowhere; and the way back from the last.
 
     Raises:
@@ -79,19 +79,19 @@ def preview(hand: Hand, promotion: Promotion) -> list[tuple[str, Mapping[str, in
     parent = promotion.before
     steps: list[tuple[str, Mapping[str, int]]] = []
     for region in promotion.regions:
-        _refuse_unknown(hand, promotion, region)
-        _refuse_ahead(hand, promotion, region)
-        for weight in steps_left(promotion, region, hand.weights(parent, region)[promotion.version]):
-            weights = shifted(hand.weights(parent, region), promotion.version, weight)
-            parent = hand.shifted(parent, {region: weights}, f"{promotion.version} in {region}: {weight} %")
+        _refuse_unknown(upstream, promotion, region)
+        _refuse_ahead(upstream, promotion, region)
+        for weight in steps_left(promotion, region, upstream.weights(parent, region)[promotion.version]):
+            weights = shifted(upstream.weights(parent, region), promotion.version, weight)
+            parent = upstream.shifted(parent, {region: weights}, f"{promotion.version} in {region}: {weight} %")
             steps.append((region, weights))
-    back = {region: _way_back(hand, promotion, parent, region) for region in promotion.regions}
-    hand.shifted(parent, back, f"{promotion.version} taken back")
+    back = {region: _way_back(upstream, promotion, parent, region) for region in promotion.regions}
+    upstream.shifted(parent, back, f"{promotion.version} taken back")
     return steps
 
 
 def roll_back(
-    hand: Hand, clusters: Clusters, where: Callable[[str], tuple[Record, Sequence[str]]], reason: str
+    upstream: Upstream, clusters: Clusters, where: Callable[[str], tuple[Record, Sequence[str]]], reason: str
 ) -> Undone:
     """Takes all requests from a promoted version: one commit for all regions, delivered and measured. It removes nothing.
 
@@ -99,7 +99,7 @@ def roll_back(
     might keep some. Once it is pushed, what cannot be delivered or measured is told, and is no reason to stop.
 
     Args:
-        hand: Git.
+        upstream: Git.
         clusters: The regions.
         where: What the promotion's newest commit says, and the regions, by what is delivered now: a commit.
         reason: Why, a sentence.
@@ -112,13 +112,13 @@ def roll_back(
     def make(tip: str) -> tuple[str, Mapping[str, Mapping[str, int]]]:
         record, regions = where(tip)
         version = record.promotion.version
-        weights = {region: _way_back(hand, record.promotion, tip, region) for region in regions}
-        told = replace(record, state=State.ROLLED_BACK, weight=_NO_WEIGHT, proof=None, reason=reason)
+        weights = {region: _way_back(upstream, record.promotion, tip, region) for region in regions}
+        told = replace(record, state=PromotionState.ROLLED_BACK, weight=_NO_WEIGHT, proof=None, reason=reason)
         subject = f"Roll back {version} in {', '.join(weights)}" if weights else f"Roll back {version}"
-        return hand.shifted(tip, weights, message(subject, told)), weights
+        return upstream.shifted(tip, weights, message(subject, told)), weights
 
-    placed, weights = hand.placed(make)
-    hand.say(f"rolled back by {placed[:10]}: {_told(weights)}")
+    placed, weights = upstream.placed(make)
+    upstream.say(f"rolled back by {placed[:10]}: {_told(weights)}")
     return confirm(clusters, placed, weights, began)
 
 
@@ -131,7 +131,7 @@ def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, 
         weights: Whole percents by version, by region.
         began: When it began, as `time.monotonic` has it.
     """
-    deliveries: dict[str, Delivery] = {}
+    deliveries: dict[str, DeliveryTime] = {}
     problems: list[Problem] = []
     for region, split in weights.items():
         try:
@@ -148,17 +148,17 @@ def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, 
     return Undone(commit, weights, deliveries, outcomes, seconds, problems=tuple(problems))
 
 
-def to_take_back(hand: Hand, tip: str, record: Record) -> list[str]:
+def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
     """The regions of a promotion in which its version has requests, the one where it stands first.
 
     Args:
-        hand: Git.
+        upstream: Git.
         tip: What is delivered now: a commit.
         record: What the promotion's newest commit says.
     """
     promotion = record.promotion
     ordered = sorted(promotion.regions, key=lambda region: region != record.region)
-    return [region for region in ordered if hand.weights(tip, region).get(promotion.version)]
+    return [region for region in ordered if upstream.weights(tip, region).get(promotion.version)]
 
 
 class _Run:
@@ -173,9 +173,9 @@ class _Run:
     """
 
     def __init__(
-        self, hand: Hand, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None
+        self, upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None
     ) -> None:
-        self.hand, self.clusters, self.promotion = hand, clusters, promotion
+        self.upstream, self.clusters, self.promotion = upstream, clusters, promotion
         self.last = resumed[0] if resumed else promotion.before
         self.record = resumed[1] if resumed else None
         self.proof = self.record.proof if self.record else None
@@ -189,23 +189,23 @@ class _Run:
             self._arrive()
             for region in regions[regions.index(self.record.region) if self.record else 0 :]:
                 self._region(region)
-            self._conclude(State.DONE, "", self.promotion.regions)
+            self._conclude(PromotionState.DONE, "", self.promotion.regions)
         except InterferenceError as error:
             reason = error.problems[0].what
-            self._conclude(State.ENDED, reason)
-            return Ended(self.promotion, State.ENDED, reason, self.taken)
+            self._conclude(PromotionState.ENDED, reason)
+            return Ended(self.promotion, PromotionState.ENDED, reason, self.taken)
         except _Back as back:
-            return Ended(self.promotion, State.ROLLED_BACK, back.reason, self.taken, back.undone)
-        return Ended(self.promotion, State.DONE, "", self.taken)
+            return Ended(self.promotion, PromotionState.ROLLED_BACK, back.reason, self.taken, back.undone)
+        return Ended(self.promotion, PromotionState.DONE, "", self.taken)
 
     def _arrive(self) -> None:
         """What is committed is delivered and acknowledged, before anything goes on top of it: together they could lose requests."""
-        tip = self.hand.tip()
-        self.hand.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+        tip = self.upstream.tip()
+        self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
         try:
             for region in self.promotion.regions:
-                self.hand.say(f"{region}: {self.last[:10]} is to be delivered first")
-                self.clusters.deliver(region, self.last, self.hand.weights(tip, region), _nothing)
+                self.upstream.say(f"{region}: {self.last[:10]} is to be delivered first")
+                self.clusters.deliver(region, self.last, self.upstream.weights(tip, region), _nothing)
         except NotDeliveredError as error:
             if self.record is None:
                 raise
@@ -214,13 +214,13 @@ class _Run:
     def _region(self, region: str) -> None:
         version = self.promotion.version
         self._certify(region)
-        weight = self.hand.weights(self.hand.tip(), region)[version]
+        weight = self.upstream.weights(self.upstream.tip(), region)[version]
         for step in steps_left(self.promotion, region, weight):
             self._step(region, step)
 
     def _certify(self, region: str) -> None:
         """All regions hold before one begins."""
-        self.hand.say(f"{region}: all regions are measured before it begins")
+        self.upstream.say(f"{region}: all regions are measured before it begins")
         outcomes = self.clusters.certify(self.promotion.regions)
         unknown = [problem for outcome in outcomes for problem in outcome.problems]
         if unknown:
@@ -269,7 +269,7 @@ class _Run:
     def _step(self, region: str, weight: int) -> None:
         with ExitStack() as stack:
             watch: Watching | None = None
-            if not self.hand.waits_for_merge:
+            if not self.upstream.waits_for_merge:
                 watch = stack.enter_context(self.clusters.watched(region))
                 watch.turn()
             step = self._commit_step(region, weight)
@@ -286,15 +286,15 @@ class _Run:
                 coming = watch.turn()
                 tally = Tally(coming.requests, coming.failures)
                 took = self._update(replace(took, delivery=delivery, coming=tally))
-                self.hand.say(
+                self.upstream.say(
                     f"{region}: {step.version} {weight} %: synced after {delivery.synced:.1f} s, "
                     f"acknowledged by {delivery.envoys} Envoys after {delivery.acknowledged:.1f} s"
                 )
                 proof = self._prove(step, watch, coming)
             except (_StepFailedError, NotDeliveredError) as error:
-                self.hand.say(f"{region}: {step.version} {weight} % failed: {error}")
+                self.upstream.say(f"{region}: {step.version} {weight} % failed: {error}")
                 # what somebody else made of the region says nothing of the step
-                self.hand.refuse_changed_by_others(self.last, self.hand.tip(), [region])
+                self.upstream.refuse_changed_by_others(self.last, self.upstream.tip(), [region])
                 self._back(str(error), lambda: _cost(region, [coming] if coming else [], watch))
             self.proof = proof
             self._update(replace(took, proof=proof))
@@ -307,23 +307,23 @@ class _Run:
     def _commit_step(self, region: str, weight: int) -> Step:
         """The step committed where it is delivered; one that was, before this run, is not committed again."""
         version = self.promotion.version
-        tip = self.hand.tip()
-        before = self.hand.weights(tip, region)
+        tip = self.upstream.tip()
+        before = self.upstream.weights(tip, region)
         weights = shifted(before, version, weight)
         step = Step(region, version, weights, before, self.old.get(region, Tally(0, 0)))
         if self.record and (self.record.region, self.record.weight) == (region, weight):
-            self.hand.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+            self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
             return step
-        record = Record(self.promotion, State.IN_PROGRESS, region, weight, self.proof)
+        record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
 
         def make(tip: str) -> tuple[str, None]:
-            self.hand.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+            self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
             subject = f"Promote {version} in {region}: {weight} %"
-            return self.hand.shifted(tip, {region: weights}, message(subject, record)), None
+            return self.upstream.shifted(tip, {region: weights}, message(subject, record)), None
 
-        self.last, _ = self.hand.placed(make)
+        self.last, _ = self.upstream.placed(make)
         self.record = record
-        self.hand.say(f"{region}: {version} {weight} %: committed as {self.last[:10]}")
+        self.upstream.say(f"{region}: {version} {weight} %: committed as {self.last[:10]}")
         return step
 
     def _prove(self, step: Step, watch: Watching, coming: Measurement) -> Proof:
@@ -336,22 +336,22 @@ class _Run:
             seconds = time.monotonic() - began
             if proven and seconds >= self.promotion.bake_seconds:
                 proof = _proof(step, seen, seconds)
-                self.hand.say(f"{proof}: proven")
+                self.upstream.say(f"{proof}: proven")
                 return proof
             time.sleep(_LOOK_EVERY_SECONDS)
 
     def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] | None) -> None:
         assert self.record is not None, "there is nothing to take back before the first commit"
-        hand, last, record = self.hand, self.last, self.record
+        upstream, last, record = self.upstream, self.last, self.record
 
         def where(tip: str) -> tuple[Record, Sequence[str]]:
-            regions = to_take_back(hand, tip, record)
-            return record, hand.left_alone(last, tip, regions) if regions else ()
+            regions = to_take_back(upstream, tip, record)
+            return record, upstream.left_alone(last, tip, regions) if regions else ()
 
-        undone = roll_back(hand, self.clusters, where, reason)
+        undone = roll_back(upstream, self.clusters, where, reason)
         raise _Back(reason, replace(undone, cost=cost() if cost else {}))
 
-    def _conclude(self, state: State, reason: str, unchanged: Sequence[str] = ()) -> None:
+    def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
         """Says in Git how it ended, by a commit that changes nothing.
 
         Args:
@@ -361,23 +361,23 @@ class _Run:
         """
         if self.record is None:
             return
-        if state is State.ENDED and self.hand.promoted_since(self.last, self.hand.tip()):
+        if state is PromotionState.ENDED and self.upstream.promoted_since(self.last, self.upstream.tip()):
             # theirs is the newest record, and stays it
             return
         told = replace(self.record, state=state, proof=self.proof, reason=reason)
         subject = (
             f"{self.promotion.version} is promoted"
-            if state is State.DONE
+            if state is PromotionState.DONE
             else f"End the promotion of {self.promotion.version}"
         )
 
         def make(tip: str) -> tuple[str, None]:
             if unchanged:
-                self.hand.refuse_changed_by_others(self.last, tip, unchanged)
-            return self.hand.shifted(tip, {}, message(subject, told)), None
+                self.upstream.refuse_changed_by_others(self.last, tip, unchanged)
+            return self.upstream.shifted(tip, {}, message(subject, told)), None
 
-        placed, _ = self.hand.placed(make)
-        self.hand.say(f"{state} by {placed[:10]}")
+        placed, _ = self.upstream.placed(make)
+        self.upstream.say(f"{state} by {placed[:10]}")
 
 
 class _Back(Exception):  # noqa: N818 - it ends a run, and is no error of this program
@@ -439,15 +439,17 @@ def _last(watch: Watching) -> list[Measurement]:
         return []
 
 
-def _way_back(hand: Hand, promotion: Promotion, tip: str, region: str) -> dict[str, int]:
-    now = hand.weights(tip, region)
-    before = hand.weights(promotion.before, region)
+def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -> dict[str, int]:
+    now = upstream.weights(tip, region)
+    before = upstream.weights(promotion.before, region)
     shares = {version: before.get(version, 0) for version in now}
-    return shifted(shares, promotion.version, _NO_WEIGHT, rest_to=stable_version(as_region(hand.config(tip, region))))
+    return shifted(
+        shares, promotion.version, _NO_WEIGHT, rest_to=stable_version(as_region(upstream.config(tip, region)))
+    )
 
 
-def _refuse_unknown(hand: Hand, promotion: Promotion, region: str) -> None:
-    weights = hand.weights(promotion.before, region)
+def _refuse_unknown(upstream: Upstream, promotion: Promotion, region: str) -> None:
+    weights = upstream.weights(promotion.before, region)
     if promotion.version not in weights:
         raise RolloutError(
             Problem(
@@ -458,8 +460,8 @@ def _refuse_unknown(hand: Hand, promotion: Promotion, region: str) -> None:
         )
 
 
-def _refuse_ahead(hand: Hand, promotion: Promotion, region: str) -> None:
-    weight, last = hand.weights(promotion.before, region)[promotion.version], promotion.steps[-1]
+def _refuse_ahead(upstream: Upstream, promotion: Promotion, region: str) -> None:
+    weight, last = upstream.weights(promotion.before, region)[promotion.version], promotion.steps[-1]
     if weight > last:
         raise RolloutError(
             Problem(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rollout.git.record import Promotion, Proof, State
+from rollout.git.record import Promotion, PromotionState, Proof
 from rollout.measurement import Tally
 from rollout.problem import Problem
-from rollout.promote.delivery import Delivery
+from rollout.promote.delivery import DeliveryTime
 from rollout.status.verification import Outcome
 
 
@@ -29,7 +29,7 @@ class Taken:
     region: str
     weight: int
     commit: str
-    delivery: Delivery | None = None
+    delivery: DeliveryTime | None = None
     proof: Proof | None = None
     coming: Tally | None = None
 
@@ -51,7 +51,7 @@ class Undone:
 
     commit: str
     weights: Mapping[str, Mapping[str, int]]
-    deliveries: Mapping[str, Delivery]
+    deliveries: Mapping[str, DeliveryTime]
     outcomes: Sequence[Outcome]
     seconds: float
     cost: Mapping[str, Tally] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Ended:
     """
 
     promotion: Promotion
-    state: State
+    state: PromotionState
     reason: str
     taken: Sequence[Taken]
     undone: Undone | None = None
@@ -95,5 +95,5 @@ class Retired:
 
     region: str
     commit: str
-    delivery: Delivery
+    delivery: DeliveryTime
     coming: Tally

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from rollout.judge.step import Seen, Step, somebody_else_answered
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
-from rollout.promote.branch import Hand
 from rollout.promote.clusters import Clusters
 from rollout.promote.results import Retired
+from rollout.promote.upstream import Upstream
 
 
-def preview(hand: Hand, version: str, regions: Sequence[str]) -> list[str]:
+def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> list[str]:
     """The regions that a version would be taken from, judged by the rules as commits that are pushed nowhere.
 
     Raises:
         RolloutError: it has requests somewhere, is nowhere, or the rules refuse to take it out.
     """
-    parent = hand.tip()
-    weights = {region: hand.weights(parent, region) for region in regions}
+    parent = upstream.tip()
+    weights = {region: upstream.weights(parent, region) for region in regions}
     found = [region for region in regions if version in weights[region]]
     if not found:
         raise RolloutError(
@@ -33,15 +33,15 @@ def preview(hand: Hand, version: str, regions: Sequence[str]) -> list[str]:
     if busy:
         raise RolloutError(*(_has_requests(region, version, weights[region][version]) for region in busy))
     for region in found:
-        parent = hand.without(parent, region, version, _subject(version, region))
+        parent = upstream.without(parent, region, version, _subject(version, region))
     return found
 
 
-def retire(hand: Hand, clusters: Clusters, version: str, regions: Sequence[str]) -> list[Retired]:
+def retire(upstream: Upstream, clusters: Clusters, version: str, regions: Sequence[str]) -> list[Retired]:
     """Takes a version out of regions that do not send it requests; in each, once every Envoy has acknowledged that.
 
     Args:
-        hand: Git.
+        upstream: Git.
         clusters: The regions' clusters.
         version: Which.
         regions: Where, in this order.
@@ -49,25 +49,25 @@ def retire(hand: Hand, clusters: Clusters, version: str, regions: Sequence[str])
     Raises:
         RolloutError: it cannot be delivered, or a request failed meanwhile; what is done stays done.
     """
-    return [_retire(hand, clusters, version, region) for region in preview(hand, version, regions)]
+    return [_retire(upstream, clusters, version, region) for region in preview(upstream, version, regions)]
 
 
-def _retire(hand: Hand, clusters: Clusters, version: str, region: str) -> Retired:
+def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -> Retired:
     with clusters.watched(region) as watch:
-        tip = hand.tip()
-        before = hand.weights(tip, region)
+        tip = upstream.tip()
+        before = upstream.weights(tip, region)
         if before.get(version):
             raise RolloutError(_has_requests(region, version, before[version]))
         acknowledged = clusters.deliver(region, tip, before, lambda: None)
-        hand.say(f"{region}: weight 0 of {version} is acknowledged by {acknowledged.envoys} Envoys")
+        upstream.say(f"{region}: weight 0 of {version} is acknowledged by {acknowledged.envoys} Envoys")
         weights = {name: weight for name, weight in before.items() if name != version}
 
         def make(tip: str) -> tuple[str, None]:
-            hand.refuse_changed_by_others(acknowledged_at, tip, [region])
-            return hand.without(tip, region, version, _subject(version, region)), None
+            upstream.refuse_changed_by_others(acknowledged_at, tip, [region])
+            return upstream.without(tip, region, version, _subject(version, region)), None
 
         acknowledged_at = tip
-        placed, _ = hand.placed(make)
+        placed, _ = upstream.placed(make)
         step = Step(region, next(iter(weights)), weights, weights)
 
         def check(window: Measurement) -> None:
@@ -77,7 +77,9 @@ def _retire(hand: Hand, clusters: Clusters, version: str, region: str) -> Retire
         delivery = clusters.deliver_without(region, placed, weights, version, lambda: check(watch.seen()))
         coming = watch.turn()
         check(coming)
-        hand.say(f"{region}: {version} is gone since {placed[:10]}, {delivery.acknowledged:.1f} s after it was pushed")
+        upstream.say(
+            f"{region}: {version} is gone since {placed[:10]}, {delivery.acknowledged:.1f} s after it was pushed"
+        )
         return Retired(region, placed, delivery, Tally(coming.requests, coming.failures))
 
 

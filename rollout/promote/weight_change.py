@@ -10,7 +10,7 @@ from pathlib import Path
 from components.config import RegionConfig
 from components.judged import as_region
 from rollout.git.commits import Writer, locked
-from rollout.git.record import State, newest_in
+from rollout.git.record import PromotionState, newest_in
 from rollout.git.revisions import CommittedTree, repository_of
 from rollout.plan.comparison import Plan
 from rollout.plan.edits import stack_file_of
@@ -51,7 +51,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WeightChange:
     """What was done of it.
 
     Attributes:
@@ -73,7 +73,7 @@ class Outcome:
     plan: Plan | None = None
 
 
-def change_weights(project: Path, wish: Wish) -> Outcome:
+def change_weights(project: Path, wish: Wish) -> WeightChange:
     """Commits what was wished on the branch that is checked out, and pushes it; all of it or nothing.
 
     Raises:
@@ -91,7 +91,7 @@ def change_weights(project: Path, wish: Wish) -> Outcome:
         config = _config(repository.at(head), wish.region)
         before = config.echo.weights
         after = assignments(wish.weights, before, stable_version(as_region(config)))
-        outcome = Outcome(Done.NOTHING, before, after, branch)
+        outcome = WeightChange(Done.NOTHING, before, after, branch)
         if before == after:
             return outcome
         changed = {version: weight for version, weight in after.items() if before[version] != weight}
@@ -107,7 +107,7 @@ def change_weights(project: Path, wish: Wish) -> Outcome:
         return _published(writer, wish.remote, onto, outcome)
 
 
-def _published(writer: Writer, remote: str | None, onto: str | None, outcome: Outcome) -> Outcome:
+def _published(writer: Writer, remote: str | None, onto: str | None, outcome: WeightChange) -> WeightChange:
     assert outcome.commit is not None, "it was made"
     # what the remote refuses must not be on the branch here either
     if remote is not None:
@@ -164,7 +164,7 @@ def _refuse_promotion(writer: Writer, head: str, region: str) -> None:
         return
     entry, record = found
     promotion = record.promotion
-    if record.state is State.IN_PROGRESS and region in promotion.regions:
+    if record.state is PromotionState.IN_PROGRESS and region in promotion.regions:
         raise RolloutError(
             Problem(
                 f"{promotion.version} is being promoted in {', '.join(promotion.regions)} (last by commit {entry.commit[:10]}, "

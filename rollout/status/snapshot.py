@@ -31,7 +31,7 @@ _WHY = "without it nothing says which weights the region is to have"
 
 
 @dataclass(frozen=True)
-class Edges:
+class Readers:
     """Where a status touches the clusters."""
 
     read_application: Callable[[Region, str], Application] = read_application
@@ -56,13 +56,13 @@ class _Read:
     problems: tuple[Problem, ...]
 
 
-def gather(project: Path, regions: Sequence[Region], edges: Edges) -> Status:
+def gather(project: Path, regions: Sequence[Region], readers: Readers) -> Status:
     """Looks at the regions. What cannot be seen of one is a problem of that region.
 
     Args:
         project: Directory of Pulumi.yaml, in a clone of the repository.
         regions: The regions.
-        edges: How to ask their clusters.
+        readers: How to ask their clusters.
 
     Raises:
         RolloutError: the repository cannot be read, or the last commit of a promotion says nothing that can be used.
@@ -71,7 +71,7 @@ def gather(project: Path, regions: Sequence[Region], edges: Edges) -> Status:
     head, _branch = writer.head()
     with repository_of(project) as repository:
         read = _read(project, repository, writer, head, regions)
-    seen = _ask(regions, read, edges)
+    seen = _ask(regions, read, readers)
     return Status(
         at=datetime.now(UTC),
         head=head,
@@ -151,7 +151,7 @@ def _problems(region: Region, found: Declared | None) -> list[Problem]:
     return [Problem(line) for line in found.problems]
 
 
-def _ask(regions: Sequence[Region], read: Mapping[str, _Read], edges: Edges) -> Mapping[str, _Seen]:
+def _ask(regions: Sequence[Region], read: Mapping[str, _Read], readers: Readers) -> Mapping[str, _Seen]:
     """Asks for all there is of all regions side by side; returns when each answer is there, or why it is not."""
     with ThreadPoolExecutor(max_workers=max(1, 3 * len(regions))) as pool:
         seen = {
@@ -159,9 +159,9 @@ def _ask(regions: Sequence[Region], read: Mapping[str, _Read], edges: Edges) -> 
                 # Argo CD is only there where it delivers, also for the time of a handover
                 application=None
                 if read[region.name].declared.delivery == "direct"
-                else pool.submit(edges.read_application, region, APPLICATION),
-                live=pool.submit(edges.read_live, region),
-                envoys=pool.submit(edges.read_envoys, region),
+                else pool.submit(readers.read_application, region, APPLICATION),
+                live=pool.submit(readers.read_live, region),
+                envoys=pool.submit(readers.read_envoys, region),
             )
             for region in regions
         }

@@ -12,7 +12,7 @@ from subprocess import CalledProcessError
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.measurement import Count, Measurement, Result
 from rollout.problem import Problem
-from rollout.promote.delivery import Delivery, NotDeliveredError
+from rollout.promote.delivery import DeliveryTime, NotDeliveredError
 from rollout.regions import Region
 from rollout.status.overlay import VIRTUAL_SERVICE, parse_weights
 from rollout.status.verification import Outcome, Ready, measure_and_judge
@@ -106,7 +106,7 @@ class FakeRegions:
         meanwhile: Callable[[], None],
         *,
         healthy: bool = True,
-    ) -> Delivery:
+    ) -> DeliveryTime:
         if healthy and region in self.unhealthy:
             raise NotDeliveredError(Problem(f"{region}: not synced within 10 min: Degraded"))
         self._comes_to("deliver", region, weights)
@@ -115,11 +115,11 @@ class FakeRegions:
         meanwhile()
         if not self._has(commit) or self._weights[region] != weights:
             raise NotDeliveredError(Problem(f"{region}: not synced within 10 min"))
-        return Delivery(SYNCED_SECONDS, ACKNOWLEDGED_SECONDS, ENVOYS)
+        return DeliveryTime(SYNCED_SECONDS, ACKNOWLEDGED_SECONDS, ENVOYS)
 
     def deliver_without(
         self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
-    ) -> Delivery:
+    ) -> DeliveryTime:
         assert version not in weights
         return self.deliver(region, commit, weights, meanwhile)
 

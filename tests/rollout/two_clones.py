@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from rollout.git.commits import Writer
 from rollout.git.record import Record, parse
-from rollout.promote.branch import Hand
+from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS, Project, new_planned
 from tests.rollout.repository import Repository
 
@@ -26,7 +26,7 @@ class TwoClones:
     """The remote, which is bare, and the clones of an operator and of a colleague.
 
     Attributes:
-        said: What the operator's hand said, a line each.
+        said: What the operator was told, a line each.
         hearing: Called with each of these lines.
     """
 
@@ -40,13 +40,13 @@ class TwoClones:
     def tip(self) -> str:
         return self.remote.git("rev-parse", BRANCH)
 
-    def hand(self, *, proposal: str | None = None, of: Project | None = None) -> Hand:
+    def upstream(self, *, proposal: str | None = None, of: Project | None = None) -> Upstream:
         project = of or self.operator
-        return Hand(project.directory, Writer(project.directory), REMOTE, BRANCH, proposal, self._say)
+        return Upstream(project.directory, Writer(project.directory), REMOTE, BRANCH, proposal, self._say)
 
     def weights(self, region: str, commit: str = "") -> Mapping[str, int]:
         """What the remote has of a region now, or had at a commit."""
-        return self.hand().weights(commit or self.hand().tip(), region)
+        return self.upstream().weights(commit or self.upstream().tip(), region)
 
     def subjects(self) -> list[str]:
         """Of the commits on the remote since the first one, the oldest first."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rollout.git.record import State
+from rollout.git.record import PromotionState
 from rollout.judge.shares import RISK, TOLERANCE_POINTS
 from rollout.measurement import Tally
 from rollout.promote.results import Ended, Retired, Taken, Undone
@@ -23,7 +23,7 @@ STOPPED = 2
 
 def exit_code(ended: Ended) -> int:
     """0 if it is done, 1 if it was taken back, 2 if it ended before it was done."""
-    return {State.DONE: DONE, State.ROLLED_BACK: TAKEN_BACK}.get(ended.state, STOPPED)
+    return {PromotionState.DONE: DONE, PromotionState.ROLLED_BACK: TAKEN_BACK}.get(ended.state, STOPPED)
 
 
 def print_ended(console: Console, ended: Ended) -> None:
@@ -32,7 +32,7 @@ def print_ended(console: Console, ended: Ended) -> None:
         console.print(_steps(ended))
         console.print()
     version = ended.promotion.version
-    if ended.state is State.DONE:
+    if ended.state is PromotionState.DONE:
         regions = ", ".join(ended.promotion.regions)
         console.print(
             Text(f"{version} has {ended.promotion.steps[-1]} % in {regions}: each step was proven.", style="green")

@@ -15,7 +15,7 @@ from rich.text import Text
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy
 from rollout.git.commits import Entry
-from rollout.git.record import Record, State
+from rollout.git.record import PromotionState, Record
 from rollout.status.disagreements import Disagreement, RegionStatus, Status, Weights, all_disagreements, ejected
 
 AGREES = 0
@@ -196,7 +196,7 @@ def _promotion_json(entry: Entry, record: Record) -> dict[str, Any]:
         "id": promotion.id,
         "version": promotion.version,
         "state": record.state.value,
-        "active": record.state is State.IN_PROGRESS,
+        "active": record.state is PromotionState.IN_PROGRESS,
         "region": record.region,
         "weight": record.weight,
         "steps": list(promotion.steps),

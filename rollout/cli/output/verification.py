@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rollout.cluster.application import Application
-from rollout.judge.checks import Finding
+from rollout.judge.checks import Deviation
 from rollout.judge.independence import runs
 from rollout.judge.shares import RISK, TOLERANCE_POINTS, Standing
 from rollout.judge.verdict import Row, Verdict
@@ -172,5 +172,5 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _finding_json(finding: Finding) -> dict[str, str]:
+def _finding_json(finding: Deviation) -> dict[str, str]:
     return {"kind": finding.kind.value, "row": finding.row, "text": finding.text}

@@ -13,8 +13,8 @@ from typer.testing import Result as Ran
 from rollout.cli import app
 from rollout.cli.clone import Opened
 from rollout.git.commits import locked
-from rollout.promote import branch as branch_module
 from rollout.promote import promotion as engine
+from rollout.promote import upstream as upstream_module
 from tests.rollout.fake_regions import FakeRegions
 from tests.rollout.planned import REGIONS
 from tests.rollout.two_clones import BEFORE, TwoClones, new_two_clones
@@ -28,7 +28,7 @@ ONE = ("--regions", "region-a", *QUICK)
 def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoClones:
     """With the operator's clone as the working directory."""
     monkeypatch.setattr(engine, "_LOOK_EVERY_SECONDS", 0)
-    monkeypatch.setattr(branch_module, "_LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setattr(upstream_module, "_LOOK_EVERY_SECONDS", 0)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")

@@ -13,7 +13,7 @@ from typer.testing import Result as Ran
 
 from rollout.cli import app
 from rollout.git.commits import Writer, locked
-from rollout.git.record import Promotion, Record, State, message
+from rollout.git.record import Promotion, PromotionState, Record, message
 from tests.rollout.planned import Project, new_planned, new_planned_below
 from tests.rollout.repository import Repository, new_repository
 
@@ -219,14 +219,14 @@ class TestSet:
 
 
 class TestPromotionInProgress:
-    def record(self, project: Project, state: State, *regions: str) -> None:
+    def record(self, project: Project, state: PromotionState, *regions: str) -> None:
         promotion = Promotion("p-1", "v2", (10, 50), regions, 60, "a" * 40)
         text = message("Promote v2", Record(promotion, state, regions[0], 10))
         writer = Writer(project.directory)
         assert writer.follow(writer.commit(project.repository.git("rev-parse", "main"), {}, text))
 
     def test_is_left_alone(self, project: Project) -> None:
-        self.record(project, State.IN_PROGRESS, "region-a", "region-b")
+        self.record(project, PromotionState.IN_PROGRESS, "region-a", "region-b")
         project.commit()
         before = state(project)
 
@@ -239,9 +239,15 @@ class TestPromotionInProgress:
 
     @pytest.mark.parametrize(
         ("how_far", "region"),
-        [(State.DONE, "region-a"), (State.ROLLED_BACK, "region-a"), (State.IN_PROGRESS, "region-b")],
+        [
+            (PromotionState.DONE, "region-a"),
+            (PromotionState.ROLLED_BACK, "region-a"),
+            (PromotionState.IN_PROGRESS, "region-b"),
+        ],
     )
-    def test_keeps_nobody_where_it_is_over_or_elsewhere(self, project: Project, how_far: State, region: str) -> None:
+    def test_keeps_nobody_where_it_is_over_or_elsewhere(
+        self, project: Project, how_far: PromotionState, region: str
+    ) -> None:
         self.record(project, how_far, region)
 
         assert set_weights("v2=25").exit_code == 0

@@ -17,10 +17,10 @@ from rollout.cli.status import status
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live, Pods
-from rollout.git.record import Promotion, Record, State, message
+from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Region
-from rollout.status.snapshot import Edges, gather
+from rollout.status.snapshot import Readers, gather
 from tests.rollout.applications import well
 from tests.rollout.repository import Repository, new_repository
 from tests.rollout.stack_files import ROOT, edit
@@ -41,8 +41,8 @@ class Clusters:
     silent: tuple[str, ...] = ()
     interrupted: bool = False
 
-    def edges(self) -> Edges:
-        return Edges(self._application, self._live, self._envoys)
+    def readers(self) -> Readers:
+        return Readers(self._application, self._live, self._envoys)
 
     def _application(self, region: Region, name: str) -> Application:
         assert name == "argocd/echo"
@@ -88,7 +88,7 @@ def clusters(repository: Repository) -> Clusters:
 
 
 def run(clusters: Clusters, *arguments: str) -> Ran:
-    return CliRunner().invoke(app, arguments, obj=clusters.edges())
+    return CliRunner().invoke(app, arguments, obj=clusters.readers())
 
 
 def shown(clusters: Clusters, *arguments: str) -> dict[str, Any]:
@@ -186,7 +186,7 @@ class TestGit:
         repository.git("commit", "--quiet", "--all", "--message", "Shift region-b")
         last = repository.git("rev-parse", "HEAD")
         repository.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
-        (found,) = gather(repository.directory, [Region("region-b", "region-b", "b")], clusters.edges()).regions
+        (found,) = gather(repository.directory, [Region("region-b", "region-b", "b")], clusters.readers()).regions
 
         assert found.declared.commit is not None
         assert found.declared.commit.hash == last
@@ -241,7 +241,7 @@ class TestPromotion:
     def test_is_the_newest_in_the_history(self, clusters: Clusters, repository: Repository) -> None:
         promotion = Promotion("p1", "v2", (10, 100), ("region-a",), 120, clusters.revision)
         for weight in (10, 100):
-            record = Record(promotion, State.IN_PROGRESS, "region-a", weight)
+            record = Record(promotion, PromotionState.IN_PROGRESS, "region-a", weight)
             repository.git("commit", "--quiet", "--allow-empty", "--message", message("Promote v2", record))
         repository.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
         clusters.revision = repository.git("rev-parse", "HEAD")

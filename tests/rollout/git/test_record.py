@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.git.commits import Entry
-from rollout.git.record import MARK, Promotion, Proof, Record, State, message, newest, parse
+from rollout.git.record import MARK, Promotion, PromotionState, Proof, Record, message, newest, parse
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
 
@@ -27,7 +27,7 @@ PROOF = Proof(
     old_version="v1",
     seconds=121.5,
 )
-RECORD = Record(PROMOTION, State.IN_PROGRESS, "region-a", 25, PROOF)
+RECORD = Record(PROMOTION, PromotionState.IN_PROGRESS, "region-a", 25, PROOF)
 TEXT = """\
 region-a: v2 10 → 25 %
 
@@ -98,7 +98,9 @@ class TestMessage:
 
 class TestParse:
     @given(
-        record=st.builds(Record, promotions, st.sampled_from(State), names, percents, st.none() | proofs, reasons),
+        record=st.builds(
+            Record, promotions, st.sampled_from(PromotionState), names, percents, st.none() | proofs, reasons
+        ),
         subject=st.text(max_size=40),
     )
     def test_gives_back_what_was_written(self, record: Record, subject: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from rollout.plan.manifests import SYNC_OPTIONS
-from rollout.plan.overlays import Change, changes, make
+from rollout.plan.overlays import FileChange, changes, make
 from rollout.problem import RolloutError
 from rules.workloads import SYNC_WAVE
 from tests.components.api_server import api_server
@@ -272,7 +272,7 @@ class TestMake:
         (project / "deploy").write_text("a file")
 
         with pytest.raises(RolloutError, match=r"deploy/overlays/region-a/echo/vs\.yaml: "):
-            make(project, Change(Path(OVERLAY, "vs.yaml"), "", "text\n"))
+            make(project, FileChange(Path(OVERLAY, "vs.yaml"), "", "text\n"))
 
     def test_leaves_no_draft_when_it_fails(self, rendered: Path) -> None:
         (rendered / OVERLAY / "vs.yaml").unlink()
@@ -280,7 +280,7 @@ class TestMake:
         before = files_below(rendered)
 
         with pytest.raises(RolloutError):
-            make(rendered, Change(Path(OVERLAY, "vs.yaml"), "", "text\n"))
+            make(rendered, FileChange(Path(OVERLAY, "vs.yaml"), "", "text\n"))
 
         assert files_below(rendered) == before
 
@@ -294,7 +294,7 @@ class TestMake:
 
 
 def test_a_diff_names_the_file_and_its_lines() -> None:
-    change = Change(Path("deploy/vs.yaml"), "a\nweight: 90\n", "a\nweight: 75\n")
+    change = FileChange(Path("deploy/vs.yaml"), "a\nweight: 90\n", "a\nweight: 75\n")
 
     assert change.diff == "--- deploy/vs.yaml\n+++ deploy/vs.yaml\n@@ -1,2 +1,2 @@\n a\n-weight: 90\n+weight: 75\n"
 
@@ -302,9 +302,9 @@ def test_a_diff_names_the_file_and_its_lines() -> None:
 @pytest.mark.parametrize(
     ("change", "names"),
     [
-        (Change(Path("vs.yaml"), "", "a\n"), "--- /dev/null\n+++ vs.yaml\n"),
-        (Change(Path("vs.yaml"), "a\n", None), "--- vs.yaml\n+++ /dev/null\n"),
+        (FileChange(Path("vs.yaml"), "", "a\n"), "--- /dev/null\n+++ vs.yaml\n"),
+        (FileChange(Path("vs.yaml"), "a\n", None), "--- vs.yaml\n+++ /dev/null\n"),
     ],
 )
-def test_a_diff_of_a_whole_file_says_that_there_is_no_other(change: Change, names: str) -> None:
+def test_a_diff_of_a_whole_file_says_that_there_is_no_other(change: FileChange, names: str) -> None:
     assert change.diff.startswith(names)

@@ -48,7 +48,7 @@ class Cluster:
         return tuple(envoy for envoy in now if only is None or envoy.pod in only)
 
 
-Run = Callable[[Cluster], delivery_module.Delivery]
+Run = Callable[[Cluster], delivery_module.DeliveryTime]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Waits until such a cluster has been brought to NEW and splits as wanted."""
     monkeypatch.setattr(delivery_module, "_LOOK_EVERY_SECONDS", 0)
 
-    def delivered(cluster: Cluster, meanwhile: Callable[[], None] = lambda: None) -> delivery_module.Delivery:
+    def delivered(cluster: Cluster, meanwhile: Callable[[], None] = lambda: None) -> delivery_module.DeliveryTime:
         for name in ("ask_to_look", "read_application", "read_envoys"):
             monkeypatch.setattr(delivery_module, name, getattr(cluster, name))
         return deliver(
@@ -123,7 +123,7 @@ def test_what_is_not_synced_in_time_is_told(run: Run, monkeypatch: pytest.Monkey
     "cluster", [Cluster([NOT_SYNCED], [[]]), Cluster([SYNCED], [[envoy("a", 100, 0)]])], ids=["sync", "envoys"]
 )
 def test_a_doubt_meanwhile_ends_the_waiting(
-    run: Callable[[Cluster, Callable[[], None]], delivery_module.Delivery], cluster: Cluster
+    run: Callable[[Cluster, Callable[[], None]], delivery_module.DeliveryTime], cluster: Cluster
 ) -> None:
     def doubts() -> None:
         raise RolloutError
@@ -144,8 +144,8 @@ class TestBrings:
         monkeypatch.setattr(delivery_module, "read_live", lambda _region: Live(self.route, {}))
 
     def is_there(self, clones: TwoClones, commit: str, document: dict[str, Any]) -> bool:
-        hand = clones.hand()
-        is_there = brings(REGION, hand.project, hand, commit, {"v1": 90, "v2": 10})
+        upstream = clones.upstream()
+        is_there = brings(REGION, upstream.project, upstream, commit, {"v1": 90, "v2": 10})
         return is_there(parse_application(document))
 
     def test_the_commit_itself(self, clones: TwoClones) -> None:
@@ -187,14 +187,14 @@ class TestBrings:
 
     def test_a_weight_of_0_is_no_difference(self, clones: TwoClones) -> None:
         self.route = Route({"v1": 100}, None)
-        hand = clones.hand()
-        is_there = brings(REGION, hand.project, hand, clones.tip, {"v1": 100, "v2": 0})
+        upstream = clones.upstream()
+        is_there = brings(REGION, upstream.project, upstream, clones.tip, {"v1": 100, "v2": 0})
 
         assert is_there(parse_application(well(clones.tip)))
 
 
 def test_argocd_is_asked_again_where_it_takes_long(
-    run: Callable[[Cluster], delivery_module.Delivery], monkeypatch: pytest.MonkeyPatch
+    run: Callable[[Cluster], delivery_module.DeliveryTime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery_module, "_ASK_EVERY_SECONDS", -1)
     cluster = Cluster([NOT_SYNCED, SYNCED], [[envoy("a", 90, 10)]])

@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import pytest
 
 from rollout.git.commits import Writer
-from rollout.git.record import Promotion, Record, State
+from rollout.git.record import Promotion, PromotionState, Record
 from rollout.problem import RolloutError
-from rollout.promote import branch as branch_module
 from rollout.promote import promotion as engine
-from rollout.promote.branch import Hand
+from rollout.promote import upstream as upstream_module
 from rollout.promote.delivery import NotDeliveredError
 from rollout.promote.promotion import preview, promote, roll_back, steps_left, to_take_back
 from rollout.promote.results import Ended
+from rollout.promote.upstream import Upstream
 from tests.rollout.fake_regions import RATE, FakeRegions
 from tests.rollout.planned import REGIONS
 from tests.rollout.two_clones import BEFORE, TwoClones, new_two_clones
@@ -30,7 +30,7 @@ HALF = {"v1": 50, "v2": 50}
 def make_fast_and_nobodys(home: Path, patched: pytest.MonkeyPatch) -> None:
     """No pauses between two looks, and no configuration of the person who runs the tests."""
     patched.setattr(engine, "_LOOK_EVERY_SECONDS", 0)
-    patched.setattr(branch_module, "_LOOK_EVERY_SECONDS", 0)
+    patched.setattr(upstream_module, "_LOOK_EVERY_SECONDS", 0)
     patched.setenv("HOME", str(home))
     patched.setenv("XDG_CONFIG_HOME", str(home))
     patched.setenv("GIT_CONFIG_NOSYSTEM", "1")
@@ -55,15 +55,15 @@ def planned(clones: TwoClones, steps: tuple[int, ...] = (50, 100), regions: tupl
     return Promotion(f"v2-{clones.tip[:12]}", "v2", steps, regions, bake_seconds=0, before=clones.tip)
 
 
-def begin(clones: TwoClones, regions: FakeRegions, promotion: Promotion, hand: Hand | None = None) -> Ended:
-    return promote(hand or clones.hand(), regions, promotion, None)
+def begin(clones: TwoClones, regions: FakeRegions, promotion: Promotion, upstream: Upstream | None = None) -> Ended:
+    return promote(upstream or clones.upstream(), regions, promotion, None)
 
 
-def resume(clones: TwoClones, regions: FakeRegions, hand: Hand | None = None) -> Ended:
-    hand = hand or clones.hand()
-    newest = hand.newest(hand.tip())
+def resume(clones: TwoClones, regions: FakeRegions, upstream: Upstream | None = None) -> Ended:
+    upstream = upstream or clones.upstream()
+    newest = upstream.newest(upstream.tip())
     assert newest is not None
-    return promote(hand, regions, newest[1].promotion, (newest[0].commit, newest[1]))
+    return promote(upstream, regions, newest[1].promotion, (newest[0].commit, newest[1]))
 
 
 def newest(clones: TwoClones) -> Record:
@@ -96,7 +96,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 class TestToTheEnd:
     def test_each_region_gets_each_step_by_a_commit(self, done: Done) -> None:
-        assert done.ended.state is State.DONE
+        assert done.ended.state is PromotionState.DONE
         assert done.clones.subjects() == [
             "Promote v2 in region-a: 50 %",
             "Promote v2 in region-a: 100 %",
@@ -112,11 +112,11 @@ class TestToTheEnd:
 
         assert {record.promotion for record in records} == {done.promotion}
         assert [(record.state, record.region, record.weight) for record in records] == [
-            (State.IN_PROGRESS, "region-a", 50),
-            (State.IN_PROGRESS, "region-a", 100),
-            (State.IN_PROGRESS, "region-b", 50),
-            (State.IN_PROGRESS, "region-b", 100),
-            (State.DONE, "region-b", 100),
+            (PromotionState.IN_PROGRESS, "region-a", 50),
+            (PromotionState.IN_PROGRESS, "region-a", 100),
+            (PromotionState.IN_PROGRESS, "region-b", 50),
+            (PromotionState.IN_PROGRESS, "region-b", 100),
+            (PromotionState.DONE, "region-b", 100),
         ]
         proofs = [record.proof for record in records]
         assert proofs[0] is None
@@ -170,7 +170,7 @@ class TestToTheEnd:
 
         ended = begin(clones, regions, planned(clones, (50,), ("region-a",)))
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert (directory / "Pulumi.region-a.yaml").read_text() == dirty
         assert (directory / "untracked").read_text() == "mine"
         assert clones.operator.repository.git("rev-parse", "HEAD") == before
@@ -183,25 +183,25 @@ class TestToTheEnd:
         ended = begin(clones, regions, planned(clones, (25, 50, 100), ("region-a",)))
 
         assert [step.weight for step in ended.taken] == [50, 100]
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
 
 
 class TestPreview:
     def test_names_each_step_and_pushes_nothing(self, clones: TwoClones) -> None:
         tip = clones.tip
 
-        steps = preview(clones.hand(), planned(clones))
+        steps = preview(clones.upstream(), planned(clones))
 
         assert steps == [(region, weights) for region in REGIONS for weights in (HALF, ALL)]
         assert clones.tip == tip
 
     def test_a_step_that_the_rules_refuse_is_refused(self, clones: TwoClones) -> None:
         with pytest.raises(RolloutError, match="the rules refuse it"):
-            preview(clones.hand(), planned(clones, (10, 100)))
+            preview(clones.upstream(), planned(clones, (10, 100)))
 
     def test_a_version_that_is_not_there_is_refused(self, clones: TwoClones) -> None:
         with pytest.raises(RolloutError, match="region-a has no version v3"):
-            preview(clones.hand(), replace(planned(clones), version="v3"))
+            preview(clones.upstream(), replace(planned(clones), version="v3"))
 
     @pytest.mark.parametrize(
         ("weight", "left"), [(0, (10, 25, 100)), (10, (10, 25, 100)), (11, (25, 100)), (100, (100,))]
@@ -218,10 +218,10 @@ class TestTakenBack:
 
         ended = begin(clones, regions, planned(clones, (10, 25, 50, 100)))
 
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert "v2 fails more often than v1" in ended.reason
         assert clones.subjects()[-1] == "Roll back v2 in region-a"
-        assert (newest(clones).state, newest(clones).reason) == (State.ROLLED_BACK, ended.reason)
+        assert (newest(clones).state, newest(clones).reason) == (PromotionState.ROLLED_BACK, ended.reason)
         assert [(step.weight, step.proof is not None) for step in ended.taken] == [(10, True), (25, False)]
         assert regions.in_force("region-a") == BEFORE
 
@@ -230,7 +230,7 @@ class TestTakenBack:
 
         ended = begin(clones, regions, planned(clones, (10, 50, 100), ("region-a",)))
 
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert [step.weight for step in ended.taken] == [10]
 
     def test_in_the_second_region_takes_the_first_one_back_as_well(
@@ -292,7 +292,7 @@ class TestTakenBack:
 
         ended = begin(clones, regions, planned(clones, (25, 50, 100), ("region-a",)))
 
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert "not synced within 10 min" in ended.reason
         assert ended.taken[-1].delivery is None
         assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
@@ -305,7 +305,7 @@ class TestTakenBack:
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert "requests were not answered by echo in region-a" in ended.reason
 
     def test_a_region_that_is_done_and_no_longer_well(self, clones: TwoClones, regions: FakeRegions) -> None:
@@ -316,7 +316,7 @@ class TestTakenBack:
 
         ended = begin(clones, regions, planned(clones))
 
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert "region-a: v2 fails more often than v1" in ended.reason
         assert clones.subjects()[-2:] == ["Promote v2 in region-a: 100 %", "Roll back v2 in region-a"]
 
@@ -328,7 +328,7 @@ class TestTakenBack:
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert ended.undone is not None
         assert ended.undone.holds
         assert regions.in_force("region-a") == BEFORE
@@ -339,7 +339,7 @@ class TestTakenBack:
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert ended.undone is not None
         assert [problem.what for problem in ended.undone.problems] == ["region-a: not synced within 10 min"]
         assert not ended.undone.holds
@@ -353,7 +353,7 @@ class TestTakenBack:
 
         ended = begin(clones, regions, planned(clones))
 
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert [clones.weights(region) for region in REGIONS] == [BEFORE, BEFORE]
 
     def test_others_share_the_requests_as_before(self, clones: TwoClones, regions: FakeRegions) -> None:
@@ -364,7 +364,7 @@ class TestTakenBack:
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
         # not the 10 that it had: it is not well
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert clones.weights("region-a") == BEFORE
 
 
@@ -377,7 +377,7 @@ class TestGoesOn:
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         last = newest(clones).proof
         assert last is not None
         assert last.new.failures > 0
@@ -389,7 +389,7 @@ class TestGoesOn:
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert "v2 fails more often than v1" in ended.reason
 
     def test_a_region_that_is_not_well_before_is_refused(self, clones: TwoClones) -> None:
@@ -413,18 +413,18 @@ class TestGoesOn:
 
     def test_no_region_is_ahead_of_the_last_step(self, clones: TwoClones) -> None:
         clones.somebody_weighs("region-b", v1=50, v2=50)
-        hand = clones.hand()
-        hand.tip()
+        upstream = clones.upstream()
+        upstream.tip()
 
         with pytest.raises(RolloutError, match="region-b: v2 has weight 50, and the last step is 25"):
-            preview(hand, planned(clones, (10, 25)))
+            preview(upstream, planned(clones, (10, 25)))
 
     def test_failures_that_both_versions_have_are_no_doubt(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.failure_rate = lambda _region, _version, _weight: 0.05
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert all(step.proof and step.proof.old.failures for step in ended.taken)
 
 
@@ -434,19 +434,19 @@ class TestOthers:
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
-        assert ended.state is State.ENDED
+        assert ended.state is PromotionState.ENDED
         assert "region-a was changed by somebody else meanwhile" in ended.reason
         assert "by test: Set weights" in ended.reason
         assert clones.weights("region-a") == {"v1": 70, "v2": 30}
         assert clones.subjects() == ["Promote v2 in region-a: 50 %", "Set weights", "End the promotion of v2"]
-        assert (newest(clones).state, newest(clones).reason) == (State.ENDED, ended.reason)
+        assert (newest(clones).state, newest(clones).reason) == (PromotionState.ENDED, ended.reason)
 
     def test_a_change_of_a_region_that_is_done_ends_it(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.once("look", "region-b", 50, lambda: clones.somebody_weighs("region-a", v1=50, v2=50))
 
         ended = begin(clones, regions, planned(clones))
 
-        assert ended.state is State.ENDED
+        assert ended.state is PromotionState.ENDED
         assert [clones.weights(region) for region in REGIONS] == [HALF, HALF]
 
     def test_a_change_while_the_last_step_is_proven_is_not_taken_for_done(
@@ -456,8 +456,8 @@ class TestOthers:
 
         ended = begin(clones, regions, planned(clones))
 
-        assert ended.state is State.ENDED
-        assert newest(clones).state is State.ENDED
+        assert ended.state is PromotionState.ENDED
+        assert newest(clones).state is PromotionState.ENDED
 
     def test_a_change_that_is_delivered_while_a_step_is_proven_ends_it(
         self, clones: TwoClones, regions: FakeRegions
@@ -471,7 +471,7 @@ class TestOthers:
         ended = begin(clones, regions, planned(clones))
 
         # what is measured then is what somebody else made of it: no reason to take anything back anywhere
-        assert ended.state is State.ENDED
+        assert ended.state is PromotionState.ENDED
         assert [clones.weights(region) for region in REGIONS] == [ALL, {"v1": 90, "v2": 10}]
 
     def test_a_change_instead_of_the_one_that_is_waited_for_ends_it(
@@ -481,7 +481,7 @@ class TestOthers:
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
-        assert ended.state is State.ENDED
+        assert ended.state is PromotionState.ENDED
         assert clones.weights("region-a") == {"v1": 90, "v2": 10}
 
     def test_a_change_elsewhere_is_kept_and_does_not_stop_it(self, clones: TwoClones, regions: FakeRegions) -> None:
@@ -489,7 +489,7 @@ class TestOthers:
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert clones.subjects() == [
             "Promote v2 in region-a: 50 %",
             "Write",
@@ -502,7 +502,7 @@ class TestOthers:
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert clones.weights("region-b") == {"v1": 90, "v2": 10}
 
     def test_a_change_between_a_look_and_the_push_is_seen(
@@ -512,7 +512,7 @@ class TestOthers:
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
-        assert ended.state is State.ENDED
+        assert ended.state is PromotionState.ENDED
         assert clones.weights("region-a") == {"v1": 70, "v2": 30}
         assert any("somebody pushed to main meanwhile" in line for line in clones.said)
 
@@ -523,14 +523,14 @@ class TestOthers:
 
         ended = begin(clones, regions, planned(clones, (50,), ("region-a",)))
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert clones.subjects() == ["Write", "Promote v2 in region-a: 50 %", "v2 is promoted"]
 
     def test_of_two_that_begin_at_once_one_is_refused(
         self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         promotion = planned(clones, (50, 100), ("region-a",))
-        theirs = clones.hand(of=clones.colleague)
+        theirs = clones.upstream(of=clones.colleague)
 
         def begins() -> None:
             regions.once("deliver", "region-a", 50, interrupt)
@@ -541,10 +541,10 @@ class TestOthers:
 
         ended = begin(clones, regions, promotion)
 
-        assert ended.state is State.ENDED
+        assert ended.state is PromotionState.ENDED
         assert ended.taken == []
         assert clones.subjects() == ["Promote v2 in region-a: 50 %"]
-        assert newest(clones).state is State.IN_PROGRESS
+        assert newest(clones).state is PromotionState.IN_PROGRESS
 
     def test_of_two_that_begin_at_once_in_other_regions_one_is_refused(
         self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
@@ -554,13 +554,13 @@ class TestOthers:
         def begins() -> None:
             regions.once("deliver", "region-b", 50, interrupt)
             with pytest.raises(KeyboardInterrupt):
-                begin(clones, regions, theirs, clones.hand(of=clones.colleague))
+                begin(clones, regions, theirs, clones.upstream(of=clones.colleague))
 
         at_push(monkeypatch, 1, before=begins)
 
         ended = begin(clones, regions, ours)
 
-        assert ended.state is State.ENDED
+        assert ended.state is PromotionState.ENDED
         assert clones.subjects() == ["Promote v2 in region-b: 50 %"]
 
 
@@ -606,12 +606,12 @@ class TestResumed:
             at_push(patched, push, **{when: interrupt})
             with pytest.raises(KeyboardInterrupt):
                 begin(clones, regions, planned(clones))
-        if newest(clones).state is State.DONE:
+        if newest(clones).state is PromotionState.DONE:
             return
 
         ended = resume(clones, regions)
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert clones.subjects() == list(self.THE_END)
         assert [regions.in_force(region) for region in REGIONS] == [ALL, ALL]
 
@@ -626,7 +626,7 @@ class TestResumed:
 
         ended = resume(clones, regions)
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert clones.subjects() == list(self.THE_END)
 
     def test_killed_while_all_regions_are_measured(self, clones: TwoClones, regions: FakeRegions) -> None:
@@ -636,7 +636,7 @@ class TestResumed:
 
         ended = resume(clones, regions)
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert clones.subjects() == list(self.THE_END)
 
     def test_in_another_clone(self, clones: TwoClones, regions: FakeRegions) -> None:
@@ -644,9 +644,9 @@ class TestResumed:
         with pytest.raises(KeyboardInterrupt):
             begin(clones, regions, planned(clones))
 
-        ended = resume(clones, regions, clones.hand(of=clones.colleague))
+        ended = resume(clones, regions, clones.upstream(of=clones.colleague))
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert clones.subjects() == list(self.THE_END)
 
     def test_one_killed_at_the_last_step_remembers_how_the_old_version_did(
@@ -664,7 +664,7 @@ class TestResumed:
 
         ended = resume(clones, regions)
 
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert "v2 fails more often than v1" in ended.reason
 
     def test_a_version_that_fails_meanwhile_is_taken_back(self, clones: TwoClones, regions: FakeRegions) -> None:
@@ -675,7 +675,7 @@ class TestResumed:
 
         ended = resume(clones, regions)
 
-        assert ended.state is State.ROLLED_BACK
+        assert ended.state is PromotionState.ROLLED_BACK
         assert clones.weights("region-a") == BEFORE
 
     @pytest.mark.parametrize("weight", [0, 30, 50, 75, 100])
@@ -689,7 +689,7 @@ class TestResumed:
 
         ended = resume(clones, regions)
 
-        assert ended.state is State.ENDED
+        assert ended.state is PromotionState.ENDED
         assert "changed by somebody else" in ended.reason
         assert clones.weights("region-a") == {"v1": 100 - weight, "v2": weight}
 
@@ -701,7 +701,7 @@ class TestResumed:
 
         ended = resume(clones, regions)
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
 
     def test_an_unanswered_question_leaves_it_in_progress(self, clones: TwoClones, regions: FakeRegions) -> None:
         def unreachable() -> None:
@@ -711,16 +711,16 @@ class TestResumed:
         with pytest.raises(RolloutError):
             begin(clones, regions, planned(clones))
 
-        assert newest(clones).state is State.IN_PROGRESS
-        assert resume(clones, regions).state is State.DONE
+        assert newest(clones).state is PromotionState.IN_PROGRESS
+        assert resume(clones, regions).state is PromotionState.DONE
 
 
 class TestBranch:
     """Somebody stands between a commit and its delivery."""
 
-    def merges(self, clones: TwoClones, merge: Callable[[], None]) -> Hand:
+    def merges(self, clones: TwoClones, merge: Callable[[], None]) -> Upstream:
         clones.hearing.append(lambda line: merge() if "waits until it is merged" in line else None)
-        return clones.hand(proposal="rollout")
+        return clones.upstream(proposal="rollout")
 
     def merge(self, clones: TwoClones, *options: str) -> None:
         clone = clones.colleague.repository
@@ -733,35 +733,35 @@ class TestBranch:
         clone.git("push", "--quiet", "origin", "main")
 
     def test_merged_by_a_merge_commit(self, clones: TwoClones, regions: FakeRegions) -> None:
-        hand = self.merges(clones, lambda: self.merge(clones, "--no-ff"))
+        upstream = self.merges(clones, lambda: self.merge(clones, "--no-ff"))
 
-        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)), hand)
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert clones.weights("region-a") == ALL
         assert clones.remote.git("log", "--first-parent", "--format=%s", "main").splitlines()[:3] == ["Merge"] * 3
-        assert newest(clones).state is State.DONE
+        assert newest(clones).state is PromotionState.DONE
 
     def test_squashed_and_its_branch_deleted(self, clones: TwoClones, regions: FakeRegions) -> None:
         def squash() -> None:
             self.merge(clones, "--squash")
             clones.remote.git("branch", "--delete", "--force", "rollout")
 
-        hand = self.merges(clones, squash)
+        upstream = self.merges(clones, squash)
 
-        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)), hand)
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert clones.subjects() == ["Promote v2 in region-a: 50 %", "Promote v2 in region-a: 100 %", "v2 is promoted"]
 
     def test_a_step_is_not_delivered_before_it_is_merged(self, clones: TwoClones, regions: FakeRegions) -> None:
         def stop() -> None:
             raise KeyboardInterrupt
 
-        hand = self.merges(clones, stop)
+        upstream = self.merges(clones, stop)
 
         with pytest.raises(KeyboardInterrupt):
-            begin(clones, regions, planned(clones, (50, 100), ("region-a",)), hand)
+            begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
 
         assert clones.subjects() == []
         assert clones.remote.git("log", "-1", "--format=%s", "rollout") == "Promote v2 in region-a: 50 %"
@@ -771,9 +771,9 @@ class TestBranch:
         self, clones: TwoClones, regions: FakeRegions
     ) -> None:
         waits = clones.hearing
-        hand = self.merges(clones, interrupt)
+        upstream = self.merges(clones, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            begin(clones, regions, planned(clones, (50,), ("region-a",)), hand)
+            begin(clones, regions, planned(clones, (50,), ("region-a",)), upstream)
         proposed = clones.remote.git("rev-parse", "rollout")
         waits.clear()
         merged: list[str] = []
@@ -784,7 +784,7 @@ class TestBranch:
 
         ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), self.merges(clones, merge))
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert merged[0] == proposed
 
     def test_an_empty_commit_is_not_merged_by_somebody_elses(
@@ -800,36 +800,36 @@ class TestBranch:
             clones.somebody_writes()
 
         # not the sleep of all: subprocesses are waited for with it
-        monkeypatch.setattr(branch_module, "time", SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic))
-        hand = self.merges(clones, first)
+        monkeypatch.setattr(upstream_module, "time", SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic))
+        upstream = self.merges(clones, first)
 
-        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), hand)
+        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), upstream)
 
-        assert ended.state is State.DONE
-        assert newest(clones).state is State.DONE
+        assert ended.state is PromotionState.DONE
+        assert newest(clones).state is PromotionState.DONE
 
     def test_is_waited_for_through_what_others_push(self, clones: TwoClones, regions: FakeRegions) -> None:
         def later() -> None:
             clones.somebody_writes()
             self.merge(clones, "--no-ff")
 
-        hand = self.merges(clones, later)
+        upstream = self.merges(clones, later)
 
-        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), hand)
+        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), upstream)
 
-        assert ended.state is State.DONE
+        assert ended.state is PromotionState.DONE
         assert "Write" in clones.subjects()
 
 
 class TestByHand:
     def back(self, clones: TwoClones, regions: FakeRegions) -> list[str]:
-        hand = clones.hand()
+        upstream = clones.upstream()
 
         def where(tip: str) -> tuple[Record, list[str]]:
             record = newest(clones)
-            return record, to_take_back(hand, tip, record)
+            return record, to_take_back(upstream, tip, record)
 
-        return [*roll_back(hand, regions, where, "by hand").weights]
+        return [*roll_back(upstream, regions, where, "by hand").weights]
 
     def test_a_promotion_that_is_done_is_taken_back_in_all_regions(
         self, clones: TwoClones, regions: FakeRegions
@@ -840,7 +840,7 @@ class TestByHand:
         assert [clones.weights(region) for region in REGIONS] == [BEFORE, BEFORE]
         assert [regions.in_force(region) for region in REGIONS] == [BEFORE, BEFORE]
         assert clones.subjects()[-1] == "Roll back v2 in region-b, region-a"
-        assert (newest(clones).state, newest(clones).reason) == (State.ROLLED_BACK, "by hand")
+        assert (newest(clones).state, newest(clones).reason) == (PromotionState.ROLLED_BACK, "by hand")
 
     def test_removes_nothing(self, clones: TwoClones, regions: FakeRegions) -> None:
         begin(clones, regions, planned(clones, (50,), ("region-a",)))
@@ -855,7 +855,7 @@ class TestByHand:
             begin(clones, regions, planned(clones))
 
         assert self.back(clones, regions) == ["region-a"]
-        assert newest(clones).state is State.ROLLED_BACK
+        assert newest(clones).state is PromotionState.ROLLED_BACK
 
     def test_where_the_version_has_nothing_there_is_nothing_to_take(
         self, clones: TwoClones, regions: FakeRegions
@@ -863,4 +863,4 @@ class TestByHand:
         begin(clones, regions, planned(clones, (50,), ("region-a",)))
         self.back(clones, regions)
 
-        assert to_take_back(clones.hand(), clones.hand().tip(), newest(clones)) == []
+        assert to_take_back(clones.upstream(), clones.upstream().tip(), newest(clones)) == []

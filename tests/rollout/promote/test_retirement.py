@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.git.record import Promotion, Record, State, message
+from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
 from rollout.promote.retirement import preview, retire
@@ -35,7 +35,7 @@ def regions(clones: TwoClones) -> FakeRegions:
 
 
 def test_each_region_loses_it_by_a_commit(clones: TwoClones, regions: FakeRegions) -> None:
-    retired = retire(clones.hand(), regions, "v2", REGIONS)
+    retired = retire(clones.upstream(), regions, "v2", REGIONS)
 
     assert clones.subjects() == ["Retire v2 in region-a", "Retire v2 in region-b"]
     assert [clones.weights(region) for region in REGIONS] == [GONE, GONE]
@@ -45,7 +45,7 @@ def test_each_region_loses_it_by_a_commit(clones: TwoClones, regions: FakeRegion
 
 
 def test_what_was_sent_meanwhile_is_counted(clones: TwoClones, regions: FakeRegions) -> None:
-    (retired,) = retire(clones.hand(), regions, "v2", ["region-a"])
+    (retired,) = retire(clones.upstream(), regions, "v2", ["region-a"])
 
     assert retired.coming.requests > RATE
     assert retired.coming.failures == 0
@@ -56,7 +56,7 @@ def test_weight_0_is_acknowledged_before_anything_is_pushed(clones: TwoClones, r
     regions.once("deliver", "region-a", 0, lambda: seen.append(clones.subjects()))
     regions.once("deliver", "region-a", 0, lambda: seen.append(clones.subjects()))
 
-    retire(clones.hand(), regions, "v2", ["region-a"])
+    retire(clones.upstream(), regions, "v2", ["region-a"])
 
     assert seen == [[], ["Retire v2 in region-a"]]
 
@@ -65,23 +65,23 @@ def test_a_version_with_requests_is_refused_in_all_regions(clones: TwoClones, re
     clones.somebody_weighs("region-b", v1=90, v2=10)
 
     with pytest.raises(RolloutError, match="region-b: v2 has weight 10"):
-        retire(clones.hand(), regions, "v2", REGIONS)
+        retire(clones.upstream(), regions, "v2", REGIONS)
 
     assert clones.subjects() == ["Set weights"]
 
 
 def test_where_it_is_not_nothing_is_done(clones: TwoClones, regions: FakeRegions) -> None:
-    retire(clones.hand(), regions, "v2", ["region-a"])
+    retire(clones.upstream(), regions, "v2", ["region-a"])
 
-    assert preview(clones.hand(), "v2", REGIONS) == ["region-b"]
+    assert preview(clones.upstream(), "v2", REGIONS) == ["region-b"]
     with pytest.raises(RolloutError, match=r"(?s)v2 is in none of the regions region-a.*they have: v1$"):
-        preview(clones.hand(), "v2", ["region-a"])
+        preview(clones.upstream(), "v2", ["region-a"])
 
 
 def test_a_preview_pushes_nothing(clones: TwoClones) -> None:
     tip = clones.tip
 
-    assert preview(clones.hand(), "v2", REGIONS) == list(REGIONS)
+    assert preview(clones.upstream(), "v2", REGIONS) == list(REGIONS)
     assert clones.tip == tip
 
 
@@ -89,7 +89,7 @@ def test_weights_that_somebody_gives_it_meanwhile_are_kept(clones: TwoClones, re
     regions.once("watch", "region-a", 0, lambda: clones.somebody_weighs("region-a", v1=90, v2=10))
 
     with pytest.raises(RolloutError, match="region-a: v2 has weight 10"):
-        retire(clones.hand(), regions, "v2", REGIONS)
+        retire(clones.upstream(), regions, "v2", REGIONS)
 
     assert clones.weights("region-a") == {"v1": 90, "v2": 10}
 
@@ -100,14 +100,16 @@ def test_a_change_while_weight_0_is_waited_for_is_kept(clones: TwoClones, region
     regions.once("deliver", "region-a", 0, lambda: clones.somebody_weighs("region-a", v1=90, v2=10))
 
     with pytest.raises(RolloutError, match="region-a was changed by somebody else"):
-        retire(clones.hand(), regions, "v2", REGIONS)
+        retire(clones.upstream(), regions, "v2", REGIONS)
 
     assert clones.weights("region-a") == {"v1": 90, "v2": 10}
 
 
 def test_a_promotion_that_begins_meanwhile_stops_it(clones: TwoClones, regions: FakeRegions) -> None:
-    theirs = clones.hand(of=clones.colleague)
-    record = Record(Promotion("v2-x", "v2", (10,), ("region-b",), 0, clones.tip), State.IN_PROGRESS, "region-b", 10)
+    theirs = clones.upstream(of=clones.colleague)
+    record = Record(
+        Promotion("v2-x", "v2", (10,), ("region-b",), 0, clones.tip), PromotionState.IN_PROGRESS, "region-b", 10
+    )
 
     def begins() -> None:
         text = message("Promote v2", record)
@@ -116,7 +118,7 @@ def test_a_promotion_that_begins_meanwhile_stops_it(clones: TwoClones, regions: 
     regions.once("deliver", "region-a", 0, begins)
 
     with pytest.raises(RolloutError, match="another rollout is at work"):
-        retire(clones.hand(), regions, "v2", REGIONS)
+        retire(clones.upstream(), regions, "v2", REGIONS)
 
     assert clones.subjects() == ["Promote v2"]
 
@@ -128,7 +130,7 @@ def test_a_request_that_is_lost_stops_it_before_the_next_region(clones: TwoClone
     regions.once("deliver", "region-a", 0, lambda: regions.once("deliver", "region-a", 0, loses))
 
     with pytest.raises(RolloutError, match=r"(?s)region-a: while v2 was taken out: .*not answered.*git revert"):
-        retire(clones.hand(), regions, "v2", REGIONS)
+        retire(clones.upstream(), regions, "v2", REGIONS)
 
     assert clones.subjects() == ["Retire v2 in region-a"]
 
@@ -136,6 +138,6 @@ def test_a_request_that_is_lost_stops_it_before_the_next_region(clones: TwoClone
 def test_failures_of_the_others_are_counted_and_stop_nothing(clones: TwoClones, regions: FakeRegions) -> None:
     regions.failure_rate = lambda _region, _version, _weight: 1.0
 
-    (retired,) = retire(clones.hand(), regions, "v2", ["region-a"])
+    (retired,) = retire(clones.upstream(), regions, "v2", ["region-a"])
 
     assert retired.coming == Tally(retired.coming.requests, retired.coming.requests)

@@ -19,11 +19,11 @@ from rollout.cli.output.promotion import (
     retired_as_json,
     undone_as_json,
 )
-from rollout.git.record import Promotion, Proof, State
+from rollout.git.record import Promotion, PromotionState, Proof
 from rollout.judge.verdict import verdict_of
 from rollout.measurement import Tally
 from rollout.problem import Problem
-from rollout.promote.delivery import Delivery
+from rollout.promote.delivery import DeliveryTime
 from rollout.promote.results import Ended, Retired, Taken, Undone
 from rollout.regions import Region
 from rollout.status.verification import Outcome
@@ -32,7 +32,7 @@ from tests.rollout.answers import measured
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BACK = "fedcba9876543210fedcba9876543210fedcba98"
 PROMOTION = Promotion("v2-0123", "v2", (10, 25), ("region-a",), 120, COMMIT)
-DELIVERY = Delivery(1.25, 2.5, 7)
+DELIVERY = DeliveryTime(1.25, 2.5, 7)
 PROOF = Proof(
     region="region-a",
     version="v2",
@@ -61,8 +61,8 @@ UNDONE = Undone(
     seconds=3.21,
     cost={"v1": Tally(1_200, 0), "v2": Tally(90, 61), "": Tally(2, 2)},
 )
-DONE = Ended(PROMOTION, State.DONE, "", [PROVEN])
-TAKEN_BACK = Ended(PROMOTION, State.ROLLED_BACK, "v2 fails more often than v1", [PROVEN, FAILED], UNDONE)
+DONE = Ended(PROMOTION, PromotionState.DONE, "", [PROVEN])
+TAKEN_BACK = Ended(PROMOTION, PromotionState.ROLLED_BACK, "v2 fails more often than v1", [PROVEN, FAILED], UNDONE)
 RETIRED = Retired("region-a", COMMIT, DELIVERY, Tally(900, 4))
 
 
@@ -83,9 +83,15 @@ def row(text: str, weight: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("state", "code"), [(State.DONE, 0), (State.ROLLED_BACK, 1), (State.ENDED, 2), (State.IN_PROGRESS, 2)]
+    ("state", "code"),
+    [
+        (PromotionState.DONE, 0),
+        (PromotionState.ROLLED_BACK, 1),
+        (PromotionState.ENDED, 2),
+        (PromotionState.IN_PROGRESS, 2),
+    ],
 )
-def test_only_what_is_done_ends_with_0(state: State, code: int) -> None:
+def test_only_what_is_done_ends_with_0(state: PromotionState, code: int) -> None:
     assert exit_code(replace(DONE, state=state)) == code
 
 

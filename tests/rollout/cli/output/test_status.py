@@ -12,7 +12,7 @@ from rich.console import Console
 from rollout.cli.output.status import as_json, exit_code, line, print_status
 from rollout.cluster.objects import Live, Pods
 from rollout.git.commits import Entry
-from rollout.git.record import Promotion, Record, State
+from rollout.git.record import Promotion, PromotionState, Record
 from rollout.problem import Problem
 from rollout.status.disagreements import Disagreement, Status
 from tests.rollout.applications import NEW, OLD
@@ -22,7 +22,12 @@ BY_HAND = region(live=live(route(OTHER, "kubectl-edit")), envoys=envoys(OTHER))
 UNSEEN = region(live=None, envoys=None, problems=(Problem("it does not answer", "why", "fix"),))
 PROMOTION = (
     Entry(NEW, "Ada", COMMITTED, "Promote v2", "Promote v2", ()),
-    Record(Promotion("p1", "v2", (10, 50, 100), ("region-a", "region-b"), 120, OLD), State.IN_PROGRESS, "region-a", 50),
+    Record(
+        Promotion("p1", "v2", (10, 50, 100), ("region-a", "region-b"), 120, OLD),
+        PromotionState.IN_PROGRESS,
+        "region-a",
+        50,
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""Git as the hand: changes of regions committed on top of what is delivered, judged, and pushed where Argo CD reads."""
+"""The branch that Argo CD follows: changes of regions are committed on top of it, judged, and pushed to it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class InterferenceError(RolloutError):
 
 
 @dataclass(frozen=True)
-class Hand:
+class Upstream:
     """The branch that is delivered, and how it is written to.
 
     Attributes:
