@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from components.names import APPLICATION, overlay
 from rollout.cluster.application import Application, read_application
@@ -19,14 +19,12 @@ from rollout.git.revisions import Repository, WorkingTree, repository_of
 from rollout.plan.declaration import Declared, declared
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Region
+from rollout.status.answers import await_all, or_problems
 from rollout.status.disagreements import Commit, Declaration, RegionStatus, Status, Weights
 from rollout.status.overlay import synced_weights
 from rules.versions import versions
 from rules.workloads import Workloads
 
-_Value = TypeVar("_Value")
-
-_WAKE_SECONDS = 0.2
 _WHY = "without it nothing says which weights the region is to have"
 
 
@@ -168,15 +166,13 @@ def _ask(regions: Sequence[Region], read: Mapping[str, _Read], readers: Readers)
         asked: list[Future[Any]] = []
         for one in seen.values():
             asked += filter(None, (one.application, one.live, one.envoys))
-        # a wait without an end misses a Ctrl-C that comes just before it begins to sleep
-        while wait(asked, timeout=_WAKE_SECONDS).not_done:
-            pass
+        await_all(asked)
     return seen
 
 
 def _status(clone: _Clone, region: Region, read: _Read, seen: _Seen) -> RegionStatus:
     problems: list[Problem] = [*read.problems]
-    application = _answer(seen.application, problems) if seen.application else None
+    application = or_problems(seen.application.result, problems) if seen.application else None
     synced, synced_at = clone.synced(application) if application else (None, None)
     return RegionStatus(
         name=region.name,
@@ -185,19 +181,11 @@ def _status(clone: _Clone, region: Region, read: _Read, seen: _Seen) -> RegionSt
         application=application,
         synced=synced,
         synced_at=synced_at,
-        live=_answer(seen.live, problems),
-        envoys=_answer(seen.envoys, problems),
+        live=or_problems(seen.live.result, problems),
+        envoys=or_problems(seen.envoys.result, problems),
         # a cluster that does not answer does not answer any question
         problems=tuple(dict.fromkeys(problems)),
     )
-
-
-def _answer(asked: Future[_Value], problems: list[Problem]) -> _Value | None:
-    try:
-        return asked.result()
-    except RolloutError as error:
-        problems.extend(error.problems)
-        return None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -17,6 +17,7 @@ from rollout.judge.verdict import Verdict, is_decided, verdict_of
 from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError
 from rollout.regions import PulumiAccess, Region
+from rollout.status.answers import await_all, or_problems
 from rollout.status.overlay import synced_weights
 from rollout.traffic.attack import DEFAULT_RATE, Attack
 from rollout.traffic.probe import Source, connect, count_results
@@ -24,8 +25,6 @@ from rollout.traffic.trail import Point, Trail
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
-
-_WAKE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,8 @@ def prepare(regions: Sequence[Region], pulumi: PulumiAccess, wishes: Wishes, edg
 
     def make_ready(region: Region) -> Ready:
         problems: list[Problem] = []
-        outputs = _or_problems(lambda: edges.read_outputs(pulumi, region), problems)
-        source = _or_problems(lambda: edges.connect(region), problems)
+        outputs = or_problems(lambda: edges.read_outputs(pulumi, region), problems)
+        source = or_problems(lambda: edges.connect(region), problems)
         if outputs is None or source is None:
             raise RolloutError(*problems)
         weights, application = _delivered(region, outputs, pulumi.project, edges)
@@ -173,14 +172,6 @@ def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Chec
     )
 
 
-def _or_problems(action: Callable[[], _Value], problems: list[Problem]) -> _Value | None:
-    try:
-        return action()
-    except RolloutError as error:
-        problems.extend(error.problems)
-        return None
-
-
 def _side_by_side(
     work: Callable[[_Item], _Value], items: Sequence[_Item], stop: threading.Event
 ) -> list[_Value | RolloutError]:
@@ -195,9 +186,7 @@ def _side_by_side(
     with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
         try:
             futures = [pool.submit(attempt, item) for item in items]
-            # A wait without an end misses a Ctrl-C that comes just before it begins to sleep.
-            while wait(futures, timeout=_WAKE_SECONDS).not_done:
-                pass
+            await_all(futures)
         finally:
             # the pool waits for its threads, so they must know; those that are done do not care
             stop.set()
