@@ -17,8 +17,8 @@ import pytest
 
 import rollout
 from tests.rollout.answers import drawn, line, ok
-from tests.rollout.applications import well
-from tests.rollout.fake_cluster import STDOUT, SUCCESS, Exec, FakeCluster, serving
+from tests.rollout.cluster.applications import well
+from tests.rollout.cluster.fake_cluster import STDOUT, SUCCESS, Exec, FakeCluster, serving
 from tests.rollout.repository import new_repository
 
 CHECKOUT = Path(rollout.__file__).parents[1]

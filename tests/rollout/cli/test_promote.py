@@ -15,9 +15,9 @@ from rollout.cli.clone import Opened
 from rollout.git.commits import locked
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
-from tests.rollout.fake_regions import FakeRegions
 from tests.rollout.planned import REGIONS
-from tests.rollout.two_clones import BEFORE, TwoClones, new_two_clones
+from tests.rollout.promote.fake_regions import FakeRegions
+from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 
 ALL = {"v1": 0, "v2": 100}
 QUICK = ("--steps", "50,100", "--bake", "0s")

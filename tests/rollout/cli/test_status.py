@@ -21,10 +21,10 @@ from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Region
 from rollout.status.snapshot import Readers, gather
-from tests.rollout.applications import well
+from tests.rollout.cluster.applications import well
 from tests.rollout.repository import Repository, new_repository
 from tests.rollout.stack_files import ROOT, edit
-from tests.rollout.statuses import envoys, route
+from tests.rollout.status.statuses import envoys, route
 
 app = typer.Typer()
 app.command()(status)

@@ -22,7 +22,7 @@ from rollout.regions import PulumiAccess, Region
 from rollout.status.verification import Edges
 from rollout.traffic.attack import Attack
 from tests.rollout.answers import drawn, fault, numbered, ok
-from tests.rollout.applications import NEW, OLD, refused, well
+from tests.rollout.cluster.applications import NEW, OLD, refused, well
 
 URL = "http://echo.echo.svc.cluster.local/"
 

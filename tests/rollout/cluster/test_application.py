@@ -17,8 +17,8 @@ from rollout.cluster.application import (
 )
 from rollout.problem import RolloutError
 from rollout.regions import Region
-from tests.rollout.applications import NEW, OLD, application, refused, unreadable, well
-from tests.rollout.fake_cluster import FakeCluster, serving
+from tests.rollout.cluster.applications import NEW, OLD, application, refused, unreadable, well
+from tests.rollout.cluster.fake_cluster import FakeCluster, serving
 
 
 class TestParse:

@@ -20,8 +20,8 @@ from rollout.cluster.envoys import (
 )
 from rollout.problem import RolloutError
 from rollout.regions import Region
-from tests.rollout.captured import document, text
-from tests.rollout.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, serving
+from tests.rollout.cluster.captured import document, text
+from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, serving
 
 BOTH = frozenset({"v1", "v2"})
 ROUTES, CLUSTERS = "routes-90-10", "clusters-one-ejected"

@@ -19,8 +19,8 @@ from rollout.cluster.objects import (
 )
 from rollout.problem import RolloutError
 from rollout.regions import Region
-from tests.rollout.captured import document
-from tests.rollout.fake_cluster import FakeCluster, serving
+from tests.rollout.cluster.captured import document
+from tests.rollout.cluster.fake_cluster import FakeCluster, serving
 
 BY_ARGO_CD = LastChange("argocd-controller", datetime(2026, 11, 23, 11, 47, 46, tzinfo=UTC))
 BY_HAND = LastChange("kubectl-patch", datetime(2026, 11, 23, 11, 47, 9, tzinfo=UTC))

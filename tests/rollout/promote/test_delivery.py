@@ -15,8 +15,8 @@ from rollout.problem import RolloutError
 from rollout.promote import delivery as delivery_module
 from rollout.promote.delivery import NotDeliveredError, brings, deliver, lacks, takes
 from rollout.regions import Region
-from tests.rollout.applications import NEW, OLD, application, well
-from tests.rollout.two_clones import TwoClones, new_two_clones
+from tests.rollout.cluster.applications import NEW, OLD, application, well
+from tests.rollout.promote.two_clones import TwoClones, new_two_clones
 
 REGION = Region("region-a", "region-a", "region-a")
 WANTED = {"v1": 90, "v2": 10}

@@ -19,9 +19,9 @@ from rollout.promote.delivery import NotDeliveredError
 from rollout.promote.promotion import preview, promote, roll_back, steps_left, to_take_back
 from rollout.promote.results import Ended
 from rollout.promote.upstream import Upstream
-from tests.rollout.fake_regions import RATE, FakeRegions
 from tests.rollout.planned import REGIONS
-from tests.rollout.two_clones import BEFORE, TwoClones, new_two_clones
+from tests.rollout.promote.fake_regions import RATE, FakeRegions
+from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 
 ALL = {"v1": 0, "v2": 100}
 HALF = {"v1": 50, "v2": 50}

@@ -10,9 +10,9 @@ from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
 from rollout.promote.retirement import preview, retire
-from tests.rollout.fake_regions import RATE, FakeRegions
 from tests.rollout.planned import REGIONS
-from tests.rollout.two_clones import BEFORE, TwoClones, new_two_clones
+from tests.rollout.promote.fake_regions import RATE, FakeRegions
+from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 
 GONE = {"v1": 100}
 

@@ -16,7 +16,7 @@ from rollout.problem import Problem, RolloutError
 from rollout.promote import upstream as upstream_module
 from rollout.promote.upstream import InterferenceError, Upstream, followed_branch
 from tests.rollout.planned import REGIONS
-from tests.rollout.two_clones import BEFORE, TwoClones, new_two_clones
+from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 
 CANARY = {"v1": 90, "v2": 10}
 _Model = TypeVar("_Model", bound=BaseModel)

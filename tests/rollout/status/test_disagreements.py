@@ -9,8 +9,8 @@ from rollout.cluster.application import parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live, Pods, Route, WaitingPod
 from rollout.status.disagreements import Disagreement, all_disagreements, disagreements, told
-from tests.rollout.applications import NEW, OLD, refused, well
-from tests.rollout.statuses import (
+from tests.rollout.cluster.applications import NEW, OLD, refused, well
+from tests.rollout.status.statuses import (
     AGREED,
     CHANGED,
     COMMITTED,

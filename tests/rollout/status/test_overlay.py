@@ -8,7 +8,7 @@ import pytest
 from rollout.cluster.application import parse_application
 from rollout.problem import Problem, RolloutError
 from rollout.status.overlay import parse_weights, read_file, synced_weights
-from tests.rollout.applications import NEW, application, unreadable, well
+from tests.rollout.cluster.applications import NEW, application, unreadable, well
 from tests.rollout.repository import OVERLAY, VIRTUAL_SERVICE, Repository, new_repository
 
 

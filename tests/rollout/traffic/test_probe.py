@@ -15,8 +15,8 @@ from rollout.regions import Region
 from rollout.traffic.attack import Attack
 from rollout.traffic.probe import connect, count_results
 from tests.rollout.answers import drawn, line, numbered, ok, other
-from tests.rollout.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, pod, serving
-from tests.rollout.sources import Given
+from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, pod, serving
+from tests.rollout.traffic.sources import Given
 
 URL = "http://echo.echo.svc.cluster.local/"
 REGION = Region("region-a", "region-a", "ctx")

@@ -9,7 +9,7 @@ from rollout.regions import Region
 from rollout.status.verification import Ready
 from rollout.traffic.attack import Attack
 from tests.rollout.answers import measured
-from tests.rollout.sources import Given
+from tests.rollout.traffic.sources import Given
 
 
 def progress_of(requests: int, *, terminal: bool) -> str:

@@ -15,8 +15,20 @@ from rollout.git.commits import Entry
 from rollout.git.record import Promotion, PromotionState, Record
 from rollout.problem import Problem
 from rollout.status.disagreements import Disagreement, Status
-from tests.rollout.applications import NEW, OLD
-from tests.rollout.statuses import AGREED, CHANGED, COMMITTED, NOW, OTHER, WEIGHTS, envoys, live, region, route, status
+from tests.rollout.cluster.applications import NEW, OLD
+from tests.rollout.status.statuses import (
+    AGREED,
+    CHANGED,
+    COMMITTED,
+    NOW,
+    OTHER,
+    WEIGHTS,
+    envoys,
+    live,
+    region,
+    route,
+    status,
+)
 
 BY_HAND = region(live=live(route(OTHER, "kubectl-edit")), envoys=envoys(OTHER))
 UNSEEN = region(live=None, envoys=None, problems=(Problem("it does not answer", "why", "fix"),))

@@ -16,7 +16,7 @@ from rollout.problem import Problem
 from rollout.regions import Region
 from rollout.status.verification import Outcome
 from tests.rollout.answers import measured
-from tests.rollout.applications import NEW, well
+from tests.rollout.cluster.applications import NEW, well
 
 WEIGHTS = {"v1": 90, "v2": 10}
 

@@ -10,7 +10,7 @@ from rollout.cluster.application import parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import LastChange, Live, Pods, Route
 from rollout.status.disagreements import Commit, Declaration, RegionStatus, Status
-from tests.rollout.applications import NEW, well
+from tests.rollout.cluster.applications import NEW, well
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EDITED, COMMITTED, SYNCED, CHANGED = (NOW - timedelta(minutes=minutes) for minutes in (5, 30, 31, 29))
