@@ -162,7 +162,7 @@ def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
 
 
 class _Run:
-    """A promotion on its way.
+    """A promotion on its way. A method that may end it returns how it ended, and None where it goes on.
 
     Attributes:
         last: The newest commit that is ours, or the one from before all of them.
@@ -186,19 +186,18 @@ class _Run:
         """All regions from the one where it is."""
         regions = self.promotion.regions
         try:
-            self._arrive()
+            ended = self._arrive()
             for region in regions[regions.index(self.record.region) if self.record else 0 :]:
-                self._region(region)
-            self._conclude(PromotionState.DONE, "", self.promotion.regions)
+                ended = ended or self._region(region)
+            if ended is None:
+                self._conclude(PromotionState.DONE, "", self.promotion.regions)
         except InterferenceError as error:
             reason = error.problems[0].what
             self._conclude(PromotionState.ENDED, reason)
             return Ended(self.promotion, PromotionState.ENDED, reason, self.taken)
-        except _Back as back:
-            return Ended(self.promotion, PromotionState.ROLLED_BACK, back.reason, self.taken, back.undone)
-        return Ended(self.promotion, PromotionState.DONE, "", self.taken)
+        return ended or Ended(self.promotion, PromotionState.DONE, "", self.taken)
 
-    def _arrive(self) -> None:
+    def _arrive(self) -> Ended | None:
         """What is committed is delivered and acknowledged, before anything goes on top of it: together they could lose requests."""
         tip = self.upstream.tip()
         self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
@@ -209,16 +208,20 @@ class _Run:
         except NotDeliveredError as error:
             if self.record is None:
                 raise
-            self._back(str(error), None)
+            return self._back(str(error), None)
+        return None
 
-    def _region(self, region: str) -> None:
+    def _region(self, region: str) -> Ended | None:
         version = self.promotion.version
-        self._certify(region)
+        if ended := self._certify(region):
+            return ended
         weight = self.upstream.weights(self.upstream.tip(), region)[version]
         for step in steps_left(self.promotion, region, weight):
-            self._step(region, step)
+            if ended := self._step(region, step):
+                return ended
+        return None
 
-    def _certify(self, region: str) -> None:
+    def _certify(self, region: str) -> Ended | None:
         """All regions hold before one begins."""
         self.upstream.say(f"{region}: all regions are measured before it begins")
         outcomes = self.clusters.certify(self.promotion.regions)
@@ -228,13 +231,14 @@ class _Run:
         for outcome in outcomes:
             name = outcome.region.name
             if reason := self._wrong_with(outcome):
-                self._unwell(f"{name}: {reason}")
-            elif outcome.verdict:
+                return self._unwell(f"{name}: {reason}")
+            if outcome.verdict:
                 measured = outcome.verdict.measurement
                 others = tally_of(measured, measured.versions.keys() - {self.promotion.version})
                 # the one who has no requests any more had them before
                 if others.requests or name not in self.old:
                     self.old[name] = others
+        return None
 
     def _wrong_with(self, outcome: Outcome) -> str | None:
         if outcome.verdict is None:
@@ -255,7 +259,7 @@ class _Run:
         step = Step(name, self.promotion.version, outcome.weights, outcome.weights, old)
         return new_one_fails_more(step, Seen(measured))
 
-    def _unwell(self, reason: str) -> None:
+    def _unwell(self, reason: str) -> Ended:
         if self.record is None:
             raise RolloutError(
                 Problem(
@@ -264,9 +268,9 @@ class _Run:
                     "see what it is (rollout status, rollout verify), mend it, and begin again",
                 )
             )
-        self._back(reason, None)
+        return self._back(reason, None)
 
-    def _step(self, region: str, weight: int) -> None:
+    def _step(self, region: str, weight: int) -> Ended | None:
         with ExitStack() as stack:
             watch: Watching | None = None
             if not self.upstream.waits_for_merge:
@@ -295,10 +299,11 @@ class _Run:
                 self.upstream.say(f"{region}: {step.version} {weight} % failed: {error}")
                 # what somebody else made of the region says nothing of the step
                 self.upstream.refuse_changed_by_others(self.last, self.upstream.tip(), [region])
-                self._back(str(error), lambda: _cost(region, [coming] if coming else [], watch))
+                return self._back(str(error), lambda: _cost(region, [coming] if coming else [], watch))
             self.proof = proof
             self._update(replace(took, proof=proof))
             self.old[region] = proof.old
+            return None
 
     def _update(self, took: Taken) -> Taken:
         self.taken[-1] = took
@@ -340,7 +345,7 @@ class _Run:
                 return proof
             time.sleep(_LOOK_EVERY_SECONDS)
 
-    def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] | None) -> None:
+    def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] | None) -> Ended:
         assert self.record is not None, "there is nothing to take back before the first commit"
         upstream, last, record = self.upstream, self.last, self.record
 
@@ -349,7 +354,8 @@ class _Run:
             return record, upstream.left_alone(last, tip, regions) if regions else ()
 
         undone = roll_back(upstream, self.clusters, where, reason)
-        raise _Back(reason, replace(undone, cost=cost() if cost else {}))
+        undone = replace(undone, cost=cost() if cost else {})
+        return Ended(self.promotion, PromotionState.ROLLED_BACK, reason, self.taken, undone)
 
     def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
         """Says in Git how it ended, by a commit that changes nothing.
@@ -378,14 +384,6 @@ class _Run:
 
         placed, _ = self.upstream.placed(make)
         self.upstream.say(f"{state} by {placed[:10]}")
-
-
-class _Back(Exception):  # noqa: N818 - it ends a run, and is no error of this program
-    """All was taken back."""
-
-    def __init__(self, reason: str, undone: Undone) -> None:
-        super().__init__(reason)
-        self.reason, self.undone = reason, undone
 
 
 def _nothing() -> None:
