@@ -25,7 +25,7 @@ class Opened:
     """A project whose regions can be changed, and by nobody else in this clone for as long.
 
     Attributes:
-        upstream: Git.
+        upstream: The branch that Argo CD follows.
         discovery: Where the regions are.
         names: The regions that were named, in that order; none for all.
         messages: Where it is said what goes on.

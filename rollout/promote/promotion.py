@@ -51,7 +51,7 @@ def promote(upstream: Upstream, clusters: Clusters, promotion: Promotion, resume
     cannot be asked or told any more; it ends where it is when somebody else changed one of its regions.
 
     Args:
-        upstream: Git.
+        upstream: The branch that Argo CD follows.
         clusters: The regions.
         promotion: What to do; its `before` is what is delivered now, if it begins.
         resumed: Its newest commit and what that says, if it goes on.
@@ -99,7 +99,7 @@ def roll_back(
     might keep some. Once it is pushed, what cannot be delivered or measured is told, and is no reason to stop.
 
     Args:
-        upstream: Git.
+        upstream: The branch that Argo CD follows.
         clusters: The regions.
         where: What the promotion's newest commit says, and the regions, by what is delivered now: a commit.
         reason: Why, a sentence.
@@ -152,7 +152,7 @@ def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
     """The regions of a promotion in which its version has requests, the one where it stands first.
 
     Args:
-        upstream: Git.
+        upstream: The branch that Argo CD follows.
         tip: What is delivered now: a commit.
         record: What the promotion's newest commit says.
     """

@@ -41,7 +41,7 @@ def retire(upstream: Upstream, clusters: Clusters, version: str, regions: Sequen
     """Takes a version out of regions that do not send it requests; in each, once every Envoy has acknowledged that.
 
     Args:
-        upstream: Git.
+        upstream: The branch that Argo CD follows.
         clusters: The regions' clusters.
         version: Which.
         regions: Where, in this order.
