@@ -20,9 +20,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rollout.declared import declared
-from rollout.planning import Revision, changes_between
-from rollout.revisions import WorkingTree
+from rollout.git.revisions import WorkingTree
+from rollout.plan.comparison import Revision, changes_between
+from rollout.plan.declaration import declared
 from rules.judgement import judge
 from rules.region import Change
 from tests.rollout.planned import V2, Project, new_planned

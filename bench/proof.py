@@ -1,4 +1,4 @@
-"""Error rates and requests needed of the tests in `rollout/proof/`: 10,000 simulated runs each, the look after every ten requests.
+"""Error rates and requests needed of the tests in `rollout/judge/`: 10,000 simulated runs each, the look after every ten requests.
 
 `python -m bench.proof [RUNS]`. The functions that are simulated are the product's own. Beside them stands the fixed-size test of the
 same two error rates: the fewest requests, known beforehand, with which a share at the edge is certified at most once in 1,000, and a
@@ -21,9 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binom
 
-from rollout.attack import DEFAULT_MOST
-from rollout.proof import failures, independence
-from rollout.proof.shares import RISK, allowed, is_inside, is_outside, log_evidence
+from rollout.judge import failures, independence
+from rollout.judge.shares import DEFAULT_MOST, RISK, allowed, is_inside, is_outside, log_evidence
 
 RUNS = 10_000
 LOOK = 10

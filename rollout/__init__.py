@@ -4,18 +4,18 @@ In a test, for example:
 
     weights = {"v1": 90, "v2": 10}
     measurement = rollout.measure(region, "http://echo.echo.svc.cluster.local/", 20_000)
-    assert rollout.judge(measurement, weights).holds
+    assert rollout.verdict_of(measurement, weights).holds
 """
 
 from typing import TYPE_CHECKING
 
+from rollout.judge.verdict import Row, Verdict, verdict_of
 from rollout.measurement import Measurement, Origin, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.regions import Discovery, PulumiAccess, Region, discover
-from rollout.verdict import Row, Verdict, judge
 
 if TYPE_CHECKING:
-    from rollout.probe import measure
+    from rollout.traffic.probe import measure
 
 __all__ = [
     "Discovery",
@@ -29,8 +29,8 @@ __all__ = [
     "Tally",
     "Verdict",
     "discover",
-    "judge",
     "measure",
+    "verdict_of",
 ]
 
 if not TYPE_CHECKING:
@@ -39,6 +39,6 @@ if not TYPE_CHECKING:
         """Import `measure` when it is asked for: the Kubernetes client comes with it, and not every command needs that."""
         if name != "measure":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from rollout.probe import measure  # noqa: PLC0415
+        from rollout.traffic.probe import measure  # noqa: PLC0415
 
         return measure

@@ -81,7 +81,7 @@ def test_the_address_of_a_repository_is_kept_as_it_is_written(url: str) -> None:
         "https:///echo-rollout.git",
         "https://git..local/echo-rollout.git",
         "https://git.corp.local:0/echo-rollout.git",
-        "https://git.corp.local/echo rollout.git",
+        "https://git.corp.local/echo rollout.git.command",
         "https://git.corp.local/echo-rollout.git?private_token=abc",
         "git@github.com/platform/echo-rollout.git",
     ],

@@ -7,8 +7,8 @@ import pytest
 
 from components.config import RegionConfig, load_stack_file
 from components.judged import as_region
-from rollout.manifests import overlay_files
-from rollout.objects import workload_objects
+from rollout.plan.manifests import overlay_files
+from rollout.plan.workloads import workload_objects
 from rules import catalogue
 from rules.overlay import objects
 from rules.region import Limits

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
 from rollout.cli import app
-from rollout.rendering import changes, make
+from rollout.plan.overlays import changes, make
 from tests.rollout.repository import Repository, new_repository
 from tests.rollout.stack_files import ROOT, edit, stack_file
 

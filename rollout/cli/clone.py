@@ -1,0 +1,118 @@
+"""What the verbs that change a region through Git have in common: the clone, the remote, the branch, and the regions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from rollout.problem import Problem, RolloutError
+from rollout.regions import Discovery, discover, find_project, select
+
+# ruff: noqa: PLC0415
+if TYPE_CHECKING:
+    from rollout.promote.live_clusters import LiveClusters
+    from rollout.promote.upstream import Upstream
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A project whose regions can be changed, and by nobody else in this clone for as long.
+
+    Attributes:
+        upstream: The branch that Argo CD follows.
+        discovery: Where the regions are.
+        names: The regions that were named, in that order; none for all.
+        messages: Where it is said what goes on.
+    """
+
+    upstream: Upstream
+    discovery: Discovery
+    names: Sequence[str]
+    messages: Console
+
+    def regions(self, commit: str) -> tuple[str, ...]:
+        """The regions that are meant, of those that a commit declares.
+
+        Raises:
+            RolloutError: one is not there, is not delivered by Argo CD, or they follow different branches.
+        """
+        from rollout.promote.upstream import followed_branch
+
+        declared = self.upstream.regions(commit)
+        select([NamedRegion(name) for name in declared], self.names)
+        chosen = tuple(dict.fromkeys(self.names)) or tuple(declared)
+        followed_branch(declared, chosen)
+        return chosen
+
+    def refuse_in_progress(self, tip: str) -> None:
+        """Nothing else is done while a promotion has begun and is neither done nor taken back.
+
+        Raises:
+            RolloutError: one has.
+        """
+        from rollout.git.record import PromotionState
+
+        newest = self.upstream.newest(tip)
+        if newest and newest[1].state is PromotionState.IN_PROGRESS:
+            entry, record = newest
+            raise RolloutError(
+                Problem(
+                    f"the promotion {record.promotion.id} is in progress: {record.promotion.version} has {record.weight} % in "
+                    f"{record.region} by {entry.commit[:10]} of {entry.author}",
+                    "two hands at once would take each other's weights",
+                    "go on with it (rollout promote --resume) or take it back (rollout rollback)",
+                )
+            )
+
+    def clusters(self, regions: Sequence[str], rate: int) -> LiveClusters:
+        """Their clusters; asks nothing yet."""
+        from rollout.cli.output.progress import shown
+        from rollout.promote.live_clusters import LiveClusters
+
+        return LiveClusters(self.upstream, self.discovery, regions, rate, partial(shown, self.messages))
+
+
+@contextmanager
+def opened(
+    messages: Console, remote: str | None, proposal: str | None, regions_file: Path | None, names: Sequence[str]
+) -> Iterator[Opened]:
+    """The project that the working directory is in, for as long as a block lasts.
+
+    Args:
+        messages: Where it is said what goes on.
+        remote: The Git remote that was asked for; None for the usual one.
+        proposal: A branch to push to, to be merged by somebody; None to push where Argo CD reads.
+        regions_file: Says where the regions are; None for the usual place.
+        names: The regions that were named; none for all.
+
+    Raises:
+        RolloutError: there is no project, repository, remote or region of these names; or another rollout is at work in this clone.
+    """
+    from rollout.git.commits import Writer, locked, remote_of
+    from rollout.promote.upstream import Upstream, followed_branch
+
+    project = find_project(Path.cwd())
+    discovery = discover(project, regions_file)
+    with locked(project):
+        writer = Writer(project)
+        upstream = Upstream(project, writer, remote_of(project, remote, discovery.remote), "", proposal, messages.print)
+        head, _ = writer.head()
+        declared = upstream.regions(head)
+        select([NamedRegion(name) for name in declared], names)
+        # where none is named, those that Argo CD does not deliver to say nothing of its branch
+        chosen = [*names] or [name for name, config in declared.items() if config.delivery == "gitops"] or [*declared]
+        branch = followed_branch(declared, chosen)
+        yield Opened(replace(upstream, branch=branch), discovery, names, messages)
+
+
+@dataclass(frozen=True)
+class NamedRegion:
+    """A region's name, to be chosen by."""
+
+    name: str

@@ -1,0 +1,73 @@
+"""How far the regions are, while they are measured: a live line each on a terminal, a few plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from rollout.judge.checks import requests_of
+from rollout.judge.shares import share_interval, version_risk
+from rollout.measurement import Measurement
+from rollout.status import verification
+
+# A line need not change more often than it is drawn.
+_EVERY_REQUESTS = 50
+# The first plain line comes after a second at the usual rate, each further one after twice as many requests.
+_FIRST_LINE_REQUESTS = 500
+
+
+@contextmanager
+def shown(console: Console, ready: Sequence[verification.Ready]) -> Iterator[verification.Progress]:
+    """Progress of regions that are measured, for as long as the context lasts; it has no known end."""
+    weights = {one.region.name: one.weights for one in ready}
+    if not console.is_terminal:
+        yield _Lines(console, weights, dict.fromkeys(weights, _FIRST_LINE_REQUESTS))
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as lines:
+        yield _LiveLines(lines, weights, {region: lines.add_task(region, total=None) for region in weights})
+
+
+@dataclass(frozen=True)
+class _LiveLines:
+    lines: Progress
+    weights: Mapping[str, Mapping[str, int]]
+    tasks: Mapping[str, TaskID]
+
+    def looked(self, so_far: Measurement) -> None:
+        if so_far.requests % _EVERY_REQUESTS == 0:
+            text = _text(so_far, self.weights[so_far.region])
+            self.lines.update(self.tasks[so_far.region], description=text)
+
+
+@dataclass(frozen=True)
+class _Lines:
+    console: Console
+    weights: Mapping[str, Mapping[str, int]]
+    following: dict[str, int]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def looked(self, so_far: Measurement) -> None:
+        with self.lock:
+            if so_far.requests >= self.following[so_far.region]:
+                self.following[so_far.region] *= 2
+                self.console.print(_text(so_far, self.weights[so_far.region]))
+
+
+def _text(so_far: Measurement, weights: Mapping[str, int]) -> str:
+    """How many requests, and where each share can be by now."""
+    risk = version_risk(weights)
+    intervals = {
+        version: share_interval(requests_of(so_far, version), so_far.requests, weight, risk)
+        for version, weight in weights.items()
+        if weight
+    }
+    shares = ", ".join(
+        f"{version} {100 * interval.low:.1f} - {100 * interval.high:.1f} %" for version, interval in intervals.items()
+    )
+    return f"{so_far.region}: {so_far.requests:,} requests, {shares}"

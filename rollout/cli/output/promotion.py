@@ -1,0 +1,193 @@
+"""What a person and what a program get to read of a promotion, a way back, or a retirement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rollout.git.record import PromotionState
+from rollout.judge.shares import RISK, TOLERANCE_POINTS
+from rollout.measurement import Tally
+from rollout.promote.results import Ended, Retired, Taken, Undone
+from rollout.status.verification import Outcome
+
+DONE = 0
+TAKEN_BACK = 1
+STOPPED = 2
+
+
+def exit_code(ended: Ended) -> int:
+    """0 if it is done, 1 if it was taken back, 2 if it ended before it was done."""
+    return {PromotionState.DONE: DONE, PromotionState.ROLLED_BACK: TAKEN_BACK}.get(ended.state, STOPPED)
+
+
+def print_ended(console: Console, ended: Ended) -> None:
+    """The table of the steps, and how it ended."""
+    if ended.taken:
+        console.print(_steps(ended))
+        console.print()
+    version = ended.promotion.version
+    if ended.state is PromotionState.DONE:
+        regions = ", ".join(ended.promotion.regions)
+        console.print(
+            Text(f"{version} has {ended.promotion.steps[-1]} % in {regions}: each step was proven.", style="green")
+        )
+    else:
+        console.print(Text(f"{version} {ended.state}: {ended.reason}", style="red"))
+    if ended.undone:
+        print_undone(console, ended.undone)
+
+
+def print_undone(console: Console, undone: Undone) -> None:
+    """What a way back did, how long it took and what it cost."""
+    for region, weights in undone.weights.items():
+        split = ", ".join(f"{version} {weight} %" for version, weight in weights.items())
+        delivery = undone.deliveries.get(region)
+        there = f"acknowledged by {delivery.envoys} Envoys" if delivery else "NOT known to be delivered"
+        console.print(f"{region}: {split} by {undone.commit[:10]}, {there}")
+    console.print(f"it took {undone.seconds:.1f} s until the last Envoy had acknowledged it")
+    for version, tally in undone.cost.items():
+        console.print(
+            f"it cost {tally.failures:,} of the {tally.requests:,} requests that went to {version or 'nobody'}"
+        )
+    for problem in undone.problems:
+        console.print(Text(f"error: {problem}", style="red"))
+    for outcome in undone.outcomes:
+        console.print(Text(_measured(outcome), style="green" if outcome.holds else "red"))
+
+
+def print_retired(console: Console, version: str, retired: Sequence[Retired]) -> None:
+    """What a retirement did."""
+    for each in retired:
+        console.print(
+            f"{each.region}: {version} is gone since {each.commit[:10]}, after {each.delivery.acknowledged:.1f} s; "
+            f"{each.coming.failures:,} of {each.coming.requests:,} requests failed meanwhile"
+        )
+
+
+def ended_as_json(ended: Ended) -> dict[str, Any]:
+    """The same for a program: weights in percent, shares in 0..1, times in seconds."""
+    return {
+        "promotion": ended.promotion.id,
+        "version": ended.promotion.version,
+        "state": ended.state.value,
+        "reason": ended.reason,
+        "risk": RISK,
+        "tolerance": TOLERANCE_POINTS / 100,
+        "steps": [_step_json(step) for step in ended.taken],
+        "undone": undone_as_json(ended.undone) if ended.undone else None,
+    }
+
+
+def undone_as_json(undone: Undone) -> dict[str, Any]:
+    """A way back for a program."""
+    return {
+        "commit": undone.commit,
+        "weights": {region: dict(weights) for region, weights in undone.weights.items()},
+        "seconds": round(undone.seconds, 3),
+        "cost": [{"version": version or None, **_tally_json(tally)} for version, tally in undone.cost.items()],
+        "holds": undone.holds,
+        "problems": [str(problem) for problem in undone.problems],
+    }
+
+
+def retired_as_json(version: str, retired: Sequence[Retired]) -> dict[str, Any]:
+    """A retirement for a program."""
+    return {
+        "version": version,
+        "regions": [
+            {
+                "region": each.region,
+                "commit": each.commit,
+                "seconds": round(each.delivery.acknowledged, 3),
+                **_tally_json(each.coming),
+            }
+            for each in retired
+        ],
+    }
+
+
+def preview_table(steps: Sequence[tuple[str, Mapping[str, int]]]) -> Table:
+    """The steps that would be taken."""
+    table = _table()
+    table.add_column("step", justify="right")
+    table.add_column("region")
+    table.add_column("weights")
+    for number, (region, weights) in enumerate(steps, start=1):
+        table.add_row(str(number), region, ", ".join(f"{version} {weight} %" for version, weight in weights.items()))
+    return table
+
+
+def _steps(ended: Ended) -> Table:
+    table = _table()
+    table.add_column("region", no_wrap=True)
+    for heading in ("weight", "commit", "synced", "acknowledged", "requests", "share", "99.9 % interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(f"failed, {ended.promotion.version}", justify="right", no_wrap=True)
+    table.add_column("failed, old", justify="right", no_wrap=True)
+    table.add_column("step")
+    for step in ended.taken:
+        table.add_row(*_cells(step))
+    return table
+
+
+def _cells(step: Taken) -> tuple[Text, ...]:
+    delivery, proof = step.delivery, step.proof
+    cells = [step.region, f"{step.weight} %", step.commit[:10]]
+    cells += [f"{delivery.synced:.1f} s", f"{delivery.acknowledged:.1f} s"] if delivery else ["-", "-"]
+    if proof:
+        low, high = proof.interval
+        cells += [f"{proof.requests:,}", f"{100 * proof.share:.1f} %", f"{100 * low:.1f} - {100 * high:.1f} %"]
+        cells += [_failed(proof.new), _failed(proof.old)]
+    else:
+        cells += ["-"] * 5
+    return (*map(Text, cells), Text("proven", style="green") if proof else Text("failed", style="bold red"))
+
+
+def _failed(tally: Tally) -> str:
+    return f"{tally.failures:,} of {tally.requests:,}"
+
+
+def _measured(outcome: Outcome) -> str:
+    if outcome.verdict is None:
+        return f"{outcome.region.name} could not be measured: {'; '.join(problem.what for problem in outcome.problems)}"
+    measured = outcome.verdict.measurement
+    failed = f", {measured.failures:,} of them failed" if measured.failures else ""
+    found = "; ".join(finding.text for finding in outcome.verdict.findings)
+    return f"{outcome.region.name}: {'holds' if outcome.holds else found} ({measured.requests:,} requests{failed})"
+
+
+def _step_json(step: Taken) -> dict[str, Any]:
+    proof = step.proof
+    return {
+        "region": step.region,
+        "weight": step.weight,
+        "commit": step.commit,
+        "synced_seconds": step.delivery.synced if step.delivery else None,
+        "acknowledged_seconds": step.delivery.acknowledged if step.delivery else None,
+        "envoys": step.delivery.envoys if step.delivery else None,
+        "coming": _tally_json(step.coming) if step.coming else None,
+        "proof": {
+            "requests": proof.requests,
+            "share": proof.share,
+            "interval": [*proof.interval],
+            "new": _tally_json(proof.new),
+            "old": _tally_json(proof.old),
+            "seconds": proof.seconds,
+        }
+        if proof
+        else None,
+    }
+
+
+def _tally_json(tally: Tally) -> dict[str, int]:
+    return {"requests": tally.requests, "failures": tally.failures}
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)

@@ -1,0 +1,208 @@
+"""What a person and what a program get to read of a status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rollout.cluster.application import Application
+from rollout.cluster.envoys import Envoy
+from rollout.git.commits import Entry
+from rollout.git.record import PromotionState, Record
+from rollout.status.disagreements import Disagreement, RegionStatus, Status, Weights, all_disagreements, ejected
+
+AGREES = 0
+DISAGREES = 1
+NOT_SEEN = 2
+
+_NOTHING = "-"
+_SHORT_HASH = 7
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def exit_code(status: Status) -> int:
+    """0 if all agree, 1 if some do not, 2 if something could not be seen."""
+    if any(region.problems for region in status.regions):
+        return NOT_SEEN
+    return DISAGREES if all_disagreements(status) else AGREES
+
+
+def print_status(console: Console, status: Status) -> None:
+    """The table, Argo CD's words and the promotion, and a line for each that disagrees."""
+    console.print(_table(status))
+    console.print()
+    for region in status.regions:
+        if region.application:
+            console.print(Text(f"{region.name}: {_delivery(region.application)}"))
+    if status.promotion:
+        console.print(Text(_promotion(*status.promotion)))
+    found = all_disagreements(status)
+    for each in found:
+        console.print(Text(line(each, status.at), style="red"))
+    if not found and not any(region.problems for region in status.regions):
+        console.print(Text("all agree", style="green"))
+
+
+def line(disagreement: Disagreement, now: datetime) -> str:
+    """A disagreement in a line: where, what, since when, and by whom."""
+    since = f", since {_time(disagreement.since)} ({_ago(disagreement.since, now)})" if disagreement.since else ""
+    by = f", by {disagreement.by}" if disagreement.by else ""
+    return f"{disagreement.region}: {disagreement.what}{since}{by}"
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    """The same for a program. Weights are percents by version, without a key where nothing is said; times are ISO 8601."""
+    return {
+        "at": status.at.isoformat(),
+        "head": status.head,
+        "agrees": exit_code(status) == AGREES,
+        "regions": [_region_json(region) for region in status.regions],
+        "promotion": _promotion_json(*status.promotion) if status.promotion else None,
+        "disagreements": [
+            {
+                "region": each.region,
+                "what": each.what,
+                "since": each.since.isoformat() if each.since else None,
+                "by": each.by or None,
+            }
+            for each in all_disagreements(status)
+        ],
+    }
+
+
+def _table(status: Status) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table.add_column("region", no_wrap=True)
+    table.add_column("version")
+    for heading in ("stack file", "Git", "cluster", "Envoys", "ready", "ejected"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for region in status.regions:
+        for version in region.versions:
+            table.add_row(*_cells(region, version))
+        table.add_section()
+    return table
+
+
+def _cells(region: RegionStatus, version: str) -> tuple[Text, ...]:
+    pods = region.live.pods.get(version) if region.live else None
+    number, by = ejected(region.envoys, version) if region.envoys else (0, "")
+    columns = (
+        region.name,
+        version or "(all pods)",
+        _weight(region.declared.stack, version),
+        _weight(region.declared.git, version),
+        _weight(region.live_weights, version),
+        _NOTHING if region.envoys is None else _acknowledged(region.envoys, version),
+        f"{pods.ready} of {pods.wanted}" if pods else _NOTHING,
+        _NOTHING if region.envoys is None else f"{number} by {by}" if number else "0",
+    )
+    return tuple(map(Text, columns))
+
+
+def _weight(weights: Weights | None, version: str) -> str:
+    return f"{weights[version]} %" if weights and version in weights else _NOTHING
+
+
+def _acknowledged(envoys: Sequence[Envoy], version: str) -> str:
+    """The weights by which the Envoys route to a version, and how many do so, the most first."""
+    routed = Counter((envoy.weights or {}).get(version, 0) for envoy in envoys if envoy.weights is not None)
+    return ", ".join(f"{weight} % ({number} of {len(envoys)})" for weight, number in routed.most_common()) or _NOTHING
+
+
+def _delivery(application: Application) -> str:
+    at = application.synced_revision
+    return f"Argo CD: {application.sync}, {application.health}, {f'at {at[:_SHORT_HASH]}' if at else 'never synced'}"
+
+
+def _promotion(entry: Entry, record: Record) -> str:
+    promotion = record.promotion
+    reason = f": {record.reason}" if record.reason else ""
+    steps = ", ".join(map(str, promotion.steps))
+    return (
+        f"promotion of {promotion.version} {record.state.value} ({record.region} at {record.weight} of {steps}; "
+        f"{', '.join(promotion.regions)}), by {entry.author} at {_time(entry.at)}, {entry.commit[:_SHORT_HASH]}{reason}"
+    )
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _ago(at: datetime, now: datetime) -> str:
+    seconds = max(0, int((now - at).total_seconds()))
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds // unit} {name} ago"
+    return f"{seconds} s ago"
+
+
+def _region_json(region: RegionStatus) -> dict[str, Any]:
+    declared, live = region.declared, region.live
+    return {
+        "region": region.name,
+        "context": region.context,
+        "delivery": declared.delivery,
+        "weights": {
+            "stack": declared.stack,
+            "git": declared.git,
+            "synced": region.synced,
+            "cluster": region.live_weights,
+        },
+        "changed": _change_json(region),
+        "pods": {version: {"wanted": pods.wanted, "ready": pods.ready} for version, pods in live.pods.items()}
+        if live
+        else None,
+        "envoys": None if region.envoys is None else [_envoy_json(envoy) for envoy in region.envoys],
+        "application": _application_json(region.application) if region.application else None,
+        "problems": [{"what": problem.what, "why": problem.why, "fix": problem.fix} for problem in region.problems],
+    }
+
+
+def _change_json(region: RegionStatus) -> dict[str, str] | None:
+    changed = region.live.route.changed if region.live and region.live.route else None
+    return {"by": changed.manager, "at": changed.at.isoformat()} if changed else None
+
+
+def _envoy_json(envoy: Envoy) -> dict[str, Any]:
+    return {
+        "pod": envoy.pod,
+        "weights": envoy.weights,
+        "subsets": sorted(envoy.subsets),
+        "ejected": dict(envoy.ejected),
+        "error": envoy.error or None,
+    }
+
+
+def _application_json(application: Application) -> dict[str, Any]:
+    return {
+        "name": application.name,
+        "revision": application.synced_revision,
+        "sync": application.sync,
+        "health": application.health,
+        "complaints": list(application.complaints),
+    }
+
+
+def _promotion_json(entry: Entry, record: Record) -> dict[str, Any]:
+    promotion = record.promotion
+    return {
+        "id": promotion.id,
+        "version": promotion.version,
+        "state": record.state.value,
+        "active": record.state is PromotionState.IN_PROGRESS,
+        "region": record.region,
+        "weight": record.weight,
+        "steps": list(promotion.steps),
+        "regions": list(promotion.regions),
+        "commit": entry.commit,
+        "author": entry.author,
+        "at": entry.at.isoformat(),
+        "reason": record.reason,
+    }

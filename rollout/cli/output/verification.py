@@ -1,0 +1,176 @@
+"""What a person and what a program get to read of a verification."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rollout.cluster.application import Application
+from rollout.judge.checks import Deviation
+from rollout.judge.independence import runs
+from rollout.judge.shares import RISK, TOLERANCE_POINTS, Standing
+from rollout.judge.verdict import Row, Verdict
+from rollout.status.verification import Outcome
+
+HOLDS = 0
+DOES_NOT_HOLD = 1
+COULD_NOT_TELL = 2
+
+_TERMS = (
+    f"A share may be {TOLERANCE_POINTS} points from its weight; intervals and verdicts are wrong once in "
+    f"{1 / RISK:,.0f} times at most."
+)
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """0 if all regions hold. A region that was measured and is not known to hold outweighs one that could not be measured."""
+    if all(outcome.holds for outcome in outcomes):
+        return HOLDS
+    judged = [outcome.verdict for outcome in outcomes if outcome.verdict]
+    return DOES_NOT_HOLD if any(not verdict.holds for verdict in judged) else COULD_NOT_TELL
+
+
+def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """The table of all regions that were measured, and a sentence or more about each."""
+    verdicts = [outcome.verdict for outcome in outcomes if outcome.verdict]
+    if verdicts:
+        console.print(_table(verdicts))
+        console.print()
+        console.print(Text(_TERMS))
+    for outcome in outcomes:
+        if outcome.verdict:
+            console.print(_summary(outcome.verdict))
+        if outcome.application:
+            console.print(_delivery(outcome.region.name, outcome.application))
+
+
+def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The same for a program. Shares, intervals and the risk are in 0..1, weights in percent, times in seconds.
+
+    `standing` is "holds", "does not hold", "not yet known" or "not independent". `requests_to_go` is 0 unless it is "not yet
+    known", and null where more than 1,000,000 requests would be needed.
+
+    `application` is null where the weights are the stack's outputs; else its `revision` is the commit that they are from.
+    """
+    return {
+        "holds": all(outcome.holds for outcome in outcomes),
+        "risk": RISK,
+        "tolerance_points": TOLERANCE_POINTS,
+        "regions": [
+            {
+                "region": outcome.region.name,
+                "context": outcome.region.context,
+                "holds": outcome.holds,
+                "application": _application_json(outcome.application) if outcome.application else None,
+                **(_verdict_json(outcome.verdict) if outcome.verdict else {}),
+                "problems": [
+                    {"what": problem.what, "why": problem.why, "fix": problem.fix} for problem in outcome.problems
+                ],
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+def _table(verdicts: Sequence[Verdict]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table.add_column("region", no_wrap=True)
+    table.add_column("version")
+    for heading in ("weight", "requests", "share", "interval", "failures"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for verdict in verdicts:
+        for row in verdict.rows:
+            table.add_row(*_cells(verdict.measurement.region, row))
+        table.add_section()
+    return table
+
+
+def _cells(region: str, row: Row) -> tuple[Text, ...]:
+    low, high = 100 * row.interval.low, 100 * row.interval.high
+    plain = (
+        region,
+        row.label,
+        "-" if row.weight is None else f"{row.weight} %",
+        f"{row.requests:,}",
+        f"{100 * row.share:.1f} %",
+        f"{low:.1f} - {high:.1f} %",
+        f"{row.failures:,}",
+    )
+    style = "green" if row.standing is Standing.HOLDS else "bold red"
+    return (*map(Text, plain), Text(row.word, style=style))
+
+
+def _summary(verdict: Verdict) -> Text:
+    measurement = verdict.measurement
+    sent = f"{measurement.requests:,} requests in {measurement.seconds:.1f} s"
+    if verdict.holds:
+        lines = [
+            f"{measurement.region} holds: {sent}, none failed, every share is within "
+            f"{TOLERANCE_POINTS} points of its weight."
+        ]
+    else:
+        verb = "" if verdict.standing is Standing.DOES_NOT_HOLD else "is "
+        lines = [f"{measurement.region} {verb}{verdict.word} ({sent}):"]
+    lines += [f"  - {finding.kind.value}: {finding.text}" for finding in verdict.findings]
+    if measurement.interruption:
+        lines.append(f"  - interrupted: {measurement.interruption}")
+    return Text("\n".join(lines), style="" if verdict.holds else "red")
+
+
+def _delivery(region: str, application: Application) -> Text:
+    text = Text(f"{region}: weights of {application.path} at {application.synced_revision}")
+    if application.is_well:
+        return text
+    said = [f"{region}: Argo CD says {application.sync}, {application.health}"]
+    said += [f"  - {complaint}" for complaint in application.complaints]
+    return text.append("\n" + "\n".join(said), style="yellow")
+
+
+def _application_json(application: Application) -> dict[str, Any]:
+    return {
+        "name": application.name,
+        "path": application.path,
+        "revision": application.synced_revision,
+        "sync": application.sync,
+        "health": application.health,
+        "complaints": list(application.complaints),
+    }
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    measurement = verdict.measurement
+    return {
+        "standing": verdict.word,
+        "requests_to_go": verdict.requests_to_go,
+        "planned": measurement.planned,
+        "requests": measurement.requests,
+        "failures": measurement.failures,
+        "reasons": dict(measurement.reasons),
+        "runs": runs(measurement.transitions),
+        "seconds": round(measurement.seconds, 3),
+        "interruption": measurement.interruption,
+        "rows": [
+            {
+                "version": row.label,
+                "weight": row.weight,
+                "requests": row.requests,
+                "share": row.share,
+                "interval": [row.interval.low, row.interval.high],
+                "failures": row.failures,
+                "standing": row.word,
+                "holds": row.standing is Standing.HOLDS,
+            }
+            for row in verdict.rows
+        ],
+        "findings": [_finding_json(finding) for finding in verdict.findings],
+    }
+
+
+def _finding_json(finding: Deviation) -> dict[str, str]:
+    return {"kind": finding.kind.value, "row": finding.row, "text": finding.text}

@@ -1,0 +1,91 @@
+"""`rollout plan`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rollout.cli.terminal import INTERRUPTED, UNUSABLE, messages_console, print_problems
+from rollout.problem import Problem, RolloutError
+from rollout.regions import find_project
+
+# ruff: noqa: PLC0415
+
+
+def plan(
+    context: typer.Context,
+    *,
+    base: Annotated[str, typer.Option(metavar="REV", help="What runs now.")] = "HEAD",
+    head: Annotated[
+        str | None, typer.Option(metavar="REV", help="What is to run.", show_default="the working tree")
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Speak only of this region; may be given more than once.", show_default="all"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a comment for a pull request.")] = False,
+) -> None:
+    """Show what a change does to traffic and whether it is safe.
+
+    Run it before you commit or merge.
+    The change is that from --base to --head; where the two went apart, it is what happened since then on the side of --head, as in
+    a pull request (`--base origin/main`). Nothing is fetched or written, and no cluster is asked: the base is taken for delivered.
+
+    \b
+    Exit codes:
+      0    nothing to say against it
+      1    warnings
+      2    refused, or wrong usage, or a stack file or a revision that cannot be used
+      130  stopped by Ctrl-C
+    """
+    from rollout.plan import report as plan_report
+    from rollout.plan.plan import make_plan
+
+    messages = messages_console()
+    try:
+        _refuse_stray(context.args)
+        _refuse_two_forms(as_json=as_json, as_markdown=as_markdown)
+        made = make_plan(find_project(Path.cwd()), base, head, region or [])
+    except RolloutError as error:
+        print_problems(messages, error.problems)
+        if as_markdown and not as_json:
+            typer.echo(plan_report.problems_as_markdown(error.problems))
+        raise typer.Exit(UNUSABLE) from error
+    except KeyboardInterrupt as error:
+        messages.print("stopped")
+        raise typer.Exit(INTERRUPTED) from error
+    if as_json:
+        typer.echo(json.dumps(plan_report.as_json(made), indent=2))
+    else:
+        typer.echo(plan_report.as_markdown(made) if as_markdown else plan_report.as_text(made))
+    raise typer.Exit(plan_report.exit_code(made))
+
+
+def _refuse_stray(words: Sequence[str]) -> None:
+    if words:
+        raise RolloutError(
+            *(
+                Problem(
+                    f"{word}: what this is, is not said",
+                    "it could be a region or a revision",
+                    f"write --region {word}, --base {word} or --head {word}",
+                )
+                for word in words
+            )
+        )
+
+
+def _refuse_two_forms(*, as_json: bool, as_markdown: bool) -> None:
+    if as_json and as_markdown:
+        raise RolloutError(
+            Problem(
+                "--json and --markdown are both given", "only one of them can be all of the output", "leave one out"
+            )
+        )

@@ -1,0 +1,184 @@
+"""`rollout promote`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rollout.cli.options import JsonForTable, RegionsFile, Remote, WatchRate
+from rollout.cli.terminal import messages_console, results_console, told
+from rollout.problem import Problem, RolloutError
+from rollout.traffic.attack import DEFAULT_RATE
+
+# ruff: noqa: PLC0415
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rollout.cli.clone import Opened
+    from rollout.git.record import Promotion, Record
+    from rollout.promote.results import Ended
+
+_STEPS = "10,25,50,100"
+_BAKE = "2m"
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+_LONGEST_BAKE_SECONDS = 12 * 3600
+
+
+def promote(
+    *,
+    version: Annotated[
+        str | None, typer.Argument(metavar="VERSION", help="Which; left out with --resume.", show_default=False)
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option(metavar="W,W,…", help="Its weights, rising percents.", show_default=_STEPS)
+    ] = None,
+    regions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME,…", help="One after the other.", show_default="all, in the order of their names"
+        ),
+    ] = None,
+    bake: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="How long each step is watched at least: 90s, 2m, 1h.", show_default=_BAKE),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the promotion that Git has in progress.")
+    ] = False,
+    branch: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Push each step there, and wait until it is merged where Argo CD reads."),
+    ] = None,
+    remote: Remote = None,
+    rate: WatchRate = DEFAULT_RATE,
+    regions_file: RegionsFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge and show the steps, and change nothing.")] = False,
+    as_json: JsonForTable = False,
+) -> None:
+    """Promote a version step by step, region after region.
+
+    Each step is proven before the next.
+    A step is committed on top of the branch that Argo CD follows and pushed; it is proven when Argo CD has synced it, every Envoy
+    has acknowledged it, the measured shares are within two points at 99.9 %, and over the bake time the version failed no more often than
+    those it takes over from. One that is not is taken back by itself, in all regions: the version gets weight 0, and is not removed.
+    All that a promotion has come to is in the messages of its commits (git log --grep Rollout-); your files are moved forward if nothing
+    uncommitted is lost.
+
+    \b
+    Exit codes:
+      0    every step was proven
+      1    a step failed, and all was taken back
+      2    refused, or it stopped where it is: --resume goes on, `rollout rollback` takes it back
+      130  stopped by Ctrl-C where it is
+    """
+    from rollout.cli.clone import opened
+    from rollout.cli.output import promotion as promotion_report
+    from rollout.promote import promotion as engine
+
+    messages = messages_console()
+    with told(messages, "stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back"):
+        _refuse_confusion(version, resume=resume, told=[steps, regions, bake], dry_run=dry_run)
+        with opened(messages, remote, branch, regions_file, _listed(regions)) as found:
+            plan, resumed = _resumed(found) if resume else (_begun(found, version or "", steps, bake), None)
+            previewed = () if resumed else engine.preview(found.upstream, plan)
+            if dry_run:
+                results_console().print(promotion_report.preview_table(previewed))
+                return
+            ended = engine.promote(found.upstream, found.clusters(plan.regions, rate), plan, resumed)
+    _print(results_console(), ended, as_json=as_json)
+    raise typer.Exit(promotion_report.exit_code(ended))
+
+
+def _print(results: Console, ended: Ended, *, as_json: bool) -> None:
+    from rollout.cli.output import promotion as promotion_report
+
+    if as_json:
+        typer.echo(json.dumps(promotion_report.ended_as_json(ended), indent=2))
+    else:
+        promotion_report.print_ended(results, ended)
+
+
+def _begun(found: Opened, version: str, steps: str | None, bake: str | None) -> Promotion:
+    from rollout.git.record import Promotion
+
+    tip = found.upstream.tip()
+    found.refuse_in_progress(tip)
+    return Promotion(
+        # two that begin at the same commit cannot both push
+        id=f"{version}-{tip[:12]}",
+        version=version,
+        steps=_rising(steps or _STEPS),
+        regions=found.regions(tip),
+        bake_seconds=_seconds(bake or _BAKE),
+        before=tip,
+    )
+
+
+def _resumed(found: Opened) -> tuple[Promotion, tuple[str, Record]]:
+    from rollout.git.record import PromotionState
+
+    newest = found.upstream.newest(found.upstream.tip())
+    if newest is None or newest[1].state is not PromotionState.IN_PROGRESS:
+        last = f"the last one, {newest[1].promotion.id}, is {newest[1].state}" if newest else "there never was one"
+        raise RolloutError(
+            Problem(
+                f"no promotion is in progress: {last}",
+                "there is nothing to go on with",
+                "begin one: rollout promote VERSION",
+            )
+        )
+    entry, record = newest
+    return record.promotion, (entry.commit, record)
+
+
+def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[str | None], dry_run: bool) -> None:
+    if resume and (version or any(told) or dry_run):
+        raise RolloutError(
+            Problem(
+                "--resume stands beside a version, --steps, --regions, --bake or --dry-run",
+                "a promotion goes on as it began, and its commits say how that was",
+                "leave them out, or roll it back and begin another",
+            )
+        )
+    if not resume and not version:
+        raise RolloutError(
+            Problem("which version is not said", "it is the one that gets the weights", "rollout promote v2")
+        )
+
+
+def _listed(regions: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in (regions or "").split(","))))
+
+
+def _rising(text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    weights = tuple(int(word) for word in words if re.fullmatch(r"[0-9]{1,3}", word))
+    rises = all(low < high for low, high in pairwise(weights))
+    if len(weights) != len(words) or not rises or not 1 <= weights[0] <= weights[-1] <= 100:
+        raise RolloutError(
+            Problem(
+                f"--steps {text}: these are not rising percents in 1..100",
+                "each step gives the version more",
+                f"write for instance {_STEPS}",
+            )
+        )
+    return weights
+
+
+def _seconds(text: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,6})([smh])", text)
+    seconds = int(found[1]) * _UNITS[found[2]] if found else -1
+    if not 0 <= seconds <= _LONGEST_BAKE_SECONDS:
+        raise RolloutError(
+            Problem(
+                f"--bake {text}: this is no time of at most 12h",
+                "each step is watched so long",
+                "write for instance 90s, 2m or 1h",
+            )
+        )
+    return seconds

@@ -1,0 +1,63 @@
+"""`rollout retire`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote, WatchRate
+from rollout.cli.terminal import PUSHED_GOES_ON, messages_console, results_console, told
+from rollout.traffic.attack import DEFAULT_RATE
+
+# ruff: noqa: PLC0415
+
+
+def retire(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Which.")],
+    *,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only there; may be given more than once.", show_default="all, one by one"),
+    ] = None,
+    branch: Proposal = None,
+    remote: Remote = None,
+    rate: WatchRate = DEFAULT_RATE,
+    regions_file: RegionsFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge and show the steps, and change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a version that has weight 0, region after region.
+
+    Its pods, its subset and its route go.
+    In each region it waits until every Envoy has acknowledged the weight 0, removes the version by a commit, waits until no Envoy knows
+    it any more, and counts the requests that are sent meanwhile. A version with requests is not removed: promote another one first.
+
+    \b
+    Exit codes:
+      0    it is gone, and no request was lost
+      2    refused, or it stopped: what is done stays done; run again, it goes on with the regions that still have it
+      130  stopped by Ctrl-C
+    """
+    from rollout.cli.clone import opened
+    from rollout.cli.output import promotion as promotion_report
+    from rollout.promote import retirement
+
+    messages = messages_console()
+    with (
+        told(messages, PUSHED_GOES_ON),
+        opened(messages, remote, branch, regions_file, region or []) as found,
+    ):
+        tip = found.upstream.tip()
+        found.refuse_in_progress(tip)
+        regions = found.regions(tip)
+        if dry_run:
+            for name in retirement.preview(found.upstream, version, regions):
+                typer.echo(f"{name}: {version} would be removed once every Envoy has acknowledged its weight 0")
+            return
+        retired = retirement.retire(found.upstream, found.clusters(regions, rate), version, regions)
+    if as_json:
+        typer.echo(json.dumps(promotion_report.retired_as_json(version, retired), indent=2))
+    else:
+        promotion_report.print_retired(results_console(), version, retired)

@@ -1,0 +1,100 @@
+"""`rollout rollback`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote
+from rollout.cli.terminal import (
+    DIFFERS,
+    PUSHED_GOES_ON,
+    UNUSABLE,
+    messages_console,
+    results_console,
+    told,
+)
+from rollout.problem import Problem, RolloutError
+from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE
+
+# ruff: noqa: PLC0415
+if TYPE_CHECKING:
+    from rollout.git.record import Record
+    from rollout.promote.upstream import Upstream
+
+
+def rollback(
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the commit.")] = "by hand",
+    branch: Proposal = None,
+    remote: Remote = None,
+    rate: Annotated[
+        int, typer.Option(metavar="R", min=10, max=HIGHEST_RATE, help="Requests per second to measure with.")
+    ] = DEFAULT_RATE,
+    regions_file: RegionsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take all requests from the version promoted last.
+
+    The promotion may be in progress or done. One commit changes the weights in all its regions.
+    Nothing is removed: the version stays with weight 0, and the others share the requests as they did
+    before the promotion. It can be run again: it then sees that it is so in every region.
+
+    \b
+    Exit codes:
+      0    taken back, acknowledged by every Envoy, and the regions hold
+      1    taken back, and a region does not hold
+      2    it could not be committed, delivered or measured
+      130  stopped by Ctrl-C
+    """
+    from rollout.cli.clone import opened
+    from rollout.cli.output import promotion as promotion_report
+    from rollout.git.record import PromotionState
+    from rollout.promote.promotion import confirm, roll_back, to_take_back
+
+    messages = messages_console()
+    with (
+        told(messages, PUSHED_GOES_ON),
+        opened(messages, remote, branch, regions_file, ()) as found,
+    ):
+        upstream = found.upstream
+        tip = upstream.tip()
+        record = _newest(upstream, tip)
+        clusters = found.clusters(record.promotion.regions, rate)
+        if record.state is PromotionState.IN_PROGRESS or to_take_back(upstream, tip, record):
+            undone = roll_back(upstream, clusters, lambda tip: _left(upstream, tip), reason)
+        else:
+            messages.print(
+                f"nothing to commit: {record.promotion.version} has no requests; sees that it is so everywhere"
+            )
+            weights = {name: upstream.weights(tip, name) for name in record.promotion.regions}
+            undone = confirm(clusters, tip, weights, time.monotonic())
+    if as_json:
+        typer.echo(json.dumps(promotion_report.undone_as_json(undone), indent=2))
+    else:
+        promotion_report.print_undone(results_console(), undone)
+    raise typer.Exit(0 if undone.holds else UNUSABLE if undone.problems else DIFFERS)
+
+
+def _left(upstream: Upstream, tip: str) -> tuple[Record, Sequence[str]]:
+    from rollout.promote.promotion import to_take_back
+
+    record = _newest(upstream, tip)
+    return record, to_take_back(upstream, tip, record)
+
+
+def _newest(upstream: Upstream, tip: str) -> Record:
+    newest = upstream.newest(tip)
+    if newest is None:
+        raise RolloutError(
+            Problem(
+                "there was no promotion to take back",
+                "it says which version it was, and what there was before",
+                "change the weights by hand: rollout set v1=100 --region …",
+            )
+        )
+    return newest[1]

@@ -1,0 +1,95 @@
+"""`rollout set`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rollout.cli.options import AsJson, Remote
+from rollout.cli.terminal import UNUSABLE, messages_console, told
+from rollout.regions import discover, find_project
+
+# ruff: noqa: PLC0415
+if TYPE_CHECKING:
+    from rollout.promote.weight_change import WeightChange
+
+
+def set_weights(
+    wishes: Annotated[
+        list[str],
+        typer.Argument(metavar="VERSION=WEIGHT", help="Such as v2=25; the others share the rest as they do now."),
+    ],
+    *,
+    region: Annotated[str, typer.Option(metavar="NAME", help="Where.")],
+    push: Annotated[bool, typer.Option("--push", help="Push the commit as well.")] = False,
+    remote: Remote = None,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", metavar="TEXT", help="The commit's.", show_default="the weights")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change a region's weights by a commit.
+
+    The commit goes on the branch that is checked out. It changes the stack file and the overlay rendered from it.
+    Comments and order stay as they are. What the plan refuses is not committed; warnings do not stop it. Uncommitted changes stay,
+    and nothing is done where they would be lost.
+
+    \b
+    Exit codes:
+      0    committed (with --push: pushed), or the weights are so already
+      2    refused by the plan or by the remote, wrong usage, or something that cannot be used; nothing is changed
+      130  stopped by Ctrl-C
+    """
+    from rollout.git.commits import remote_of
+    from rollout.plan import report as plan_report
+    from rollout.promote.weight_change import Done, Wish, change_weights
+
+    messages = messages_console()
+    with told(messages, "stopped"):
+        project = find_project(Path.cwd())
+        target = remote_of(project, remote, None if remote else discover(project).remote) if push else None
+        outcome = change_weights(project, Wish(region, wishes, message, target, dry_run))
+    if as_json:
+        typer.echo(json.dumps(_as_json(region, outcome, target), indent=2))
+    else:
+        if outcome.plan is not None:
+            typer.echo(plan_report.as_text(outcome.plan))
+        typer.echo(_told(outcome, target))
+    if outcome.done is Done.PUSHED and not outcome.followed:
+        messages.print(
+            f"warning: your branch stays behind what was pushed: git pull --ff-only {target} {outcome.branch}"
+        )
+    raise typer.Exit(UNUSABLE if outcome.done is Done.REFUSED else 0)
+
+
+def _as_json(region: str, outcome: WeightChange, remote: str | None) -> dict[str, Any]:
+    """For a program: `done` is what came of it; of a commit that is only planned or is refused, no branch has anything."""
+    from rollout.plan import report as plan_report
+
+    return {
+        "done": outcome.done.value,
+        "region": region,
+        "before": dict(outcome.before),
+        "after": dict(outcome.after),
+        "commit": outcome.commit,
+        "branch": outcome.branch,
+        "remote": remote,
+        "plan": plan_report.as_json(outcome.plan) if outcome.plan else None,
+    }
+
+
+def _told(outcome: WeightChange, remote: str | None) -> str:
+    from rollout.promote.weight_change import Done
+
+    commit = (outcome.commit or "")[:10]
+    return {
+        Done.NOTHING: "nothing to do: the weights are so already",
+        Done.PLANNED: "nothing was committed (--dry-run)",
+        Done.REFUSED: "nothing was committed",
+        Done.COMMITTED: f"committed {commit} on {outcome.branch}; it takes effect when it is pushed",
+        Done.PUSHED: f"pushed {commit} to {outcome.branch} of {remote}",
+    }[outcome.done]

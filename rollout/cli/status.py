@@ -1,0 +1,51 @@
+"""`rollout status`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
+from rollout.cli.terminal import messages_console, print_problems, results_console, told
+from rollout.regions import discover, find_project, select
+
+# ruff: noqa: PLC0415
+
+
+def status(
+    context: typer.Context,
+    *,
+    region: OnlyRegions = None,
+    regions_file: RegionsFile = None,
+    as_json: JsonForTable = False,
+) -> None:
+    """Show each region's weights and what disagrees.
+
+    It says who disagrees with whom, and since when.
+    The stack file is the one on the disk; Git is the overlay at HEAD of this clone (with `delivery: direct`, nothing); the
+    cluster is its VirtualService; the Envoys are all sidecars that are ready, each asked what it routes by. No remote is asked
+    and nothing is written.
+
+    \b
+    Exit codes:
+      0    all agree
+      1    something disagrees, is not ready, or is ejected
+      2    wrong usage or configuration, or something that cannot be seen
+      130  stopped by Ctrl-C
+    """
+    from rollout.cli.output import status as status_report
+    from rollout.status.snapshot import Readers, gather
+
+    messages = messages_console()
+    with told(messages, "stopped"):
+        project = find_project(Path.cwd())
+        regions = select(discover(project, regions_file).regions, region or [])
+        found = gather(project, regions, context.ensure_object(Readers))
+    if as_json:
+        typer.echo(json.dumps(status_report.as_json(found), indent=2))
+    else:
+        status_report.print_status(results_console(), found)
+    print_problems(messages, [problem for one in found.regions for problem in one.problems])
+    raise typer.Exit(status_report.exit_code(found))

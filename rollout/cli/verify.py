@@ -1,0 +1,143 @@
+"""`rollout verify`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
+from rollout.cli.terminal import UNUSABLE, messages_console, print_problems, results_console, told
+from rollout.judge.shares import DEFAULT_MOST
+from rollout.problem import Problem, RolloutError
+from rollout.regions import discover, find_project, select
+from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE, MOST_REQUESTS
+
+# ruff: noqa: PLC0415
+if TYPE_CHECKING:
+    from rollout.status.verification import Outcome, Ready
+
+
+def verify(
+    context: typer.Context,
+    *,
+    region: OnlyRegions = None,
+    requests: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=MOST_REQUESTS,
+            help="The most requests to send in each region; it sends no more than it takes to decide.",
+        ),
+    ] = DEFAULT_MOST,
+    rate: Annotated[
+        int, typer.Option(metavar="R", min=1, max=HIGHEST_RATE, help="Requests per second in each region.")
+    ] = DEFAULT_RATE,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where to send them.", show_default="the stack's output url")
+    ] = None,
+    regions_file: RegionsFile = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.svg", help="Draw each region's shares over the requests, with what is allowed."),
+    ] = None,
+    as_json: JsonForTable = False,
+) -> None:
+    """Measure the share of real requests that each version gets.
+
+    Each share is compared with its weight.
+    The requests are sent by the probe pod of each region, through its sidecar, until it is decided: looked at as they
+    come, with a test that may be looked at as often as one likes. A region holds if each share is within two points of
+    its weight, and no request failed. That, and that it does not hold, is said wrongly once in 1,000 times at most.
+    Where the requests are not independent of each other, it says so instead.
+
+    The weights are those of the overlay at the commit that Argo CD last synced, which must be in the local repository; with
+    `delivery: direct`, the outputs of the region's stack.
+
+    \b
+    Exit codes:
+      0    every region holds
+      1    a region does not hold, is not yet known after N requests, or its requests are not independent
+      2    wrong usage or configuration, or a region that cannot be measured
+      130  stopped by Ctrl-C; the probes stop too
+    """
+    from rollout.cli.output import progress
+    from rollout.cli.output import verification as report
+    from rollout.status.verification import Edges, Wishes, measure_and_judge, prepare
+
+    messages = messages_console()
+    with told(messages, "stopped; the probes stop with it"):
+        _refuse_bad_url(url)
+        _refuse_bad_plot(plot)
+        project = find_project(Path.cwd())
+        found = discover(project, regions_file)
+        regions = select(found.regions, region or [])
+        messages.print(f"regions by {found.source}: {', '.join(one.name for one in regions)}")
+        ready = prepare(regions, found.pulumi, Wishes(url, requests, rate), context.ensure_object(Edges))
+        _announce(messages, ready)
+        with progress.shown(messages, ready) as shown:
+            outcomes = measure_and_judge(ready, shown)
+    if as_json:
+        typer.echo(json.dumps(report.as_json(outcomes), indent=2))
+    else:
+        report.print_report(results_console(), outcomes)
+    print_problems(messages, [problem for outcome in outcomes for problem in outcome.problems])
+    if plot:
+        _draw(plot, outcomes, messages)
+    raise typer.Exit(report.exit_code(outcomes))
+
+
+def _refuse_bad_url(url: str | None) -> None:
+    if url is not None and not re.match(r"http://[^/\s]+", url):
+        raise RolloutError(
+            Problem(
+                f"--url {url} is not an http:// address",
+                "the probe speaks plain HTTP, and its sidecar adds mutual TLS",
+                "give one like http://echo.echo.svc.cluster.local/",
+            )
+        )
+
+
+def _refuse_bad_plot(plot: Path | None) -> None:
+    if plot is not None and not plot.parent.is_dir():
+        raise RolloutError(
+            Problem(
+                f"--plot {plot}: {plot.parent} is not a directory",
+                "the plot is written when the requests have been sent",
+                "make it first, or name another file",
+            )
+        )
+
+
+def _draw(plot: Path, outcomes: Sequence[Outcome], messages: Console) -> None:
+    from rollout.cli.output.plot import Panel, svg
+
+    panels = [Panel(outcome.region.name, outcome.weights, outcome.trail) for outcome in outcomes if outcome.trail]
+    try:
+        plot.write_text(svg(panels), encoding="utf-8")
+    except OSError as error:
+        problem = Problem(
+            f"--plot {plot} cannot be written: {error.strerror}",
+            "the verdict above holds without it, but was not drawn",
+            "name a file that can be written, and verify again",
+        )
+        print_problems(messages, [problem])
+        raise typer.Exit(UNUSABLE) from error
+
+
+def _announce(messages: Console, ready: Sequence[Ready]) -> None:
+    for one in ready:
+        attack = one.attack
+        if one.application:
+            messages.print(
+                f"{one.region.name}: weights of commit {one.application.synced_revision}, which Argo CD synced"
+            )
+        messages.print(
+            f"{one.region.name}: at most {attack.requests:,} requests at {attack.rate:,} a second to {attack.url}"
+        )

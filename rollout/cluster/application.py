@@ -1,0 +1,233 @@
+"""What Argo CD says of a region: its Application, read into plain values.
+
+The words are Argo CD's own (https://argo-cd.readthedocs.io/en/stable/operator-manual/application.yaml), so that what is
+shown can be looked up there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes import client
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+
+from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
+from rollout.problem import Problem, RolloutError
+from rollout.regions import Region
+
+SYNCED = "Synced"
+OUT_OF_SYNC = "OutOfSync"
+HEALTHY = "Healthy"
+
+_GROUP, _VERSION, _PLURAL = "argoproj.io", "v1alpha1", "applications"
+_REFRESH = "argocd.argoproj.io/refresh"
+_UNSAID = "Unknown"
+# A change of weight is there after a second; a new image takes as long as its pods.
+_SETTLES_WITHIN_SECONDS = 60.0
+_LOOK_EVERY_SECONDS = 0.2
+_FAILED_PHASES = ("Failed", "Error")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something that keeps Argo CD from its work, such as a ComparisonError or an InvalidSpecError."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class FailedResource:
+    """An object that could not be applied, and what the API server or a webhook said to it."""
+
+    kind: str
+    namespace: str
+    name: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """The last sync, or the one that is under way.
+
+    Attributes:
+        phase: Running, Terminating, Succeeded, Failed or Error.
+        message: What came of it; with a retry to come, also why.
+        revision: The commit that it applies; "" if it did not get that far.
+        failed_resources: What it could not apply.
+    """
+
+    phase: str
+    message: str
+    revision: str
+    failed_resources: tuple[FailedResource, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether something could not be done, also while it is tried again."""
+        return self.phase in _FAILED_PHASES or bool(self.failed_resources)
+
+
+@dataclass(frozen=True)
+class Application:
+    """A region's Application as it is now.
+
+    Attributes:
+        name: `namespace/name`.
+        repository: The repository's address.
+        path: The overlay's directory in it.
+        target_revision: The branch, tag or commit that is followed.
+        sync: Synced, OutOfSync, or Unknown while Argo CD could not compare.
+        health: Healthy, Progressing, Degraded, Suspended, Missing or Unknown.
+        compared_revision: The commit that the cluster was last compared with; "" if it never was.
+        history: The commits of the successful syncs, the last one last.
+        operation: The last sync; None if there was none.
+        conditions: What keeps Argo CD from its work, and its warnings.
+        asked: Whether it was asked to look for a newer commit, and has not yet.
+    """
+
+    name: str
+    repository: str
+    path: str
+    target_revision: str
+    sync: str
+    health: str
+    compared_revision: str
+    history: tuple[str, ...]
+    operation: Operation | None
+    conditions: tuple[Condition, ...]
+    asked: bool = False
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether another commit may be there in a moment: Argo CD is about to look or to sync, or a sync goes on without failures."""
+        tried = self.operation.revision if self.operation else ""
+        syncs = self.operation is not None and self.operation.phase == "Running" and not self.operation.failed
+        return self.asked or syncs or (self.sync == OUT_OF_SYNC and tried != self.compared_revision)
+
+    @property
+    def synced_revision(self) -> str | None:
+        """The commit that the cluster has last been brought to; None if it never was.
+
+        While it is Synced this is the one it was compared with, which may be newer than the last sync: a commit that
+        changes nothing in the overlay is not synced.
+        """
+        if self.sync == SYNCED and self.compared_revision:
+            return self.compared_revision
+        return self.history[-1] if self.history else None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it is Synced and Healthy."""
+        return self.sync == SYNCED and self.health == HEALTHY
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What Argo CD says is wrong: its conditions, the last sync if something failed in it, and what failed."""
+        told = [f"{condition.type}: {condition.message}" for condition in self.conditions]
+        if self.operation and self.operation.failed:
+            at = f" of {self.operation.revision}" if self.operation.revision else ""
+            told.append(f"sync{at} {self.operation.phase}: {self.operation.message}")
+            told += map(str, self.operation.failed_resources)
+        return tuple(told)
+
+
+def settled_application(region: Region, name: str) -> Application:
+    """As `read_application`, once no other commit is on its way: whoever pushed a moment ago means that one.
+
+    Takes at most a minute; what still moves then is returned as it is.
+    """
+    asking_again = retry(
+        retry=retry_if_result(lambda application: bool(application.is_moving)),
+        stop=stop_after_delay(_SETTLES_WITHIN_SECONDS),
+        wait=wait_fixed(_LOOK_EVERY_SECONDS),
+        retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
+    )
+    settled: Application = asking_again(read_application)(region, name)
+    return settled
+
+
+def read_application(region: Region, name: str) -> Application:
+    """Asks the region's cluster for an Application, given as `namespace/name`. Takes at most 20 s.
+
+    Raises:
+        RolloutError: no such context, the cluster does not answer or refuses, or it has no such Application.
+    """
+    namespace, own_name = name.split("/")
+    document: Any
+    api = client.CustomObjectsApi(api_client(region))
+    with asking(region, f"read Application {name}", f"-n {namespace} get applications.argoproj.io {own_name}"):
+        try:
+            document = api.get_namespaced_custom_object(
+                _GROUP, _VERSION, namespace, _PLURAL, own_name, _request_timeout=REQUEST_TIMEOUT
+            )
+        except client.ApiException as error:
+            if error.status != 404:
+                raise
+            raise RolloutError(
+                Problem(
+                    f"{region.name}: there is no Application {name} in the cluster of context {region.context}",
+                    "it says which commit the region was last synced to, and so which weights hold there",
+                    f"the stack's EchoApplication brings it up: pulumi up -s {region.stack} (in the lab: make up)",
+                )
+            ) from error
+    return parse_application(document)
+
+
+def ask_to_look(region: Region, name: str) -> None:
+    """Asks Argo CD to look for a newer commit at once, as a webhook would; it answers when it has time.
+
+    Raises:
+        RolloutError: no such context, or the cluster does not answer or refuses.
+    """
+    namespace, own_name = name.split("/")
+    api = client.CustomObjectsApi(api_client(region))
+    asked = {"metadata": {"annotations": {_REFRESH: "normal"}}}
+    with asking(
+        region,
+        f"refresh Application {name}",
+        f"-n {namespace} annotate applications.argoproj.io {own_name} {_REFRESH}=normal",
+    ):
+        api.patch_namespaced_custom_object(
+            _GROUP, _VERSION, namespace, _PLURAL, own_name, asked, _request_timeout=REQUEST_TIMEOUT
+        )
+
+
+def parse_application(document: Mapping[str, Any]) -> Application:
+    """An Application from the API server's answer; what Argo CD has not yet said is "Unknown" or empty."""
+    metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
+    # an Application of several sources has no `source`
+    source = spec.get("source") or {}
+    sync = status.get("sync") or {}
+    return Application(
+        name=f"{metadata['namespace']}/{metadata['name']}",
+        repository=source.get("repoURL", ""),
+        path=source.get("path", ""),
+        target_revision=source.get("targetRevision", "HEAD"),
+        sync=sync.get("status") or _UNSAID,
+        health=(status.get("health") or {}).get("status") or _UNSAID,
+        compared_revision=sync.get("revision", ""),
+        history=tuple(entry["revision"] for entry in status.get("history") or [] if entry.get("revision")),
+        operation=_operation(status["operationState"]) if status.get("operationState") else None,
+        conditions=tuple(Condition(one["type"], one["message"]) for one in status.get("conditions") or []),
+        asked=_REFRESH in (metadata.get("annotations") or {}),
+    )
+
+
+def _operation(state: Mapping[str, Any]) -> Operation:
+    result = state.get("syncResult") or {}
+    return Operation(
+        phase=state["phase"],
+        message=state.get("message", ""),
+        revision=result.get("revision", ""),
+        failed_resources=tuple(
+            FailedResource(one["kind"], one["namespace"], one["name"], one.get("message", ""))
+            for one in result.get("resources") or []
+            if one.get("status") == "SyncFailed"
+        ),
+    )

@@ -1,0 +1,75 @@
+"""A command in a container of a pod, by the Kubernetes API's exec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import websocket
+from kubernetes import client
+from kubernetes.stream import stream
+
+STDOUT, STDERR, STATUS = 1, 2, 3
+"""The channels of an exec; on the last one the API server says how the command ended."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container, by its pod and its name."""
+
+    namespace: str
+    pod: str
+    name: str
+
+
+class ExecStream(Protocol):
+    """What is used of the Kubernetes client's WSClient, opened in its binary mode."""
+
+    def is_open(self) -> bool:
+        """Whether more may come."""
+
+    def update(self, timeout: float = 0) -> None:
+        """Takes in what has arrived, waiting at most `timeout` seconds for the first of it."""
+
+    def run_forever(self, timeout: float) -> None:
+        """Takes in all that arrives until the command ends, for at most `timeout` seconds."""
+
+    def read_channel(self, channel: int, timeout: float = 0) -> bytes:
+        """What has arrived on a channel since the last call."""
+
+    def close(self, *, timeout: float) -> None:
+        """Ends the exec; the container's process then finds its stdin closed."""
+
+
+def open_exec(
+    core: client.CoreV1Api, where: Container, command: Sequence[str], *, stdin: bool, timeout_seconds: float
+) -> ExecStream:
+    """Starts a command.
+
+    Args:
+        core: A client of its own for each exec that is opened at the same time: the Kubernetes client changes it meanwhile.
+        where: The container.
+        command: The command with its arguments.
+        stdin: Whether the command has a stdin, which is closed when the exec is.
+        timeout_seconds: How long each answer on the connection may take. It holds for the whole process, not for this exec alone.
+
+    Raises:
+        kubernetes.client.ApiException: the API server refuses it, or does not answer.
+    """
+    # the client opens its websocket without a timeout of its own and takes none, except this one
+    websocket.setdefaulttimeout(timeout_seconds)
+    opened: ExecStream = stream(
+        core.connect_get_namespaced_pod_exec,
+        where.pod,
+        where.namespace,
+        container=where.name,
+        command=command,
+        stdin=stdin,
+        stdout=True,
+        stderr=True,
+        tty=False,
+        binary=True,
+        _preload_content=False,
+    )
+    return opened

@@ -1,0 +1,219 @@
+"""What a region's cluster has been told, whoever told it: the live route with its last author, and the pods of each version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kubernetes import client
+
+from components.names import ECHO, ECHO_NAMESPACE
+from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
+from rollout.cluster.envoys import ALL_PODS
+from rollout.regions import Region
+from rules.versions import VERSION_LABEL
+
+_ALL = 100
+_SELECTOR = f"app={ECHO}"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    group: str
+    version: str
+    plural: str
+
+
+_VIRTUAL_SERVICES = _Kind("networking.istio.io", "v1", "virtualservices")
+_DEPLOYMENTS = _Kind("apps", "v1", "deployments")
+
+
+@dataclass(frozen=True)
+class LastChange:
+    """Who last wrote the routes of a VirtualService, and when.
+
+    Attributes:
+        manager: The program, as it names itself: `argocd-controller`, `kubectl-edit`, `pulumi-kubernetes-…`. The API server
+            keeps no person's name.
+        at: When; to the second.
+    """
+
+    manager: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Route:
+    """The VirtualService of echo.
+
+    Attributes:
+        weights: By subset, as they are there; None where they are no single split.
+        changed: Its last change; None where the API server does not tell.
+        problem: Why the weights are no single split; "" where they are.
+    """
+
+    weights: Mapping[str, int] | None
+    changed: LastChange | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class WaitingPod:
+    """A pod that is not ready.
+
+    Attributes:
+        name: In the namespace of echo.
+        since: When it ceased to be, or came; None where the API server does not tell yet.
+        reason: What its containers wait for, such as CrashLoopBackOff.
+    """
+
+    name: str
+    since: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pods:
+    """The pods of a version.
+
+    Attributes:
+        wanted: How many its Deployments ask for.
+        ready: How many are ready; those that are being deleted do not count.
+        waiting: The others.
+    """
+
+    wanted: int
+    ready: int
+    waiting: tuple[WaitingPod, ...] = ()
+
+
+@dataclass(frozen=True)
+class Live:
+    """What runs in a region.
+
+    Attributes:
+        route: None where there is no VirtualService.
+        pods: By version.
+    """
+
+    route: Route | None
+    pods: Mapping[str, Pods]
+
+
+def read_live(region: Region) -> Live:
+    """Asks the region's API server. Takes some tens of milliseconds, and at most 60 s.
+
+    Raises:
+        RolloutError: no such context, or the cluster does not answer or refuses.
+    """
+    api = client.CustomObjectsApi(api_client(region))
+    return Live(
+        route=parse_virtual_services(_listed(region, api, _VIRTUAL_SERVICES, "")),
+        pods=parse_pods(_listed(region, api, _DEPLOYMENTS, _SELECTOR), _pods(region, api.api_client)),
+    )
+
+
+def parse_virtual_services(documents: Iterable[Mapping[str, Any]]) -> Route | None:
+    """The route of echo from the VirtualServices of its namespace; None where it has none."""
+    found = next((each for each in documents if each["metadata"]["name"] == ECHO), None)
+    if found is None:
+        return None
+    changed = last_change(found)
+    http = found["spec"].get("http") or []
+    if len(http) != 1:
+        return Route(None, changed, f"it has {len(http)} HTTP routes, and which one holds depends on the request")
+    destinations = http[0].get("route") or []
+    # where there is only one, its weight may be left out
+    left_out = _ALL if len(destinations) == 1 else 0
+    weights: dict[str, int] = {}
+    for one in destinations:
+        subset = one["destination"].get("subset", ALL_PODS)
+        weights[subset] = weights.get(subset, 0) + one.get("weight", left_out)
+    return Route(weights, changed) if weights else Route(None, changed, "its route has no destination")
+
+
+def last_change(document: Mapping[str, Any]) -> LastChange | None:
+    """Who last wrote the HTTP routes of a VirtualService, from its managed fields; None where nobody is named.
+
+    Server-side apply keeps an entry for each writer, with the fields that it owns and the time of its last change of any of them
+    (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
+    """
+    writers = [
+        LastChange(entry["manager"], datetime.fromisoformat(entry["time"]))
+        for entry in document["metadata"].get("managedFields") or []
+        if "f:http" in ((entry.get("fieldsV1") or {}).get("f:spec") or {}) and entry.get("time")
+    ]
+    return max(writers, key=lambda writer: writer.at, default=None)
+
+
+def parse_pods(deployments: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]]) -> dict[str, Pods]:
+    """The pods by version, of versions that have a Deployment or a pod, from the answers of the API server."""
+    wanted: dict[str, int] = {}
+    for deployment in deployments:
+        version = _version(deployment)
+        wanted[version] = wanted.get(version, 0) + deployment["spec"].get("replicas", 1)
+    ready: dict[str, int] = {}
+    waiting: dict[str, list[WaitingPod]] = {}
+    for pod in pods:
+        if pod["metadata"].get("deletionTimestamp"):
+            continue
+        version = _version(pod)
+        condition = _ready_condition(pod)
+        if condition.get("status") == "True":
+            ready[version] = ready.get(version, 0) + 1
+        else:
+            waiting.setdefault(version, []).append(_waiting(pod, condition))
+    return {
+        version: Pods(wanted.get(version, 0), ready.get(version, 0), tuple(waiting.get(version, ())))
+        for version in sorted({*wanted, *ready, *waiting})
+    }
+
+
+def _ready_condition(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    conditions = pod.get("status", {}).get("conditions") or []
+    return next((one for one in conditions if one["type"] == "Ready"), {})
+
+
+def _waiting(pod: Mapping[str, Any], condition: Mapping[str, Any]) -> WaitingPod:
+    status = pod.get("status", {})
+    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    reasons = [one["state"]["waiting"].get("reason", "") for one in containers if "waiting" in (one.get("state") or {})]
+    since = condition.get("lastTransitionTime")
+    return WaitingPod(
+        pod["metadata"]["name"],
+        datetime.fromisoformat(since) if since else None,
+        next(filter(None, reasons), "") or condition.get("reason") or status.get("phase") or "not ready",
+    )
+
+
+def _version(found: Mapping[str, Any]) -> str:
+    return str((found["metadata"].get("labels") or {}).get(VERSION_LABEL, ALL_PODS))
+
+
+# As plain values: the client has no class for a VirtualService.
+def _listed(region: Region, api: client.CustomObjectsApi, kind: _Kind, selector: str) -> list[Mapping[str, Any]]:
+    listed: Any
+    with asking(
+        region, f"list {kind.plural} in {ECHO_NAMESPACE}", f"-n {ECHO_NAMESPACE} get {kind.plural}.{kind.group}"
+    ):
+        listed = api.list_namespaced_custom_object(
+            kind.group,
+            kind.version,
+            ECHO_NAMESPACE,
+            kind.plural,
+            label_selector=selector,
+            _request_timeout=REQUEST_TIMEOUT,
+        )
+    return list(listed["items"])
+
+
+def _pods(region: Region, api: client.ApiClient) -> list[Mapping[str, Any]]:
+    with asking(region, f"list pods in {ECHO_NAMESPACE}", f"-n {ECHO_NAMESPACE} get pods"):
+        answer: Any = client.CoreV1Api(api).list_namespaced_pod(
+            ECHO_NAMESPACE, label_selector=_SELECTOR, _preload_content=False, _request_timeout=REQUEST_TIMEOUT
+        )
+        return list(json.loads(answer.data)["items"])
+    return []

@@ -1,0 +1,356 @@
+"""Commits made and published without a working tree: what is checked out, and what is uncommitted there, stays as it is.
+
+Git's hooks for `git commit` do not run; those for `git push` do, and so does what the remote protects its branches with.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from rollout.git.command import git, said
+from rollout.problem import Problem, RolloutError
+
+_WHY = "a change of weight is a commit, and only what is in the remote's branch is delivered"
+_REMOTE_SECONDS = 120.0
+_FETCHED = "refs/rollout/fetched"
+_FILE_MODE = "100644"
+_NOT_THERE = 2
+"""What `git ls-remote --exit-code` ends with where it finds nothing."""
+
+
+class OvertakenError(RolloutError):
+    """Somebody else's commit came first: the remote's branch is no more where this one set out from."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A commit of the history.
+
+    Attributes:
+        commit: Its full hash.
+        author: Whose work it is, by name.
+        at: When it was committed.
+        subject: The first line of its message.
+        message: All of it.
+        files: What it changed below the project against its first parent; paths are relative to the project.
+    """
+
+    commit: str
+    author: str
+    at: datetime
+    subject: str
+    message: str
+    files: tuple[str, ...]
+
+
+class Writer:
+    """Commits to a project's repository, and pushes from it."""
+
+    def __init__(self, project: Path) -> None:
+        """Finds the repository.
+
+        Raises:
+            RolloutError: there is no git, or the project is in no repository that git agrees to read.
+        """
+        self._project = project
+        self._prefix = _line(project, "rev-parse", "--show-prefix")
+
+    def head(self) -> tuple[str, str | None]:
+        """What is checked out: the commit's full hash and the branch's name; None for a commit of no branch.
+
+        Raises:
+            RolloutError: there is no commit yet.
+        """
+        named = self._git("symbolic-ref", "--quiet", "--short", "HEAD")
+        return _line(self._project, "rev-parse", "--verify", "HEAD^{commit}"), named.stdout.strip() or None
+
+    def has_branch(self, remote: str, branch: str) -> bool:
+        """Whether the remote has such a branch.
+
+        Raises:
+            RolloutError: it cannot be asked.
+        """
+        return self._tip(remote, branch) is not None
+
+    def fetch(self, remote: str, branch: str) -> str:
+        """The full hash of the tip of a remote's branch, with all that leads to it brought here.
+
+        Args:
+            remote: By its name, or an address.
+            branch: Its name there, without `refs/heads/`.
+
+        Raises:
+            RolloutError: the remote cannot be reached, or has no such branch.
+        """
+        # a name of its own: FETCH_HEAD is whoever's fetched last, and the objects of neither are safe from being collected
+        kept = f"{_FETCHED}/{branch}"
+        options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance")
+        done = self._remotely("fetch", *options, "--end-of-options", remote, f"+refs/heads/{branch}:{kept}")
+        if done.returncode != 0:
+            raise RolloutError(
+                Problem(
+                    f"{branch} of {remote} cannot be fetched: {said(done)}",
+                    _WHY,
+                    f"see that `git fetch {remote} {branch}` works without asking for anything",
+                )
+            )
+        return _line(self._project, "rev-parse", "--verify", f"{kept}^{{commit}}")
+
+    def commit(self, parent: str, files: Mapping[str, bytes | None], message: str) -> str:
+        """Makes a commit that no branch has yet; its full hash. Signed where `commit.gpgSign` says so.
+
+        Args:
+            parent: The commit that it is on top of.
+            files: What differs from that, by paths relative to the project; None for a file that goes. Empty: nothing differs.
+            message: The message, kept to the letter.
+
+        Raises:
+            RolloutError: the repository cannot be written to, or git does not know who commits or cannot sign.
+        """
+        with TemporaryDirectory(prefix="rollout-") as directory:
+            index = {"GIT_INDEX_FILE": str(Path(directory, "index"))}
+            self._needed("read-tree", parent, environment=index)
+            entries = b"".join(self._index_entry(parent, path, content) for path, content in files.items())
+            self._needed("update-index", "-z", "--index-info", given=entries, environment=index)
+            tree = self._needed("write-tree", environment=index)
+        signed = git(self._project, "config", "--type=bool", "--get", "commit.gpgSign", why=_WHY).stdout.strip()
+        sign = ("--gpg-sign",) if signed == "true" else ()
+        return self._needed(
+            "-c", "i18n.commitEncoding=UTF-8", "commit-tree", tree, "-p", parent, *sign, given=message.encode()
+        )
+
+    def push(self, commit: str, remote: str, branch: str, *, onto: str | None = None) -> None:
+        """Makes a commit the tip of a remote's branch. Nothing that the branch has is lost: never by force.
+
+        Where the answer was lost on the way but the branch has the commit, that is success.
+
+        Args:
+            commit: Its full hash.
+            remote: By its name, or an address.
+            branch: Its name there, without `refs/heads/`.
+            onto: The tip, a full hash, that the branch must still have; "" if the branch must not be there yet; None where any
+                commit in the history of this one will do.
+
+        Raises:
+            OvertakenError: the branch has moved on; fetch it and make the commit anew.
+            RolloutError: the remote refuses (a protected branch, a hook), or cannot be reached.
+        """
+        lease = () if onto is None else (f"--force-with-lease=refs/heads/{branch}:{onto}",)
+        refspec = f"{commit}:refs/heads/{branch}"
+        done = self._remotely("push", "--quiet", "--no-recurse-submodules", *lease, "--end-of-options", remote, refspec)
+        if done.returncode == 0:
+            return
+        tip = self._tip(remote, branch)
+        if tip == commit:
+            return
+        if (tip or "") != onto if onto is not None else tip is not None and not self.contains(tip, commit):
+            raise OvertakenError(
+                Problem(
+                    f"{branch} of {remote} is at {tip[:10] if tip else 'no commit'}, which {commit[:10]} does not follow",
+                    "somebody else's commit came first, and a push by force would take it away",
+                    f"look at it (git fetch {remote} {branch}), then run this again",
+                )
+            )
+        raise RolloutError(
+            Problem(
+                f"{branch} of {remote} does not take {commit[:10]}: {said(done)}",
+                _WHY,
+                "do what the remote says; where the branch is protected, push to another one (--branch) and merge that",
+            )
+        )
+
+    def follow(self, commit: str, branch: str | None = None) -> bool:
+        """Moves what is checked out forward to a commit, if that loses nothing: whether it is there now.
+
+        Args:
+            commit: Its full hash.
+            branch: Only where this one is checked out; None for whatever is.
+        """
+        head, checked_out = self.head()
+        if head == commit:
+            return True
+        if branch is not None and branch != checked_out:
+            return False
+        # what a person set for merges (to stash first, to squash) is not meant for this
+        options = ("--quiet", "--ff-only", "--no-squash", "--no-autostash", "--no-stat", "--no-overwrite-ignore")
+        return self._git("merge", *options, commit).returncode == 0
+
+    def uncommitted(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """Those of the project's files that are not as in the commit that is checked out, or are not in it."""
+        listed = self._needed("--literal-pathspecs", "status", "--porcelain", "-z", "--no-renames", "--", *paths)
+        return tuple(entry[3:].removeprefix(self._prefix) for entry in listed.split("\0") if entry)
+
+    def contains(self, commit: str, tip: str) -> bool:
+        """Whether a commit is another one or in its history; false where one of them is not here."""
+        return self._git("merge-base", "--is-ancestor", commit, tip).returncode == 0
+
+    def log(self, tip: str, most: int, saying: str | None = None) -> tuple[Entry, ...]:
+        """The newest commits up to this one, it included, the newest first: none before one that is on top of it.
+
+        Args:
+            tip: A commit's hash; `old..new` for what is in the history of the one and not of the other.
+            most: How many.
+            saying: Only those with this text in the message; None for all.
+
+        Raises:
+            RolloutError: there is no such commit here.
+        """
+        # no message holds it
+        mark = secrets.token_hex(16)
+        only = () if saying is None else ("--fixed-strings", f"--grep={saying}")
+        text = self._needed(
+            "log",
+            "-z",
+            "--date-order",
+            "--no-show-signature",
+            "--no-mailmap",
+            "--encoding=UTF-8",
+            "--relative",
+            "--name-only",
+            "--no-renames",
+            "--diff-merges=first-parent",
+            f"--max-count={most}",
+            f"--format=tformat:{mark}%H%x00%an%x00%cI%x00%B%x00",
+            *only,
+            "--end-of-options",
+            tip,
+            "--",
+        )
+        return tuple(map(_entry, text.split(mark)[1:]))
+
+    def _index_entry(self, parent: str, path: str, content: bytes | None) -> bytes:
+        """A line of `git update-index --index-info`: the mode, the object, the path from the top of the repository."""
+        place = os.fsencode(str(PurePosixPath(self._prefix, path)))
+        if content is None:
+            return b"0 " + b"0" * len(parent) + b"\t" + place + b"\0"
+        listed = self._needed("--literal-pathspecs", "ls-tree", parent, "--", path).split()
+        mode = listed[0] if listed and listed[1] == "blob" else _FILE_MODE
+        hash_ = self._needed("hash-object", "-w", "--stdin", given=content)
+        return f"{mode} {hash_}\t".encode() + place + b"\0"
+
+    def _tip(self, remote: str, branch: str) -> str | None:
+        done = self._remotely("ls-remote", "--exit-code", "--end-of-options", remote, f"refs/heads/{branch}")
+        if done.returncode == _NOT_THERE:
+            return None
+        if done.returncode != 0:
+            raise RolloutError(
+                Problem(
+                    f"{remote} cannot be asked for {branch}: {said(done)}",
+                    _WHY,
+                    f"see that `git ls-remote {remote}` works without asking for anything",
+                )
+            )
+        return done.stdout.split()[0]
+
+    def _needed(self, *arguments: str, given: bytes | None = None, environment: Mapping[str, str] | None = None) -> str:
+        return _line(self._project, *arguments, given=given, environment=environment)
+
+    def _git(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return git(self._project, *arguments, why=_WHY)
+
+    def _remotely(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return git(self._project, *arguments, why=_WHY, timeout_seconds=_REMOTE_SECONDS)
+
+
+def remote_of(project: Path, wish: str | None, discovered: str | None) -> str:
+    """The remote whose branches are delivered, by its name or address: the first that is said.
+
+    It is the operator's wish, else what says where the regions are, else where Git would push the branch that is checked out
+    (`branch.<name>.pushRemote`, `remote.pushDefault`, `branch.<name>.remote`), else the only one.
+
+    Raises:
+        RolloutError: nothing says it, and there is none or more than one.
+    """
+    said_so = wish or discovered
+    if said_so:
+        return said_so
+    branch = git(project, "symbolic-ref", "--quiet", "--short", "HEAD", why=_WHY).stdout.strip()
+    settings = (f"branch.{branch}.pushRemote", "remote.pushDefault", f"branch.{branch}.remote")
+    for setting in settings:
+        found = git(project, "config", "--get", setting, why=_WHY).stdout.strip()
+        # a dot is this repository itself: a branch that follows another one here
+        if found and found != ".":
+            return found
+    remotes = _line(project, "remote").split()
+    if len(remotes) == 1:
+        return remotes[0]
+    raise RolloutError(
+        Problem(
+            f"{project} has {len(remotes)} remotes ({', '.join(remotes)}), and nothing says which is delivered"
+            if remotes
+            else f"the repository of {project} has no remote",
+            _WHY,
+            "name it: --remote NAME, or for good `git config remote.pushDefault NAME`",
+        )
+    )
+
+
+@contextmanager
+def locked(project: Path) -> Iterator[None]:
+    """Keeps other rollouts out of this clone, whatever becomes of this process.
+
+    Raises:
+        RolloutError: another one is at work, or the file of the lock cannot be written.
+    """
+    directory = project / _line(project, "rev-parse", "--git-common-dir")
+    path = directory / "rollout.lock"
+    try:
+        file = path.open("a+")
+    except OSError as error:
+        raise RolloutError(
+            Problem(f"{path}: {error.strerror}", "it keeps two rollouts apart", "see that it can be written")
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise RolloutError(
+                Problem(
+                    f"another rollout is at work in this clone (pid {file.read().strip() or 'not known'})",
+                    "two at once would undo each other's weights",
+                    "wait until it is done, or stop it",
+                )
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _line(
+    project: Path, *arguments: str, given: bytes | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    """What git prints, without the end of the last line, where it must not fail."""
+    done = git(project, *arguments, why=_WHY, given=given, environment=environment)
+    if done.returncode != 0:
+        shown = next(each for each in arguments if each.replace("-", "x").isalpha() and not each.startswith("-"))
+        raise RolloutError(
+            Problem(
+                f"git {shown} in {project}: {said(done)}",
+                _WHY,
+                "do what git says, then run this again",
+            )
+        )
+    return done.stdout.removesuffix("\n")
+
+
+def _entry(text: str) -> Entry:
+    commit, author, at, message, files = text.split("\0", 4)
+    return Entry(
+        commit,
+        author,
+        datetime.fromisoformat(at),
+        message.partition("\n")[0],
+        message,
+        tuple(name for name in files.removeprefix("\0\n").split("\0") if name),
+    )

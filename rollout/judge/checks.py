@@ -1,0 +1,194 @@
+"""What can be asked of a measurement: small checks that compose, each giving its findings, none if it is satisfied.
+
+For example:
+
+    check = all_of(no_failures, stays_in_region, shares_match({"v1": 90, "v2": 10}))
+    assert check(measurement) == ()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice, product
+
+from rollout.judge.independence import denied, runs
+from rollout.judge.shares import RISK, Standing, allowed, is_outside, share_interval, standing, version_risk
+from rollout.measurement import Measurement, Origin
+
+_REASONS_SHOWN = 3
+
+# Rows of the table that belong to no version.
+UNREADABLE = "(not echo)"
+UNANSWERED = "(no answer)"
+
+
+class Kind(StrEnum):
+    """Each thing that can be wrong with a split, in the words of the table."""
+
+    FAILED = "failed"
+    UNREADABLE = "unreadable"
+    CROSSED = "crossed regions"
+    UNWEIGHTED = "no weight"
+    SILENT = "got nothing"
+    OFF_WEIGHT = "off weight"
+    NOT_INDEPENDENT = "not independent"
+    UNDECIDED = "not yet known"
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: What sort of thing.
+        row: Label of the row that it is about; "" when it is about the whole measurement.
+        text: A sentence with the numbers.
+    """
+
+    kind: Kind
+    row: str
+    text: str
+
+
+Check = Callable[[Measurement], tuple[Deviation, ...]]
+
+
+def label(origin: Origin, region: str) -> str:
+    """How a row calls who answered: the version, and the region where that is not the one measured."""
+    return origin.version if origin.region == region else f"{origin.version} of {origin.region}"
+
+
+def all_of(*checks: Check) -> Check:
+    """The findings of all of them, in order."""
+
+    def check(measurement: Measurement) -> tuple[Deviation, ...]:
+        return tuple(finding for one in checks for finding in one(measurement))
+
+    return check
+
+
+def no_failures(measurement: Measurement) -> tuple[Deviation, ...]:
+    """Every request got a 200."""
+    if measurement.failures == 0:
+        return ()
+    reasons = ", ".join(
+        f"{count:,} x {reason}" for reason, count in islice(measurement.reasons.items(), _REASONS_SHOWN)
+    )
+    of_rows = [
+        (label(origin, measurement.region), tally.failures) for origin, tally in sorted(measurement.answered.items())
+    ]
+    of_rows.append((UNANSWERED, measurement.unanswered))
+    return tuple(
+        Deviation(Kind.FAILED, row, f"{failures:,} requests failed at {row} (all failures: {reasons})")
+        for row, failures in of_rows
+        if failures
+    )
+
+
+def no_failures_but_its_own(measurement: Measurement) -> tuple[Deviation, ...]:
+    """Every request got a 200, or a failure of one of the region's own versions: what these are worth, others say by comparison."""
+    own = measurement.versions
+    return tuple(finding for finding in no_failures(measurement) if finding.row not in own)
+
+
+def all_readable(measurement: Measurement) -> tuple[Deviation, ...]:
+    """Every 200 was said by echo."""
+    if measurement.unreadable == 0:
+        return ()
+    samples = ", ".join(f"'{sample}'" for sample in measurement.samples)
+    text = f"{measurement.unreadable:,} answers were 200 but not echo's, for example {samples}"
+    return (Deviation(Kind.UNREADABLE, UNREADABLE, text),)
+
+
+def stays_in_region(measurement: Measurement) -> tuple[Deviation, ...]:
+    """No request was answered by another region."""
+    return tuple(
+        Deviation(
+            Kind.CROSSED,
+            label(origin, measurement.region),
+            f"{tally.requests:,} requests sent in {measurement.region} were answered by {origin.region}",
+        )
+        for origin, tally in sorted(measurement.answered.items())
+        if origin.region != measurement.region
+    )
+
+
+def only_weighted_versions(weights: Mapping[str, int]) -> Check:
+    """No version answered that has weight 0 or none at all."""
+
+    def check(measurement: Measurement) -> tuple[Deviation, ...]:
+        findings = []
+        for origin, tally in sorted(measurement.answered.items()):
+            if weights.get(origin.version, 0) == 0:
+                weight = "has weight 0" if origin.version in weights else "has no weight"
+                text = f"{origin.version} {weight} and answered {tally.requests:,} requests"
+                findings.append(Deviation(Kind.UNWEIGHTED, label(origin, measurement.region), text))
+        return tuple(findings)
+
+    return check
+
+
+def shares_match(weights: Mapping[str, int], risk: float = RISK) -> Check:
+    """No version's share of all requests, in its own region, is proven to be other than its weight allows."""
+
+    def check(measurement: Measurement) -> tuple[Deviation, ...]:
+        findings = []
+        requests, each = measurement.requests, version_risk(weights, risk)
+        for version, weight in weights.items():
+            count = requests_of(measurement, version)
+            if weight == 0 or not is_outside(count, requests, weight, each):
+                continue
+            if count == 0:
+                text = f"{version} has weight {weight} and answered none of {requests:,} requests"
+                findings.append(Deviation(Kind.SILENT, version, text))
+            else:
+                seen, right = share_interval(count, requests, weight, each), allowed(weight)
+                text = (
+                    f"{version} got {100 * count / requests:.1f} % ({count:,} of {requests:,}) where its weight is "
+                    f"{weight}: its share is in {100 * seen.low:.1f} - {100 * seen.high:.1f} %, "
+                    f"and {100 * right.low:g} - {100 * right.high:g} % are right"
+                )
+                findings.append(Deviation(Kind.OFF_WEIGHT, version, text))
+        return tuple(findings)
+
+    return check
+
+
+def independent(weights: Mapping[str, int], risk: float = RISK) -> Check:
+    """Each request is a draw of its own, as far as its version goes; what is said of shares rests on that."""
+
+    def check(measurement: Measurement) -> tuple[Deviation, ...]:
+        # with those versions that have not been seen: they could have been
+        routed = [version for version, weight in weights.items() if weight > 0]
+        transitions = dict.fromkeys(product(routed, routed), 0) | dict(measurement.transitions)
+        if not denied(transitions, risk):
+            return ()
+        text = (
+            f"which version answers depends on who answered before: {sum(transitions.values()) + 1:,} answers came in "
+            f"{runs(transitions):,} runs of one version, and nothing can be said of their shares"
+        )
+        return (Deviation(Kind.NOT_INDEPENDENT, "", text),)
+
+    return check
+
+
+def split_standing(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> Standing:
+    """What a measurement proves of the shares in its region; see `rollout.judge.shares.standing`.
+
+    Raises:
+        ValueError: the weights do not sum to 100.
+    """
+    return standing(counts_of(measurement, weights), measurement.requests, weights, risk)
+
+
+def counts_of(measurement: Measurement, weights: Mapping[str, int]) -> Mapping[str, int]:
+    """How many requests each of these versions answered in the measured region."""
+    return {version: requests_of(measurement, version) for version in weights}
+
+
+def requests_of(measurement: Measurement, version: str) -> int:
+    """How many requests a version of the measured region answered."""
+    tally = measurement.versions.get(version)
+    return tally.requests if tally else 0

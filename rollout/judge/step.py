@@ -1,0 +1,173 @@
+"""Is a step of a promotion well? What was measured while it came and after, held against what was to be. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from rollout.judge import failures
+from rollout.judge.checks import independent, requests_of, split_standing
+from rollout.judge.shares import DEFAULT_MOST, RISK, Interval, Standing, share_interval, version_risk
+from rollout.measurement import Measurement, Tally
+from rollout.weights import routed
+
+MOST_REQUESTS = DEFAULT_MOST
+"""A share that is not known after so many requests is too near the edge of what is allowed: as `rollout verify` has it."""
+
+_NOTHING = Tally(0, 0)
+_REASONS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a region is to do.
+
+    Attributes:
+        region: Its name.
+        version: The new one.
+        weights: What the shares are held against, whole percents by version.
+        before: The weights from before the step.
+        old: What the versions that it takes over from did with their requests before the step, in this region.
+    """
+
+    region: str
+    version: str
+    weights: Mapping[str, int]
+    before: Mapping[str, int]
+    old: Tally = _NOTHING
+
+    @property
+    def old_versions(self) -> str:
+        """The names of the others, for people."""
+        return "+".join(version for version in self.weights if version != self.version)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was measured of a step; each request is in one of the two.
+
+    Attributes:
+        coming: Until all Envoys had acknowledged it, and a second more: the old split and the new one.
+        proof: Since then; None while it is not acknowledged.
+    """
+
+    coming: Measurement
+    proof: Measurement | None = None
+
+    def tally(self, versions: Collection[str]) -> Tally:
+        """What these versions of the region did with all the requests that they got."""
+        return added(*(tally_of(window, versions) for window in (self.coming, self.proof) if window))
+
+    @property
+    def lost(self) -> int:
+        """Requests to which no version of echo in the region gave an answer."""
+        return sum(_lost(window) for window in (self.coming, self.proof) if window)
+
+
+def new_tally(step: Step, seen: Seen) -> Tally:
+    """The new version's requests since the step began."""
+    return seen.tally({step.version})
+
+
+def old_tally(step: Step, seen: Seen) -> Tally:
+    """The others' requests since the region was first watched."""
+    return added(step.old, seen.tally({*step.weights} - {step.version}))
+
+
+def doubt(step: Step, seen: Seen, *, proven: bool) -> str | None:
+    """Why a step is not well, in a sentence; None while there is nothing to say against it.
+
+    It may be asked at any time: each of the tests is valid however often it is.
+
+    Args:
+        step: The step.
+        seen: What was measured of it.
+        proven: Whether its shares were proven before: then they need not be proven again, but can be found off.
+    """
+    return (
+        new_one_fails_more(step, seen) or somebody_else_answered(step, seen) or _share_is_off(step, seen, proven=proven)
+    )
+
+
+def new_one_fails_more(step: Step, seen: Seen) -> str | None:
+    """That the new version is proven to fail more often than the others, in a sentence; None while it is not."""
+    new, old = new_tally(step, seen), old_tally(step, seen)
+    if new.failures and not old.requests:
+        return f"{new.failures:,} of {new.requests:,} requests to {step.version} failed, and {step.old_versions} had none to compare"
+    if not failures.fails_more(new, old):
+        return None
+    reasons = _reasons(seen.coming if seen.proof is None else seen.proof) or _reasons(seen.coming)
+    return (
+        f"{step.version} fails more often than {step.old_versions}: {new.failures:,} of {new.requests:,} requests, "
+        f"against {old.failures:,} of {old.requests:,} ({reasons}); of {1 / RISK:,.0f} that are no worse, one at most seems so"
+    )
+
+
+def somebody_else_answered(step: Step, seen: Seen) -> str | None:
+    """That requests were lost, or went where they should not, in a sentence; None while none was."""
+    if seen.lost:
+        reasons = _reasons(seen.coming) or _reasons(seen.proof)
+        return f"{seen.lost:,} requests were not answered by echo in {step.region} ({reasons or 'another region, or no echo'})"
+    now = routed(step.weights).keys()
+    for window, may in ((seen.coming, now | routed(step.before).keys()), (seen.proof, now)):
+        for origin, tally in sorted(window.answered.items()) if window else ():
+            if tally.requests and origin.version not in may:
+                return f"{origin.version} has no weight and answered {tally.requests:,} requests"
+    return None
+
+
+def is_proven(step: Step, seen: Seen) -> bool:
+    """Whether the shares are what they are to be, at the declared risk."""
+    return seen.proof is not None and split_standing(seen.proof, step.weights) is Standing.HOLDS
+
+
+def interval(step: Step, seen: Seen) -> Interval:
+    """Where the new version's share can be, at the risk of a verdict."""
+    if seen.proof is None or not seen.proof.requests:
+        return Interval(0.0, 1.0)
+    count = requests_of(seen.proof, step.version)
+    weight = step.weights[step.version]
+    return share_interval(count, seen.proof.requests, weight, version_risk(step.weights))
+
+
+def tally_of(window: Measurement, versions: Collection[str]) -> Tally:
+    """What these versions of the measured region did with their requests."""
+    return added(*(tally for version, tally in window.versions.items() if version in versions))
+
+
+def added(*tallies: Tally) -> Tally:
+    """The sum."""
+    return Tally(sum(each.requests for each in tallies), sum(each.failures for each in tallies))
+
+
+def _share_is_off(step: Step, seen: Seen, *, proven: bool) -> str | None:
+    if seen.proof is None:
+        return None
+    where = split_standing(seen.proof, step.weights)
+    requests = seen.proof.requests
+    weight = step.weights[step.version]
+    share = (
+        f"{step.version} got {_percent(step, seen.proof):.1f} % of {requests:,} requests where its weight is {weight}"
+    )
+    if dependent := independent(step.weights)(seen.proof):
+        return dependent[0].text
+    if where is Standing.DOES_NOT_HOLD:
+        return share
+    if where is Standing.NOT_YET_KNOWN and requests >= MOST_REQUESTS and not proven:
+        return f"{share}: too near the edge of what is allowed to be told from it"
+    return None
+
+
+def _percent(step: Step, window: Measurement) -> float:
+    return 100 * requests_of(window, step.version) / max(1, window.requests)
+
+
+def _lost(window: Measurement) -> int:
+    elsewhere = sum(tally.requests for origin, tally in window.answered.items() if origin.region != window.region)
+    return window.unanswered + window.unreadable + elsewhere
+
+
+def _reasons(window: Measurement | None) -> str:
+    reasons = islice(window.reasons.items(), _REASONS_SHOWN) if window else ()
+    return ", ".join(f"{count:,} x {reason}" for reason, count in reasons)

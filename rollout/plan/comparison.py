@@ -1,0 +1,376 @@
+"""What a change does to the requests of each region: two revisions held against each other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from components.names import overlay
+from rollout.plan.declaration import Declared
+from rollout.plan.source import argo_cd_applies, delivered, differences, is_rendered, to_deliver
+from rules.between import BETWEEN_CHANGES, BETWEEN_REGIONS
+from rules.capacity import capacity_percent
+from rules.finding import Finding, Severity
+from rules.judgement import judge
+from rules.model import outage
+from rules.order import ORDER
+from rules.region import Change
+from rules.transition import Transition
+from rules.versions import by_number, versions
+from rules.workloads import Delivery, Version
+
+_OVERLAY_FACT = "docs/decisions/0010-overlays-are-rendered.md"
+_PLAN_FACT = "docs/decisions/0017-plan.md"
+_DIFFERENCES_SHOWN = 3
+_SHORT_HASH = 7
+
+Images = Mapping[str, frozenset[str]]
+"""Names of versions, each with images."""
+State = Literal["new", "gone", "changed", "unchanged"]
+
+_ORDER_RULES = {rule.id for rule in ORDER}
+_MODEL_RULE = "make-before-break"
+_BETWEEN_RULES = {rule.id for rule in BETWEEN_CHANGES} | {rule.id for rule in BETWEEN_REGIONS}
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One side of a comparison.
+
+    Attributes:
+        asked: What the operator called it; None for the working tree.
+        commit: The commit's full hash; None for the working tree.
+        regions: What it declares.
+        parted_from: Where the commit is not the one that was asked for, but the one from which that and this went apart.
+    """
+
+    asked: str | None
+    commit: str | None
+    regions: tuple[Declared, ...]
+    parted_from: str | None = None
+
+    def __str__(self) -> str:
+        if self.commit is None or self.asked is None:
+            return self.short
+        if self.parted_from is not None:
+            return f"{self.short} (where {self.asked} and {self.parted_from} went apart)"
+        return self.short if self.commit.startswith(self.asked) else f"{self.short} ({self.asked})"
+
+    @property
+    def short(self) -> str:
+        """The commit as people write it."""
+        return self.commit[:_SHORT_HASH] if self.commit else "the working tree"
+
+
+@dataclass(frozen=True)
+class VersionChange:
+    """A version before and after; None where it is not there. `capacity` is the percent of all requests that it can take after."""
+
+    name: str
+    before: Version | None
+    after: Version | None
+    capacity: int
+
+    @property
+    def gains(self) -> bool:
+        """Whether it gets more requests than it did."""
+        return _weight(self.after) > _weight(self.before)
+
+
+@dataclass(frozen=True)
+class SettingChange:
+    """A setting of the stack file, other than a version's; None where it is not set. `carrier` says what puts it into effect."""
+
+    path: str
+    before: object
+    after: object
+    carrier: str
+
+
+@dataclass(frozen=True)
+class RegionPlan:
+    """What becomes of one region.
+
+    Attributes:
+        name: The region.
+        stack: Its Pulumi stack.
+        state: Whether anything becomes of it.
+        delivery: Who applies the workloads, after the change if there is an after.
+        versions: All versions of either side, in the order v1, v2, v10.
+        settings: What else changes, by path.
+        order_is_safe: Whether no order of events loses a request; None where no object changes, or the region comes or goes.
+        story: Where it is not safe, how a request is lost, a step each.
+    """
+
+    name: str
+    stack: str
+    state: State
+    delivery: Delivery
+    versions: tuple[VersionChange, ...]
+    settings: tuple[SettingChange, ...]
+    order_is_safe: bool | None
+    story: tuple[str, ...]
+
+    @property
+    def carrier(self) -> str:
+        """What puts a change of the workloads into effect."""
+        return _carrier(self.delivery, self.stack)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A change, and what there is to say of it.
+
+    Attributes:
+        base: What runs.
+        head: What is to run.
+        regions: By name.
+        findings: The refused ones first; the model's story is its region's.
+        assumed: What was taken for granted, a sentence each.
+    """
+
+    base: Revision
+    head: Revision
+    regions: tuple[RegionPlan, ...]
+    findings: tuple[Finding, ...]
+    assumed: tuple[str, ...]
+
+    @property
+    def severity(self) -> Severity | None:
+        """The gravest of the findings; None where there is none."""
+        found = {finding.severity for finding in self.findings}
+        return next((each for each in (Severity.REFUSED, Severity.WARNING) if each in found), None)
+
+    @property
+    def nothing_changes(self) -> bool:
+        """Whether both sides are the same in every region."""
+        return all(region.state == "unchanged" for region in self.regions)
+
+
+def plan(
+    base: Revision,
+    head: Revision,
+    *,
+    tip: Revision | None,
+    proven: Callable[[Change], Images],
+    history_is_cut: bool = False,
+    names: Sequence[str] = (),
+) -> Plan:
+    """Holds a change against the rules.
+
+    Args:
+        base: What runs.
+        head: What is to run; each of its stack files can be used.
+        tip: Where the base was asked for, if that has moved on since the change set out from `base`; None if not.
+        proven: Tells the images with which versions once had all requests; asked only where it matters.
+        history_is_cut: It does not know the whole history.
+        names: The regions to speak of; none for all. The rules look at all of them in any case, and what is wrong between
+            regions is always told.
+    """
+    changes = changes_between(base, head)
+    open_ones = [change.name for change in changes if _history_matters(change)]
+    known = tuple(replace(each, proven=proven(each)) if each.name in open_ones else each for each in changes)
+    findings = (*_findings_of_files(base, head, tip), *map(_without_story, judge(known)))
+    spoken = [change for change in known if not names or change.name in names]
+    stacks = {each.name: each.stack for each in (*base.regions, *head.regions)}
+    return Plan(
+        base,
+        head,
+        tuple(_region_plan(change, stacks[change.name], findings) for change in spoken),
+        tuple(
+            sorted(
+                (each for each in findings if not names or each.region in names or each.rule_id in _BETWEEN_RULES),
+                key=lambda each: each.severity is not Severity.REFUSED,
+            )
+        ),
+        tuple(_assumed(base, head, spoken, open_ones if history_is_cut else [])),
+    )
+
+
+def changes_between(base: Revision, head: Revision) -> tuple[Change, ...]:
+    """What becomes of each region, as the rules look at it, by name; without what is proven."""
+    old = {each.name: each for each in base.regions}
+    new = {each.name: each for each in head.regions}
+    changes = (
+        Change(
+            delivered(old[name], new.get(name)) if name in old else None,
+            to_deliver(new[name], committed=head.commit is not None) if name in new else None,
+        )
+        for name in sorted({*old, *new})
+    )
+    # of a region that is gone, the base may not have told anything either
+    return tuple(change for change in changes if change.before or change.after)
+
+
+def _history_matters(change: Change) -> bool:
+    """Whether it makes a difference what a version's image has carried before."""
+    transition = Transition.of(change)
+    if transition is None:
+        return False
+    limit = transition.before.limits.largest_increase
+    return bool(
+        transition.moved_images
+        or any(rise.points > limit or rise.version not in transition.old for rise in transition.rises)
+    )
+
+
+def _findings_of_files(base: Revision, head: Revision, tip: Revision | None) -> Iterator[Finding]:
+    for declared in base.regions:
+        if declared.config is None:
+            yield _unusable_base(declared, base)
+    for declared in head.regions:
+        if argo_cd_applies(declared) and not is_rendered(declared):
+            yield _not_rendered(declared, head)
+    if tip is not None:
+        old, new = ({each.name: each for each in revision.regions} for revision in (base, tip))
+        for region in sorted({*old, *new}):
+            if old.get(region) != new.get(region):
+                yield _moved_on(region, base, tip)
+
+
+def _unusable_base(declared: Declared, base: Revision) -> Finding:
+    return Finding(
+        "base-stack-file",
+        declared.name,
+        f"{declared.stack_file} at {base}",
+        f"cannot be used: {'; '.join(declared.problems)}",
+        "its limits and waivers are not known, so the defaults held, and the overlay was taken for what runs",
+        "see that the overlay there is what runs; this ends with the commit that mends the file",
+        _PLAN_FACT,
+        Severity.WARNING,
+    )
+
+
+def _not_rendered(declared: Declared, head: Revision) -> Finding:
+    place = overlay(declared.name)
+    found = differences(declared)
+    more = len(found) - _DIFFERENCES_SHOWN
+    what = "; ".join(found[:_DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return Finding(
+        "overlay-rendered",
+        declared.name,
+        place,
+        f"is not what {declared.stack_file} says: {what}" if declared.overlay else "is not there",
+        "Argo CD applies the overlay, whatever the stack file says",
+        "run `make render` and commit the overlay together with the stack file",
+        _OVERLAY_FACT,
+        Severity.WARNING if head.commit is None else Severity.REFUSED,
+    )
+
+
+def _moved_on(region: str, base: Revision, tip: Revision) -> Finding:
+    return Finding(
+        "base-moved",
+        region,
+        f"the stack file or the overlay at {tip}",
+        f"is not what it was at {base.short}, from where this change set out",
+        "what will run is the merge of both, and only this change was judged",
+        f"merge {tip.asked} into this branch, or rebase it, and plan again",
+        _PLAN_FACT,
+        Severity.WARNING,
+    )
+
+
+def _region_plan(change: Change, stack: str, findings: Sequence[Finding]) -> RegionPlan:
+    settings = tuple(_setting_changes(change, stack))
+    region = change.after or change.before
+    assert region is not None, "a change is of some region"
+    state = _state(change, settings)
+    story = _story(change, findings)
+    return RegionPlan(
+        change.name,
+        stack,
+        state,
+        region.delivery,
+        _version_changes(change),
+        settings,
+        order_is_safe=story is None if _moves(change) else None,
+        story=story or (),
+    )
+
+
+def _without_story(finding: Finding) -> Finding:
+    return replace(finding, steps=()) if finding.rule_id == _MODEL_RULE else finding
+
+
+def _moves(change: Change) -> bool:
+    """Whether something goes from one state to another."""
+    return change.before is not None and change.after is not None and change.before.workloads != change.after.workloads
+
+
+def _state(change: Change, settings: Sequence[SettingChange]) -> State:
+    if change.before is None:
+        return "new"
+    if change.after is None:
+        return "gone"
+    same = change.before.workloads == change.after.workloads and change.before.delivery == change.after.delivery
+    return "unchanged" if same and not settings else "changed"
+
+
+def _story(change: Change, findings: Sequence[Finding]) -> tuple[str, ...] | None:
+    """How a request can be lost on the way; None where it cannot.
+
+    The rules are asked first: they take less time than the model, and tell of the most of what it finds.
+    """
+    if not any(each.rule_id in _ORDER_RULES and each.region == change.name for each in findings):
+        return None
+    story = outage(change)
+    return story.steps if story else ()
+
+
+def _version_changes(change: Change) -> tuple[VersionChange, ...]:
+    old = versions(change.before.workloads) if change.before else {}
+    new = versions(change.after.workloads) if change.after else {}
+    return tuple(
+        VersionChange(
+            name, old.get(name), new.get(name), capacity_percent(change.after, name) if change.after is not None else 0
+        )
+        for name in sorted({*old, *new}, key=by_number)
+    )
+
+
+def _setting_changes(change: Change, stack: str) -> Iterator[SettingChange]:
+    before, after = change.before, change.after
+    if before is None or after is None or not before.settings or not after.settings:
+        return
+    for path in sorted({*before.settings, *after.settings}):
+        old, new = before.settings.get(path), after.settings.get(path)
+        # the versions are told from the objects, which are what runs
+        if old != new and not path.startswith("echo.versions."):
+            yield SettingChange(path, old, new, _carrier_of(path, after.delivery, stack))
+
+
+def _carrier_of(path: str, delivery: Delivery, stack: str) -> str:
+    if path.startswith("rules.") or path in ("echo.stable", "echo.podsForAllTraffic"):
+        return "rollout plan"
+    return _carrier(delivery if path.startswith("echo.") else "direct", stack)
+
+
+def _carrier(delivery: Delivery, stack: str) -> str:
+    up = f"pulumi up -s {stack}"
+    return {"gitops": "commit", "direct": up, "handover": f"commit and {up}"}[delivery]
+
+
+def _weight(version: Version | None) -> int:
+    return version.weight if version else 0
+
+
+def _assumed(base: Revision, head: Revision, changes: Sequence[Change], cut: Sequence[str]) -> Iterator[str]:
+    names = [change.name for change in changes]
+    if there := [change.name for change in changes if change.before]:
+        yield f"{base.short} is delivered and acknowledged in {_listed(there)}"
+    bare = [each.name for each in base.regions if each.name in names and argo_cd_applies(each) and not each.overlay]
+    for name in bare:
+        yield f"what the stack file of {name} says at {base.short}, where it has no overlay, is what runs"
+    to_render = [
+        each.name for each in head.regions if each.name in names and argo_cd_applies(each) and not is_rendered(each)
+    ]
+    if head.commit is None and to_render:
+        yield f"the overlay of {_listed(to_render)} will be rendered before it is committed"
+    if unknown := [name for name in cut if name in names]:
+        yield f"no version had all requests of {_listed(unknown)} in the commits that this shallow clone lacks"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

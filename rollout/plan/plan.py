@@ -1,0 +1,136 @@
+"""A plan made: what a change in a project's Git repository does to the requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from components.judged import as_region
+from components.names import overlay
+from rollout.git.revisions import Repository, Tree, WorkingTree, repository_of
+from rollout.plan.comparison import Images, Plan, Revision, plan
+from rollout.plan.declaration import Declared, declared, overlay_at
+from rollout.problem import Problem, RolloutError
+from rollout.regions import select
+from rules.capacity import stable_version
+from rules.region import Change
+from rules.versions import versions
+from rules.workloads import Workloads
+
+_HISTORY = 200
+"""The commits of a region in which to look for a version that had all requests: four a week for a year."""
+_ALL = 100
+
+
+def make_plan(project: Path, base: str, head: str | None, names: Sequence[str]) -> Plan:
+    """Plans the change from a base to a revision or to the working tree.
+
+    Where base and head went apart, the change is what happened since then on the side of the head: what `git diff base...head`
+    shows, and a pull request. A head that the base has in its history is a way back, and compared with the base itself.
+
+    Args:
+        project: Directory of Pulumi.yaml.
+        base: A revision, as Git names them.
+        head: Another; None for the working tree, which is on top of HEAD.
+        names: The regions to speak of; none for all.
+
+    Raises:
+        RolloutError: no repository, no such revision, stack files of the head that cannot be used or are of one region, or a
+            name that is no region's; all problems of a kind together.
+    """
+    with repository_of(project) as repository:
+        tip_commit = repository.commit("--base", base)
+        head_commit = None if head is None else repository.commit("--head", head)
+        base_commit = _set_out(repository, tip_commit, head_commit)
+        after = Revision(
+            head, head_commit, declared(repository.at(head_commit) if head_commit else WorkingTree(project))
+        )
+        _refuse_unusable(after)
+        tip = Revision(base, tip_commit, declared(repository.at(tip_commit)))
+        before = (
+            tip
+            if base_commit == tip_commit
+            else Revision(base, base_commit, declared(repository.at(base_commit)), parted_from=head or "HEAD")
+        )
+        _refuse_none_and_two_of_one(before, after, project)
+        select([*{each.name: each for each in (*before.regions, *after.regions)}.values()], names)
+        return plan(
+            before,
+            after,
+            tip=None if before is tip else tip,
+            proven=lambda change: _proven(repository, before, change),
+            history_is_cut=repository.shallow,
+            names=names,
+        )
+
+
+def _set_out(repository: Repository, tip: str, head: str | None) -> str:
+    """The commit from which a change set out."""
+    side = repository.commit("--head", "HEAD") if head is None else head
+    if tip == side:
+        return tip
+    common = repository.merge_base(tip, side)
+    return tip if common == head else common
+
+
+def _refuse_unusable(head: Revision) -> None:
+    problems = [problem for region in head.regions for problem in region.problems]
+    if problems:
+        raise RolloutError(*map(Problem, problems))
+
+
+def _refuse_none_and_two_of_one(before: Revision, after: Revision, project: Path) -> None:
+    if not before.regions and not after.regions:
+        raise RolloutError(
+            Problem(
+                f"{project} has no stack file Pulumi.<stack>.yaml, neither in {before} nor in {after}",
+                "the regions are the stacks of a project, and what they change is told from these files",
+                "run this in the project's directory, or write a stack file for each region",
+            )
+        )
+    problems = [
+        Problem(
+            f"{' and '.join(files)} are both of the region {name}",
+            "what one of them says would be judged as what becomes of the other",
+            "give each stack a region of its own (echo-rollout:region, or the stack's name)",
+        )
+        for name, files in _files_by_region(after).items()
+        if len(files) > 1
+    ]
+    if problems:
+        raise RolloutError(*problems)
+
+
+def _files_by_region(revision: Revision) -> dict[str, list[str]]:
+    files: dict[str, list[str]] = {}
+    for region in revision.regions:
+        files.setdefault(region.name, []).append(region.stack_file)
+    return files
+
+
+def _proven(repository: Repository, base: Revision, change: Change) -> Images:
+    """The images with which each version had all requests of a region, or was the stable one that could have had them.
+
+    In its last 200 commits, the base's included.
+    """
+    assert base.commit is not None, "a base is a commit"
+    region = next(each for each in base.regions if each.name == change.name)
+    found: dict[str, frozenset[str]] = {}
+    for commit in repository.commits_touching(base.commit, [region.stack_file, overlay(region.name)], _HISTORY):
+        workloads = _delivered_at(repository.at(commit), region)
+        if workloads is None or change.before is None:
+            continue
+        stable = stable_version(replace(change.before, workloads=workloads))
+        for version in versions(workloads).values():
+            if version.weight == _ALL or version.name == stable:
+                found[version.name] = found.get(version.name, frozenset()) | {*version.images}
+    return found
+
+
+def _delivered_at(tree: Tree, region: Declared) -> Workloads | None:
+    """What was applied of a region at an earlier commit, by the one who applies it now."""
+    if region.config is None or region.config.delivery != "direct":
+        return overlay_at(tree, region.name)
+    earlier = next((each for each in declared(tree) if each.name == region.name), None)
+    return as_region(earlier.config).workloads if earlier and earlier.config else None

@@ -1,0 +1,1 @@
+"""Changes of weights: committed, delivered, watched, judged; then the next one, or back."""

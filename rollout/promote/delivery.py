@@ -1,0 +1,213 @@
+"""A commit followed into a region: synced by Argo CD, healthy, and acknowledged by every Envoy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
+from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
+from rollout.cluster.objects import read_live
+from rollout.problem import Problem, RolloutError
+from rollout.regions import Region
+from rollout.status.overlay import synced_weights
+from rollout.weights import routed
+
+WITHIN_SECONDS = 600.0
+"""How long a commit may take: Argo CD that is not told looks every three minutes, and an istiod may start anew meanwhile."""
+
+_LOOK_EVERY_SECONDS = 0.5
+_ASK_EVERY_SECONDS = 10.0
+_SHOWN = 5
+
+
+class History(Protocol):
+    """What is asked of the repository."""
+
+    def contains(self, commit: str, tip: str) -> bool:
+        """Whether a commit is another one or in its history."""
+
+
+@dataclass(frozen=True)
+class DeliveryTime:
+    """How long a commit took to get where it is meant to be, in seconds from the moment that Argo CD was asked to look.
+
+    Attributes:
+        synced: Until Argo CD had brought the cluster to it and found it healthy.
+        acknowledged: Until each Envoy had taken it.
+        envoys: How many Envoys there are.
+    """
+
+    synced: float
+    acknowledged: float
+    envoys: int
+
+
+class NotDeliveredError(RolloutError):
+    """A commit did not get where it is meant to be in time."""
+
+
+def deliver(
+    region: Region,
+    application: str,
+    is_there: Callable[[Application], bool],
+    is_taken: Callable[[Envoy], bool],
+    *,
+    meanwhile: Callable[[], None],
+    healthy: bool = True,
+) -> DeliveryTime:
+    """Waits until a region has what was committed, after asking Argo CD to look for it.
+
+    Args:
+        region: The region.
+        application: Its Application, as `namespace/name`.
+        is_there: Whether what Argo CD last synced is what is waited for.
+        is_taken: Whether an Envoy has it.
+        meanwhile: Called twice a second; what it raises ends the waiting.
+        healthy: Whether all that was committed must be healthy as well.
+
+    Raises:
+        NotDeliveredError: it takes longer than ten minutes; what is missing.
+        RolloutError: the cluster cannot be asked; or what `meanwhile` raises.
+    """
+    began = time.monotonic()
+    meanwhile = _asking_again(region, application, meanwhile)
+    synced = _await_synced(region, application, _and_healthy(is_there) if healthy else is_there, began, meanwhile)
+    envoys = _await_taken(region, is_taken, began, meanwhile)
+    return DeliveryTime(synced, time.monotonic() - began, envoys)
+
+
+def brings(
+    region: Region, project: Path, repository: History, commit: str, weights: Mapping[str, int]
+) -> Callable[[Application], bool]:
+    """Whether an Application has been brought to a commit, or to a later one that says the same weights, and the cluster has them.
+
+    Argo CD alone is not believed: after a comparison that failed (istiod's webhook did not answer) it may call a commit Synced that it
+    never applied, by the differences that it remembers from before.
+
+    Args:
+        region: The region.
+        project: A directory in a clone of the repository.
+        repository: That clone.
+        commit: The commit's full hash.
+        weights: What its overlay says, whole percents by version.
+    """
+
+    def is_there(application: Application) -> bool:
+        synced = application.synced_revision
+        if synced is None or application.is_moving or not repository.contains(commit, synced):
+            return False
+        says_so = synced == commit or synced_weights(project, application) == weights
+        return says_so and _has(region, weights)
+
+    return is_there
+
+
+def _has(region: Region, weights: Mapping[str, int]) -> bool:
+    """Whether the cluster's own VirtualService has these weights."""
+    route = read_live(region).route
+    return route is not None and route.weights is not None and routed(route.weights) == routed(weights)
+
+
+def takes(weights: Mapping[str, int]) -> Callable[[Envoy], bool]:
+    """Whether an Envoy splits the requests by these weights, and knows the subset of each version, of those without weight too."""
+    return lambda envoy: acknowledges(envoy, weights) and envoy.subsets >= {*weights}
+
+
+def lacks(version: str) -> Callable[[Envoy], bool]:
+    """Whether an Envoy knows nothing of a version any more."""
+    return lambda envoy: not envoy.error and version not in envoy.subsets and version not in (envoy.weights or {})
+
+
+def _and_healthy(is_there: Callable[[Application], bool]) -> Callable[[Application], bool]:
+    return lambda application: application.health == HEALTHY and is_there(application)
+
+
+def _asking_again(region: Region, application: str, meanwhile: Callable[[], None]) -> Callable[[], None]:
+    """Asks Argo CD to look now, and every ten seconds beside what is done meanwhile.
+
+    Once would do if it were never in the way of a restart or of an istiod that is away; whoever is asked does not go by what it remembers.
+    """
+    ask_to_look(region, application)
+    asked = time.monotonic()
+
+    def ask() -> None:
+        nonlocal asked
+        meanwhile()
+        if time.monotonic() - asked > _ASK_EVERY_SECONDS:
+            ask_to_look(region, application)
+            asked = time.monotonic()
+
+    return ask
+
+
+def _await_synced(
+    region: Region,
+    name: str,
+    is_there: Callable[[Application], bool],
+    began: float,
+    meanwhile: Callable[[], None],
+) -> float:
+    while True:
+        application = read_application(region, name)
+        if is_there(application):
+            return time.monotonic() - began
+        if _is_late(began):
+            raise NotDeliveredError(_not_synced(region, application))
+        _pause(meanwhile)
+
+
+def _await_taken(region: Region, is_taken: Callable[[Envoy], bool], began: float, meanwhile: Callable[[], None]) -> int:
+    envoys = _that_can_send(read_envoys(region))
+    while True:
+        behind = [envoy for envoy in envoys if not is_taken(envoy)]
+        if not behind:
+            # one that came meanwhile got its first configuration from the same istiod; it counts as well
+            envoys = _that_can_send(read_envoys(region))
+            if envoys and all(map(is_taken, envoys)):
+                return len(envoys)
+        if _is_late(began):
+            raise NotDeliveredError(_not_taken(region, [envoy.pod for envoy in behind]))
+        _pause(meanwhile)
+        if behind:
+            envoys = [*read_envoys(region, {envoy.pod for envoy in behind})]
+
+
+def _that_can_send(envoys: Collection[Envoy]) -> list[Envoy]:
+    """Without those that know nothing of echo, neither a route nor a subset: a gateway, or a Sidecar that leaves it out."""
+    return [envoy for envoy in envoys if envoy.error or envoy.weights is not None or envoy.subsets]
+
+
+def _is_late(began: float) -> bool:
+    return time.monotonic() - began > WITHIN_SECONDS
+
+
+def _pause(meanwhile: Callable[[], None]) -> None:
+    meanwhile()
+    time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _not_synced(region: Region, application: Application) -> Problem:
+    said = "; ".join(application.complaints) or "no complaint"
+    return Problem(
+        f"{region.name}: not synced within {WITHIN_SECONDS / 60:.0f} min: Argo CD says {application.sync}, {application.health}, "
+        f"at {application.synced_revision}: {said}",
+        "what is not delivered cannot be measured",
+        f"see what keeps it: kubectl --context {region.context} -n argocd describe application {application.name.rpartition('/')[2]}",
+    )
+
+
+def _not_taken(region: Region, pods: Collection[str]) -> Problem:
+    return Problem(
+        f"{region.name}: not acknowledged within {WITHIN_SECONDS / 60:.0f} min by "
+        + (
+            f"{len(pods)} Envoys: {', '.join(sorted(pods)[:_SHOWN])}"
+            if pods
+            else "any Envoy: there is none that knows echo"
+        ),
+        "these go on with the routes that they had",
+        f"see that istiod runs and that they are connected to it: kubectl --context {region.context} -n istio-system get pods",
+    )

@@ -1,0 +1,109 @@
+"""The regions' clusters as a promotion sees them: measured, watched, and waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+
+from rollout.cluster.envoys import Envoy
+from rollout.cluster.stack_outputs import StackOutputs, read_outputs
+from rollout.judge.checks import no_failures_but_its_own
+from rollout.problem import Problem, RolloutError
+from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
+from rollout.promote.upstream import Upstream
+from rollout.regions import Discovery, Region, select
+from rollout.status.verification import Edges, Outcome, Progress, Ready, Wishes, measure_and_judge, prepare
+from rollout.traffic.probe import connect
+from rollout.traffic.watch import Watch, watched
+
+
+class LiveClusters:
+    """Regions that are up and that Argo CD delivers to.
+
+    Args:
+        upstream: Where what is delivered comes from.
+        discovery: Where the regions are.
+        names: Those that are meant.
+        rate: Requests a second to send in a region that is measured or watched.
+        shown: Shows how far the regions are, for as long as a block lasts that measures them.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        discovery: Discovery,
+        names: Sequence[str],
+        rate: int,
+        shown: Callable[[Sequence[Ready]], AbstractContextManager[Progress]],
+    ) -> None:
+        self._upstream, self._rate, self._shown = upstream, rate, shown
+        self._pulumi = discovery.pulumi
+        self._regions = {region.name: region for region in select(discovery.regions, names)}
+
+    def certify(self, regions: Sequence[str]) -> Sequence[Outcome]:
+        """Measures the split of these regions side by side, each until it is decided; failures of its own versions are counted only.
+
+        Raises:
+            RolloutError: one is not ready to be measured.
+        """
+        # the commit that Argo CD synced may be one that is not here yet
+        self._upstream.tip()
+        ready = prepare([self._regions[name] for name in regions], self._pulumi, Wishes(rate=self._rate), Edges())
+        with self._shown(ready) as progress:
+            return measure_and_judge(ready, progress, no_failures_but_its_own)
+
+    def watched(self, region: str) -> AbstractContextManager[Watch]:
+        """A region watched for as long as a block lasts.
+
+        Raises:
+            RolloutError: it has no probe that is ready.
+        """
+        return watched(connect(self._regions[region]), self._outputs[region].url, self._rate)
+
+    def deliver(
+        self,
+        region: str,
+        commit: str,
+        weights: Mapping[str, int],
+        meanwhile: Callable[[], None],
+        *,
+        healthy: bool = True,
+    ) -> DeliveryTime:
+        """Waits until a region has a commit, and each of its Envoys these weights; see `rollout.promote.delivery.deliver`."""
+        return self._deliver(region, commit, weights, takes(weights), meanwhile, healthy=healthy)
+
+    def deliver_without(
+        self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
+    ) -> DeliveryTime:
+        """Waits until a region has a commit, and none of its Envoys knows a version any more."""
+        return self._deliver(region, commit, weights, lacks(version), meanwhile)
+
+    def _deliver(
+        self,
+        region: str,
+        commit: str,
+        weights: Mapping[str, int],
+        is_taken: Callable[[Envoy], bool],
+        meanwhile: Callable[[], None],
+        *,
+        healthy: bool = True,
+    ) -> DeliveryTime:
+        where = self._regions[region]
+        application = self._outputs[region].application
+        if application is None:
+            raise RolloutError(_not_by_argocd(where))
+        there = brings(where, self._upstream.project, self._upstream, commit, weights)
+        return deliver(where, application, there, is_taken, meanwhile=meanwhile, healthy=healthy)
+
+    @cached_property
+    def _outputs(self) -> Mapping[str, StackOutputs]:
+        return {name: read_outputs(self._pulumi, region) for name, region in self._regions.items()}
+
+
+def _not_by_argocd(region: Region) -> Problem:
+    return Problem(
+        f"stack {region.stack}: it has no Application",
+        "without one, a commit is delivered by nobody",
+        f"bring it up with delivery gitops: pulumi up -s {region.stack} (docs/handover.md)",
+    )

@@ -1,0 +1,477 @@
+"""A version promoted region by region: a commit, its delivery, its proof, and then the next one; or back.
+
+All that a promotion has come to is in its commits (`rollout.git.record`): whoever is killed at any point loses nothing but the
+measurement that was under way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from components.judged import as_region
+from rollout.git.record import Promotion, PromotionState, Proof, Record, message
+from rollout.judge.shares import Standing
+from rollout.judge.step import (
+    Seen,
+    Step,
+    added,
+    doubt,
+    interval,
+    is_proven,
+    new_one_fails_more,
+    new_tally,
+    old_tally,
+    tally_of,
+)
+from rollout.measurement import Measurement, Tally
+from rollout.problem import Problem, RolloutError
+from rollout.promote.clusters import Clusters, Watching
+from rollout.promote.delivery import DeliveryTime, NotDeliveredError
+from rollout.promote.results import Ended, Taken, Undone
+from rollout.promote.upstream import InterferenceError, Upstream
+from rollout.status.verification import Outcome
+from rollout.weights import shifted
+from rules.capacity import stable_version
+
+_LOOK_EVERY_SECONDS = 0.2
+_NO_WEIGHT = 0
+
+
+class _StepFailedError(Exception):
+    """A step is not well; why."""
+
+
+def promote(upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None) -> Ended:
+    """Takes all steps of a promotion that are not taken yet; takes them back if one fails.
+
+    A region begins when all regions of the promotion hold. The promotion stops where it is, and can be resumed, when something
+    cannot be asked or told any more; it ends where it is when somebody else changed one of its regions.
+
+    Args:
+        upstream: The branch that Argo CD follows.
+        clusters: The regions.
+        promotion: What to do; its `before` is what is delivered now, if it begins.
+        resumed: Its newest commit and what that says, if it goes on.
+
+    Raises:
+        RolloutError: it stops where it is, and why.
+    """
+    return _Run(upstream, clusters, promotion, resumed).run()
+
+
+def steps_left(promotion: Promotion, region: str, weight: int) -> tuple[int, ...]:
+    """The weights, percents, that a version with this one is still to be given in a region.
+
+    The one that it has is among them, if it is a step: whether it was proven is not known.
+    """
+    return tuple(step for step in promotion.steps if step >= weight)
+
+
+def preview(upstream: Upstream, promotion: Promotion) -> list[tuple[str, Mapping[str, int]]]:
+    """Each step's region and its weights, judged by the rules as commits that are pushed nowhere; and the way back from the last.
+
+    Raises:
+        RolloutError: the rules refuse one of them; or the version is not in all regions.
+    """
+    parent = promotion.before
+    steps: list[tuple[str, Mapping[str, int]]] = []
+    for region in promotion.regions:
+        _refuse_unknown(upstream, promotion, region)
+        _refuse_ahead(upstream, promotion, region)
+        for weight in steps_left(promotion, region, upstream.weights(parent, region)[promotion.version]):
+            weights = shifted(upstream.weights(parent, region), promotion.version, weight)
+            parent = upstream.shifted(parent, {region: weights}, f"{promotion.version} in {region}: {weight} %")
+            steps.append((region, weights))
+    back = {region: _way_back(upstream, promotion, parent, region) for region in promotion.regions}
+    upstream.shifted(parent, back, f"{promotion.version} taken back")
+    return steps
+
+
+def roll_back(
+    upstream: Upstream, clusters: Clusters, where: Callable[[str], tuple[Record, Sequence[str]]], reason: str
+) -> Undone:
+    """Takes all requests from a promoted version: one commit for all regions, delivered and measured. It removes nothing.
+
+    The others share the requests as they did before the promotion. Not the weights from before it: then a version that is not well
+    might keep some. Once it is pushed, what cannot be delivered or measured is told, and is no reason to stop.
+
+    Args:
+        upstream: The branch that Argo CD follows.
+        clusters: The regions.
+        where: What the promotion's newest commit says, and the regions, by what is delivered now: a commit.
+        reason: Why, a sentence.
+
+    Raises:
+        RolloutError: it cannot be committed; or what `where` raises.
+    """
+    began = time.monotonic()
+
+    def make(tip: str) -> tuple[str, Mapping[str, Mapping[str, int]]]:
+        record, regions = where(tip)
+        version = record.promotion.version
+        weights = {region: _way_back(upstream, record.promotion, tip, region) for region in regions}
+        told = replace(record, state=PromotionState.ROLLED_BACK, weight=_NO_WEIGHT, proof=None, reason=reason)
+        subject = f"Roll back {version} in {', '.join(weights)}" if weights else f"Roll back {version}"
+        return upstream.shifted(tip, weights, message(subject, told)), weights
+
+    placed, weights = upstream.placed(make)
+    upstream.say(f"rolled back by {placed[:10]}: {_told(weights)}")
+    return confirm(clusters, placed, weights, began)
+
+
+def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, int]], began: float) -> Undone:
+    """Waits until regions have the weights of a commit, and measures them; tells what cannot be delivered or measured.
+
+    Args:
+        clusters: The regions.
+        commit: By its full hash.
+        weights: Whole percents by version, by region.
+        began: When it began, as `time.monotonic` has it.
+    """
+    deliveries: dict[str, DeliveryTime] = {}
+    problems: list[Problem] = []
+    for region, split in weights.items():
+        try:
+            # pods that are not well are no reason to wait: it is from them that the requests are taken
+            deliveries[region] = clusters.deliver(region, commit, split, _nothing, healthy=False)
+        except RolloutError as error:
+            problems += error.problems
+    seconds = time.monotonic() - began
+    outcomes: Sequence[Outcome] = ()
+    try:
+        outcomes = clusters.certify([*deliveries]) if deliveries else ()
+    except RolloutError as error:
+        problems += error.problems
+    return Undone(commit, weights, deliveries, outcomes, seconds, problems=tuple(problems))
+
+
+def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
+    """The regions of a promotion in which its version has requests, the one where it stands first.
+
+    Args:
+        upstream: The branch that Argo CD follows.
+        tip: What is delivered now: a commit.
+        record: What the promotion's newest commit says.
+    """
+    promotion = record.promotion
+    ordered = sorted(promotion.regions, key=lambda region: region != record.region)
+    return [region for region in ordered if upstream.weights(tip, region).get(promotion.version)]
+
+
+class _Run:
+    """A promotion on its way. A method that may end it returns how it ended, and None where it goes on.
+
+    Attributes:
+        last: The newest commit that is ours, or the one from before all of them.
+        record: What the newest commit of the promotion says; None while there is none.
+        proof: Of the step before.
+        taken: The steps so far.
+        old: What the other versions did with their requests, by region.
+    """
+
+    def __init__(
+        self, upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None
+    ) -> None:
+        self.upstream, self.clusters, self.promotion = upstream, clusters, promotion
+        self.last = resumed[0] if resumed else promotion.before
+        self.record = resumed[1] if resumed else None
+        self.proof = self.record.proof if self.record else None
+        self.taken: list[Taken] = []
+        self.old = {self.proof.region: self.proof.old} if self.proof else {}
+
+    def run(self) -> Ended:
+        """All regions from the one where it is."""
+        regions = self.promotion.regions
+        try:
+            ended = self._arrive()
+            for region in regions[regions.index(self.record.region) if self.record else 0 :]:
+                ended = ended or self._region(region)
+            if ended is None:
+                self._conclude(PromotionState.DONE, "", self.promotion.regions)
+        except InterferenceError as error:
+            reason = error.problems[0].what
+            self._conclude(PromotionState.ENDED, reason)
+            return Ended(self.promotion, PromotionState.ENDED, reason, self.taken)
+        return ended or Ended(self.promotion, PromotionState.DONE, "", self.taken)
+
+    def _arrive(self) -> Ended | None:
+        """What is committed is delivered and acknowledged, before anything goes on top of it: together they could lose requests."""
+        tip = self.upstream.tip()
+        self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+        try:
+            for region in self.promotion.regions:
+                self.upstream.say(f"{region}: {self.last[:10]} is to be delivered first")
+                self.clusters.deliver(region, self.last, self.upstream.weights(tip, region), _nothing)
+        except NotDeliveredError as error:
+            if self.record is None:
+                raise
+            return self._back(str(error), None)
+        return None
+
+    def _region(self, region: str) -> Ended | None:
+        version = self.promotion.version
+        if ended := self._certify(region):
+            return ended
+        weight = self.upstream.weights(self.upstream.tip(), region)[version]
+        for step in steps_left(self.promotion, region, weight):
+            if ended := self._step(region, step):
+                return ended
+        return None
+
+    def _certify(self, region: str) -> Ended | None:
+        """All regions hold before one begins."""
+        self.upstream.say(f"{region}: all regions are measured before it begins")
+        outcomes = self.clusters.certify(self.promotion.regions)
+        unknown = [problem for outcome in outcomes for problem in outcome.problems]
+        if unknown:
+            raise RolloutError(*unknown)
+        for outcome in outcomes:
+            name = outcome.region.name
+            if reason := self._wrong_with(outcome):
+                return self._unwell(f"{name}: {reason}")
+            if outcome.verdict:
+                measured = outcome.verdict.measurement
+                others = tally_of(measured, measured.versions.keys() - {self.promotion.version})
+                # the one who has no requests any more had them before
+                if others.requests or name not in self.old:
+                    self.old[name] = others
+        return None
+
+    def _wrong_with(self, outcome: Outcome) -> str | None:
+        if outcome.verdict is None:
+            return "not measured"
+        measured = outcome.verdict.measurement
+        if measured.interruption and outcome.verdict.standing is Standing.NOT_YET_KNOWN:
+            raise RolloutError(
+                Problem(
+                    f"{outcome.region.name}: {measured.interruption}",
+                    "what is not measured is not known to be well",
+                    "see that the probe runs, then go on (rollout promote --resume) or take it back (rollout rollback)",
+                )
+            )
+        if not outcome.holds:
+            return f"{outcome.verdict.word}: {'; '.join(finding.text for finding in outcome.verdict.findings)}"
+        name = outcome.region.name
+        old = self.old.get(name, Tally(0, 0))
+        step = Step(name, self.promotion.version, outcome.weights, outcome.weights, old)
+        return new_one_fails_more(step, Seen(measured))
+
+    def _unwell(self, reason: str) -> Ended:
+        if self.record is None:
+            raise RolloutError(
+                Problem(
+                    f"{reason}: nothing was changed",
+                    "what is not well before a promotion cannot be told from what the promotion does",
+                    "see what it is (rollout status, rollout verify), mend it, and begin again",
+                )
+            )
+        return self._back(reason, None)
+
+    def _step(self, region: str, weight: int) -> Ended | None:
+        with ExitStack() as stack:
+            watch: Watching | None = None
+            if not self.upstream.waits_for_merge:
+                watch = stack.enter_context(self.clusters.watched(region))
+                watch.turn()
+            step = self._commit_step(region, weight)
+            watch = watch or stack.enter_context(self.clusters.watched(region))
+            took = Taken(region, weight, self.last)
+            self.taken.append(took)
+            coming: Measurement | None = None
+
+            def check() -> None:
+                _raise_doubt(step, Seen(watch.seen()), proven=False)
+
+            try:
+                delivery = self.clusters.deliver(region, self.last, step.weights, check)
+                coming = watch.turn()
+                tally = Tally(coming.requests, coming.failures)
+                took = self._update(replace(took, delivery=delivery, coming=tally))
+                self.upstream.say(
+                    f"{region}: {step.version} {weight} %: synced after {delivery.synced:.1f} s, "
+                    f"acknowledged by {delivery.envoys} Envoys after {delivery.acknowledged:.1f} s"
+                )
+                proof = self._prove(step, watch, coming)
+            except (_StepFailedError, NotDeliveredError) as error:
+                self.upstream.say(f"{region}: {step.version} {weight} % failed: {error}")
+                # what somebody else made of the region says nothing of the step
+                self.upstream.refuse_changed_by_others(self.last, self.upstream.tip(), [region])
+                return self._back(str(error), lambda: _cost(region, [coming] if coming else [], watch))
+            self.proof = proof
+            self._update(replace(took, proof=proof))
+            self.old[region] = proof.old
+            return None
+
+    def _update(self, took: Taken) -> Taken:
+        self.taken[-1] = took
+        return took
+
+    def _commit_step(self, region: str, weight: int) -> Step:
+        """The step committed where it is delivered; one that was, before this run, is not committed again."""
+        version = self.promotion.version
+        tip = self.upstream.tip()
+        before = self.upstream.weights(tip, region)
+        weights = shifted(before, version, weight)
+        step = Step(region, version, weights, before, self.old.get(region, Tally(0, 0)))
+        if self.record and (self.record.region, self.record.weight) == (region, weight):
+            self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+            return step
+        record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
+
+        def make(tip: str) -> tuple[str, None]:
+            self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+            subject = f"Promote {version} in {region}: {weight} %"
+            return self.upstream.shifted(tip, {region: weights}, message(subject, record)), None
+
+        self.last, _ = self.upstream.placed(make)
+        self.record = record
+        self.upstream.say(f"{region}: {version} {weight} %: committed as {self.last[:10]}")
+        return step
+
+    def _prove(self, step: Step, watch: Watching, coming: Measurement) -> Proof:
+        began = time.monotonic()
+        proven = False
+        while True:
+            seen = Seen(coming, watch.seen())
+            _raise_doubt(step, seen, proven=proven)
+            proven = proven or is_proven(step, seen)
+            seconds = time.monotonic() - began
+            if proven and seconds >= self.promotion.bake_seconds:
+                proof = _proof(step, seen, seconds)
+                self.upstream.say(f"{proof}: proven")
+                return proof
+            time.sleep(_LOOK_EVERY_SECONDS)
+
+    def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] | None) -> Ended:
+        assert self.record is not None, "there is nothing to take back before the first commit"
+        upstream, last, record = self.upstream, self.last, self.record
+
+        def where(tip: str) -> tuple[Record, Sequence[str]]:
+            regions = to_take_back(upstream, tip, record)
+            return record, upstream.left_alone(last, tip, regions) if regions else ()
+
+        undone = roll_back(upstream, self.clusters, where, reason)
+        undone = replace(undone, cost=cost() if cost else {})
+        return Ended(self.promotion, PromotionState.ROLLED_BACK, reason, self.taken, undone)
+
+    def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
+        """Says in Git how it ended, by a commit that changes nothing.
+
+        Args:
+            state: As what it ended.
+            reason: Why, where it is not done.
+            unchanged: The regions that must be as we left them for that.
+        """
+        if self.record is None:
+            return
+        if state is PromotionState.ENDED and self.upstream.promoted_since(self.last, self.upstream.tip()):
+            # theirs is the newest record, and stays it
+            return
+        told = replace(self.record, state=state, proof=self.proof, reason=reason)
+        subject = (
+            f"{self.promotion.version} is promoted"
+            if state is PromotionState.DONE
+            else f"End the promotion of {self.promotion.version}"
+        )
+
+        def make(tip: str) -> tuple[str, None]:
+            if unchanged:
+                self.upstream.refuse_changed_by_others(self.last, tip, unchanged)
+            return self.upstream.shifted(tip, {}, message(subject, told)), None
+
+        placed, _ = self.upstream.placed(make)
+        self.upstream.say(f"{state} by {placed[:10]}")
+
+
+def _nothing() -> None:
+    """What is done while a way back is delivered: nothing can be better than to go on."""
+
+
+def _raise_doubt(step: Step, seen: Seen, *, proven: bool) -> None:
+    if reason := doubt(step, seen, proven=proven):
+        raise _StepFailedError(reason)
+
+
+def _proof(step: Step, seen: Seen, seconds: float) -> Proof:
+    assert seen.proof is not None, "nothing is proven before it is measured"
+    where = interval(step, seen)
+    answered = seen.proof.requests
+    own = Seen(seen.proof)
+    return Proof(
+        region=step.region,
+        version=step.version,
+        weight=step.weights[step.version],
+        requests=answered,
+        share=new_tally(step, own).requests / answered,
+        interval=(where.low, where.high),
+        new=new_tally(step, seen),
+        old=old_tally(step, seen),
+        old_version=step.old_versions,
+        seconds=seconds,
+    )
+
+
+def _cost(region: str, before: Sequence[Measurement], watch: Watching) -> dict[str, Tally]:
+    """What became of all requests of some windows and of the one that is watched, by version."""
+    cost: dict[str, Tally] = {}
+    for window in (*before, *_last(watch)):
+        rows = [
+            (origin.version if origin.region == region else str(origin), tally)
+            for origin, tally in window.answered.items()
+        ]
+        nobody = window.unanswered + window.unreadable
+        rows += [("", Tally(nobody, nobody))] if nobody else []
+        for name, tally in rows:
+            cost[name] = added(cost.get(name, Tally(0, 0)), tally)
+    return cost
+
+
+def _last(watch: Watching) -> list[Measurement]:
+    # what is taken back is so, also where nothing more can be counted
+    try:
+        return [watch.seen()]
+    except RolloutError:
+        return []
+
+
+def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -> dict[str, int]:
+    now = upstream.weights(tip, region)
+    before = upstream.weights(promotion.before, region)
+    shares = {version: before.get(version, 0) for version in now}
+    return shifted(
+        shares, promotion.version, _NO_WEIGHT, rest_to=stable_version(as_region(upstream.config(tip, region)))
+    )
+
+
+def _refuse_unknown(upstream: Upstream, promotion: Promotion, region: str) -> None:
+    weights = upstream.weights(promotion.before, region)
+    if promotion.version not in weights:
+        raise RolloutError(
+            Problem(
+                f"{region} has no version {promotion.version}; it has: {', '.join(weights)}",
+                "a version is there with weight 0 before it gets requests",
+                f"write it into the region's stack file with weight 0, render, commit and push; then promote {promotion.version}",
+            )
+        )
+
+
+def _refuse_ahead(upstream: Upstream, promotion: Promotion, region: str) -> None:
+    weight, last = upstream.weights(promotion.before, region)[promotion.version], promotion.steps[-1]
+    if weight > last:
+        raise RolloutError(
+            Problem(
+                f"{region}: {promotion.version} has weight {weight}, and the last step is {last}",
+                "a promotion gives a version more, never less",
+                f"take steps beyond {weight}, leave the region out (--regions), or use rollout set",
+            )
+        )
+
+
+def _told(weights: Mapping[str, Mapping[str, int]]) -> str:
+    return "; ".join(
+        f"{region}: {', '.join(f'{version} {weight} %' for version, weight in split.items())}"
+        for region, split in weights.items()
+    )

@@ -1,0 +1,99 @@
+"""What became of a promotion, of a way back, and of a retirement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rollout.git.record import Promotion, PromotionState, Proof
+from rollout.measurement import Tally
+from rollout.problem import Problem
+from rollout.promote.delivery import DeliveryTime
+from rollout.status.verification import Outcome
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A step that was taken.
+
+    Attributes:
+        region: Where.
+        weight: The new version's, a percent.
+        commit: What brought it.
+        delivery: How long that took; None if it never got there.
+        proof: What was measured; None if it was not proven.
+        coming: Requests and failures while it came, whoever answered: until a second after all Envoys had acknowledged it; None
+            if that was never.
+    """
+
+    region: str
+    weight: int
+    commit: str
+    delivery: DeliveryTime | None = None
+    proof: Proof | None = None
+    coming: Tally | None = None
+
+
+@dataclass(frozen=True)
+class Undone:
+    """A way back.
+
+    Attributes:
+        commit: What brought it.
+        weights: What the regions have with it, whole percents by version, by region.
+        deliveries: How long it took to get there, by region.
+        outcomes: What was measured after it.
+        seconds: From the doubt, or the command, until the last Envoy had acknowledged it.
+        cost: What the watched region did with its requests from the failed step's commit until all of that was done, by version; ""
+            for those that no version answered. Empty where nothing was watched.
+        problems: What could not be delivered or measured.
+    """
+
+    commit: str
+    weights: Mapping[str, Mapping[str, int]]
+    deliveries: Mapping[str, DeliveryTime]
+    outcomes: Sequence[Outcome]
+    seconds: float
+    cost: Mapping[str, Tally] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether all of it is known to be well."""
+        return not self.problems and all(outcome.holds for outcome in self.outcomes)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a promotion ended.
+
+    Attributes:
+        promotion: Which.
+        state: As Git has it.
+        reason: Why, where it is not done; "" where it is.
+        taken: The steps of this run.
+        undone: The way back, if there was one.
+    """
+
+    promotion: Promotion
+    state: PromotionState
+    reason: str
+    taken: Sequence[Taken]
+    undone: Undone | None = None
+
+
+@dataclass(frozen=True)
+class Retired:
+    """A region without the version.
+
+    Attributes:
+        region: Which.
+        commit: What took it out.
+        delivery: How long that took.
+        coming: What the region did with the requests that were sent meanwhile.
+    """
+
+    region: str
+    commit: str
+    delivery: DeliveryTime
+    coming: Tally

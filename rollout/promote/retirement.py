@@ -1,0 +1,103 @@
+"""A version taken out of the regions: one after the other, each once nothing of the mesh can send it a request any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rollout.judge.step import Seen, Step, somebody_else_answered
+from rollout.measurement import Measurement, Tally
+from rollout.problem import Problem, RolloutError
+from rollout.promote.clusters import Clusters
+from rollout.promote.results import Retired
+from rollout.promote.upstream import Upstream
+
+
+def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> list[str]:
+    """The regions that a version would be taken from, judged by the rules as commits that are pushed nowhere.
+
+    Raises:
+        RolloutError: it has requests somewhere, is nowhere, or the rules refuse to take it out.
+    """
+    parent = upstream.tip()
+    weights = {region: upstream.weights(parent, region) for region in regions}
+    found = [region for region in regions if version in weights[region]]
+    if not found:
+        raise RolloutError(
+            Problem(
+                f"{version} is in none of the regions {', '.join(regions)}",
+                "what is not there cannot be taken out",
+                f"they have: {', '.join(sorted({name for split in weights.values() for name in split}))}",
+            )
+        )
+    busy = [region for region in found if weights[region][version]]
+    if busy:
+        raise RolloutError(*(_has_requests(region, version, weights[region][version]) for region in busy))
+    for region in found:
+        parent = upstream.without(parent, region, version, _subject(version, region))
+    return found
+
+
+def retire(upstream: Upstream, clusters: Clusters, version: str, regions: Sequence[str]) -> list[Retired]:
+    """Takes a version out of regions that do not send it requests; in each, once every Envoy has acknowledged that.
+
+    Args:
+        upstream: The branch that Argo CD follows.
+        clusters: The regions' clusters.
+        version: Which.
+        regions: Where, in this order.
+
+    Raises:
+        RolloutError: it cannot be delivered, or a request failed meanwhile; what is done stays done.
+    """
+    return [_retire(upstream, clusters, version, region) for region in preview(upstream, version, regions)]
+
+
+def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -> Retired:
+    with clusters.watched(region) as watch:
+        tip = upstream.tip()
+        before = upstream.weights(tip, region)
+        if before.get(version):
+            raise RolloutError(_has_requests(region, version, before[version]))
+        acknowledged = clusters.deliver(region, tip, before, lambda: None)
+        upstream.say(f"{region}: weight 0 of {version} is acknowledged by {acknowledged.envoys} Envoys")
+        weights = {name: weight for name, weight in before.items() if name != version}
+
+        def make(tip: str) -> tuple[str, None]:
+            upstream.refuse_changed_by_others(acknowledged_at, tip, [region])
+            return upstream.without(tip, region, version, _subject(version, region)), None
+
+        acknowledged_at = tip
+        placed, _ = upstream.placed(make)
+        step = Step(region, next(iter(weights)), weights, weights)
+
+        def check(window: Measurement) -> None:
+            if reason := somebody_else_answered(step, Seen(window)):
+                raise RolloutError(_lost(region, version, placed, reason))
+
+        delivery = clusters.deliver_without(region, placed, weights, version, lambda: check(watch.seen()))
+        coming = watch.turn()
+        check(coming)
+        upstream.say(
+            f"{region}: {version} is gone since {placed[:10]}, {delivery.acknowledged:.1f} s after it was pushed"
+        )
+        return Retired(region, placed, delivery, Tally(coming.requests, coming.failures))
+
+
+def _subject(version: str, region: str) -> str:
+    return f"Retire {version} in {region}"
+
+
+def _has_requests(region: str, version: str, weight: int) -> Problem:
+    return Problem(
+        f"{region}: {version} has weight {weight}",
+        "while it has requests, they would be lost with it",
+        f"promote another version (rollout promote), or rollout set {version}=0 --region {region}",
+    )
+
+
+def _lost(region: str, version: str, commit: str, reason: str) -> Problem:
+    return Problem(
+        f"{region}: while {version} was taken out: {reason}",
+        "nothing should have been sent to it any more",
+        f"see what it is (rollout status); git revert {commit[:10]} brings it back, with weight 0",
+    )

@@ -1,0 +1,360 @@
+"""The branch that Argo CD follows: changes of regions are committed on top of it, judged, and pushed to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from components.config import RegionConfig
+from components.names import overlay
+from rollout.git.commits import Entry, OvertakenError, Writer
+from rollout.git.record import Record, newest_in
+from rollout.git.revisions import repository_of
+from rollout.plan.declaration import Declared, declared
+from rollout.plan.report import as_text
+from rollout.plan.stack_text import with_weights, without_version
+from rollout.problem import Problem, RolloutError
+from rollout.promote.change import commit_edits
+
+_HISTORY = 1_000
+"""Commits in which to look for whoever changed a region."""
+_MERGED_WITHIN_SECONDS = 24 * 3600.0
+_LOOK_EVERY_SECONDS = 5.0
+_MOST_OVERTAKEN = 5
+_REMEMBERED = 64
+
+_Told = TypeVar("_Told")
+
+
+class InterferenceError(RolloutError):
+    """Somebody else changed what is being changed."""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The branch that is delivered, and how it is written to.
+
+    Attributes:
+        project: Directory of Pulumi.yaml.
+        writer: Its clone.
+        remote: Where pushes go.
+        branch: What Argo CD follows there.
+        proposal: A branch to push to instead, where people or checks stand before the other one; None to push to it.
+        say: Told in a line what goes on.
+    """
+
+    project: Path
+    writer: Writer
+    remote: str
+    branch: str
+    proposal: str | None
+    say: Callable[[str], None]
+
+    def tip(self) -> str:
+        """The commit that is to be delivered now; its full hash. Asks the remote.
+
+        Raises:
+            RolloutError: the remote does not answer, or has no such branch.
+        """
+        return self.writer.fetch(self.remote, self.branch)
+
+    def regions(self, commit: str) -> Mapping[str, RegionConfig]:
+        """What a commit declares of its regions, by their names.
+
+        Raises:
+            RolloutError: a stack file cannot be used.
+        """
+        return _regions_at(self.project, commit)
+
+    def weights(self, commit: str, region: str) -> dict[str, int]:
+        """A region's weights at a commit, whole percents by version.
+
+        Raises:
+            RolloutError: there is no such region, or its stack file cannot be used.
+        """
+        return {name: version.weight for name, version in self.config(commit, region).echo.versions.items()}
+
+    def config(self, commit: str, region: str) -> RegionConfig:
+        """What a commit declares of a region.
+
+        Raises:
+            RolloutError: there is no such region, or its stack file cannot be used.
+        """
+        regions = self.regions(commit)
+        if region not in regions:
+            raise RolloutError(
+                Problem(
+                    f"{region}: there is no such region at {commit[:10]}",
+                    "only what a commit declares is delivered",
+                    f"there are: {', '.join(regions)}",
+                )
+            )
+        return regions[region]
+
+    def newest(self, tip: str) -> tuple[Entry, Record] | None:
+        """The newest commit of a promotion in the history of a commit, with what it says; None if there is none."""
+        return newest_in(self.writer, tip)
+
+    def contains(self, commit: str, tip: str) -> bool:
+        """Whether a commit is another one or in its history; fetches what is new before it says no.
+
+        Raises:
+            RolloutError: the remote does not answer.
+        """
+        if self.writer.contains(commit, tip):
+            return True
+        self.tip()
+        return self.writer.contains(commit, tip)
+
+    def shifted(self, parent: str, weights: Mapping[str, Mapping[str, int]], message: str) -> str:
+        """A commit on top of another that gives regions these weights; pushed nowhere yet, and judged.
+
+        Args:
+            parent: The other one, by its full hash.
+            weights: Whole percents by version, by region. Where nothing changes, the commit is an empty one.
+            message: The commit's.
+
+        Raises:
+            RolloutError: the rules refuse it, or a stack file cannot be used.
+        """
+
+        def edit(region: str) -> Callable[[str], str]:
+            return lambda text: with_weights(text, weights[region])
+
+        return self._commit(parent, {region: edit(region) for region in weights}, message)
+
+    def without(self, parent: str, region: str, version: str, message: str) -> str:
+        """A commit on top of another that takes a version from a region; pushed nowhere yet, and judged.
+
+        Raises:
+            RolloutError: the rules refuse it, or the stack file cannot be used.
+        """
+        return self._commit(parent, {region: lambda text: without_version(text, version)}, message)
+
+    @property
+    def waits_for_merge(self) -> bool:
+        """Whether somebody stands between a commit and its delivery."""
+        return self.proposal is not None
+
+    def placed(self, make: Callable[[str], tuple[str, _Told]]) -> tuple[str, _Told]:
+        """Pushes a commit; returns what has it on the branch that is delivered, at once or merged by somebody, and what else was said.
+
+        Args:
+            make: Makes the commit on top of what is delivered now. Called again when somebody else pushed meanwhile.
+
+        Raises:
+            RolloutError: `make` does; the remote refuses it; others push without an end; or it is not merged within a day.
+        """
+        for _ in range(_MOST_OVERTAKEN):
+            tip = self.tip()
+            made, told = make(tip)
+            proposed = self._proposed(made, tip)
+            commit = proposed or made
+            try:
+                if proposed is None:
+                    self._push(commit, tip)
+            except OvertakenError:
+                self.say(f"somebody pushed to {self.proposal or self.branch} meanwhile; looks again")
+                continue
+            delivered = self._await_merge(commit, tip) if self.waits_for_merge else commit
+            self._follow(delivered)
+            return delivered, told
+        raise RolloutError(
+            Problem(
+                f"{_MOST_OVERTAKEN} times in a row somebody else pushed to {self.proposal or self.branch} first",
+                "a commit goes on top of what is there",
+                "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
+            )
+        )
+
+    def _push(self, commit: str, tip: str) -> None:
+        if self.proposal is not None:
+            self.writer.push(commit, self.remote, self.proposal)
+        else:
+            # not on what somebody has set back meanwhile: it would bring again what they removed
+            self.writer.push(commit, self.remote, self.branch, onto=tip)
+
+    def promoted_since(self, ours: str, tip: str) -> Entry | None:
+        """The newest commit of a promotion that is in the history of one commit and not of another; None if there is none."""
+        found = newest_in(self.writer, f"{ours}..{tip}")
+        return found[0] if found else None
+
+    def left_alone(self, ours: str, tip: str, regions: Sequence[str]) -> list[str]:
+        """Those of the regions that nobody else changed since our commit.
+
+        Raises:
+            InterferenceError: there is none; by which commits, and whose.
+        """
+        changed = self._changed(ours, tip, regions)
+        left = [region for region in regions if region not in changed]
+        if not left:
+            self.refuse_changed_by_others(ours, tip, regions)
+        return left
+
+    def refuse_changed_by_others(self, ours: str, tip: str, regions: Iterable[str]) -> None:
+        """Whoever changed what a region declares since our commit knows why, and so does whoever began to promote since then.
+
+        Args:
+            ours: The last commit that was ours.
+            tip: What is delivered now.
+            regions: The regions that must be as we left them.
+
+        Raises:
+            InterferenceError: some are not, or there is a commit of another promotion, whatever its regions; by which commits, and whose.
+        """
+        if ours == tip:
+            return
+        if promoted := self.promoted_since(ours, tip):
+            raise InterferenceError(_promoted_by(promoted))
+        if changed := self._changed(ours, tip, regions):
+            raise InterferenceError(*(self._by_whom(ours, tip, region, paths) for region, paths in changed.items()))
+
+    def _changed(self, ours: str, tip: str, regions: Iterable[str]) -> Mapping[str, frozenset[str]]:
+        """Those of the regions that differ between two commits, each with all its files in both."""
+        chosen = tuple(regions)
+        before, after = self._files(ours, chosen), self._files(tip, chosen)
+        return {
+            region: frozenset({*before[region], *after[region]}) for region in chosen if before[region] != after[region]
+        }
+
+    def _commit(self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str) -> str:
+        change = commit_edits(self.project, self.writer, parent, edits, message)
+        if change.plan and change.is_refused:
+            raise RolloutError(
+                Problem(
+                    f"the rules refuse it:\n{as_text(change.plan)}",
+                    "it could lose requests",
+                    "mend what it says, or take other steps; nothing was pushed",
+                )
+            )
+        return change.commit
+
+    def _await_merge(self, commit: str, parent: str) -> str:
+        self.say(f"pushed {commit[:10]} to {self.proposal}; waits until it is merged into {self.branch}")
+        wanted = self._says(commit)
+        ends = time.monotonic() + _MERGED_WITHIN_SECONDS
+        known = parent
+        while time.monotonic() < ends:
+            tip = self.tip()
+            if tip != known and self.writer.contains(commit, tip):
+                return commit
+            # what it says may be there by another commit: a squashed one
+            if tip != known and self._says(tip) == wanted:
+                return tip
+            known = tip
+            time.sleep(_LOOK_EVERY_SECONDS)
+        raise RolloutError(
+            Problem(
+                f"{commit[:10]} was not merged into {self.branch} within {_MERGED_WITHIN_SECONDS / 3600:.0f} h",
+                "what is not on that branch is not delivered",
+                "merge it, and go on with --resume",
+            )
+        )
+
+    def _says(self, commit: str) -> tuple[Mapping[str, object], Record | None]:
+        """What a commit says of all regions, and of a promotion."""
+        newest = self.newest(commit)
+        return self._files(commit, self.regions(commit)), newest[1] if newest else None
+
+    def _proposed(self, commit: str, tip: str) -> str | None:
+        """The commit that waits to be merged already and says the same: whoever proposed it was cut off. None if there is none."""
+        if self.proposal is None or not self.writer.has_branch(self.remote, self.proposal):
+            return None
+        there = self.writer.fetch(self.remote, self.proposal)
+        return there if self.writer.contains(tip, there) and self._says(there) == self._says(commit) else None
+
+    def _files(self, commit: str, regions: Iterable[str]) -> Mapping[str, Mapping[str, bytes | None]]:
+        """What a commit has of each of these regions: its stack file and its overlay."""
+        with repository_of(self.project) as repository:
+            tree = repository.at(commit)
+            found = declared(tree)
+            paths = {
+                region: [
+                    *(f"{overlay(region)}/{name}" for name in tree.files(overlay(region))),
+                    *(each.stack_file for each in found if each.name == region),
+                ]
+                for region in regions
+            }
+            return {region: {path: tree.read(path) for path in of_region} for region, of_region in paths.items()}
+
+    def _by_whom(self, ours: str, tip: str, region: str, paths: Iterable[str]) -> Problem:
+        since = _since(self.writer.log(tip, _HISTORY), ours)
+        theirs = [entry for entry in since if any(name.endswith(tuple(paths)) for name in entry.files)]
+        told = "; ".join(f"{each.commit[:10]} by {each.author}: {each.subject}" for each in theirs) or tip[:10]
+        return Problem(
+            f"{region} was changed by somebody else meanwhile: {told}",
+            "two hands on the same weights undo each other, and a person's goes first",
+            "see what it does (rollout status), then begin anew or roll back",
+        )
+
+    def _follow(self, commit: str) -> None:
+        if not self.writer.follow(commit, self.branch):
+            self.say(
+                f"your branch and files stay as they are: they hold what {commit[:10]} lacks; `git pull` when you are ready"
+            )
+
+
+def followed_branch(regions: Mapping[str, RegionConfig], names: Sequence[str]) -> str:
+    """The branch that Argo CD follows in these regions.
+
+    Raises:
+        RolloutError: it is not one and the same, or commits are not what is delivered.
+    """
+    direct = [name for name in names if regions[name].delivery != "gitops"]
+    if direct:
+        raise RolloutError(
+            Problem(
+                f"{', '.join(direct)}: delivery is not gitops",
+                "a commit changes nothing there: Pulumi applies the workloads",
+                "change the weights with `pulumi up`, or hand the region over to Argo CD (docs/handover.md)",
+            )
+        )
+    repositories = {name: regions[name].repository for name in names}
+    branches = {name: repository.revision for name, repository in repositories.items() if repository}
+    if len(set(branches.values())) != 1:
+        raise RolloutError(
+            Problem(
+                f"the regions follow different branches: {', '.join(f'{name} {branch}' for name, branch in branches.items())}",
+                "one commit is to reach all of them",
+                "name the regions of one branch with --regions",
+            )
+        )
+    return next(iter(branches.values()))
+
+
+# what a commit declares never changes, and each step asks for the weights of the same few
+@lru_cache(maxsize=_REMEMBERED)
+def _regions_at(project: Path, commit: str) -> Mapping[str, RegionConfig]:
+    with repository_of(project) as repository:
+        found = declared(repository.at(commit))
+    problems = [Problem(line) for region in found for line in region.problems]
+    if problems:
+        raise RolloutError(*problems)
+    return {region.name: _usable(region) for region in found}
+
+
+def _usable(region: Declared) -> RegionConfig:
+    assert region.config is not None, "without problems it can be used"
+    return region.config
+
+
+def _promoted_by(entry: Entry) -> Problem:
+    return Problem(
+        f"another rollout is at work: {entry.commit[:10]} by {entry.author}: {entry.subject}",
+        "two at once would take each other's weights",
+        "wait until it is done, or roll it back; then begin anew",
+    )
+
+
+def _since(entries: Iterable[Entry], commit: str) -> list[Entry]:
+    """Those that are newer than a commit, the newest first."""
+    found = []
+    for entry in entries:
+        if entry.commit == commit:
+            break
+        found.append(entry)
+    return found

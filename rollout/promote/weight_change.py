@@ -1,0 +1,197 @@
+"""A region's weights changed by one commit on top of what is checked out, if the plan does not refuse it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from components.config import RegionConfig
+from components.judged import as_region
+from rollout.git.commits import Writer, locked
+from rollout.git.record import PromotionState, newest_in
+from rollout.git.revisions import CommittedTree, repository_of
+from rollout.plan.comparison import Plan
+from rollout.plan.edits import stack_file_of
+from rollout.plan.stack_text import with_weights
+from rollout.problem import Problem, RolloutError
+from rollout.promote.change import commit_edits
+from rollout.weights import assignments
+from rules.capacity import stable_version
+
+
+class Done(StrEnum):
+    """What came of it."""
+
+    NOTHING = "nothing to do"
+    PLANNED = "planned"
+    REFUSED = "refused"
+    COMMITTED = "committed"
+    PUSHED = "pushed"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an operator asked for.
+
+    Attributes:
+        region: Where.
+        weights: Such as `v2=25`.
+        message: The commit's; None for the weights before and after.
+        remote: Where to push to; None to push nowhere.
+        dry_run: Only to make the plan.
+    """
+
+    region: str
+    weights: Sequence[str]
+    message: str | None = None
+    remote: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class WeightChange:
+    """What was done of it.
+
+    Attributes:
+        done: What came of it.
+        before: The weights, whole percents by version, at the commit that is checked out.
+        after: Those that were asked for.
+        commit: The commit's full hash; None where there is nothing to do. A branch has it only if it was committed or pushed.
+        branch: The branch.
+        followed: Whether what is checked out is at that commit; with a push it may have stayed behind.
+        plan: What the change does; None where there is nothing to do.
+    """
+
+    done: Done
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+    branch: str
+    commit: str | None = None
+    followed: bool = False
+    plan: Plan | None = None
+
+
+def change_weights(project: Path, wish: Wish) -> WeightChange:
+    """Commits what was wished on the branch that is checked out, and pushes it; all of it or nothing.
+
+    Raises:
+        RolloutError: there is no such region or version, or no split of 100; a promotion of the region is in progress; uncommitted
+            changes would be lost; with a remote, the branch there is not at the commit that is checked out, or does not take the new
+            one; or another rollout is at work.
+    """
+    writer = Writer(project)
+    with locked(project), repository_of(project) as repository:
+        head, branch = writer.head()
+        if branch is None:
+            raise RolloutError(_no_branch(head))
+        onto = _remote_tip(writer, wish.remote, branch, head) if wish.remote is not None else None
+        _refuse_promotion(writer, head, wish.region)
+        config = _config(repository.at(head), wish.region)
+        before = config.echo.weights
+        after = assignments(wish.weights, before, stable_version(as_region(config)))
+        outcome = WeightChange(Done.NOTHING, before, after, branch)
+        if before == after:
+            return outcome
+        changed = {version: weight for version, weight in after.items() if before[version] != weight}
+        edits = {wish.region: lambda text: with_weights(text, changed)}
+        message = f"{wish.message or _subject(wish.region, before, after)}\n"
+        change = commit_edits(project, writer, head, edits, message)
+        outcome = replace(outcome, commit=change.commit, plan=change.plan)
+        if change.is_refused:
+            return replace(outcome, done=Done.REFUSED)
+        if wish.dry_run:
+            return replace(outcome, done=Done.PLANNED)
+        _refuse_loss(writer.uncommitted([*change.files]))
+        return _published(writer, wish.remote, onto, outcome)
+
+
+def _published(writer: Writer, remote: str | None, onto: str | None, outcome: WeightChange) -> WeightChange:
+    assert outcome.commit is not None, "it was made"
+    # what the remote refuses must not be on the branch here either
+    if remote is not None:
+        writer.push(outcome.commit, remote, outcome.branch, onto=onto)
+    followed = writer.follow(outcome.commit, outcome.branch)
+    if remote is None and not followed:
+        raise RolloutError(
+            Problem(
+                f"{outcome.branch} cannot be moved to {outcome.commit[:10]}",
+                "a file of it is in the way, or another git is at work",
+                f"see what `git merge --ff-only {outcome.commit[:10]}` says",
+            )
+        )
+    return replace(outcome, done=Done.COMMITTED if remote is None else Done.PUSHED, followed=followed)
+
+
+def _config(tree: CommittedTree, region: str) -> RegionConfig:
+    config = stack_file_of(tree, region).config
+    assert config is not None, "it can be used"
+    return config
+
+
+def _subject(region: str, before: Mapping[str, int], after: Mapping[str, int]) -> str:
+    return f"{region}: " + ", ".join(
+        f"{version} {before[version]} → {weight} %" if before[version] != weight else f"{version} {weight} %"
+        for version, weight in after.items()
+    )
+
+
+def _remote_tip(writer: Writer, remote: str, branch: str, head: str) -> str:
+    """The branch's tip there, which is what is checked out; "" where the remote does not have the branch."""
+    if not writer.has_branch(remote, branch):
+        return ""
+    tip = writer.fetch(remote, branch)
+    if tip == head:
+        return tip
+    ahead = writer.contains(tip, head)
+    raise RolloutError(
+        Problem(
+            f"{branch} is at {head[:10]} here and at {tip[:10]} in {remote}",
+            "commits that are not pushed would be delivered with this one, unseen"
+            if ahead
+            else "the weights here are not those that are delivered",
+            f"push them first (git push {remote} {branch})"
+            if ahead
+            else f"bring it up to date first (git pull --ff-only {remote} {branch})",
+        )
+    )
+
+
+def _refuse_promotion(writer: Writer, head: str, region: str) -> None:
+    found = newest_in(writer, head)
+    if found is None:
+        return
+    entry, record = found
+    promotion = record.promotion
+    if record.state is PromotionState.IN_PROGRESS and region in promotion.regions:
+        raise RolloutError(
+            Problem(
+                f"{promotion.version} is being promoted in {', '.join(promotion.regions)} (last by commit {entry.commit[:10]}, "
+                f"{record.region} at weight {record.weight})",
+                "two hands on the same weights undo each other",
+                "let it come to its end (rollout promote --resume), or undo it (rollout rollback)",
+            )
+        )
+
+
+def _refuse_loss(paths: Sequence[str]) -> None:
+    if paths:
+        raise RolloutError(
+            *(
+                Problem(
+                    f"{path} has changes that are not committed",
+                    "the commit changes this file, and they would be lost",
+                    "commit them, or put them aside (git stash)",
+                )
+                for path in paths
+            )
+        )
+
+
+def _no_branch(head: str) -> Problem:
+    return Problem(
+        f"no branch is checked out, but the commit {head[:10]}",
+        "a commit that no branch has is lost",
+        "check the branch out first: git switch main",
+    )

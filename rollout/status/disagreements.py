@@ -1,0 +1,323 @@
+"""Where a region's weights are said, and who disagrees with whom: stack file, Git, Argo CD, cluster, Envoys. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from rollout.cluster.application import Application
+from rollout.cluster.envoys import ALL_PODS, Envoy, acknowledges
+from rollout.cluster.objects import Live, Route, WaitingPod
+from rollout.git.commits import Entry
+from rollout.git.record import Record
+from rollout.problem import Problem
+from rollout.weights import routed
+from rules.versions import by_number
+from rules.workloads import Delivery
+
+Weights = Mapping[str, int]
+"""Whole percents by version."""
+
+_SHORT_HASH = 7
+_PODS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit by its full hash, and when it was made."""
+
+    hash: str
+    at: datetime
+
+    @property
+    def short(self) -> str:
+        """As people write it."""
+        return self.hash[:_SHORT_HASH]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What the files say of a region.
+
+    Attributes:
+        stack_file: The file's name.
+        delivery: Who applies the workloads.
+        stack: The weights in the stack file on the disk; None where it is not there or cannot be used.
+        edited: When that file was last written.
+        committed: Those of the stack file at HEAD.
+        git: Those of the overlay at HEAD; None where there is none, and with `delivery: direct`.
+        commit: The newest commit up to HEAD that touched one of both; None where none did.
+    """
+
+    stack_file: str
+    delivery: Delivery
+    stack: Weights | None
+    edited: datetime | None
+    committed: Weights | None
+    git: Weights | None
+    commit: Commit | None
+
+
+@dataclass(frozen=True)
+class RegionStatus:
+    """A region, as far as it could be seen.
+
+    Attributes:
+        name: The region.
+        context: Its context in the kubeconfig.
+        declared: What the files say.
+        application: Argo CD's; None where it does not deliver, or could not be asked.
+        synced: The weights of the commit that Argo CD last synced; None where that is not in this clone.
+        synced_at: When that commit was made; None as `synced`.
+        live: What the cluster has been told; None where it could not be asked.
+        envoys: What each sidecar does; None where they could not be asked.
+        problems: What could not be seen, and why.
+    """
+
+    name: str
+    context: str
+    declared: Declaration
+    application: Application | None
+    synced: Weights | None
+    synced_at: datetime | None
+    live: Live | None
+    envoys: tuple[Envoy, ...] | None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """All versions that anybody names, in the order v1, v2, v10."""
+        named: set[str] = set()
+        for weights in (self.declared.stack, self.declared.git, self.live_weights):
+            named.update(weights or ())
+        for envoy in self.envoys or ():
+            named.update(envoy.weights or (), envoy.ejected)
+        if self.live:
+            named.update(self.live.pods)
+        return tuple(sorted(named, key=by_number))
+
+    @property
+    def live_weights(self) -> Weights | None:
+        """Those of the VirtualService in the cluster."""
+        return self.live.route.weights if self.live and self.live.route else None
+
+
+@dataclass(frozen=True)
+class Status:
+    """All regions that were asked for.
+
+    Attributes:
+        at: When they were looked at.
+        head: What is checked out in this clone; its full hash.
+        regions: The regions.
+        promotion: The newest commit of a promotion, with what it says; None where there was none.
+    """
+
+    at: datetime
+    head: str
+    regions: tuple[RegionStatus, ...]
+    promotion: tuple[Entry, Record] | None
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Two that should say the same and do not.
+
+    Attributes:
+        region: Where.
+        what: Who says what.
+        since: From when on; None where nobody keeps that.
+        by: The program that changed one of them then, as it names itself; "" where that says nothing.
+    """
+
+    region: str
+    what: str
+    since: datetime | None = None
+    by: str = ""
+
+
+def all_disagreements(status: Status) -> tuple[Disagreement, ...]:
+    """Those of all regions, in the order from the stack file to the pods."""
+    return tuple(each for region in status.regions for each in disagreements(region))
+
+
+def disagreements(region: RegionStatus) -> tuple[Disagreement, ...]:
+    """What disagrees in a region; weights of 0 and versions that are not there are the same."""
+    return (
+        *_stack_and_git(region),
+        *_git_and_cluster(region),
+        *_cluster_and_envoys(region),
+        *_unasked_envoys(region),
+        *_pods(region),
+        *_ejected(region),
+        *_argo_cd(region),
+    )
+
+
+def told(weights: Weights) -> str:
+    """Weights for people: `v1 90, v2 10`."""
+    return ", ".join(f"{version or 'all pods alike'} {weights[version]}" for version in sorted(weights, key=by_number))
+
+
+def _stack_and_git(region: RegionStatus) -> Iterator[Disagreement]:
+    declared = region.declared
+    if declared.stack is None:
+        return
+    if not _same(declared.stack, declared.committed):
+        said = told(declared.committed) if declared.committed else "nothing"
+        yield Disagreement(
+            region.name,
+            f"{declared.stack_file} says {told(declared.stack)} and is not committed; HEAD says {said}",
+            declared.edited,
+        )
+    if _is_committed(region) and not _same(declared.committed, declared.git):
+        said = told(declared.git) if declared.git else "nothing"
+        yield Disagreement(
+            region.name,
+            f"{declared.stack_file} at HEAD says {told(declared.committed or {})}, and its overlay, not rendered from it, {said}",
+            declared.commit.at if declared.commit else None,
+        )
+
+
+def _is_committed(region: RegionStatus) -> bool:
+    return region.declared.committed is not None and region.declared.delivery != "direct"
+
+
+def _git_and_cluster(region: RegionStatus) -> Iterator[Disagreement]:
+    live = region.live
+    if live is None:
+        return
+    if live.route is None:
+        yield Disagreement(region.name, "there is no VirtualService in the cluster, so requests go to all pods alike")
+    elif live.route.weights is None:
+        yield _changed(region, live.route, f"the VirtualService in the cluster is no split: {live.route.problem}")
+    elif region.declared.delivery == "direct":
+        yield from _against_stack(region, live.route, live.route.weights)
+    else:
+        yield from _against_git(region, live.route, live.route.weights)
+
+
+def _against_stack(region: RegionStatus, route: Route, weights: Weights) -> Iterator[Disagreement]:
+    declared = region.declared
+    if declared.stack is not None and not _same(weights, declared.stack):
+        what = f"the cluster has {told(weights)}, {declared.stack_file} says {told(declared.stack)}"
+        written_later = route.changed and declared.edited and declared.edited > route.changed.at
+        yield Disagreement(region.name, what, declared.edited) if written_later else _changed(region, route, what)
+
+
+def _against_git(region: RegionStatus, route: Route, weights: Weights) -> Iterator[Disagreement]:
+    declared = region.declared
+    at = region.application.synced_revision if region.application else None
+    if region.synced is not None and at is not None and not _same(weights, region.synced):
+        yield _changed(
+            region,
+            route,
+            f"the cluster has {told(weights)}, and {at[:_SHORT_HASH]}, which Argo CD last synced, says {told(region.synced)}",
+        )
+    if declared.git is None or _same(declared.git, weights if region.synced is None else region.synced):
+        return
+    if region.synced is not None and at is not None:
+        what = f"Argo CD last synced {at[:_SHORT_HASH]} with {told(region.synced)}, and HEAD says {told(declared.git)}"
+        # this clone may be ahead, or behind
+        made = [at for at in (declared.commit and declared.commit.at, region.synced_at) if at]
+        yield Disagreement(region.name, what, max(made, default=None))
+    else:
+        here = (
+            f"{at[:_SHORT_HASH]}, which Argo CD last synced, is not in this clone" if at else "Argo CD synced nothing"
+        )
+        yield _changed(region, route, f"the cluster has {told(weights)}, HEAD says {told(declared.git)}; {here}")
+
+
+def _changed(region: RegionStatus, route: Route, what: str) -> Disagreement:
+    if route.changed is None:
+        return Disagreement(region.name, what)
+    return Disagreement(region.name, what, route.changed.at, route.changed.manager)
+
+
+def _cluster_and_envoys(region: RegionStatus) -> Iterator[Disagreement]:
+    weights = region.live_weights
+    if weights is None or region.envoys is None or region.live is None or region.live.route is None:
+        return
+    changed = region.live.route.changed
+    by_doing: dict[str, list[str]] = {}
+    for envoy in region.envoys:
+        if not envoy.error and not acknowledges(envoy, weights):
+            by_doing.setdefault(_doing(envoy, weights), []).append(envoy.pod)
+    for doing, pods in by_doing.items():
+        yield Disagreement(
+            region.name,
+            f"{_count(len(pods), len(region.envoys))} {doing}: {_listed(pods)}",
+            changed.at if changed else None,
+        )
+
+
+def _doing(envoy: Envoy, weights: Weights) -> str:
+    if envoy.weights is None:
+        return "have no route to echo"
+    if not _same(envoy.weights, weights):
+        return f"route by {told(envoy.weights)}, and the cluster says {told(weights)}"
+    unknown = [version for version, weight in weights.items() if weight and version not in envoy.subsets]
+    return f"know no pods of {' and '.join(unknown) or ALL_PODS}, whose share fails"
+
+
+def _unasked_envoys(region: RegionStatus) -> Iterator[Disagreement]:
+    if region.envoys is None:
+        return
+    if not region.envoys:
+        yield Disagreement(region.name, "no sidecar is ready, so nothing has acknowledged the weights")
+    failed = [f"{envoy.pod} ({envoy.error})" for envoy in region.envoys if envoy.error]
+    if failed:
+        yield Disagreement(
+            region.name, f"{_count(len(failed), len(region.envoys))} could not be asked: {_listed(failed)}"
+        )
+
+
+def _pods(region: RegionStatus) -> Iterator[Disagreement]:
+    for version, pods in (region.live.pods if region.live else {}).items():
+        if pods.ready < pods.wanted or pods.waiting:
+            waits = f": {_listed([f'{pod.name} ({pod.reason})' for pod in pods.waiting])}" if pods.waiting else ""
+            yield Disagreement(
+                region.name, f"{pods.ready} of {pods.wanted} pods of {version} are ready{waits}", _first(pods.waiting)
+            )
+
+
+def _first(waiting: Iterable[WaitingPod]) -> datetime | None:
+    return min((pod.since for pod in waiting if pod.since), default=None)
+
+
+def _ejected(region: RegionStatus) -> Iterator[Disagreement]:
+    envoys = region.envoys or ()
+    for version in sorted({version for envoy in envoys for version in envoy.ejected}, key=by_number):
+        number, by = ejected(envoys, version)
+        yield Disagreement(
+            region.name, f"{number} of the pods of {version} {'is' if number == 1 else 'are'} ejected by {by}"
+        )
+
+
+def ejected(envoys: Sequence[Envoy], version: str) -> tuple[int, str]:
+    """How many pods of a version are ejected, where most are, and by how many Envoys any is."""
+    numbers = [envoy.ejected.get(version, 0) for envoy in envoys]
+    return max(numbers, default=0), _count(sum(number > 0 for number in numbers), len(envoys))
+
+
+def _argo_cd(region: RegionStatus) -> Iterator[Disagreement]:
+    application = region.application
+    if application is None or application.is_well:
+        return
+    moving = ", and is at work" if application.is_moving else ""
+    complaints = "".join(f"; {complaint}" for complaint in application.complaints)
+    yield Disagreement(region.name, f"Argo CD says {application.sync}, {application.health}{moving}{complaints}")
+
+
+def _same(one: Weights | None, other: Weights | None) -> bool:
+    return routed(one or {}) == routed(other or {})
+
+
+def _count(number: int, of: int) -> str:
+    return f"{number} of {of} Envoys"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _PODS_SHOWN
+    return ", ".join(names[:_PODS_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,193 @@
+"""One verification: every region made ready, measured and judged, side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from rollout.cluster.application import Application, settled_application
+from rollout.cluster.stack_outputs import StackOutputs, read_outputs
+from rollout.judge.checks import Check, no_failures
+from rollout.judge.shares import DEFAULT_MOST
+from rollout.judge.verdict import Verdict, is_decided, verdict_of
+from rollout.measurement import Measurement
+from rollout.problem import Problem, RolloutError
+from rollout.regions import PulumiAccess, Region
+from rollout.status.answers import await_all, or_problems
+from rollout.status.overlay import synced_weights
+from rollout.traffic.attack import DEFAULT_RATE, Attack
+from rollout.traffic.probe import Source, connect, count_results
+from rollout.traffic.trail import Point, Trail
+
+_Item = TypeVar("_Item")
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the operator asked for.
+
+    Attributes:
+        url: Where to send requests; None for the stack's output `url`.
+        requests: How many in each region at most.
+        rate: Requests per second in each region.
+    """
+
+    url: str | None = None
+    requests: int = DEFAULT_MOST
+    rate: int = DEFAULT_RATE
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Where a verification touches the world."""
+
+    read_outputs: Callable[[PulumiAccess, Region], StackOutputs] = read_outputs
+    connect: Callable[[Region], Source] = connect
+    read_application: Callable[[Region, str], Application] = settled_application
+    synced_weights: Callable[[Path, Application], Mapping[str, int]] = synced_weights
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A region that can be measured.
+
+    Attributes:
+        region: The region.
+        source: Its probe.
+        weights: What its shares are held against, whole percents by version.
+        attack: The requests to send, at most.
+        application: Argo CD's Application, at whose last synced commit the weights are; None where they are the stack's.
+    """
+
+    region: Region
+    source: Source
+    weights: Mapping[str, int]
+    attack: Attack
+    application: Application | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a region: a verdict, or the problems that kept it from one.
+
+    Attributes:
+        region: The region.
+        weights: As in `Ready`.
+        verdict: What was measured, judged.
+        trail: How the counts came to be what they are: a few hundred moments, the last one the end.
+        problems: What kept it from a verdict.
+        application: As in `Ready`.
+    """
+
+    region: Region
+    weights: Mapping[str, int]
+    verdict: Verdict | None = None
+    trail: tuple[Point, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    application: Application | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was measured and nothing was found wrong."""
+        return self.verdict is not None and self.verdict.holds
+
+
+class Progress(Protocol):
+    """Somebody who wants to know how far it is."""
+
+    def looked(self, so_far: Measurement) -> None:
+        """Called from each region's thread, after each look at what has been counted there."""
+
+
+def prepare(regions: Sequence[Region], pulumi: PulumiAccess, wishes: Wishes, edges: Edges) -> tuple[Ready, ...]:
+    """Reads each region's weights and finds its probe. No request is sent yet.
+
+    Raises:
+        RolloutError: some region is not ready; the problems of all regions together.
+    """
+
+    def make_ready(region: Region) -> Ready:
+        problems: list[Problem] = []
+        outputs = or_problems(lambda: edges.read_outputs(pulumi, region), problems)
+        source = or_problems(lambda: edges.connect(region), problems)
+        if outputs is None or source is None:
+            raise RolloutError(*problems)
+        weights, application = _delivered(region, outputs, pulumi.project, edges)
+        attack = Attack(wishes.url or outputs.url, wishes.requests, wishes.rate)
+        return Ready(region, source, weights, attack, application)
+
+    prepared = _side_by_side(make_ready, regions, threading.Event())
+    problems = [problem for one in prepared if isinstance(one, RolloutError) for problem in one.problems]
+    if problems:
+        raise RolloutError(*problems)
+    return tuple(one for one in prepared if isinstance(one, Ready))
+
+
+def _delivered(
+    region: Region, outputs: StackOutputs, project: Path, edges: Edges
+) -> tuple[Mapping[str, int], Application | None]:
+    """The weights that hold in the region, and the Application that brought them, if one did."""
+    if outputs.application is None:
+        return outputs.weights, None
+    application = edges.read_application(region, outputs.application)
+    return edges.synced_weights(project, application), application
+
+
+def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Check = no_failures) -> tuple[Outcome, ...]:
+    """Measures the regions at the same time, each until it is decided or has had its requests.
+
+    A KeyboardInterrupt stops all their probes before it goes on.
+
+    Args:
+        ready: The regions.
+        progress: Told how far it is.
+        failures: Which failed requests are held against a region.
+    """
+    stop = threading.Event()
+
+    def outcome_of(one: Ready) -> Outcome:
+        trail = Trail()
+
+        def enough(so_far: Measurement) -> bool:
+            trail.add(so_far)
+            progress.looked(so_far)
+            return is_decided(so_far, one.weights, failures=failures)
+
+        measurement = count_results(one.source, one.attack, stop, enough)
+        trail.add(measurement)
+        verdict = verdict_of(measurement, one.weights, failures=failures)
+        return Outcome(one.region, one.weights, verdict, trail.points, application=one.application)
+
+    outcomes = _side_by_side(outcome_of, ready, stop)
+    return tuple(
+        Outcome(one.region, one.weights, problems=outcome.problems, application=one.application)
+        if isinstance(outcome, RolloutError)
+        else outcome
+        for one, outcome in zip(ready, outcomes, strict=True)
+    )
+
+
+def _side_by_side(
+    work: Callable[[_Item], _Value], items: Sequence[_Item], stop: threading.Event
+) -> list[_Value | RolloutError]:
+    """Each item's result or error, in order. An interruption sets `stop`, and waits for the threads to see it."""
+
+    def attempt(item: _Item) -> _Value | RolloutError:
+        try:
+            return work(item)
+        except RolloutError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
+        try:
+            futures = [pool.submit(attempt, item) for item in items]
+            await_all(futures)
+        finally:
+            # the pool waits for its threads, so they must know; those that are done do not care
+            stop.set()
+    return [future.result() for future in futures]

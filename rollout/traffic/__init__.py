@@ -1,0 +1,1 @@
+"""Where counts come from: the requests that the probe of a region sends."""

@@ -1,0 +1,274 @@
+"""The probe of a region: a client in the mesh that sends the requests, reached through the Kubernetes API's exec."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import websocket
+from kubernetes import client
+
+from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking, first_line
+from rollout.cluster.exec import STATUS, STDERR, STDOUT, Container, ExecStream, open_exec
+from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError, in_order
+from rollout.problem import Problem, RolloutError
+from rollout.regions import Region
+from rollout.traffic.attack import DEFAULT_RATE, Attack
+
+NAMESPACE = "echo-probe"
+_SELECTOR = "app=probe"
+_CONTAINER = "probe"
+
+_EXEC_TIMEOUT_SECONDS = 30.0
+_CLOSE_TIMEOUT_SECONDS = 1.0
+# How many requests are counted between two looks at them. A look costs a fraction of a millisecond.
+LOOK_EVERY = 10
+
+# How long a Ctrl-C may go unnoticed.
+_POLL_SECONDS = 0.2
+
+_STDERR_CHARACTERS = 500
+
+_WHY_REACH = "the requests are sent from inside the region's mesh, by a pod of its cluster"
+_WHY_WHOLE = "a part of the requests is no measurement of the split"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe pod that is ready."""
+
+    region: Region
+    pod: str
+    core: client.CoreV1Api
+
+    def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
+        """Sends the requests; gives each one's result as it comes. Leaving the iterator early ends the sending.
+
+        Raises:
+            RolloutError: the probe cannot be started, or ended before all was sent; what came before has been given.
+        """
+        yield from results(self._open(attack), attack, stop, f"{self.region.name}: probe pod {NAMESPACE}/{self.pod}")
+
+    def _open(self, attack: Attack) -> ExecStream:
+        where = Container(NAMESPACE, self.pod, _CONTAINER)
+        try:
+            # Nothing is ever written to its stdin. It is there to close when we go, however we go: that stops the probe.
+            return open_exec(self.core, where, attack.command, stdin=True, timeout_seconds=_EXEC_TIMEOUT_SECONDS)
+        except client.ApiException as error:
+            raise RolloutError(
+                Problem(
+                    f"{self.region.name}: exec in {NAMESPACE}/{self.pod} was refused: {first_line(error.reason)}",
+                    _WHY_REACH,
+                    f"see that context {self.region.context} may create pods/exec in {NAMESPACE}, "
+                    "and that the node's kubelet answers (kubectl exec uses the same way)",
+                )
+            ) from error
+
+
+def connect(region: Region) -> Probe:
+    """Finds a probe pod that is ready. Takes at most 20 s.
+
+    Raises:
+        RolloutError: no such context, the cluster does not answer or refuses, or no probe is ready in it.
+    """
+    core = client.CoreV1Api(api_client(region))
+    pods = _pods(region, core)
+    ready = sorted(pod.name for pod in pods if pod.ready)
+    if not ready:
+        raise RolloutError(_no_probe(region, pods))
+    return Probe(region, ready[0], core)
+
+
+def measure(region: Region, url: str, requests: int, rate: int = DEFAULT_RATE) -> Measurement:
+    """Sends `requests` requests to `url` at `rate` a second, from the region's probe, and counts who answered.
+
+    Raises:
+        RolloutError: there is no probe to send them, or it ended before the first result. One that ends later gives
+            a measurement with an `interruption`.
+    """
+    return count_results(connect(region), Attack(url, requests, rate), threading.Event(), lambda _so_far: False)
+
+
+class Source(Protocol):
+    """Something in a region that results come from."""
+
+    @property
+    def region(self) -> Region:
+        """Where it is."""
+
+    def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
+        """As `Probe.results`."""
+
+
+def count_results(
+    source: Source, attack: Attack, stop: threading.Event, enough: Callable[[Measurement], bool]
+) -> Measurement:
+    """Counts an attack's results, in the order of sending, until it is enough.
+
+    Args:
+        source: Where they come from.
+        attack: What to send at most.
+        stop: Ends it at once, as an interruption.
+        enough: Asked after every 10 requests, with what has been counted so far. Where it says so, sending ends; what
+            was then under way is not counted, and that is no interruption.
+
+    Raises:
+        RolloutError: the attack ended before the first result.
+    """
+    count = Count(source.region.name)
+    began = time.monotonic()
+
+    def so_far(interruption: str = "") -> Measurement:
+        return count.measurement(planned=attack.requests, seconds=time.monotonic() - began, interruption=interruption)
+
+    try:
+        for result in in_order(source.results(attack, stop)):
+            count.add(result)
+            if count.requests % LOOK_EVERY == 0 and enough(looked := so_far()):
+                return looked
+    except RolloutError as error:
+        if count.requests == 0:
+            raise
+        return so_far("; ".join(problem.what for problem in error.problems))
+    return so_far()
+
+
+def results(stream: ExecStream, attack: Attack, stop: threading.Event, name: str) -> Iterator[Result]:
+    """The results that an exec of `/probe attack` writes; closes the stream at the end, whatever ends it.
+
+    Raises:
+        RolloutError: it ended otherwise than with all requests sent: stopped, out of time, connection lost, a line
+            that cannot be read, an exit code.
+    """
+    lines = ResultLines()
+    complaints = b""
+    given = 0
+    deadline = time.monotonic() + attack.longest_seconds
+    with _closed_at_the_end(stream):
+        try:
+            while True:
+                more_may_come = _wait(stream)
+                complaints = (complaints + _read(stream, STDERR))[-_STDERR_CHARACTERS:]
+                for result in lines.feed(_read(stream, STDOUT)):
+                    given += 1
+                    yield result
+                if not more_may_come:
+                    break
+                _refuse_to_go_on(attack, stop, deadline, name)
+            lines.finish()
+        except UnreadableLineError as error:
+            raise RolloutError(
+                _ended(name, f"wrote {error}", "see that probe.image in the stack file is the probe's image")
+            ) from error
+        ending = _ending(_read(stream, STATUS))
+    if ending or given < attack.requests:
+        said = f"{ending or 'ended early'} after {given:,} of {attack.requests:,} results"
+        heard = f", and said: {first_line(complaints.decode('utf-8', 'replace'))}" if complaints.strip() else ""
+        raise RolloutError(
+            _ended(name, said + heard, f"kubectl -n {NAMESPACE} describe pod says if it was killed; then start again")
+        )
+
+
+def _refuse_to_go_on(attack: Attack, stop: threading.Event, deadline: float, name: str) -> None:
+    if stop.is_set():
+        raise RolloutError(_ended(name, "was stopped", "start again"))
+    if time.monotonic() > deadline:
+        said = f"was not done after {attack.longest_seconds:.0f} s and was stopped"
+        raise RolloutError(_ended(name, said, "lower --rate, or give the cluster's nodes more room"))
+
+
+@contextmanager
+def _closed_at_the_end(stream: ExecStream) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        # without the bound, the client waits three seconds for the other side to agree
+        stream.close(timeout=_CLOSE_TIMEOUT_SECONDS)
+
+
+def _wait(stream: ExecStream) -> bool:
+    """Waits a moment for more; False when all that will ever come has arrived and can be read."""
+    with _broken_is_closed(stream):
+        stream.update(timeout=_POLL_SECONDS)
+    return stream.is_open()
+
+
+def _read(stream: ExecStream, channel: int) -> bytes:
+    # where nothing has arrived on the channel, this too looks at the connection
+    with _broken_is_closed(stream):
+        return stream.read_channel(channel)
+    return b""
+
+
+@contextmanager
+def _broken_is_closed(stream: ExecStream) -> Iterator[None]:
+    """A connection that broke is one that is closed without a status; what came before can still be read."""
+    try:
+        yield
+    except (websocket.WebSocketException, OSError):
+        stream.close(timeout=_CLOSE_TIMEOUT_SECONDS)
+
+
+def _ending(status: bytes) -> str:
+    """How an exec ended, from what the API server says last; "" for exit code 0."""
+    if not status:
+        return "lost its connection"
+    try:
+        parsed: dict[str, Any] = json.loads(status)
+        if parsed["status"] == "Success":
+            return ""
+        causes = (parsed.get("details") or {}).get("causes") or []
+        codes = [str(cause["message"]) for cause in causes if cause.get("reason") == "ExitCode"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"ended with a status that cannot be read ({first_line(status.decode('utf-8', 'replace'))})"
+    return f"ended with code {codes[0]}" if codes else f"failed ({first_line(str(parsed.get('message', '')))})"
+
+
+def _ended(name: str, said: str, fix: str) -> Problem:
+    return Problem(f"{name} {said}", _WHY_WHOLE, fix)
+
+
+@dataclass(frozen=True)
+class _Pod:
+    name: str
+    ready: bool
+    state: str
+
+
+def _pods(region: Region, core: client.CoreV1Api) -> list[_Pod]:
+    with asking(region, f"list pods in {NAMESPACE}", f"-n {NAMESPACE} get pods"):
+        pods = core.list_namespaced_pod(NAMESPACE, label_selector=_SELECTOR, _request_timeout=REQUEST_TIMEOUT).items
+    return [_seen(pod) for pod in pods]
+
+
+# The client declares each field of each object as optional, also those that the API server always fills in.
+def _seen(pod: Any) -> _Pod:
+    leaving = pod.metadata.deletion_timestamp is not None
+    ready = any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or [])
+    statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+    waiting = [f"{one.name}: {one.state.waiting.reason}" for one in statuses if one.state and one.state.waiting]
+    return _Pod(
+        name=pod.metadata.name,
+        ready=ready and not leaving,
+        state="being deleted" if leaving else f"{pod.status.phase} ({', '.join(waiting) or 'not ready'})",
+    )
+
+
+def _no_probe(region: Region, pods: list[_Pod]) -> Problem:
+    where = f"{region.name}: no ready pod {_SELECTOR} in namespace {NAMESPACE} of context {region.context}"
+    if not pods:
+        return Problem(
+            f"{where}: there is none",
+            _WHY_REACH,
+            f"the stack's EchoProbe brings it up: pulumi up -s {region.stack} (in the lab: make up)",
+        )
+    return Problem(
+        f"{where}: {'; '.join(f'{pod.name} is {pod.state}' for pod in pods)}",
+        _WHY_REACH,
+        f"kubectl --context {region.context} -n {NAMESPACE} describe pods says what it waits for",
+    )

@@ -1,0 +1,321 @@
+"""The verbs that change regions: what they refuse, what they show, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+from typer.testing import Result as Ran
+
+from rollout.cli import app
+from rollout.cli.clone import Opened
+from rollout.git.commits import locked
+from rollout.promote import promotion as engine
+from rollout.promote import upstream as upstream_module
+from tests.rollout.planned import REGIONS
+from tests.rollout.promote.fake_regions import FakeRegions
+from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
+
+ALL = {"v1": 0, "v2": 100}
+QUICK = ("--steps", "50,100", "--bake", "0s")
+ONE = ("--regions", "region-a", *QUICK)
+
+
+@pytest.fixture
+def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoClones:
+    """With the operator's clone as the working directory."""
+    monkeypatch.setattr(engine, "_LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setattr(upstream_module, "_LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    clones = new_two_clones(tmp_path)
+    monkeypatch.chdir(clones.operator.directory)
+    return clones
+
+
+@pytest.fixture
+def regions(clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> FakeRegions:
+    fake = FakeRegions(clones.remote)
+
+    def clusters(_opened: Opened, _names: Sequence[str], _rate: int) -> FakeRegions:
+        return fake
+
+    monkeypatch.setattr(Opened, "clusters", clusters)
+    return fake
+
+
+def run(*arguments: str) -> Ran:
+    return CliRunner().invoke(app, [*arguments])
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def interrupted(regions: FakeRegions, what: str = "look", weight: int = 50) -> Ran:
+    """A promotion in region-a that is stopped by Ctrl-C."""
+    regions.once(what, "region-a", weight, interrupt)
+    return run("promote", "v2", *ONE)
+
+
+def refused(ran: Ran, *said: str) -> None:
+    assert ran.exit_code == 2, ran.output
+    assert all(text in ran.stderr for text in said), ran.stderr
+    assert "Traceback" not in ran.output
+
+
+@pytest.mark.usefixtures("regions")
+class TestRefused:
+    @pytest.mark.parametrize("steps", ["25,10", "10,10", "0,50", "50,101", "10;50", "ten", ","])
+    def test_steps_that_do_not_rise(self, clones: TwoClones, steps: str) -> None:
+        refused(run("promote", "v2", "--steps", steps), f"--steps {steps}: these are not rising percents in 1..100")
+        assert clones.subjects() == []
+
+    @pytest.mark.parametrize("bake", ["90", "13h", "-1s", "1d", "1.5m"])
+    def test_a_bake_that_is_no_time(self, bake: str) -> None:
+        refused(run("promote", "v2", f"--bake={bake}"), f"--bake {bake}: this is no time of at most 12h")
+
+    def test_no_version(self) -> None:
+        refused(run("promote"), "which version is not said", "rollout promote v2")
+
+    @pytest.mark.parametrize(
+        "told", [["v2"], ["--steps", "50"], ["--regions", "region-a"], ["--bake", "1s"], ["--dry-run"]]
+    )
+    def test_anything_beside_resume(self, told: list[str]) -> None:
+        refused(run("promote", "--resume", *told), "--resume stands beside")
+
+    def test_a_version_that_is_not_there(self) -> None:
+        refused(run("promote", "v3"), "region-a has no version v3")
+
+    def test_a_region_that_is_not_there(self) -> None:
+        refused(run("promote", "v2", "--regions", "region-a,region-c"), "region-c")
+
+    def test_a_jump_that_the_rules_refuse(self, clones: TwoClones) -> None:
+        refused(run("promote", "v2", "--steps", "10,100"), "the rules refuse it")
+        assert clones.subjects() == []
+
+    def test_outside_a_project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+
+        refused(run("promote", "v2"), "no Pulumi.yaml")
+
+    def test_a_remote_that_is_not_there(self) -> None:
+        refused(run("promote", "v2", "--remote", "nobody"), "main of nobody cannot be fetched")
+
+    def test_while_another_one_is_at_work_in_this_clone(self, clones: TwoClones) -> None:
+        with locked(clones.operator.directory):
+            for verb in (["promote", "v2"], ["rollback"], ["retire", "v2"]):
+                refused(run(*verb), "another rollout is at work in this clone (pid ")
+
+
+class TestInProgress:
+    @pytest.mark.parametrize("verb", [["promote", "v2"], ["promote", "v2", "--regions", "region-b"], ["retire", "v2"]])
+    def test_nothing_else_begins(self, clones: TwoClones, regions: FakeRegions, verb: list[str]) -> None:
+        interrupted(regions)
+
+        refused(
+            run(*verb), "the promotion v2-", "is in progress: v2 has 50 % in region-a", "--resume", "rollout rollback"
+        )
+        assert clones.subjects() == ["Promote v2 in region-a: 50 %"]
+
+    def test_nor_does_it_from_another_clone(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        interrupted(regions)
+        monkeypatch.chdir(clones.colleague.directory)
+
+        refused(run("promote", "v2"), "is in progress")
+
+
+class TestDryRun:
+    def test_shows_the_steps_and_changes_nothing(self, clones: TwoClones, regions: FakeRegions) -> None:
+        ran = run("promote", "v2", "--dry-run")
+
+        assert ran.exit_code == 0, ran.output
+        rows = [line.split() for line in ran.stdout.splitlines() if "region-" in line]
+        assert [row[:2] for row in rows] == [
+            [str(number), "region-a" if number <= 4 else "region-b"] for number in range(1, 9)
+        ]
+        assert rows[1][2:] == ["v1", "75", "%,", "v2", "25", "%"]
+        assert clones.subjects() == []
+        assert regions.moments == []
+
+    def test_goes_through_the_regions_in_the_order_that_is_said(self, regions: FakeRegions) -> None:
+        ran = run("promote", "v2", "--dry-run", "--regions", "region-b,region-a", "--steps", "50")
+
+        assert [line.split()[1] for line in ran.stdout.splitlines() if "region-" in line] == ["region-b", "region-a"]
+        assert regions.moments == []
+
+    @pytest.mark.usefixtures("regions")
+    def test_of_a_retirement_names_the_regions(self, clones: TwoClones) -> None:
+        ran = run("retire", "v2", "--dry-run")
+
+        assert ran.exit_code == 0
+        assert [line.partition(":")[0] for line in ran.stdout.splitlines()] == list(REGIONS)
+        assert clones.subjects() == []
+
+
+class TestPromote:
+    def test_done_ends_with_0_and_prints_the_steps(self, clones: TwoClones, regions: FakeRegions) -> None:
+        ran = run("promote", "v2", *ONE)
+
+        assert ran.exit_code == 0, ran.output
+        assert [line.split()[-1] for line in ran.stdout.splitlines() if line.startswith("region-a ")] == ["proven"] * 2
+        assert "v2 has 100 % in region-a: each step was proven." in ran.stdout
+        assert clones.weights("region-a") == regions.in_force("region-a") == ALL
+
+    def test_json_is_all_that_is_on_stdout(self, regions: FakeRegions) -> None:
+        ran = run("promote", "v2", *ONE, "--json")
+
+        document = json.loads(ran.stdout)
+        assert (document["state"], [step["weight"] for step in document["steps"]]) == ("done", [50, 100])
+        assert "committed as" in ran.stderr
+
+    def test_taken_back_ends_with_1_and_says_what_it_cost(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+        ran = run("promote", "v2", *ONE)
+
+        assert ran.exit_code == 1, ran.output
+        assert "v2 rolled back: v2 fails more often than v1" in ran.stdout
+        assert "requests that went to v2" in ran.stdout
+        assert clones.weights("region-a") == BEFORE
+
+    def test_somebody_else_ends_it_with_2(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("look", "region-a", 50, lambda: clones.somebody_weighs("region-a", v1=70, v2=30))
+
+        ran = run("promote", "v2", *ONE)
+
+        assert ran.exit_code == 2, ran.output
+        assert "v2 ended: region-a was changed by somebody else meanwhile" in ran.stdout
+
+    def test_a_region_that_does_not_hold_before_is_refused(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.unanswered_rate = lambda _region: 0.1
+
+        refused(run("promote", "v2", *ONE), "nothing was changed")
+        assert clones.subjects() == []
+
+    def test_ctrl_c_ends_with_130_and_says_how_to_go_on(self, regions: FakeRegions) -> None:
+        ran = interrupted(regions)
+
+        assert ran.exit_code == 130
+        assert "`rollout promote --resume` goes on, `rollout rollback` takes it back" in ran.stderr
+
+
+class TestResume:
+    def test_goes_on_as_it_began(self, clones: TwoClones, regions: FakeRegions) -> None:
+        interrupted(regions)
+
+        ran = run("promote", "--resume")
+
+        assert ran.exit_code == 0, ran.output
+        assert clones.subjects() == [
+            "Promote v2 in region-a: 50 %",
+            "Promote v2 in region-a: 100 %",
+            "v2 is promoted",
+        ]
+
+    @pytest.mark.usefixtures("regions")
+    def test_of_none_is_refused(self) -> None:
+        refused(run("promote", "--resume"), "no promotion is in progress: there never was one")
+
+    @pytest.mark.parametrize(("first", "state"), [("promote", "done"), ("rollback", "rolled back")])
+    def test_of_one_that_ended_is_refused(self, regions: FakeRegions, first: str, state: str) -> None:
+        interrupted(regions)
+        run("promote", "--resume") if first == "promote" else run("rollback")
+
+        refused(run("promote", "--resume"), "no promotion is in progress: the last one, v2-", f"is {state}")
+
+
+class TestRollback:
+    def test_takes_back_what_is_done(self, clones: TwoClones, regions: FakeRegions) -> None:
+        run("promote", "v2", *ONE)
+
+        ran = run("rollback", "--reason", "too slow")
+
+        assert ran.exit_code == 0, ran.output
+        assert "region-a: v1 100 %, v2 0 %" in ran.stdout
+        assert "region-a: holds" in ran.stdout
+        assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+        assert (clones.records()[-1].reason, clones.subjects()[-1]) == ("too slow", "Roll back v2 in region-a")
+
+    def test_takes_back_what_is_in_progress(self, clones: TwoClones, regions: FakeRegions) -> None:
+        interrupted(regions, "deliver")
+
+        ran = run("rollback")
+
+        assert ran.exit_code == 0, ran.output
+        assert clones.weights("region-a") == BEFORE
+        assert run("promote", "v2", *ONE).exit_code == 0
+
+    def test_a_region_that_does_not_hold_after_it_ends_with_1(self, clones: TwoClones, regions: FakeRegions) -> None:
+        interrupted(regions)
+        regions.unanswered_rate = lambda _region: 0.1
+
+        ran = run("rollback", "--json")
+
+        assert ran.exit_code == 1, ran.output
+        assert json.loads(ran.stdout)["holds"] is False
+        assert clones.weights("region-a") == BEFORE
+
+    def test_a_region_that_it_does_not_reach_ends_with_2_and_can_be_seen_to_later(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        interrupted(regions)
+        regions.arrives = lambda _region, weights: weights["v2"] > 0
+
+        ran = run("rollback")
+
+        assert ran.exit_code == 2, ran.output
+        assert "region-a: not synced within 10 min" in ran.stdout
+        assert clones.weights("region-a") == BEFORE
+        regions.arrives = lambda _region, _weights: True
+        assert run("rollback").exit_code == 0
+        assert regions.in_force("region-a") == BEFORE
+
+    def test_where_nothing_is_left_it_commits_nothing(self, clones: TwoClones, regions: FakeRegions) -> None:
+        interrupted(regions)
+        run("rollback")
+        tip = clones.tip
+
+        ran = run("rollback")
+
+        assert (ran.exit_code, clones.tip) == (0, tip)
+        assert "nothing to commit: v2 has no requests" in ran.stderr
+
+    @pytest.mark.usefixtures("regions")
+    def test_where_there_never_was_a_promotion_is_refused(self) -> None:
+        refused(run("rollback"), "there was no promotion to take back")
+
+
+class TestRetire:
+    def test_ends_with_0_and_says_where_it_is_gone(self, clones: TwoClones, regions: FakeRegions) -> None:
+        ran = run("retire", "v2", "--region", "region-b")
+
+        assert ran.exit_code == 0, ran.output
+        assert ran.stdout.startswith("region-b: v2 is gone since ")
+        assert clones.weights("region-b") == regions.in_force("region-b") == {"v1": 100}
+        assert clones.weights("region-a") == BEFORE
+
+    def test_json_is_all_that_is_on_stdout(self, regions: FakeRegions) -> None:
+        document = json.loads(run("retire", "v2", "--json").stdout)
+
+        assert [each["region"] for each in document["regions"]] == list(REGIONS)
+        assert [moment.region for moment in regions.moments if moment.what == "watch"] == list(REGIONS)
+
+    @pytest.mark.usefixtures("regions")
+    def test_a_version_with_requests_is_refused(self, clones: TwoClones) -> None:
+        refused(run("retire", "v1"), "region-a: v1 has weight 100", "region-b: v1 has weight 100")
+        assert clones.subjects() == []
+
+    def test_after_a_promotion_the_old_version_can_go(self, clones: TwoClones, regions: FakeRegions) -> None:
+        run("promote", "v2", *ONE)
+
+        ran = run("retire", "v1", "--region", "region-a")
+
+        assert ran.exit_code == 0, ran.output
+        assert clones.weights("region-a") == regions.in_force("region-a") == {"v2": 100}

@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner
+from typer.testing import Result as Ran
+
+from rollout.cli import app
+from rollout.cluster.application import Application, parse_application
+from rollout.cluster.stack_outputs import StackOutputs
+from rollout.measurement import Result
+from rollout.problem import Problem, RolloutError
+from rollout.regions import PulumiAccess, Region
+from rollout.status.verification import Edges
+from rollout.traffic.attack import Attack
+from tests.rollout.answers import drawn, fault, numbered, ok
+from tests.rollout.cluster.applications import NEW, OLD, refused, well
+
+URL = "http://echo.echo.svc.cluster.local/"
+
+
+def split(attack: Attack, region: str, percent: int) -> list[Result]:
+    """Answers of v1 and v2 in exactly these shares, in an order by lot; no more than any test takes."""
+    requests = min(attack.requests, 20_000)
+    second = requests * percent // 100
+    return drawn({"v2": second, "v1": requests - second}, region)
+
+
+@dataclass
+class FakeSource:
+    region: Region
+    world: World
+
+    def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
+        self.world.attacks[self.region.name] = attack
+        answers = split(attack, self.region.name, self.world.got.get(self.region.name, 10))
+        if self.region.name in self.world.sorted:
+            answers.sort(key=lambda answer: answer.body)
+            answers = numbered(*answers)
+        if self.region.name in self.world.probes_die:
+            yield from answers[:500]
+            raise RolloutError(Problem("the probe died", "why", "fix"))
+        yield from answers
+
+
+@dataclass
+class World:
+    """Two regions, with weights 90/10, and shares of v2 as given."""
+
+    got: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=lambda: {"v1": 90, "v2": 10})
+    without_outputs: tuple[str, ...] = ()
+    without_probe: tuple[str, ...] = ()
+    probes_die: tuple[str, ...] = ()
+    """After 500 requests."""
+    sorted: tuple[str, ...] = ()
+    """First all answers of v1, then all of v2."""
+    applications: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """By region; the other regions are delivered by Pulumi."""
+    committed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Weights by commit."""
+    attacks: dict[str, Attack] = field(default_factory=dict)
+
+    def edges(self) -> Edges:
+        return Edges(self._outputs, self._connect, self._application, self._synced_weights)
+
+    def _outputs(self, _pulumi: PulumiAccess, region: Region) -> StackOutputs:
+        if region.name in self.without_outputs:
+            raise RolloutError(Problem(f"{region.name} has no outputs", "why it is needed", "how to mend it"))
+        application = "argocd/echo" if region.name in self.applications else None
+        return StackOutputs(region=region.name, weights=dict(self.weights), url=URL, application=application)
+
+    def _connect(self, region: Region) -> FakeSource:
+        if region.name in self.without_probe:
+            raise RolloutError(Problem(f"{region.name} has no probe", "why it is needed", "how to mend it"))
+        return FakeSource(region, self)
+
+    def _application(self, region: Region, name: str) -> Application:
+        assert name == "argocd/echo"
+        return parse_application(self.applications[region.name])
+
+    def _synced_weights(self, project: Path, application: Application) -> Mapping[str, int]:
+        assert project == Path.cwd()
+        revision = application.synced_revision
+        if revision is None or revision not in self.committed:
+            raise RolloutError(
+                Problem(f"no commit {application.synced_revision}", "why it is needed", "how to mend it")
+            )
+        return self.committed[revision]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "Pulumi.yaml").write_text("name: echo-rollout\n")
+    (tmp_path / ".regions.yaml").write_text("regions: {region-a: {context: a}, region-b: {context: b}}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def verify(world: World, *arguments: str) -> Ran:
+    return CliRunner().invoke(app, ["verify", *arguments], obj=world.edges())
+
+
+@pytest.mark.usefixtures("project")
+class TestExitCode:
+    def test_is_0_when_both_regions_hold(self) -> None:
+        assert verify(World()).exit_code == 0
+
+    def test_is_1_when_one_region_does_not_hold(self) -> None:
+        assert verify(World(got={"region-b": 15})).exit_code == 1
+
+    def test_is_1_with_a_dead_canary(self) -> None:
+        assert verify(World(got={"region-a": 0})).exit_code == 1
+
+    def test_is_1_when_it_is_not_known_after_the_requests_that_were_asked_for(self) -> None:
+        assert verify(World(), "--requests", "500").exit_code == 1
+
+    def test_is_1_when_requests_depend_on_each_other(self) -> None:
+        assert verify(World(sorted=("region-a",))).exit_code == 1
+
+    def test_is_1_when_a_probe_dies_midway(self) -> None:
+        assert verify(World(probes_die=("region-a",))).exit_code == 1
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--requests", "0"),
+            ("--requests", "1000001"),
+            ("--rate", "0"),
+            ("--rate", "fast"),
+            ("--url", "echo"),
+            ("--region", "moon"),
+            ("--what",),
+        ],
+    )
+    def test_is_2_for_wrong_usage(self, arguments: tuple[str, ...]) -> None:
+        assert verify(World(), *arguments).exit_code == 2
+
+    def test_is_2_when_a_region_cannot_be_measured(self) -> None:
+        assert verify(World(without_probe=("region-b",))).exit_code == 2
+
+    def test_is_2_without_a_project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "Pulumi.yaml").unlink()
+        monkeypatch.chdir(tmp_path)
+
+        assert verify(World()).exit_code == 2
+
+
+@pytest.mark.usefixtures("project")
+class TestRequests:
+    def test_end_when_it_is_decided_in_each_region_by_itself(self) -> None:
+        regions = json.loads(verify(World(got={"region-b": 0}), "--json").stdout)["regions"]
+
+        sent = {region["region"]: region["requests"] for region in regions}
+        assert sent["region-b"] <= 150
+        assert 1_000 < sent["region-a"] < 10_000
+
+    def test_end_at_the_first_that_failed(self) -> None:
+        class Failing(FakeSource):
+            def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
+                answers = list(super().results(attack, stop))
+                yield from [*answers[:33], fault("v2", self.region.name, sequence=33), *answers[34:]]
+
+        world = World()
+        edges = replace(world.edges(), connect=lambda region: Failing(region, world))
+
+        regions = json.loads(CliRunner().invoke(app, ["verify", "--json"], obj=edges).stdout)["regions"]
+
+        assert [region["requests"] for region in regions] == [40, 40]
+        assert [finding["kind"] for region in regions for finding in region["findings"]] == ["failed", "failed"]
+
+    def test_are_as_asked_for(self) -> None:
+        world = World()
+
+        verify(world, "--requests", "4000", "--rate", "750", "--url", "http://127.0.0.1/")
+
+        assert world.attacks["region-a"] == Attack("http://127.0.0.1/", 4_000, 750)
+
+    def test_go_to_the_stacks_url_at_500_a_second_and_are_at_most_50000(self) -> None:
+        world = World()
+
+        verify(world)
+
+        assert world.attacks["region-a"] == Attack(URL, 50_000, 500)
+
+    def test_go_to_the_named_regions_only(self) -> None:
+        world = World()
+
+        verify(world, "--region", "region-b")
+
+        assert list(world.attacks) == ["region-b"]
+
+    def test_are_not_sent_anywhere_while_a_region_is_not_ready(self) -> None:
+        world = World(without_probe=("region-b",))
+
+        verify(world)
+
+        assert world.attacks == {}
+
+
+@pytest.mark.usefixtures("project")
+class TestDeliveredByArgoCd:
+    """The outputs say 90/10, and are as old as the stack's last `up`."""
+
+    def test_shares_are_held_against_the_synced_commit(self) -> None:
+        world = World(got={"region-a": 25}, applications={"region-a": well(NEW)}, committed={NEW: {"v1": 75, "v2": 25}})
+
+        assert verify(world).exit_code == 0
+
+    def test_shares_as_in_the_outputs_do_not_hold(self) -> None:
+        world = World(applications={"region-a": well(NEW)}, committed={NEW: {"v1": 75, "v2": 25}})
+
+        assert verify(world).exit_code == 1
+
+    def test_says_which_commit_before_and_after(self) -> None:
+        ran = verify(World(applications={"region-a": well(NEW)}, committed={NEW: {"v1": 90, "v2": 10}}))
+
+        assert f"region-a: weights of commit {NEW}, which Argo CD synced" in ran.stderr
+        assert f"region-a: weights of deploy/overlays/region-a/echo at {NEW}" in ran.stdout
+        assert "region-b: weights" not in ran.output
+
+    def test_a_commit_that_is_not_applied_is_told_and_the_one_before_it_holds(self) -> None:
+        ran = verify(World(applications={"region-a": refused()}, committed={OLD: {"v1": 90, "v2": 10}}))
+
+        assert ran.exit_code == 0
+        assert "region-a: Argo CD says OutOfSync, Healthy" in ran.stdout
+        assert "  - VirtualService echo/echo: weight 190 is too much" in ran.stdout
+
+    def test_a_commit_that_cannot_be_read_keeps_requests_from_being_sent(self) -> None:
+        world = World(applications={"region-a": well(NEW)})
+
+        ran = verify(world)
+
+        assert (ran.exit_code, world.attacks) == (2, {})
+        assert f"error: no commit {NEW}" in ran.stderr
+
+    def test_json_says_where_the_weights_are_from(self) -> None:
+        world = World(applications={"region-a": refused()}, committed={OLD: {"v1": 90, "v2": 10}})
+
+        document = json.loads(verify(world, "--json").stdout)
+
+        assert [region["application"] for region in document["regions"]] == [
+            {
+                "name": "argocd/echo",
+                "path": "deploy/overlays/region-a/echo",
+                "revision": OLD,
+                "sync": "OutOfSync",
+                "health": "Healthy",
+                "complaints": [
+                    f"sync of {NEW} Failed: one or more objects failed to apply",
+                    "VirtualService echo/echo: weight 190 is too much",
+                ],
+            },
+            None,
+        ]
+
+
+@pytest.mark.usefixtures("project")
+class TestOutput:
+    def test_table_is_on_stdout_and_progress_on_stderr(self) -> None:
+        ran = verify(World())
+
+        assert "region-a  v1" in ran.stdout
+        assert "region-a holds" in ran.stdout
+        assert "region-a: 1,000 requests, v1 " in ran.stderr
+        assert "1,000 requests, v1 " not in ran.stdout
+
+    def test_has_no_escapes_without_a_terminal(self) -> None:
+        ran = verify(World(got={"region-b": 15}, without_probe=()))
+
+        assert "\x1b" not in ran.output
+
+    def test_json_is_all_of_stdout(self) -> None:
+        document = json.loads(verify(World(got={"region-b": 15}), "--json").stdout)
+
+        assert [region["holds"] for region in document["regions"]] == [True, False]
+
+    def test_problems_of_all_regions_are_told_together_in_three_parts(self) -> None:
+        stderr = verify(World(without_outputs=("region-a",), without_probe=("region-a", "region-b"))).stderr
+
+        assert [line for line in stderr.splitlines() if line.startswith("error: ")] == [
+            "error: region-a has no outputs",
+            "error: region-a has no probe",
+            "error: region-b has no probe",
+        ]
+        assert stderr.count("  why it matters: why it is needed") == 3
+        assert stderr.count("  what to do: how to mend it") == 3
+
+    def test_a_probe_that_died_midway_is_told_with_its_part(self) -> None:
+        ran = verify(World(probes_die=("region-a",)))
+
+        assert "  - not yet known: 500 requests do not decide it" in ran.stdout
+        assert "  - interrupted: the probe died" in ran.stdout
+
+    def test_help_tells_the_exit_codes(self) -> None:
+        text = CliRunner().invoke(app, ["verify", "--help"]).stdout
+
+        assert "0    every region holds" in text
+        assert "130  stopped by Ctrl-C" in text
+
+
+@pytest.mark.usefixtures("project")
+class TestPlot:
+    def test_shows_each_region_that_was_measured(self, project: Path) -> None:
+        verify(World(got={"region-b": 15}), "--plot", "shares.svg")
+
+        drawing = ElementTree.fromstring((project / "shares.svg").read_text())
+        text = " ".join(drawing.itertext())
+        assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "region-a" in text
+        assert "region-b" in text
+
+    def test_that_cannot_be_written_keeps_requests_from_being_sent(self) -> None:
+        world = World()
+
+        ran = verify(world, "--plot", "missing/shares.svg")
+
+        assert (ran.exit_code, world.attacks) == (2, {})
+        assert "error: --plot missing/shares.svg: missing is not a directory" in ran.stderr
+
+    def test_that_could_not_be_written_does_not_hide_the_verdict(self, project: Path) -> None:
+        (project / "shares.svg").mkdir()
+
+        ran = verify(World(), "--plot", "shares.svg")
+
+        assert ran.exit_code == 2
+        assert "region-a holds" in ran.stdout
+        assert "error: --plot shares.svg cannot be written" in ran.stderr
+
+
+@pytest.mark.usefixtures("project", "interruptible")
+def test_ctrl_c_stops_every_probe_and_ends_with_130() -> None:
+    stopped = threading.Semaphore(0)
+    running = threading.Barrier(2)
+
+    @dataclass
+    class Waiting:
+        region: Region
+
+        def results(self, _attack: Attack, stop: threading.Event) -> Iterator[Result]:
+            yield ok()
+            if running.wait(5) == 0:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            if stop.wait(5):
+                stopped.release()
+
+    ran = CliRunner().invoke(app, ["verify"], obj=Edges(read_outputs=World().edges().read_outputs, connect=Waiting))
+
+    assert ran.exit_code == 130
+    assert all(stopped.acquire(timeout=5) for _region in ("region-a", "region-b"))

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout.cluster.application import (
+    Application,
+    Condition,
+    FailedResource,
+    Operation,
+    parse_application,
+    read_application,
+    settled_application,
+)
+from rollout.problem import RolloutError
+from rollout.regions import Region
+from tests.rollout.cluster.applications import NEW, OLD, application, refused, unreadable, well
+from tests.rollout.cluster.fake_cluster import FakeCluster, serving
+
+
+class TestParse:
+    def test_takes_all_that_is_said_of_a_sync_that_failed(self) -> None:
+        assert parse_application(refused()) == Application(
+            name="argocd/echo",
+            repository="https://git.corp.local/platform/echo-rollout.git",
+            path="deploy/overlays/region-a/echo",
+            target_revision="main",
+            sync="OutOfSync",
+            health="Healthy",
+            compared_revision=NEW,
+            history=(OLD,),
+            operation=Operation(
+                phase="Failed",
+                message="one or more objects failed to apply",
+                revision=NEW,
+                failed_resources=(FailedResource("VirtualService", "echo", "echo", "weight 190 is too much"),),
+            ),
+            conditions=(),
+        )
+
+    def test_takes_the_conditions(self) -> None:
+        assert parse_application(unreadable()).conditions == (
+            Condition("ComparisonError", "deploy/overlays/region-a/echo: app path does not exist"),
+        )
+
+    def test_of_one_that_argo_cd_has_not_seen_yet_knows_nothing(self) -> None:
+        parsed = parse_application(application())
+
+        assert (parsed.sync, parsed.health, parsed.synced_revision) == ("Unknown", "Unknown", None)
+        assert (parsed.history, parsed.operation, parsed.conditions) == ((), None, ())
+
+    @pytest.mark.parametrize("missing", ["history", "conditions", "operationState"])
+    def test_takes_null_for_nothing(self, missing: str) -> None:
+        document = well()
+        document["status"][missing] = None
+
+        assert parse_application(document).sync == "Synced"
+
+    def test_of_an_operation_that_did_not_get_far_has_no_result(self) -> None:
+        parsed = parse_application(application(operationState={"phase": "Error", "message": "no such branch"}))
+
+        assert parsed.operation == Operation("Error", "no such branch", "", ())
+
+
+class TestSyncedRevision:
+    def test_is_the_one_compared_with_while_synced(self) -> None:
+        assert parse_application(well(NEW, OLD)).synced_revision == NEW
+
+    def test_is_that_of_the_last_successful_sync_while_a_newer_one_is_not_applied(self) -> None:
+        assert parse_application(refused()).synced_revision == OLD
+
+    def test_is_the_last_of_the_history(self) -> None:
+        document = well(NEW, NEW, OLD)
+        document["status"]["sync"] = {"status": "OutOfSync", "revision": NEW}
+
+        assert parse_application(document).synced_revision == OLD
+
+    def test_is_none_when_nothing_was_ever_synced(self) -> None:
+        assert parse_application(unreadable()).synced_revision is None
+
+
+class TestIsWell:
+    def test_when_synced_and_healthy(self) -> None:
+        assert parse_application(well()).is_well
+
+    @pytest.mark.parametrize(
+        "status",
+        [{"sync": {"status": "OutOfSync", "revision": NEW}}, {"health": {"status": "Degraded"}}],
+    )
+    def test_not_otherwise(self, status: dict[str, Any]) -> None:
+        document = well()
+        document["status"] |= status
+
+        assert not parse_application(document).is_well
+
+
+class TestComplaints:
+    def test_are_none_when_all_is_well(self) -> None:
+        assert parse_application(well()).complaints == ()
+
+    def test_name_the_commit_the_objects_and_why(self) -> None:
+        assert parse_application(refused()).complaints == (
+            f"sync of {NEW} Failed: one or more objects failed to apply",
+            "VirtualService echo/echo: weight 190 is too much",
+        )
+
+    def test_name_the_objects_also_while_the_sync_is_tried_again(self) -> None:
+        document = refused()
+        document["status"]["operationState"] |= {"phase": "Running", "message": "Retrying attempt #1"}
+
+        assert parse_application(document).complaints == (
+            f"sync of {NEW} Running: Retrying attempt #1",
+            "VirtualService echo/echo: weight 190 is too much",
+        )
+
+    def test_say_what_failed_before_there_was_a_result(self) -> None:
+        parsed = parse_application(application(operationState={"phase": "Error", "message": "no such branch"}))
+
+        assert parsed.complaints == ("sync Error: no such branch",)
+
+    def test_hold_the_conditions(self) -> None:
+        assert parse_application(unreadable()).complaints == (
+            "ComparisonError: deploy/overlays/region-a/echo: app path does not exist",
+        )
+
+
+class TestMoving:
+    def test_is_what_was_asked_to_look(self) -> None:
+        document = well()
+        document["metadata"]["annotations"] = {"argocd.argoproj.io/refresh": "normal"}
+
+        assert parse_application(document).is_moving
+
+    def test_is_a_commit_that_was_compared_and_not_tried(self) -> None:
+        document = well(OLD)
+        document["status"]["sync"] = {"status": "OutOfSync", "revision": NEW}
+
+        assert parse_application(document).is_moving
+
+    def test_is_a_sync_that_goes_on(self) -> None:
+        document = well()
+        document["status"]["operationState"]["phase"] = "Running"
+
+        assert parse_application(document).is_moving
+
+    def test_is_none_that_failed_or_is_done(self) -> None:
+        assert not parse_application(refused()).is_moving
+        assert not parse_application(well()).is_moving
+
+    def test_is_waited_for(self, tmp_path: Path) -> None:
+        asked = well(OLD)
+        asked["metadata"]["annotations"] = {"argocd.argoproj.io/refresh": "normal"}
+        cluster = FakeCluster(applications={"argocd/echo": asked})
+        with serving(cluster) as port:
+            region = Region("region-a", "stack-a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
+            threading.Timer(0.5, cluster.applications.__setitem__, ("argocd/echo", well(NEW))).start()
+
+            assert settled_application(region, "argocd/echo").synced_revision == NEW
+
+
+class TestRead:
+    def read_from(self, cluster: FakeCluster, directory: Path) -> Application:
+        with serving(cluster) as port:
+            region = Region("region-a", "stack-a", "ctx", cluster.kubeconfig(directory / "kubeconfig", "ctx", port))
+            return read_application(region, "argocd/echo")
+
+    def test_asks_the_regions_cluster(self, tmp_path: Path) -> None:
+        cluster = FakeCluster(applications={"argocd/echo": well(), "argocd/other": refused()})
+
+        assert self.read_from(cluster, tmp_path) == parse_application(well())
+
+    def test_one_that_is_not_there_names_the_command_that_brings_it(self, tmp_path: Path) -> None:
+        with pytest.raises(RolloutError) as refusal:
+            self.read_from(FakeCluster(), tmp_path)
+
+        (problem,) = refusal.value.problems
+        assert problem.what == "region-a: there is no Application argocd/echo in the cluster of context ctx"
+        assert "pulumi up -s stack-a" in problem.fix
+
+    def test_a_cluster_that_refuses_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(RolloutError, match="refused to read Application argocd/echo: 403 Forbidden"):
+            self.read_from(FakeCluster(refuse_applications=403), tmp_path)

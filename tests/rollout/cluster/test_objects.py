@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout.cluster.objects import (
+    LastChange,
+    Live,
+    Pods,
+    Route,
+    WaitingPod,
+    last_change,
+    parse_pods,
+    parse_virtual_services,
+    read_live,
+)
+from rollout.problem import RolloutError
+from rollout.regions import Region
+from tests.rollout.cluster.captured import document
+from tests.rollout.cluster.fake_cluster import FakeCluster, serving
+
+BY_ARGO_CD = LastChange("argocd-controller", datetime(2026, 11, 23, 11, 47, 46, tzinfo=UTC))
+BY_HAND = LastChange("kubectl-patch", datetime(2026, 11, 23, 11, 47, 9, tzinfo=UTC))
+SINCE = "2026-11-23T11:50:00Z"
+
+
+def virtual_service(**http: Any) -> dict[str, Any]:
+    """The captured one with another HTTP route."""
+    found = document("virtual-service")
+    found["spec"]["http"] = [http]
+    return found
+
+
+def to(subset: str | None, **weight: int) -> dict[str, Any]:
+    return {"destination": {"host": "echo", **({"subset": subset} if subset else {})}, **weight}
+
+
+class TestRoute:
+    def test_is_that_of_echo(self) -> None:
+        other = {"metadata": {"name": "other"}, "spec": {}}
+
+        assert parse_virtual_services([other, document("virtual-service")]) == Route({"v1": 90, "v2": 10}, BY_ARGO_CD)
+
+    def test_is_none_without_a_virtual_service(self) -> None:
+        assert parse_virtual_services([]) is None
+
+    def test_of_one_destination_needs_no_weight(self) -> None:
+        assert parse_virtual_services([virtual_service(route=[to("v2")])]) == Route({"v2": 100}, BY_ARGO_CD)
+
+    def test_without_subsets_is_of_all_pods(self) -> None:
+        route = parse_virtual_services([virtual_service(route=[to(None, weight=60), to(None, weight=40)])])
+
+        assert route == Route({"": 100}, BY_ARGO_CD)
+
+    def test_that_depends_on_the_request_is_no_split(self) -> None:
+        found = document("virtual-service")
+        found["spec"]["http"] *= 2
+
+        assert parse_virtual_services([found]) == Route(
+            None, BY_ARGO_CD, "it has 2 HTTP routes, and which one holds depends on the request"
+        )
+
+    def test_without_a_destination_is_no_split(self) -> None:
+        assert parse_virtual_services([virtual_service(fault={})]) == Route(
+            None, BY_ARGO_CD, "its route has no destination"
+        )
+
+
+class TestLastChange:
+    def test_is_of_who_wrote_the_routes(self) -> None:
+        assert last_change(document("virtual-service-changed-by-hand")) == BY_HAND
+
+    def test_is_not_of_who_wrote_something_else_later(self) -> None:
+        found = document("virtual-service-changed-by-hand")
+        found["metadata"]["managedFields"][0]["time"] = "2026-11-23T12:00:00Z"
+
+        assert last_change(found) == BY_HAND
+
+    def test_is_of_the_last_of_those_who_agree(self) -> None:
+        found = document("virtual-service-changed-by-hand")
+        entries = found["metadata"]["managedFields"]
+        entries.insert(0, {**entries[1], "manager": "kubectl-edit", "time": "2026-11-23T11:40:00Z"})
+
+        assert last_change(found) == BY_HAND
+
+    def test_is_not_known_without_managed_fields(self) -> None:
+        found = document("virtual-service")
+        del found["metadata"]["managedFields"]
+
+        assert last_change(found) is None
+
+
+def deployment(version: str, replicas: int) -> dict[str, Any]:
+    return {"metadata": {"name": f"echo-{version}", "labels": {"version": version}}, "spec": {"replicas": replicas}}
+
+
+def pod(version: str, *, ready: bool = True, waiting: str = "", leaving: bool = False) -> dict[str, Any]:
+    condition = {"type": "Ready", "status": str(ready), "reason": "ContainersNotReady", "lastTransitionTime": SINCE}
+    states = [{"state": {"running": {}}}, *([{"state": {"waiting": {"reason": waiting}}}] if waiting else [])]
+    return {
+        "metadata": {
+            "name": f"echo-{version}-a",
+            "labels": {"version": version},
+            **({"deletionTimestamp": SINCE} if leaving else {}),
+        },
+        "status": {"phase": "Running", "conditions": [condition], "containerStatuses": states},
+    }
+
+
+class TestPods:
+    def test_are_counted_by_version(self) -> None:
+        found = parse_pods([deployment("v1", 2), deployment("v2", 1)], [pod("v1"), pod("v1"), pod("v2")])
+
+        assert found == {"v1": Pods(2, 2), "v2": Pods(1, 1)}
+
+    def test_that_wait_say_since_when_and_for_what(self) -> None:
+        found = parse_pods([deployment("v1", 2)], [pod("v1"), pod("v1", ready=False, waiting="CrashLoopBackOff")])
+
+        waiting = WaitingPod("echo-v1-a", datetime(2026, 11, 23, 11, 50, tzinfo=UTC), "CrashLoopBackOff")
+        assert found == {"v1": Pods(2, 1, (waiting,))}
+
+    def test_that_only_are_not_ready_say_so(self) -> None:
+        (waiting,) = parse_pods([], [pod("v1", ready=False)])["v1"].waiting
+
+        assert waiting.reason == "ContainersNotReady"
+
+    def test_that_no_node_has_taken_say_their_phase(self) -> None:
+        new = {"metadata": {"name": "p", "labels": {"version": "v1"}}, "status": {"phase": "Pending"}}
+
+        assert parse_pods([], [new])["v1"].waiting == (WaitingPod("p", None, "Pending"),)
+
+    def test_that_are_being_deleted_do_not_count(self) -> None:
+        assert parse_pods([deployment("v1", 1)], [pod("v1", leaving=True)]) == {"v1": Pods(1, 0)}
+
+    def test_of_a_version_that_has_none_are_wanted_still(self) -> None:
+        assert parse_pods([deployment("v3", 3)], []) == {"v3": Pods(3, 0)}
+
+
+NAMESPACED = "namespaces/echo"
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster(
+        pods=[pod("v1")],
+        lists={
+            f"/apis/networking.istio.io/v1/{NAMESPACED}/virtualservices": [document("virtual-service")],
+            f"/apis/apps/v1/{NAMESPACED}/deployments": [deployment("v1", 1)],
+        },
+    )
+
+
+class TestRead:
+    def test_asks_for_the_route_and_the_pods(self, cluster: FakeCluster, tmp_path: Path) -> None:
+        with serving(cluster) as port:
+            found = read_live(Region("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))
+
+        assert found == Live(Route({"v1": 90, "v2": 10}, BY_ARGO_CD), {"v1": Pods(1, 1)})
+
+    def test_tells_what_was_refused(self, cluster: FakeCluster, tmp_path: Path) -> None:
+        cluster.refuse_list = 403
+        with (
+            serving(cluster) as port,
+            pytest.raises(RolloutError, match="refused to list virtualservices in echo: 403"),
+        ):
+            read_live(Region("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))

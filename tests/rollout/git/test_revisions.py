@@ -1,0 +1,246 @@
+"""What is judged as the base must be what was committed, and reading it must change nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rollout.git.revisions import Repository, WorkingTree, repository_of
+from rollout.problem import RolloutError
+from tests.rollout.repository import Repository as Work
+from tests.rollout.repository import new_repository
+from tests.rollout.stack_files import files_below
+
+ODD = 'we "ird\n; né.yaml'
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    return new_repository(tmp_path / "work")
+
+
+@pytest.fixture
+def repository(work: Work) -> Iterator[Repository]:
+    with repository_of(work.directory) as repository:
+        yield repository
+
+
+def commit(work: Work, **files: str | None) -> str:
+    """Commits these files, `__` in their names for `/`, None for one that goes."""
+    return commit_files(work, {name.replace("__", "/"): text for name, text in files.items()})
+
+
+def commit_files(work: Work, files: dict[str, str | None]) -> str:
+    for name, text in files.items():
+        path = work.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text is None:
+            path.unlink()
+        else:
+            path.write_text(text)
+    work.git("add", "--all")
+    work.git("commit", "--quiet", "--message", "Change")
+    return work.git("rev-parse", "HEAD")
+
+
+def problem_of(repository: Repository, option: str, revision: str) -> str:
+    with pytest.raises(RolloutError) as refused:
+        repository.commit(option, revision)
+    return str(refused.value)
+
+
+class TestFiles:
+    def test_are_those_of_the_commit_not_of_the_disk(self, work: Work, repository: Repository) -> None:
+        old = commit(work, a="1", b="2", below__c="3")
+        commit(work, a="4", b=None)
+
+        tree = repository.at(old)
+
+        assert tree.files("") == ["a", "b"]
+        assert (tree.read("a"), tree.read("below/c")) == (b"1", b"3")
+
+    def test_of_the_disk_are_there_without_a_commit(self, work: Work) -> None:
+        commit(work, a="1")
+        (work.directory / "untracked").write_text("2")
+        tree = WorkingTree(work.directory)
+
+        assert tree.files("") == ["a", "untracked"]
+        assert (tree.read("untracked"), tree.read("gone")) == (b"2", None)
+
+    def test_that_are_not_there_are_none(self, work: Work, repository: Repository) -> None:
+        tree = repository.at(commit(work, a="1", below__c="3"))
+
+        assert [tree.read(path) for path in ("b", "below", "below/b", "gone/c", "a/c")] == [None] * 5
+        assert (tree.files("gone"), tree.files("a")) == ([], [])
+
+    @pytest.mark.parametrize("name", [ODD, "-x", "*", ":(top)a"])
+    def test_of_odd_names_are_read(self, work: Work, repository: Repository, name: str) -> None:
+        tree = repository.at(commit_files(work, {name: "odd", f"{name}d/a": "below"}))
+
+        assert tree.files("") == [name]
+        assert (tree.read(name), tree.read(f"{name}d/a")) == (b"odd", b"below")
+
+    def test_that_are_large_or_empty_or_not_text_are_read_whole(self, work: Work, repository: Repository) -> None:
+        large = bytes(range(256)) * 10_000
+        (work.directory / "large").write_bytes(large)
+        tree = repository.at(commit(work, empty="", after="x"))
+
+        assert [tree.read(name) for name in ("large", "empty", "after")] == [large, b"", b"x"]
+
+    def test_behind_a_link_are_not_files_of_the_commit(self, work: Work, repository: Repository) -> None:
+        (work.directory / "link").symlink_to("/etc/hostname")
+        tree = repository.at(commit(work, a="1"))
+
+        assert (tree.files(""), tree.read("link")) == (["a"], None)
+
+    def test_of_a_project_below_the_top_are_relative_to_it(self, work: Work) -> None:
+        revision = commit(work, infra__a="1", infra__below__b="2", c="3")
+        with repository_of(work.directory / "infra") as repository:
+            tree = repository.at(revision)
+
+            assert tree.files("") == ["a"]
+            assert tree.read("below/b") == b"2"
+
+    def test_are_found_where_objects_have_long_names(self, tmp_path: Path) -> None:
+        work = Work(tmp_path)
+        work.git("init", "--quiet", "--object-format=sha256")
+        revision = commit(work, below__a="1", b="2")
+        with repository_of(tmp_path) as repository:
+            assert repository.at(revision).read("below/a") == b"1"
+
+
+class TestCommit:
+    def test_is_found_by_any_name_that_git_knows(self, work: Work, repository: Repository) -> None:
+        old = commit(work, a="1")
+        new = commit(work, a="2")
+        work.git("tag", "--annotate", "--message", "t", "v1")
+
+        found = {name: repository.commit("--base", name) for name in ("HEAD", "main", "v1", "HEAD~1", new[:10])}
+
+        assert found == {"HEAD": new, "main": new, "v1": new, "HEAD~1": old, new[:10]: new}
+
+    @pytest.mark.parametrize("revision", ["v9", "HEAD~7", "HEAD:a", "", "--all", "-x", "main\nmain", "a b", "f" * 40])
+    def test_that_is_not_there_is_told(self, work: Work, repository: Repository, revision: str) -> None:
+        commit(work, a="1")
+
+        assert f"--base {revision}: there is no such commit" in problem_of(repository, "--base", revision)
+
+    def test_of_an_empty_repository_is_told(self, repository: Repository) -> None:
+        assert "has no commit yet" in problem_of(repository, "--base", "HEAD")
+
+    def test_that_a_shallow_clone_lacks_is_told_with_how_to_get_it(self, work: Work, tmp_path: Path) -> None:
+        commit(work, a="1")
+        commit(work, a="2")
+        work.git("clone", "--quiet", "--depth=1", f"file://{work.directory}", str(tmp_path / "clone"))
+        with repository_of(tmp_path / "clone") as repository:
+            assert "git fetch --unshallow" in problem_of(repository, "--base", "HEAD~1")
+
+
+class TestMergeBase:
+    def test_is_where_two_went_apart(self, work: Work, repository: Repository) -> None:
+        common = commit(work, a="1")
+        main = commit(work, a="2")
+        work.git("checkout", "--quiet", "-b", "branch", common)
+        branch = commit(work, b="1")
+
+        assert repository.merge_base(main, branch) == common
+        assert repository.merge_base(common, branch) == common
+
+    def test_of_strangers_is_told(self, work: Work, repository: Repository) -> None:
+        main = commit(work, a="1")
+        work.git("checkout", "--quiet", "--orphan", "other")
+        other = commit(work, b="1")
+
+        with pytest.raises(RolloutError, match="have no commit in common"):
+            repository.merge_base(main, other)
+
+
+class TestHistory:
+    def test_is_of_the_named_files_newest_first_up_to_the_commit(self, work: Work, repository: Repository) -> None:
+        first = commit(work, a="1")
+        commit(work, b="1")
+        third = commit(work, below__c="2")
+        commit(work, a="3")
+
+        assert repository.commits_touching(third, ["a", "below"], 200) == [third, first]
+
+    def test_is_no_longer_than_asked(self, work: Work, repository: Repository) -> None:
+        for text in "123":
+            last = commit(work, a=text)
+
+        assert len(repository.commits_touching(last, ["a"], 2)) == 2
+
+    def test_takes_names_as_they_are(self, work: Work, repository: Repository) -> None:
+        commit_files(work, {"ab": "1"})
+        starred = commit_files(work, {"a*": "1"})
+
+        assert repository.commits_touching(starred, ["a*"], 200) == [starred]
+
+    def test_of_a_project_below_the_top_is_its_own(self, work: Work) -> None:
+        commit(work, a="1")
+        mine = commit(work, infra__a="1")
+        with repository_of(work.directory / "infra") as repository:
+            assert repository.commits_touching(mine, ["a"], 200) == [mine]
+
+
+class TestReading:
+    def test_changes_nothing(self, work: Work) -> None:
+        commit(work, a="1", below__b="2")
+        (work.directory / "a").write_text("staged")
+        work.git("add", "a")
+        (work.directory / "a").write_text("changed")
+        # the index then holds another time than the file has
+        os.utime(work.directory / "below" / "b", (1, 1))
+        before = files_below(work.directory)
+
+        with repository_of(work.directory) as repository:
+            head = repository.commit("--base", "HEAD")
+            repository.merge_base(head, head)
+            repository.commits_touching(head, ["a"], 200)
+            repository.at(head).read("below/b")
+
+        assert files_below(work.directory) == before
+
+    def test_leaves_no_process(self, work: Work) -> None:
+        revision = commit(work, a="1")
+        with repository_of(work.directory) as repository:
+            repository.at(revision).read("a")
+            ours = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout
+        left = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout
+
+        assert len(ours.split()) == len(left.split()) + 1
+
+    def test_goes_by_the_directory_whatever_repository_a_hook_runs_in(
+        self, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        revision = commit(work, a="1")
+        other = new_repository(tmp_path / "other")
+        monkeypatch.setenv("GIT_DIR", str(other.directory / ".git"))
+        with repository_of(work.directory) as repository:
+            assert repository.commit("--base", "HEAD") == revision
+
+    def test_outside_of_a_repository_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(RolloutError, match="is not in a Git repository that can be read"):
+            Repository(tmp_path)
+
+    def test_without_git_is_told(self, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "/nowhere")
+
+        with pytest.raises(RolloutError, match="git cannot be run"):
+            Repository(work.directory)
+
+    def test_of_an_object_that_is_lost_is_told(self, work: Work, repository: Repository) -> None:
+        revision = commit(work, a="1")
+        blob = work.git("rev-parse", "HEAD:a")
+        (work.directory / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+
+        with pytest.raises(RolloutError, match=f"the object {blob} cannot be read .*: missing"):
+            repository.at(revision).read("a")
+
+    def test_of_a_file_that_the_system_refuses_is_told(self, work: Work) -> None:
+        with pytest.raises(RolloutError, match="File name too long"):
+            WorkingTree(work.directory).read("x" * 300)

@@ -1,0 +1,205 @@
+"""Two clusters that follow a remote's main, and requests that are answered by the weights that it declares, by lot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from random import Random
+from subprocess import CalledProcessError
+
+from rollout.judge.checks import no_failures_but_its_own
+from rollout.measurement import Count, Measurement, Result
+from rollout.problem import Problem
+from rollout.promote.delivery import DeliveryTime, NotDeliveredError
+from rollout.regions import Region
+from rollout.status.overlay import VIRTUAL_SERVICE, parse_weights
+from rollout.status.verification import Outcome, Ready, measure_and_judge
+from rollout.traffic.attack import Attack
+from tests.rollout.answers import fault, ok, other
+from tests.rollout.planned import REGIONS
+from tests.rollout.repository import Repository
+
+ENVOYS = 7
+RATE = 500
+SYNCED_SECONDS = 0.5
+ACKNOWLEDGED_SECONDS = 0.8
+_SEED = 7
+_MOST = 50_000
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that a promotion is about to do with a region.
+
+    Attributes:
+        what: `certify`, `watch`, `deliver` or `look`.
+        region: Where.
+        weight: What v2 has there: with a delivery what it is to get, else what the cluster has.
+    """
+
+    what: str
+    region: str
+    weight: int
+
+
+def never_fails(_region: str, _version: str, _weight: int) -> float:
+    return 0.0
+
+
+class FakeRegions:
+    """The clusters of a promotion, and of a retirement.
+
+    Attributes:
+        failure_rate: How often a version fails, 0..1, by region, version and the version's weight there.
+        unhealthy: Regions in which Argo CD finds that something is not well, whatever is synced.
+        unanswered_rate: How often nobody answers, 0..1, by region.
+        arrives: Whether a region can be brought to such weights.
+        moments: All that was done, in order.
+    """
+
+    def __init__(self, remote: Repository) -> None:
+        self.failure_rate: Callable[[str, str, int], float] = never_fails
+        self.unanswered_rate: Callable[[str], float] = lambda _region: 0.0
+        self.arrives: Callable[[str, Mapping[str, int]], bool] = lambda _region, _weights: True
+        self.unhealthy: set[str] = set()
+        self.moments: list[Moment] = []
+        self._planned: list[tuple[Moment, Callable[[], object]]] = []
+        self._remote = remote
+        self._random = {region: Random(f"{_SEED} {region}") for region in REGIONS}
+        self._weights = {region: self._declared(region) for region in REGIONS}
+
+    def once(self, what: str, region: str, weight: int, action: Callable[[], object]) -> None:
+        """Does something the first time that it comes to this."""
+        self._planned.append((Moment(what, region, weight), action))
+
+    def in_force(self, region: str) -> Mapping[str, int]:
+        """The weights by which a region splits its requests now."""
+        return self._weights[region]
+
+    def certify(self, regions: Sequence[str]) -> Sequence[Outcome]:
+        for region in regions:
+            self._sync(region)
+            self._comes_to("certify", region, self._weights[region])
+        ready = [
+            Ready(
+                _region(region),
+                _Client(self, _region(region)),
+                self._weights[region],
+                Attack("http://echo", _MOST, RATE),
+            )
+            for region in regions
+        ]
+        return measure_and_judge(ready, _NoProgress(), no_failures_but_its_own)
+
+    @contextmanager
+    def watched(self, region: str) -> Iterator[FakeWatch]:
+        self._comes_to("watch", region, self._weights[region])
+        yield FakeWatch(self, region)
+
+    def deliver(
+        self,
+        region: str,
+        commit: str,
+        weights: Mapping[str, int],
+        meanwhile: Callable[[], None],
+        *,
+        healthy: bool = True,
+    ) -> DeliveryTime:
+        if healthy and region in self.unhealthy:
+            raise NotDeliveredError(Problem(f"{region}: not synced within 10 min: Degraded"))
+        self._comes_to("deliver", region, weights)
+        meanwhile()
+        self._sync(region)
+        meanwhile()
+        if not self._has(commit) or self._weights[region] != weights:
+            raise NotDeliveredError(Problem(f"{region}: not synced within 10 min"))
+        return DeliveryTime(SYNCED_SECONDS, ACKNOWLEDGED_SECONDS, ENVOYS)
+
+    def deliver_without(
+        self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
+    ) -> DeliveryTime:
+        assert version not in weights
+        return self.deliver(region, commit, weights, meanwhile)
+
+    def answer(self, region: str) -> Result:
+        """Who answers the next request of a region."""
+        weights, random = self._weights[region], self._random[region]
+        version = random.choices([*weights], [*weights.values()])[0]
+        lot = random.random()
+        if lot < self.unanswered_rate(region):
+            return other(0, error="connection refused")
+        return (fault if lot < self.failure_rate(region, version, weights[version]) else ok)(version, region)
+
+    def look(self, region: str) -> None:
+        self._comes_to("look", region, self._weights[region])
+
+    def _comes_to(self, what: str, region: str, weights: Mapping[str, int]) -> None:
+        moment = Moment(what, region, weights.get("v2", 0))
+        self.moments.append(moment)
+        for planned in self._planned:
+            if planned[0] == moment:
+                self._planned.remove(planned)
+                planned[1]()
+                return
+
+    def _sync(self, region: str) -> None:
+        """Brings the cluster to what main says, as Argo CD does."""
+        declared = self._declared(region)
+        if self.arrives(region, declared):
+            self._weights[region] = declared
+
+    def _declared(self, region: str) -> Mapping[str, int]:
+        path = f"main:deploy/overlays/{region}/echo/{VIRTUAL_SERVICE}"
+        return parse_weights(self._remote.git("show", path), path)
+
+    def _has(self, commit: str) -> bool:
+        try:
+            self._remote.git("merge-base", "--is-ancestor", commit, "main")
+        except CalledProcessError:
+            return False
+        return True
+
+
+class FakeWatch:
+    """A region watched: at each look another second's requests have been answered."""
+
+    def __init__(self, regions: FakeRegions, region: str) -> None:
+        self._regions, self._region = regions, region
+        self._count = Count(region)
+
+    def seen(self) -> Measurement:
+        self._regions.look(self._region)
+        return self._after_a_second()
+
+    def turn(self) -> Measurement:
+        ended = self._after_a_second()
+        self._count = Count(self._region)
+        return ended
+
+    def _after_a_second(self) -> Measurement:
+        for _ in range(RATE):
+            self._count.add(self._regions.answer(self._region))
+        return self._count.measurement(planned=self._count.requests, seconds=self._count.requests / RATE)
+
+
+@dataclass(frozen=True)
+class _Client:
+    regions: FakeRegions
+    region: Region
+
+    def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
+        for sequence in range(attack.requests):
+            if stop.is_set():
+                return
+            yield replace(self.regions.answer(self.region.name), sequence=sequence)
+
+
+class _NoProgress:
+    def looked(self, so_far: Measurement) -> None:
+        pass
+
+
+def _region(name: str) -> Region:
+    return Region(name, stack=name, context=name)

@@ -1,0 +1,218 @@
+"""A commit is there when Argo CD has synced it and every Envoy has taken it, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout.cluster.application import Application, parse_application
+from rollout.cluster.envoys import Envoy
+from rollout.cluster.objects import Live, Route
+from rollout.problem import RolloutError
+from rollout.promote import delivery as delivery_module
+from rollout.promote.delivery import NotDeliveredError, brings, deliver, lacks, takes
+from rollout.regions import Region
+from tests.rollout.cluster.applications import NEW, OLD, application, well
+from tests.rollout.promote.two_clones import TwoClones, new_two_clones
+
+REGION = Region("region-a", "region-a", "region-a")
+WANTED = {"v1": 90, "v2": 10}
+
+
+def envoy(pod: str, v1: int, v2: int) -> Envoy:
+    routed = {version: weight for version, weight in (("v1", v1), ("v2", v2)) if weight}
+    return Envoy(f"echo/{pod}", routed, frozenset({"v1", "v2"}))
+
+
+class Cluster:
+    """What a cluster answers, one answer after the other; the last one from then on."""
+
+    def __init__(self, applications: Iterable[Application], envoys: Iterable[Collection[Envoy]]) -> None:
+        self.applications = list(applications)
+        self.envoys = list(envoys)
+        self.asked: list[str] = []
+        self.only: list[Collection[str] | None] = []
+
+    def ask_to_look(self, _region: Region, name: str) -> None:
+        self.asked.append(name)
+
+    def read_application(self, _region: Region, _name: str) -> Application:
+        return self.applications.pop(0) if len(self.applications) > 1 else self.applications[0]
+
+    def read_envoys(self, _region: Region, only: Collection[str] | None = None) -> tuple[Envoy, ...]:
+        self.only.append(only)
+        now = self.envoys.pop(0) if len(self.envoys) > 1 else self.envoys[0]
+        return tuple(envoy for envoy in now if only is None or envoy.pod in only)
+
+
+Run = Callable[[Cluster], delivery_module.DeliveryTime]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Waits until such a cluster has been brought to NEW and splits as wanted."""
+    monkeypatch.setattr(delivery_module, "_LOOK_EVERY_SECONDS", 0)
+
+    def delivered(cluster: Cluster, meanwhile: Callable[[], None] = lambda: None) -> delivery_module.DeliveryTime:
+        for name in ("ask_to_look", "read_application", "read_envoys"):
+            monkeypatch.setattr(delivery_module, name, getattr(cluster, name))
+        return deliver(
+            REGION, "argocd/echo", lambda one: one.synced_revision == NEW, takes(WANTED), meanwhile=meanwhile
+        )
+
+    return delivered
+
+
+SYNCED = parse_application(well(NEW))
+NOT_SYNCED = parse_application(well(OLD))
+UNHEALTHY = parse_application(application(sync={"status": "Synced", "revision": NEW}, health={"status": "Degraded"}))
+
+
+def test_argocd_is_asked_to_look(run: Run) -> None:
+    cluster = Cluster([SYNCED], [[envoy("a", 90, 10)]])
+
+    run(cluster)
+
+    assert cluster.asked == ["argocd/echo"]
+
+
+def test_is_there_when_all_envoys_have_taken_it(run: Run) -> None:
+    behind = [envoy("a", 90, 10), envoy("b", 100, 0)]
+    taken = [envoy("a", 90, 10), envoy("b", 90, 10)]
+    cluster = Cluster([NOT_SYNCED, UNHEALTHY, SYNCED], [behind, behind, taken])
+
+    delivery = run(cluster)
+
+    assert delivery.envoys == 2
+    assert 0 <= delivery.synced <= delivery.acknowledged
+    # only those that were behind are asked again, and all of them at the end
+    assert cluster.only == [None, {"echo/b"}, {"echo/b"}, None]
+
+
+def test_an_envoy_that_came_meanwhile_counts_as_well(run: Run) -> None:
+    cluster = Cluster([SYNCED], [[envoy("a", 90, 10)], [envoy("a", 90, 10), envoy("b", 100, 0)], [envoy("b", 90, 10)]])
+
+    run(cluster)
+
+    assert len(cluster.only) > 2
+
+
+@pytest.mark.parametrize("envoys", [[envoy("a", 100, 0)], [Envoy("echo/a", error="connection refused")], []])
+def test_what_is_not_taken_in_time_is_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch, envoys: Collection[Envoy]
+) -> None:
+    monkeypatch.setattr(delivery_module, "WITHIN_SECONDS", -60)
+
+    told = f"not acknowledged within -1 min by {f'{len(envoys)} Envoys' if envoys else 'any Envoy'}"
+    with pytest.raises(NotDeliveredError, match=told):
+        run(Cluster([SYNCED], [envoys]))
+
+
+@pytest.mark.parametrize("answer", [NOT_SYNCED, UNHEALTHY])
+def test_what_is_not_synced_in_time_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, answer: Application) -> None:
+    monkeypatch.setattr(delivery_module, "WITHIN_SECONDS", -60)
+
+    with pytest.raises(NotDeliveredError, match=f"region-a: not synced within -1 min: .* at {answer.synced_revision}"):
+        run(Cluster([answer], [[]]))
+
+
+@pytest.mark.parametrize(
+    "cluster", [Cluster([NOT_SYNCED], [[]]), Cluster([SYNCED], [[envoy("a", 100, 0)]])], ids=["sync", "envoys"]
+)
+def test_a_doubt_meanwhile_ends_the_waiting(
+    run: Callable[[Cluster, Callable[[], None]], delivery_module.DeliveryTime], cluster: Cluster
+) -> None:
+    def doubts() -> None:
+        raise RolloutError
+
+    with pytest.raises(RolloutError):
+        run(cluster, doubts)
+
+
+class TestBrings:
+    @pytest.fixture
+    def clones(self, tmp_path: Path) -> TwoClones:
+        return new_two_clones(tmp_path)
+
+    @pytest.fixture(autouse=True)
+    def _cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Has what was wanted, as the API server tells it."""
+        self.route: Route | None = Route({"v1": 90, "v2": 10}, None)
+        monkeypatch.setattr(delivery_module, "read_live", lambda _region: Live(self.route, {}))
+
+    def is_there(self, clones: TwoClones, commit: str, document: dict[str, Any]) -> bool:
+        upstream = clones.upstream()
+        is_there = brings(REGION, upstream.project, upstream, commit, {"v1": 90, "v2": 10})
+        return is_there(parse_application(document))
+
+    def test_the_commit_itself(self, clones: TwoClones) -> None:
+        commit = clones.somebody_weighs("region-a", v1=90, v2=10)
+
+        assert self.is_there(clones, commit, well(commit))
+
+    def test_not_the_one_before(self, clones: TwoClones) -> None:
+        before = clones.tip
+        commit = clones.somebody_weighs("region-a", v1=90, v2=10)
+
+        assert not self.is_there(clones, commit, well(before))
+
+    def test_a_later_one_that_says_the_same_and_is_not_here_yet(self, clones: TwoClones) -> None:
+        commit = clones.somebody_weighs("region-a", v1=90, v2=10)
+
+        assert self.is_there(clones, commit, well(clones.somebody_writes()))
+
+    def test_not_a_later_one_that_says_something_else(self, clones: TwoClones) -> None:
+        commit = clones.somebody_weighs("region-a", v1=90, v2=10)
+
+        assert not self.is_there(clones, commit, well(clones.somebody_weighs("region-a", v1=80, v2=20)))
+
+    def test_not_while_argocd_is_about_to_look(self, clones: TwoClones) -> None:
+        commit = clones.somebody_weighs("region-a", v1=90, v2=10)
+        document = well(commit)
+        document["metadata"]["annotations"] = {"argocd.argoproj.io/refresh": "normal"}
+
+        assert not self.is_there(clones, commit, document)
+
+    @pytest.mark.parametrize("route", [Route({"v1": 100}, None), Route(None, None, "two routes"), None])
+    def test_not_while_the_cluster_has_something_else_whatever_argocd_says(
+        self, clones: TwoClones, route: Route | None
+    ) -> None:
+        commit = clones.somebody_weighs("region-a", v1=90, v2=10)
+        self.route = route
+
+        assert not self.is_there(clones, commit, well(commit))
+
+    def test_a_weight_of_0_is_no_difference(self, clones: TwoClones) -> None:
+        self.route = Route({"v1": 100}, None)
+        upstream = clones.upstream()
+        is_there = brings(REGION, upstream.project, upstream, clones.tip, {"v1": 100, "v2": 0})
+
+        assert is_there(parse_application(well(clones.tip)))
+
+
+def test_argocd_is_asked_again_where_it_takes_long(
+    run: Callable[[Cluster], delivery_module.DeliveryTime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_module, "_ASK_EVERY_SECONDS", -1)
+    cluster = Cluster([NOT_SYNCED, SYNCED], [[envoy("a", 90, 10)]])
+
+    run(cluster)
+
+    assert cluster.asked == ["argocd/echo"] * 2
+
+
+@pytest.mark.parametrize(
+    ("known", "gone"),
+    [
+        (Envoy("a", {"v1": 100}, frozenset({"v1"})), True),
+        (Envoy("a", None, frozenset({"v1"})), True),
+        (Envoy("a", {"v1": 100}, frozenset({"v1", "v2"})), False),
+        (Envoy("a", {"v1": 90, "v2": 10}, frozenset({"v1"})), False),
+        (Envoy("a", error="connection refused"), False),
+    ],
+)
+def test_a_version_is_gone_when_neither_route_nor_cluster_knows_it(known: Envoy, gone: bool) -> None:
+    assert lacks("v2")(known) is gone

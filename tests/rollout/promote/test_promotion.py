@@ -1,0 +1,866 @@
+"""A promotion goes on only with a proof, goes back by itself, loses nothing when it is killed, and respects everybody else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from rollout.git.commits import Writer
+from rollout.git.record import Promotion, PromotionState, Record
+from rollout.problem import RolloutError
+from rollout.promote import promotion as engine
+from rollout.promote import upstream as upstream_module
+from rollout.promote.delivery import NotDeliveredError
+from rollout.promote.promotion import preview, promote, roll_back, steps_left, to_take_back
+from rollout.promote.results import Ended
+from rollout.promote.upstream import Upstream
+from tests.rollout.planned import REGIONS
+from tests.rollout.promote.fake_regions import RATE, FakeRegions
+from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
+
+ALL = {"v1": 0, "v2": 100}
+HALF = {"v1": 50, "v2": 50}
+
+
+def make_fast_and_nobodys(home: Path, patched: pytest.MonkeyPatch) -> None:
+    """No pauses between two looks, and no configuration of the person who runs the tests."""
+    patched.setattr(engine, "_LOOK_EVERY_SECONDS", 0)
+    patched.setattr(upstream_module, "_LOOK_EVERY_SECONDS", 0)
+    patched.setenv("HOME", str(home))
+    patched.setenv("XDG_CONFIG_HOME", str(home))
+    patched.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture(autouse=True)
+def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_fast_and_nobodys(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def clones(tmp_path: Path) -> TwoClones:
+    return new_two_clones(tmp_path)
+
+
+@pytest.fixture
+def regions(clones: TwoClones) -> FakeRegions:
+    return FakeRegions(clones.remote)
+
+
+def planned(clones: TwoClones, steps: tuple[int, ...] = (50, 100), regions: tuple[str, ...] = REGIONS) -> Promotion:
+    return Promotion(f"v2-{clones.tip[:12]}", "v2", steps, regions, bake_seconds=0, before=clones.tip)
+
+
+def begin(clones: TwoClones, regions: FakeRegions, promotion: Promotion, upstream: Upstream | None = None) -> Ended:
+    return promote(upstream or clones.upstream(), regions, promotion, None)
+
+
+def resume(clones: TwoClones, regions: FakeRegions, upstream: Upstream | None = None) -> Ended:
+    upstream = upstream or clones.upstream()
+    newest = upstream.newest(upstream.tip())
+    assert newest is not None
+    return promote(upstream, regions, newest[1].promotion, (newest[0].commit, newest[1]))
+
+
+def newest(clones: TwoClones) -> Record:
+    return clones.records()[-1]
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@dataclass(frozen=True)
+class Done:
+    """A promotion through both regions, to be looked at."""
+
+    clones: TwoClones
+    regions: FakeRegions
+    promotion: Promotion
+    ended: Ended
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    with pytest.MonkeyPatch.context() as patched:
+        directory = tmp_path_factory.mktemp("done")
+        make_fast_and_nobodys(directory, patched)
+        clones = new_two_clones(directory)
+        regions, promotion = FakeRegions(clones.remote), planned(clones)
+        return Done(clones, regions, promotion, begin(clones, regions, promotion))
+
+
+class TestToTheEnd:
+    def test_each_region_gets_each_step_by_a_commit(self, done: Done) -> None:
+        assert done.ended.state is PromotionState.DONE
+        assert done.clones.subjects() == [
+            "Promote v2 in region-a: 50 %",
+            "Promote v2 in region-a: 100 %",
+            "Promote v2 in region-b: 50 %",
+            "Promote v2 in region-b: 100 %",
+            "v2 is promoted",
+        ]
+        assert [done.clones.weights(region) for region in REGIONS] == [ALL, ALL]
+        assert [done.regions.in_force(region) for region in REGIONS] == [ALL, ALL]
+
+    def test_each_commit_says_the_proof_on_which_it_goes_on(self, done: Done) -> None:
+        records = done.clones.records()
+
+        assert {record.promotion for record in records} == {done.promotion}
+        assert [(record.state, record.region, record.weight) for record in records] == [
+            (PromotionState.IN_PROGRESS, "region-a", 50),
+            (PromotionState.IN_PROGRESS, "region-a", 100),
+            (PromotionState.IN_PROGRESS, "region-b", 50),
+            (PromotionState.IN_PROGRESS, "region-b", 100),
+            (PromotionState.DONE, "region-b", 100),
+        ]
+        proofs = [record.proof for record in records]
+        assert proofs[0] is None
+        assert [(proof.region, proof.weight) for proof in proofs if proof] == [
+            ("region-a", 50),
+            ("region-a", 100),
+            ("region-b", 50),
+            ("region-b", 100),
+        ]
+        first, second = proofs[1:3]
+        assert first is not None
+        assert second is not None
+        # what the old version did before is not forgotten with its last request
+        assert second.old.requests >= first.old.requests
+        assert all(abs(proof.share - proof.weight / 100) < 0.02 for proof in proofs if proof)
+
+    def test_a_step_changes_weights_and_what_is_rendered_of_them(self, done: Done) -> None:
+        git = done.clones.remote.git
+        first, last = done.ended.taken[0].commit, done.clones.tip
+
+        assert git("diff", "--numstat", f"{first}~1", first).splitlines() == [
+            "2\t2\tPulumi.region-a.yaml",
+            "2\t2\tdeploy/overlays/region-a/echo/vs.yaml",
+        ]
+        assert git("diff", "--name-only", f"{last}~1", last) == ""
+
+    def test_all_regions_are_measured_before_one_begins(self, done: Done) -> None:
+        measured = [(moment.region, moment.weight) for moment in done.regions.moments if moment.what == "certify"]
+        assert measured == [("region-a", 0), ("region-b", 0), ("region-a", 100), ("region-b", 0)]
+
+    def test_the_operators_files_move_along(self, done: Done) -> None:
+        assert done.clones.operator.repository.git("rev-parse", "HEAD") == done.clones.tip
+        assert done.clones.operator.repository.git("status", "--porcelain") == ""
+
+    def test_steps_are_told_with_their_delivery_and_their_proof(self, done: Done) -> None:
+        steps = done.ended.taken
+
+        assert [(step.region, step.weight) for step in steps] == [
+            (region, weight) for region in REGIONS for weight in (50, 100)
+        ]
+        assert all(step.delivery and step.proof and step.coming for step in steps)
+        told = [done.clones.remote.git("log", "-1", "--format=%s", step.commit) for step in steps]
+        assert told == done.clones.subjects()[:-1]
+
+    def test_uncommitted_work_of_the_operator_stays(self, clones: TwoClones, regions: FakeRegions) -> None:
+        directory = clones.operator.directory
+        dirty = (directory / "Pulumi.region-a.yaml").read_text() + "# mine\n"
+        (directory / "Pulumi.region-a.yaml").write_text(dirty)
+        (directory / "untracked").write_text("mine")
+        before = clones.operator.repository.git("rev-parse", "HEAD")
+
+        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)))
+
+        assert ended.state is PromotionState.DONE
+        assert (directory / "Pulumi.region-a.yaml").read_text() == dirty
+        assert (directory / "untracked").read_text() == "mine"
+        assert clones.operator.repository.git("rev-parse", "HEAD") == before
+        assert any("your branch and files stay as they are" in line for line in clones.said)
+
+    def test_a_version_that_has_a_part_goes_on_from_there(self, clones: TwoClones, regions: FakeRegions) -> None:
+        clones.somebody_weighs("region-a", v1=50, v2=50)
+        regions = FakeRegions(clones.remote)
+
+        ended = begin(clones, regions, planned(clones, (25, 50, 100), ("region-a",)))
+
+        assert [step.weight for step in ended.taken] == [50, 100]
+        assert ended.state is PromotionState.DONE
+
+
+class TestPreview:
+    def test_names_each_step_and_pushes_nothing(self, clones: TwoClones) -> None:
+        tip = clones.tip
+
+        steps = preview(clones.upstream(), planned(clones))
+
+        assert steps == [(region, weights) for region in REGIONS for weights in (HALF, ALL)]
+        assert clones.tip == tip
+
+    def test_a_step_that_the_rules_refuse_is_refused(self, clones: TwoClones) -> None:
+        with pytest.raises(RolloutError, match="the rules refuse it"):
+            preview(clones.upstream(), planned(clones, (10, 100)))
+
+    def test_a_version_that_is_not_there_is_refused(self, clones: TwoClones) -> None:
+        with pytest.raises(RolloutError, match="region-a has no version v3"):
+            preview(clones.upstream(), replace(planned(clones), version="v3"))
+
+    @pytest.mark.parametrize(
+        ("weight", "left"), [(0, (10, 25, 100)), (10, (10, 25, 100)), (11, (25, 100)), (100, (100,))]
+    )
+    def test_a_step_that_was_reached_is_still_to_be_proven(
+        self, clones: TwoClones, weight: int, left: tuple[int, ...]
+    ) -> None:
+        assert steps_left(planned(clones, (10, 25, 100)), "region-a", weight) == left
+
+
+class TestTakenBack:
+    def test_a_version_that_always_fails_from_a_step_on(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, weight: float(version == "v2" and weight >= 25)
+
+        ended = begin(clones, regions, planned(clones, (10, 25, 50, 100)))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert "v2 fails more often than v1" in ended.reason
+        assert clones.subjects()[-1] == "Roll back v2 in region-a"
+        assert (newest(clones).state, newest(clones).reason) == (PromotionState.ROLLED_BACK, ended.reason)
+        assert [(step.weight, step.proof is not None) for step in ended.taken] == [(10, True), (25, False)]
+        assert regions.in_force("region-a") == BEFORE
+
+    def test_a_version_that_fails_three_of_ten(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, _weight: 0.3 if version == "v2" else 0.0
+
+        ended = begin(clones, regions, planned(clones, (10, 50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert [step.weight for step in ended.taken] == [10]
+
+    def test_in_the_second_region_takes_the_first_one_back_as_well(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        regions.failure_rate = lambda region, version, _weight: float((region, version) == ("region-b", "v2"))
+
+        ended = begin(clones, regions, planned(clones))
+
+        assert ended.undone is not None
+        assert ended.undone.weights == {"region-b": BEFORE, "region-a": BEFORE}
+        assert [clones.weights(region) for region in REGIONS] == [BEFORE, BEFORE]
+        assert clones.subjects()[-1] == "Roll back v2 in region-b, region-a"
+
+    def test_the_region_that_is_not_well_is_delivered_first(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda region, version, _weight: float((region, version) == ("region-b", "v2"))
+
+        begin(clones, regions, planned(clones))
+
+        delivered = [(moment.region, moment.weight) for moment in regions.moments if moment.what == "deliver"]
+        assert delivered[-2:] == [("region-b", 0), ("region-a", 0)]
+
+    def test_what_it_cost_is_counted_by_version(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+        ended = begin(clones, regions, planned(clones, (10, 50), ("region-a",)))
+
+        assert ended.undone is not None
+        cost = ended.undone.cost
+        assert cost["v2"].failures == cost["v2"].requests > 0
+        assert cost["v1"].failures == 0
+        assert set(cost) == {"v1", "v2"}
+
+    def test_what_was_sent_while_the_step_came_is_among_it(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def fails() -> None:
+            regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+        # the look after the two of the delivery
+        for action in (lambda: None, fails):
+            regions.once("look", "region-a", 50, action)
+
+        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)))
+
+        coming = ended.taken[-1].coming
+        assert ended.undone is not None
+        assert coming is not None
+        assert sum(tally.requests for tally in ended.undone.cost.values()) >= coming.requests + RATE
+
+    def test_it_is_measured_once_more(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+        ended = begin(clones, regions, planned(clones, (10, 50), ("region-a",)))
+
+        assert ended.undone is not None
+        assert [(outcome.region.name, outcome.holds) for outcome in ended.undone.outcomes] == [("region-a", True)]
+
+    def test_a_step_that_is_not_delivered_in_time(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.arrives = lambda _region, weights: weights["v2"] != 50
+
+        ended = begin(clones, regions, planned(clones, (25, 50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert "not synced within 10 min" in ended.reason
+        assert ended.taken[-1].delivery is None
+        assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+
+    def test_a_request_that_nobody_answers(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def fails() -> None:
+            regions.unanswered_rate = lambda _region: 0.01
+
+        regions.once("look", "region-a", 50, fails)
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert "requests were not answered by echo in region-a" in ended.reason
+
+    def test_a_region_that_is_done_and_no_longer_well(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def fails() -> None:
+            regions.failure_rate = lambda region, version, _weight: float((region, version) == ("region-a", "v2"))
+
+        regions.once("certify", "region-a", 100, fails)
+
+        ended = begin(clones, regions, planned(clones))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert "region-a: v2 fails more often than v1" in ended.reason
+        assert clones.subjects()[-2:] == ["Promote v2 in region-a: 100 %", "Roll back v2 in region-a"]
+
+    def test_although_argo_cd_finds_its_pods_unhealthy(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def crash() -> None:
+            regions.unhealthy = {"region-a"}
+
+        regions.once("watch", "region-a", 50, crash)
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert ended.undone is not None
+        assert ended.undone.holds
+        assert regions.in_force("region-a") == BEFORE
+
+    def test_what_cannot_be_delivered_any_more_is_told(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.arrives = lambda _region, weights: weights["v2"] == 50
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert ended.undone is not None
+        assert [problem.what for problem in ended.undone.problems] == ["region-a: not synced within 10 min"]
+        assert not ended.undone.holds
+
+    def test_also_where_the_promotion_has_not_begun(self, clones: TwoClones) -> None:
+        clones.somebody_weighs("region-b", v1=90, v2=10)
+        regions = FakeRegions(clones.remote)
+        regions.failure_rate = lambda region, version, weight: float(
+            (region, version) == ("region-a", "v2") and weight > 10
+        )
+
+        ended = begin(clones, regions, planned(clones))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert [clones.weights(region) for region in REGIONS] == [BEFORE, BEFORE]
+
+    def test_others_share_the_requests_as_before(self, clones: TwoClones, regions: FakeRegions) -> None:
+        clones.somebody_weighs("region-a", v1=90, v2=10)
+        regions = FakeRegions(clones.remote)
+        regions.failure_rate = lambda _region, version, weight: float(version == "v2" and weight > 10)
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        # not the 10 that it had: it is not well
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert clones.weights("region-a") == BEFORE
+
+
+class TestGoesOn:
+    def test_an_old_version_that_fails_as_often_accuses_nobody(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def fails() -> None:
+            regions.failure_rate = lambda _region, _version, _weight: 0.05
+
+        regions.once("deliver", "region-a", 50, fails)
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.DONE
+        last = newest(clones).proof
+        assert last is not None
+        assert last.new.failures > 0
+
+    def test_what_all_requests_go_to_is_held_against_those_who_had_them(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        regions.failure_rate = lambda _region, version, weight: 0.1 if version == "v2" and weight == 100 else 0.0
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert "v2 fails more often than v1" in ended.reason
+
+    def test_a_region_that_is_not_well_before_is_refused(self, clones: TwoClones) -> None:
+        clones.somebody_weighs("region-b", v1=90, v2=10)
+        regions = FakeRegions(clones.remote)
+        regions.failure_rate = lambda region, version, _weight: 0.3 if (region, version) == ("region-b", "v2") else 0.0
+
+        with pytest.raises(RolloutError, match=r"region-b: v2 fails more often than v1: .* nothing was changed"):
+            begin(clones, regions, planned(clones))
+
+        assert clones.subjects() == ["Set weights"]
+
+    def test_what_is_committed_and_not_delivered_comes_first(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.arrives = lambda region, _weights: region != "region-b"
+        clones.somebody_weighs("region-b", v1=90, v2=10)
+
+        with pytest.raises(NotDeliveredError, match="region-b: not synced"):
+            begin(clones, regions, planned(clones))
+
+        assert clones.subjects() == ["Set weights"]
+
+    def test_no_region_is_ahead_of_the_last_step(self, clones: TwoClones) -> None:
+        clones.somebody_weighs("region-b", v1=50, v2=50)
+        upstream = clones.upstream()
+        upstream.tip()
+
+        with pytest.raises(RolloutError, match="region-b: v2 has weight 50, and the last step is 25"):
+            preview(upstream, planned(clones, (10, 25)))
+
+    def test_failures_that_both_versions_have_are_no_doubt(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, _version, _weight: 0.05
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.DONE
+        assert all(step.proof and step.proof.old.failures for step in ended.taken)
+
+
+class TestOthers:
+    def test_a_change_of_a_promoted_region_ends_it_and_is_kept(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("watch", "region-a", 50, lambda: clones.somebody_weighs("region-a", v1=70, v2=30))
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.ENDED
+        assert "region-a was changed by somebody else meanwhile" in ended.reason
+        assert "by test: Set weights" in ended.reason
+        assert clones.weights("region-a") == {"v1": 70, "v2": 30}
+        assert clones.subjects() == ["Promote v2 in region-a: 50 %", "Set weights", "End the promotion of v2"]
+        assert (newest(clones).state, newest(clones).reason) == (PromotionState.ENDED, ended.reason)
+
+    def test_a_change_of_a_region_that_is_done_ends_it(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("look", "region-b", 50, lambda: clones.somebody_weighs("region-a", v1=50, v2=50))
+
+        ended = begin(clones, regions, planned(clones))
+
+        assert ended.state is PromotionState.ENDED
+        assert [clones.weights(region) for region in REGIONS] == [HALF, HALF]
+
+    def test_a_change_while_the_last_step_is_proven_is_not_taken_for_done(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        regions.once("look", "region-b", 100, lambda: clones.somebody_weighs("region-a", v1=50, v2=50))
+
+        ended = begin(clones, regions, planned(clones))
+
+        assert ended.state is PromotionState.ENDED
+        assert newest(clones).state is PromotionState.ENDED
+
+    def test_a_change_that_is_delivered_while_a_step_is_proven_ends_it(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        def changes() -> None:
+            clones.somebody_weighs("region-b", v1=90, v2=10)
+            regions.certify(["region-b"])
+
+        regions.once("look", "region-b", 50, changes)
+
+        ended = begin(clones, regions, planned(clones))
+
+        # what is measured then is what somebody else made of it: no reason to take anything back anywhere
+        assert ended.state is PromotionState.ENDED
+        assert [clones.weights(region) for region in REGIONS] == [ALL, {"v1": 90, "v2": 10}]
+
+    def test_a_change_instead_of_the_one_that_is_waited_for_ends_it(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        regions.once("deliver", "region-a", 50, lambda: clones.somebody_weighs("region-a", v1=90, v2=10))
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.ENDED
+        assert clones.weights("region-a") == {"v1": 90, "v2": 10}
+
+    def test_a_change_elsewhere_is_kept_and_does_not_stop_it(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("watch", "region-a", 50, clones.somebody_writes)
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.DONE
+        assert clones.subjects() == [
+            "Promote v2 in region-a: 50 %",
+            "Write",
+            "Promote v2 in region-a: 100 %",
+            "v2 is promoted",
+        ]
+
+    def test_a_change_of_another_region_does_not_stop_it(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("watch", "region-a", 50, lambda: clones.somebody_weighs("region-b", v1=90, v2=10))
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.DONE
+        assert clones.weights("region-b") == {"v1": 90, "v2": 10}
+
+    def test_a_change_between_a_look_and_the_push_is_seen(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_push(monkeypatch, 2, before=lambda: clones.somebody_weighs("region-a", v1=70, v2=30))
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.ENDED
+        assert clones.weights("region-a") == {"v1": 70, "v2": 30}
+        assert any("somebody pushed to main meanwhile" in line for line in clones.said)
+
+    def test_a_push_elsewhere_at_the_same_moment_is_not_lost(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_push(monkeypatch, 1, before=clones.somebody_writes)
+
+        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)))
+
+        assert ended.state is PromotionState.DONE
+        assert clones.subjects() == ["Write", "Promote v2 in region-a: 50 %", "v2 is promoted"]
+
+    def test_of_two_that_begin_at_once_one_is_refused(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        promotion = planned(clones, (50, 100), ("region-a",))
+        theirs = clones.upstream(of=clones.colleague)
+
+        def begins() -> None:
+            regions.once("deliver", "region-a", 50, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                begin(clones, regions, promotion, theirs)
+
+        at_push(monkeypatch, 1, before=begins)
+
+        ended = begin(clones, regions, promotion)
+
+        assert ended.state is PromotionState.ENDED
+        assert ended.taken == []
+        assert clones.subjects() == ["Promote v2 in region-a: 50 %"]
+        assert newest(clones).state is PromotionState.IN_PROGRESS
+
+    def test_of_two_that_begin_at_once_in_other_regions_one_is_refused(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ours, theirs = planned(clones, regions=("region-a",)), planned(clones, regions=("region-b",))
+
+        def begins() -> None:
+            regions.once("deliver", "region-b", 50, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                begin(clones, regions, theirs, clones.upstream(of=clones.colleague))
+
+        at_push(monkeypatch, 1, before=begins)
+
+        ended = begin(clones, regions, ours)
+
+        assert ended.state is PromotionState.ENDED
+        assert clones.subjects() == ["Promote v2 in region-b: 50 %"]
+
+
+def at_push(
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    *,
+    before: Callable[[], object] = lambda: None,
+    after: Callable[[], object] = lambda: None,
+) -> None:
+    """Does something before or after the push of this number, counted from 1; those that it causes itself do not count."""
+    push = Writer.push
+    count = 0
+
+    def counted(writer: Writer, commit: str, remote: str, branch: str, *, onto: str | None = None) -> None:
+        nonlocal count
+        count += 1
+        now = count == number
+        if now:
+            before()
+        push(writer, commit, remote, branch, onto=onto)
+        if now:
+            after()
+
+    monkeypatch.setattr(Writer, "push", counted)
+
+
+class TestResumed:
+    THE_END = (
+        "Promote v2 in region-a: 50 %",
+        "Promote v2 in region-a: 100 %",
+        "Promote v2 in region-b: 50 %",
+        "Promote v2 in region-b: 100 %",
+        "v2 is promoted",
+    )
+
+    @pytest.mark.parametrize("push", [2, 3, 5])
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_killed_at_a_push(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch, when: str, push: int
+    ) -> None:
+        with monkeypatch.context() as patched:
+            at_push(patched, push, **{when: interrupt})
+            with pytest.raises(KeyboardInterrupt):
+                begin(clones, regions, planned(clones))
+        if newest(clones).state is PromotionState.DONE:
+            return
+
+        ended = resume(clones, regions)
+
+        assert ended.state is PromotionState.DONE
+        assert clones.subjects() == list(self.THE_END)
+        assert [regions.in_force(region) for region in REGIONS] == [ALL, ALL]
+
+    @pytest.mark.parametrize("what", ["deliver", "look"])
+    @pytest.mark.parametrize(("region", "weight"), [("region-a", 50), ("region-a", 100), ("region-b", 50)])
+    def test_killed_while_a_step_is_delivered_or_proven(
+        self, clones: TwoClones, regions: FakeRegions, what: str, region: str, weight: int
+    ) -> None:
+        regions.once(what, region, weight, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones))
+
+        ended = resume(clones, regions)
+
+        assert ended.state is PromotionState.DONE
+        assert clones.subjects() == list(self.THE_END)
+
+    def test_killed_while_all_regions_are_measured(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("certify", "region-a", 100, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones))
+
+        ended = resume(clones, regions)
+
+        assert ended.state is PromotionState.DONE
+        assert clones.subjects() == list(self.THE_END)
+
+    def test_in_another_clone(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("look", "region-a", 100, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones))
+
+        ended = resume(clones, regions, clones.upstream(of=clones.colleague))
+
+        assert ended.state is PromotionState.DONE
+        assert clones.subjects() == list(self.THE_END)
+
+    def test_one_killed_at_the_last_step_remembers_how_the_old_version_did(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        regions.once("look", "region-a", 100, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        def fails() -> None:
+            # nobody else has requests any more to be compared with
+            regions.failure_rate = lambda _region, _version, _weight: 0.1
+
+        regions.once("look", "region-a", 100, fails)
+
+        ended = resume(clones, regions)
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert "v2 fails more often than v1" in ended.reason
+
+    def test_a_version_that_fails_meanwhile_is_taken_back(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("look", "region-a", 50, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones))
+        regions.failure_rate = lambda _region, version, _weight: 0.3 if version == "v2" else 0.0
+
+        ended = resume(clones, regions)
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert clones.weights("region-a") == BEFORE
+
+    @pytest.mark.parametrize("weight", [0, 30, 50, 75, 100])
+    def test_weights_that_somebody_else_set_meanwhile_are_kept(
+        self, clones: TwoClones, regions: FakeRegions, weight: int
+    ) -> None:
+        regions.once("look", "region-a", 25, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones, (25, 50), ("region-a",)))
+        clones.somebody_weighs("region-a", v1=100 - weight, v2=weight)
+
+        ended = resume(clones, regions)
+
+        assert ended.state is PromotionState.ENDED
+        assert "changed by somebody else" in ended.reason
+        assert clones.weights("region-a") == {"v1": 100 - weight, "v2": weight}
+
+    def test_what_somebody_else_pushed_elsewhere_is_kept(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("look", "region-a", 50, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+        clones.somebody_writes()
+
+        ended = resume(clones, regions)
+
+        assert ended.state is PromotionState.DONE
+
+    def test_an_unanswered_question_leaves_it_in_progress(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def unreachable() -> None:
+            raise RolloutError
+
+        regions.once("look", "region-a", 50, unreachable)
+        with pytest.raises(RolloutError):
+            begin(clones, regions, planned(clones))
+
+        assert newest(clones).state is PromotionState.IN_PROGRESS
+        assert resume(clones, regions).state is PromotionState.DONE
+
+
+class TestBranch:
+    """Somebody stands between a commit and its delivery."""
+
+    def merges(self, clones: TwoClones, merge: Callable[[], None]) -> Upstream:
+        clones.hearing.append(lambda line: merge() if "waits until it is merged" in line else None)
+        return clones.upstream(proposal="rollout")
+
+    def merge(self, clones: TwoClones, *options: str) -> None:
+        clone = clones.colleague.repository
+        clone.git("pull", "--quiet", "--ff-only", "origin", "main")
+        clone.git("fetch", "--quiet", "origin", "rollout")
+        message = clone.git("log", "-1", "--format=%B", "FETCH_HEAD") if "--squash" in options else "Merge"
+        clone.git("merge", "--quiet", *options, "--message", message, "FETCH_HEAD")
+        if "--squash" in options:
+            clone.git("commit", "--quiet", "--allow-empty", "--message", message)
+        clone.git("push", "--quiet", "origin", "main")
+
+    def test_merged_by_a_merge_commit(self, clones: TwoClones, regions: FakeRegions) -> None:
+        upstream = self.merges(clones, lambda: self.merge(clones, "--no-ff"))
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
+
+        assert ended.state is PromotionState.DONE
+        assert clones.weights("region-a") == ALL
+        assert clones.remote.git("log", "--first-parent", "--format=%s", "main").splitlines()[:3] == ["Merge"] * 3
+        assert newest(clones).state is PromotionState.DONE
+
+    def test_squashed_and_its_branch_deleted(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def squash() -> None:
+            self.merge(clones, "--squash")
+            clones.remote.git("branch", "--delete", "--force", "rollout")
+
+        upstream = self.merges(clones, squash)
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
+
+        assert ended.state is PromotionState.DONE
+        assert clones.subjects() == ["Promote v2 in region-a: 50 %", "Promote v2 in region-a: 100 %", "v2 is promoted"]
+
+    def test_a_step_is_not_delivered_before_it_is_merged(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def stop() -> None:
+            raise KeyboardInterrupt
+
+        upstream = self.merges(clones, stop)
+
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
+
+        assert clones.subjects() == []
+        assert clones.remote.git("log", "-1", "--format=%s", "rollout") == "Promote v2 in region-a: 50 %"
+        assert not [moment for moment in regions.moments if (moment.what, moment.weight) == ("deliver", 50)]
+
+    def test_one_cut_off_while_it_waits_goes_on_with_the_same_commit(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        waits = clones.hearing
+        upstream = self.merges(clones, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones, (50,), ("region-a",)), upstream)
+        proposed = clones.remote.git("rev-parse", "rollout")
+        waits.clear()
+        merged: list[str] = []
+
+        def merge() -> None:
+            merged.append(clones.remote.git("rev-parse", "rollout"))
+            self.merge(clones, "--no-ff")
+
+        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), self.merges(clones, merge))
+
+        assert ended.state is PromotionState.DONE
+        assert merged[0] == proposed
+
+    def test_an_empty_commit_is_not_merged_by_somebody_elses(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The commit that says that it is done changes no file: what others push beside it is not it."""
+
+        def meanwhile(_seconds: float) -> None:
+            if clones.remote.git("branch", "--list", "rollout"):
+                self.merge(clones, "--no-ff")
+
+        def first() -> None:
+            clones.somebody_writes()
+
+        # not the sleep of all: subprocesses are waited for with it
+        monkeypatch.setattr(upstream_module, "time", SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic))
+        upstream = self.merges(clones, first)
+
+        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), upstream)
+
+        assert ended.state is PromotionState.DONE
+        assert newest(clones).state is PromotionState.DONE
+
+    def test_is_waited_for_through_what_others_push(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def later() -> None:
+            clones.somebody_writes()
+            self.merge(clones, "--no-ff")
+
+        upstream = self.merges(clones, later)
+
+        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), upstream)
+
+        assert ended.state is PromotionState.DONE
+        assert "Write" in clones.subjects()
+
+
+class TestByHand:
+    def back(self, clones: TwoClones, regions: FakeRegions) -> list[str]:
+        upstream = clones.upstream()
+
+        def where(tip: str) -> tuple[Record, list[str]]:
+            record = newest(clones)
+            return record, to_take_back(upstream, tip, record)
+
+        return [*roll_back(upstream, regions, where, "by hand").weights]
+
+    def test_a_promotion_that_is_done_is_taken_back_in_all_regions(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        begin(clones, regions, planned(clones))
+
+        assert sorted(self.back(clones, regions)) == list(REGIONS)
+        assert [clones.weights(region) for region in REGIONS] == [BEFORE, BEFORE]
+        assert [regions.in_force(region) for region in REGIONS] == [BEFORE, BEFORE]
+        assert clones.subjects()[-1] == "Roll back v2 in region-b, region-a"
+        assert (newest(clones).state, newest(clones).reason) == (PromotionState.ROLLED_BACK, "by hand")
+
+    def test_removes_nothing(self, clones: TwoClones, regions: FakeRegions) -> None:
+        begin(clones, regions, planned(clones, (50,), ("region-a",)))
+
+        self.back(clones, regions)
+
+        assert clones.remote.git("diff", "--name-only", planned(clones).before, "main") == ""
+
+    def test_one_in_progress_ends_where_it_was_not_begun(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("look", "region-a", 50, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones))
+
+        assert self.back(clones, regions) == ["region-a"]
+        assert newest(clones).state is PromotionState.ROLLED_BACK
+
+    def test_where_the_version_has_nothing_there_is_nothing_to_take(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        begin(clones, regions, planned(clones, (50,), ("region-a",)))
+        self.back(clones, regions)
+
+        assert to_take_back(clones.upstream(), clones.upstream().tip(), newest(clones)) == []

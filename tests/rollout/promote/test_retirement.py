@@ -1,0 +1,143 @@
+"""A version is taken out only where nothing can send it a request any more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rollout.git.record import Promotion, PromotionState, Record, message
+from rollout.measurement import Tally
+from rollout.problem import RolloutError
+from rollout.promote.retirement import preview, retire
+from tests.rollout.planned import REGIONS
+from tests.rollout.promote.fake_regions import RATE, FakeRegions
+from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
+
+GONE = {"v1": 100}
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture
+def clones(tmp_path: Path) -> TwoClones:
+    return new_two_clones(tmp_path)
+
+
+@pytest.fixture
+def regions(clones: TwoClones) -> FakeRegions:
+    return FakeRegions(clones.remote)
+
+
+def test_each_region_loses_it_by_a_commit(clones: TwoClones, regions: FakeRegions) -> None:
+    retired = retire(clones.upstream(), regions, "v2", REGIONS)
+
+    assert clones.subjects() == ["Retire v2 in region-a", "Retire v2 in region-b"]
+    assert [clones.weights(region) for region in REGIONS] == [GONE, GONE]
+    assert [regions.in_force(region) for region in REGIONS] == [GONE, GONE]
+    assert [each.region for each in retired] == list(REGIONS)
+    assert [clones.remote.git("log", "-1", "--format=%s", each.commit) for each in retired] == clones.subjects()
+
+
+def test_what_was_sent_meanwhile_is_counted(clones: TwoClones, regions: FakeRegions) -> None:
+    (retired,) = retire(clones.upstream(), regions, "v2", ["region-a"])
+
+    assert retired.coming.requests > RATE
+    assert retired.coming.failures == 0
+
+
+def test_weight_0_is_acknowledged_before_anything_is_pushed(clones: TwoClones, regions: FakeRegions) -> None:
+    seen: list[list[str]] = []
+    regions.once("deliver", "region-a", 0, lambda: seen.append(clones.subjects()))
+    regions.once("deliver", "region-a", 0, lambda: seen.append(clones.subjects()))
+
+    retire(clones.upstream(), regions, "v2", ["region-a"])
+
+    assert seen == [[], ["Retire v2 in region-a"]]
+
+
+def test_a_version_with_requests_is_refused_in_all_regions(clones: TwoClones, regions: FakeRegions) -> None:
+    clones.somebody_weighs("region-b", v1=90, v2=10)
+
+    with pytest.raises(RolloutError, match="region-b: v2 has weight 10"):
+        retire(clones.upstream(), regions, "v2", REGIONS)
+
+    assert clones.subjects() == ["Set weights"]
+
+
+def test_where_it_is_not_nothing_is_done(clones: TwoClones, regions: FakeRegions) -> None:
+    retire(clones.upstream(), regions, "v2", ["region-a"])
+
+    assert preview(clones.upstream(), "v2", REGIONS) == ["region-b"]
+    with pytest.raises(RolloutError, match=r"(?s)v2 is in none of the regions region-a.*they have: v1$"):
+        preview(clones.upstream(), "v2", ["region-a"])
+
+
+def test_a_preview_pushes_nothing(clones: TwoClones) -> None:
+    tip = clones.tip
+
+    assert preview(clones.upstream(), "v2", REGIONS) == list(REGIONS)
+    assert clones.tip == tip
+
+
+def test_weights_that_somebody_gives_it_meanwhile_are_kept(clones: TwoClones, regions: FakeRegions) -> None:
+    regions.once("watch", "region-a", 0, lambda: clones.somebody_weighs("region-a", v1=90, v2=10))
+
+    with pytest.raises(RolloutError, match="region-a: v2 has weight 10"):
+        retire(clones.upstream(), regions, "v2", REGIONS)
+
+    assert clones.weights("region-a") == {"v1": 90, "v2": 10}
+
+
+def test_a_change_while_weight_0_is_waited_for_is_kept(clones: TwoClones, regions: FakeRegions) -> None:
+    # it is delivered only later
+    regions.arrives = lambda _region, weights: weights == BEFORE
+    regions.once("deliver", "region-a", 0, lambda: clones.somebody_weighs("region-a", v1=90, v2=10))
+
+    with pytest.raises(RolloutError, match="region-a was changed by somebody else"):
+        retire(clones.upstream(), regions, "v2", REGIONS)
+
+    assert clones.weights("region-a") == {"v1": 90, "v2": 10}
+
+
+def test_a_promotion_that_begins_meanwhile_stops_it(clones: TwoClones, regions: FakeRegions) -> None:
+    theirs = clones.upstream(of=clones.colleague)
+    record = Record(
+        Promotion("v2-x", "v2", (10,), ("region-b",), 0, clones.tip), PromotionState.IN_PROGRESS, "region-b", 10
+    )
+
+    def begins() -> None:
+        text = message("Promote v2", record)
+        theirs.placed(lambda tip: (theirs.shifted(tip, {"region-b": {"v1": 90, "v2": 10}}, text), None))
+
+    regions.once("deliver", "region-a", 0, begins)
+
+    with pytest.raises(RolloutError, match="another rollout is at work"):
+        retire(clones.upstream(), regions, "v2", REGIONS)
+
+    assert clones.subjects() == ["Promote v2"]
+
+
+def test_a_request_that_is_lost_stops_it_before_the_next_region(clones: TwoClones, regions: FakeRegions) -> None:
+    def loses() -> None:
+        regions.unanswered_rate = lambda _region: 0.1
+
+    regions.once("deliver", "region-a", 0, lambda: regions.once("deliver", "region-a", 0, loses))
+
+    with pytest.raises(RolloutError, match=r"(?s)region-a: while v2 was taken out: .*not answered.*git revert"):
+        retire(clones.upstream(), regions, "v2", REGIONS)
+
+    assert clones.subjects() == ["Retire v2 in region-a"]
+
+
+def test_failures_of_the_others_are_counted_and_stop_nothing(clones: TwoClones, regions: FakeRegions) -> None:
+    regions.failure_rate = lambda _region, _version, _weight: 1.0
+
+    (retired,) = retire(clones.upstream(), regions, "v2", ["region-a"])
+
+    assert retired.coming == Tally(retired.coming.requests, retired.coming.requests)

@@ -1,0 +1,255 @@
+"""What is committed is on top of what is delivered, judged, and nobody else's is lost or mistaken for ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from pydantic import BaseModel
+
+from components.config import RegionConfig
+from rollout.git.commits import OvertakenError, Writer
+from rollout.git.record import Promotion, PromotionState, Record, message
+from rollout.problem import Problem, RolloutError
+from rollout.promote import upstream as upstream_module
+from rollout.promote.upstream import InterferenceError, Upstream, followed_branch
+from tests.rollout.planned import REGIONS
+from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
+
+CANARY = {"v1": 90, "v2": 10}
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@pytest.fixture(autouse=True)
+def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_module, "_LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture
+def clones(tmp_path: Path) -> TwoClones:
+    return new_two_clones(tmp_path)
+
+
+@pytest.fixture
+def upstream(clones: TwoClones) -> Upstream:
+    return clones.upstream()
+
+
+def canary(upstream: Upstream, region: str = "region-a") -> Callable[[str], tuple[str, str]]:
+    return lambda tip: (upstream.shifted(tip, {region: CANARY}, "Canary"), tip)
+
+
+def _with(model: _Model, **values: object) -> _Model:
+    return model.model_copy(update=values)
+
+
+def record(clones: TwoClones, state: PromotionState = PromotionState.IN_PROGRESS) -> Record:
+    return Record(Promotion("v2-x", "v2", (10,), REGIONS, 0, clones.tip), state, "region-a", 10)
+
+
+class TestCommit:
+    def test_is_pushed_nowhere(self, clones: TwoClones, upstream: Upstream) -> None:
+        tip = clones.tip
+
+        commit = upstream.shifted(tip, {"region-a": CANARY}, "Canary")
+
+        assert clones.tip == tip
+        assert [upstream.weights(commit, region) for region in REGIONS] == [CANARY, BEFORE]
+        assert [upstream.weights(tip, region) for region in REGIONS] == [BEFORE, BEFORE]
+
+    def test_that_the_rules_refuse_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
+        with pytest.raises(RolloutError, match=r"(?s)the rules refuse it:.*60"):
+            upstream.shifted(clones.tip, {"region-a": {"v1": 40, "v2": 60}}, "Too much")
+
+    def test_without_a_version_lacks_all_of_its_files(self, clones: TwoClones, upstream: Upstream) -> None:
+        commit = upstream.without(clones.tip, "region-a", "v2", "Retire")
+
+        assert upstream.weights(commit, "region-a") == {"v1": 100}
+        changed = clones.operator.repository.git("diff", "--name-status", clones.tip, commit)
+        assert "D\tdeploy/overlays/region-a/echo/deployment-v2.yaml" in changed.splitlines()
+
+    def test_without_a_version_that_has_requests_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
+        with pytest.raises(RolloutError):
+            upstream.without(clones.tip, "region-a", "v1", "Retire")
+
+    def test_of_a_region_that_is_not_there_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
+        with pytest.raises(RolloutError, match=r"(?s)region-c: there is no such region at .* region-a, region-b"):
+            upstream.weights(clones.tip, "region-c")
+
+
+class TestPlaced:
+    def test_is_pushed_and_followed(self, clones: TwoClones, upstream: Upstream) -> None:
+        before = clones.tip
+
+        commit, told = upstream.placed(canary(upstream))
+
+        assert (clones.tip, told) == (commit, before)
+        assert clones.operator.repository.git("rev-parse", "HEAD") == commit
+        assert "weight: 10" in clones.operator.stack_file("region-a").read_text()
+
+    def test_is_made_anew_on_top_of_what_somebody_else_pushed(self, clones: TwoClones, upstream: Upstream) -> None:
+        tips: list[str] = []
+
+        def make(tip: str) -> tuple[str, None]:
+            tips.append(tip)
+            commit = upstream.shifted(tip, {"region-a": CANARY}, "Canary")
+            if len(tips) == 1:
+                clones.somebody_writes()
+            return commit, None
+
+        upstream.placed(make)
+
+        assert len(tips) == 2
+        assert clones.subjects() == ["Write", "Canary"]
+
+    def test_what_somebody_set_back_meanwhile_is_not_brought_again(self, clones: TwoClones, upstream: Upstream) -> None:
+        first = clones.tip
+        clones.somebody_writes()
+
+        def make(tip: str) -> tuple[str, None]:
+            commit = upstream.shifted(tip, {"region-a": CANARY}, "Canary")
+            clones.remote.git("update-ref", "refs/heads/main", first)
+            return commit, None
+
+        upstream.placed(make)
+
+        assert clones.subjects() == ["Canary"]
+
+    def test_gives_up_where_others_are_always_first(
+        self, clones: TwoClones, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def overtaken(*_arguments: str, **_onto: str) -> None:
+            raise OvertakenError(Problem("somebody else's commit came first"))
+
+        monkeypatch.setattr(Writer, "push", overtaken)
+
+        with pytest.raises(RolloutError, match="5 times in a row somebody else pushed to main first"):
+            upstream.placed(canary(upstream))
+
+    def test_a_refused_push_changes_nothing(self, clones: TwoClones, upstream: Upstream) -> None:
+        hook = clones.remote.directory / "hooks" / "pre-receive"
+        hook.write_text("#!/bin/sh\necho 'main is protected' >&2\nexit 1\n")
+        hook.chmod(0o755)
+        before = clones.tip
+
+        with pytest.raises(RolloutError, match="main is protected"):
+            upstream.placed(canary(upstream))
+
+        assert clones.tip == clones.operator.repository.git("rev-parse", "HEAD") == before
+
+    def test_a_commit_that_is_not_merged_in_time_is_told(
+        self, clones: TwoClones, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(upstream_module, "_MERGED_WITHIN_SECONDS", -1)
+        upstream = clones.upstream(proposal="rollout")
+
+        with pytest.raises(RolloutError, match="was not merged into main"):
+            upstream.placed(canary(upstream))
+
+        assert clones.remote.git("log", "-1", "--format=%s", "rollout") == "Canary"
+
+    def test_work_on_another_branch_is_left_alone(self, clones: TwoClones, upstream: Upstream) -> None:
+        repository = clones.operator.repository
+        repository.git("switch", "--quiet", "--create", "mine")
+        before = repository.git("rev-parse", "HEAD")
+
+        upstream.placed(canary(upstream))
+
+        assert repository.git("rev-parse", "HEAD") == before
+        assert any("your branch and files stay as they are" in line for line in clones.said)
+
+
+class TestOthers:
+    def test_a_change_is_told_with_its_commit_and_its_author(self, clones: TwoClones, upstream: Upstream) -> None:
+        ours, _ = upstream.placed(canary(upstream))
+        theirs = clones.somebody_weighs("region-a", v1=80, v2=20)
+
+        with pytest.raises(InterferenceError, match=f"region-a was changed .*: {theirs[:10]} by test: Set weights"):
+            upstream.refuse_changed_by_others(ours, upstream.tip(), REGIONS)
+
+    def test_a_change_elsewhere_is_none(self, clones: TwoClones, upstream: Upstream) -> None:
+        ours, _ = upstream.placed(canary(upstream))
+        clones.somebody_weighs("region-b", v1=80, v2=20)
+
+        upstream.refuse_changed_by_others(ours, upstream.tip(), ["region-a"])
+
+    def test_a_change_that_was_taken_back_is_none(self, clones: TwoClones, upstream: Upstream) -> None:
+        ours, _ = upstream.placed(canary(upstream))
+        clones.somebody_weighs("region-a", v1=80, v2=20)
+        clones.somebody_weighs("region-a", **CANARY)
+
+        upstream.refuse_changed_by_others(ours, upstream.tip(), ["region-a"])
+
+    def test_a_promotion_of_somebody_else_is_one_wherever_it_is(self, clones: TwoClones, upstream: Upstream) -> None:
+        ours = upstream.tip()
+        text = message("Promote", record(clones))
+        theirs, _ = upstream.placed(lambda tip: (upstream.shifted(tip, {"region-b": CANARY}, text), None))
+
+        with pytest.raises(InterferenceError, match=f"another rollout is at work: {theirs[:10]}"):
+            upstream.refuse_changed_by_others(ours, theirs, ["region-a"])
+        upstream.refuse_changed_by_others(theirs, theirs, ["region-a"])
+
+    def test_the_regions_that_nobody_changed_are_left(self, clones: TwoClones, upstream: Upstream) -> None:
+        ours, _ = upstream.placed(canary(upstream))
+        clones.somebody_weighs("region-a", v1=80, v2=20)
+
+        assert upstream.left_alone(ours, upstream.tip(), REGIONS) == ["region-b"]
+        with pytest.raises(InterferenceError, match="region-a was changed by somebody else"):
+            upstream.left_alone(ours, upstream.tip(), ["region-a"])
+
+
+class TestHistory:
+    def saying(self, upstream: Upstream, record: Record) -> Callable[[str], tuple[str, None]]:
+        return lambda tip: (upstream.shifted(tip, {}, message("Promote", record)), None)
+
+    def test_the_newest_record_is_found_below_other_commits(self, clones: TwoClones, upstream: Upstream) -> None:
+        done = record(clones, PromotionState.DONE)
+        for each in (record(clones), done):
+            upstream.placed(self.saying(upstream, each))
+        clones.somebody_writes()
+
+        found = upstream.newest(upstream.tip())
+
+        assert found is not None
+        assert found[1] == done
+
+    def test_there_is_none_before_the_first(self, upstream: Upstream) -> None:
+        assert upstream.newest(upstream.tip()) is None
+
+    def test_a_commit_that_is_not_here_yet_is_fetched(self, clones: TwoClones, upstream: Upstream) -> None:
+        before = clones.tip
+        theirs = clones.somebody_writes()
+
+        assert upstream.contains(before, theirs)
+        assert not upstream.contains(theirs, before)
+
+
+class TestFollowedBranch:
+    def regions(self, upstream: Upstream, clones: TwoClones) -> dict[str, RegionConfig]:
+        return dict(upstream.regions(clones.tip))
+
+    def test_is_the_one_of_all_regions(self, upstream: Upstream, clones: TwoClones) -> None:
+        assert followed_branch(self.regions(upstream, clones), REGIONS) == "main"
+
+    def test_more_than_one_are_refused(self, upstream: Upstream, clones: TwoClones) -> None:
+        regions = self.regions(upstream, clones)
+        repository = regions["region-b"].repository
+        assert repository is not None
+        regions["region-b"] = _with(regions["region-b"], repository=_with(repository, revision="live"))
+
+        with pytest.raises(RolloutError, match="different branches: region-a main, region-b live"):
+            followed_branch(regions, REGIONS)
+        assert followed_branch(regions, ["region-b"]) == "live"
+
+    def test_a_region_that_no_commit_reaches_is_refused(self, upstream: Upstream, clones: TwoClones) -> None:
+        regions = self.regions(upstream, clones)
+        regions["region-b"] = _with(regions["region-b"], delivery="direct")
+
+        with pytest.raises(RolloutError, match="region-b: delivery is not gitops"):
+            followed_branch(regions, REGIONS)
+        assert followed_branch(regions, ["region-a"]) == "main"

@@ -1,0 +1,117 @@
+"""A project with v2 waiting at weight 0, on a remote's main, and the clones of two people."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rollout.git.commits import Writer
+from rollout.git.record import Record, parse
+from rollout.promote.upstream import Upstream
+from tests.rollout.planned import REGIONS, Project, new_planned
+from tests.rollout.repository import Repository
+
+REMOTE = "origin"
+BRANCH = "main"
+BEFORE = {"v1": 100, "v2": 0}
+_TEMPLATES: list[TemporaryDirectory[str]] = []
+
+
+@dataclass(frozen=True)
+class TwoClones:
+    """The remote, which is bare, and the clones of an operator and of a colleague.
+
+    Attributes:
+        said: What the operator was told, a line each.
+        hearing: Called with each of these lines.
+    """
+
+    remote: Repository
+    operator: Project
+    colleague: Project
+    said: list[str] = field(default_factory=list)
+    hearing: list[Callable[[str], None]] = field(default_factory=list)
+
+    @property
+    def tip(self) -> str:
+        return self.remote.git("rev-parse", BRANCH)
+
+    def upstream(self, *, proposal: str | None = None, of: Project | None = None) -> Upstream:
+        project = of or self.operator
+        return Upstream(project.directory, Writer(project.directory), REMOTE, BRANCH, proposal, self._say)
+
+    def weights(self, region: str, commit: str = "") -> Mapping[str, int]:
+        """What the remote has of a region now, or had at a commit."""
+        return self.upstream().weights(commit or self.upstream().tip(), region)
+
+    def subjects(self) -> list[str]:
+        """Of the commits on the remote since the first one, the oldest first."""
+        return self.remote.git("log", "--reverse", "--format=%s", BRANCH).splitlines()[1:]
+
+    def records(self) -> list[Record]:
+        """What these commits say of a promotion, where they do."""
+        hashes = self.remote.git("log", "--reverse", "--format=%H", BRANCH).split()
+        read = [parse(self.remote.git("show", "--no-patch", "--format=%B", commit)) for commit in hashes]
+        return [record for record in read if record]
+
+    def somebody_weighs(self, region: str, **weights: int) -> str:
+        """The colleague gives a region other weights and pushes that; the commit."""
+        self.colleague.repository.git("pull", "--quiet", "--ff-only")
+        self.colleague.weigh(region, **weights)
+        return self._push("Set weights")
+
+    def somebody_writes(self, path: str = "README.md") -> str:
+        """The colleague pushes a file that is of no region; the commit."""
+        self.colleague.repository.git("pull", "--quiet", "--ff-only")
+        with (self.colleague.directory / path).open("a") as file:
+            file.write("x\n")
+        return self._push("Write")
+
+    def _push(self, subject: str) -> str:
+        clone = self.colleague.repository
+        clone.git("add", "--all", ".")
+        clone.git("commit", "--quiet", "--message", subject)
+        clone.git("push", "--quiet", REMOTE, BRANCH)
+        return clone.git("rev-parse", "HEAD")
+
+    def _say(self, line: str) -> None:
+        self.said.append(line)
+        for hear in self.hearing:
+            hear(line)
+
+
+def new_two_clones(directory: Path) -> TwoClones:
+    """Makes them below a directory; v2 has weight 0 in both regions."""
+    remote = Repository(directory / "remote.git")
+    _clone("--bare", str(_template().directory), str(remote.directory))
+    return TwoClones(remote, new_clone(remote, directory / "operator"), new_clone(remote, directory / "colleague"))
+
+
+def new_clone(remote: Repository, directory: Path) -> Project:
+    """A clone in this directory, of a person with the directory's name."""
+    _clone(str(remote.directory), str(directory))
+    clone = Repository(directory)
+    clone.git("config", "user.name", directory.name)
+    clone.git("config", "user.email", f"{directory.name}@corp.local")
+    return Project(directory, clone)
+
+
+def _clone(*arguments: str) -> None:
+    subprocess.run(["git", "clone", "--quiet", *arguments], check=True)
+
+
+@cache
+def _template() -> Project:
+    # removed when the interpreter ends
+    _TEMPLATES.append(TemporaryDirectory(prefix="rollout-test-"))
+    project = new_planned(Path(_TEMPLATES[-1].name) / "project")
+    for region in REGIONS:
+        project.weigh(region, **BEFORE)
+    project.repository.git("add", "--all")
+    # one commit: what the remote has since then is what a test did
+    project.repository.git("commit", "--quiet", "--amend", "--message", "Begin with v2 at weight 0")
+    return project
