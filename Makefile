@@ -43,7 +43,7 @@ lint: setup ## Formatting, style, types, workflows, and whether deploy/overlays 
 test: lint ## Everything that needs no cluster
 	@for module in app/echo app/probe; do \
 	  $(PYTHON) -m lab go -C $$module vet ./... && $(PYTHON) -m lab go -C $$module test ./... || exit 1; done
-	@$(VENV) -m pytest -m "not e2e"
+	@$(VENV) -m pytest -m "not e2e" -n auto --dist loadfile
 
 e2e: setup ## The whole chain on two real clusters of its own (root)
 	@$(VENV) -m pytest -m e2e tests/e2e

@@ -51,9 +51,9 @@ def disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int], Non
 
 
 def test_needs_of_one_file_system_are_added_up(disk: Callable[[int], None]) -> None:
-    disk(26)
-    assert len(_told("27 are needed")) == 1
-    disk(27)
+    disk(23)
+    assert len(_told("24 are needed")) == 1
+    disk(24)
     assert _told("of disk are free") == []
 
 
