@@ -58,7 +58,7 @@ class ArgoCdInstall(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        # the type that these objects have had as their parent since the first release: another would make all of them anew
+        # the type of the parent is part of an URN: with another one, Pulumi would make all of these objects anew
         file = pulumi.ComponentResource("kubernetes:yaml:ConfigFile", name, None, pulumi.ResourceOptions(parent=self))
         for manifest in args.manifest:
             of_the_cluster = manifest["kind"] == "CustomResourceDefinition"

@@ -4,6 +4,7 @@ The provider would find out too, but late, once for each resource, and without s
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +65,31 @@ def provider_kubeconfig(cluster: ClusterConfig) -> pulumi.Input[str]:
         # None would be filled in with $KUBECONFIG, which ends up in the state and may not be a list
         return ""
     file = Path(cluster.kubeconfig).expanduser()
-    document = _document(file)
-    entries = [*(document.get("clusters") or ()), *(document.get("users") or ())]
-    parts = [entry.get("cluster") or entry.get("user") or {} for entry in entries]
+    document = _of_context(_document(file), cluster.context)
+    parts = [entry["cluster"] for entry in document["clusters"]] + [entry["user"] for entry in document["users"]]
     named = [(part, key) for part in parts for key in _FILES if part.get(key) and not Path(part[key]).is_absolute()]
     if not named:
         return cluster.kubeconfig
     for part, key in named:
         part[key] = str(file.parent.absolute() / part[key])
     return pulumi.Output.secret(yaml.dump(document))
+
+
+def _of_context(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A kubeconfig with one context of another, its cluster and its user."""
+
+    def entries(kind: str, wanted: str) -> list[Any]:
+        return [entry for entry in document.get(kind) or () if entry.get("name") == wanted]
+
+    contexts = entries("contexts", name)
+    context: Mapping[str, Any] = next((entry["context"] for entry in contexts if entry.get("context")), {})
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "contexts": contexts,
+        "clusters": entries("clusters", context.get("cluster", "")),
+        "users": entries("users", context.get("user", "")),
+    }
 
 
 def _contexts(file: Path) -> list[str]:

@@ -12,6 +12,8 @@ from pulumi_kubernetes.meta import v1 as meta
 from components.config import IstioConfig, MeshConfig
 
 NAMESPACE = "istio-system"
+RELEASES = ("istio-base", "istiod")
+"""The names of the Helm releases, in the order in which they are installed."""
 READY_WITHIN_SECONDS = 300
 """How long Helm waits for istiod's pods: the pull of an image of 200 MB on a slow line, and a start of some seconds."""
 
@@ -47,8 +49,8 @@ class IstioInstall(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        base = self._release(name, "base", args, release="istio-base", values={}, after=namespace)
-        self._release(name, "istiod", args, release="istiod", values=istiod_values(args), after=base)
+        base = self._release(name, "base", args, release=RELEASES[0], values={}, after=namespace)
+        self._release(name, "istiod", args, release=RELEASES[1], values=istiod_values(args), after=base)
         self.register_outputs({})
 
     def _release(

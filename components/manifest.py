@@ -43,6 +43,8 @@ def read_manifest(argocd: ArgoCdConfig) -> tuple[Manifest, ...]:
         objects = _parsed(_text(argocd.manifest), argocd.application_sets)
         found = sorted({container["image"] for each in objects for container in _containers(each)})
         defined = {each["metadata"]["name"] for each in objects if each["kind"] == "CustomResourceDefinition"}
+        for each in objects:
+            _adapt(each, argocd)
     except (OSError, HTTPException, UnicodeDecodeError) as error:
         raise ManifestError(
             f"{named} cannot be read ({error}) — Argo CD is installed from it; correct argocd.manifest in the stack file, or "
@@ -60,8 +62,6 @@ def read_manifest(argocd: ArgoCdConfig) -> tuple[Manifest, ...]:
                 f'argocd.images.{kind} "{image}" stands for no image of {argocd.manifest} — it would have no effect; leave it '
                 f"out, or correct argocd.manifest (its images: {', '.join(found) or 'none'})"
             )
-    for each in objects:
-        _adapt(each, argocd)
     return objects
 
 
@@ -70,7 +70,7 @@ def _adapt(manifest: Manifest, argocd: ArgoCdConfig) -> None:
     if manifest["kind"] not in _CLUSTER_SCOPED:
         metadata.setdefault("namespace", ARGOCD_NAMESPACE)
     if manifest["kind"] == "Service":
-        metadata["annotations"] = {**metadata.get("annotations", {}), **_NOT_AWAITED}
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **_NOT_AWAITED}
     for subject in manifest.get("subjects") or ():
         if subject["kind"] == "ServiceAccount":
             subject.setdefault("namespace", ARGOCD_NAMESPACE)

@@ -5,6 +5,8 @@ that was killed, and after a refresh takes a failed release for a good one.
 """
 
 import json
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,7 +19,7 @@ from kubernetes.config.config_exception import ConfigException
 
 from components.cluster import ClusterError, kubeconfig_files
 from components.config import ClusterConfig
-from components.istio import NAMESPACE
+from components.istio import NAMESPACE, RELEASES
 
 _SECONDS = (5.0, 15.0)
 """To connect, and to wait for the answer's next part."""
@@ -35,7 +37,7 @@ class HelmRevision:
 
 
 def read_revisions(cluster: ClusterConfig) -> tuple[HelmRevision, ...]:
-    """Read the records of all releases in Istio's namespace; none where the user may not list Secrets.
+    """Read the records of Istio's releases; none where the user may not list Secrets.
 
     Raises:
         ClusterError: If the cluster does not answer, or does not know the user.
@@ -43,9 +45,11 @@ def read_revisions(cluster: ClusterConfig) -> tuple[HelmRevision, ...]:
     wanted = f'cluster.context "{cluster.context}"'
     settings = client.Configuration()
     settings.retries = 0
+    # an empty file counts as no file, as for kubectl
+    files = [str(file) for file in kubeconfig_files(cluster) if file.exists() and file.stat().st_size]
     try:
         api: Any = config.new_client_from_config(  # type: ignore[no-untyped-call]
-            ":".join(str(file) for file in kubeconfig_files(cluster)), cluster.context, client_configuration=settings
+            os.pathsep.join(files), cluster.context, client_configuration=settings
         )
         # not CoreV1Api, whose models take longer to import than all the rest of a preview's program
         request = api.param_serialize(
@@ -56,23 +60,22 @@ def read_revisions(cluster: ClusterConfig) -> tuple[HelmRevision, ...]:
             auth_settings=["BearerToken"],
         )
         answer = api.call_api(*request, _request_timeout=_SECONDS)
-        answer.read()
-        if answer.status != HTTPStatus.OK:
-            raise client.ApiException(answer.status, answer.reason)  # noqa: TRY301 - as the typed calls do
-    except client.ApiException as error:
-        if error.status == HTTPStatus.FORBIDDEN:
-            return ()
-        raise ClusterError(
-            f"{wanted}: {settings.host} answers {error.status} {error.reason}, so nothing can be compared with the cluster. "
-            f"See what it says to: kubectl --context {cluster.context} --namespace {NAMESPACE} get secrets"
-        ) from error
-    except (ConfigException, urllib3.exceptions.HTTPError, OSError) as error:
+        body = bytes(answer.read())
+        records = json.loads(body)["items"] or () if answer.status == HTTPStatus.OK else ()
+    except (ConfigException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise ClusterError(
             f"{wanted}: {settings.host} does not answer ({_reason(error)}), so a preview would show what nobody has compared "
             "with the cluster. Make the cluster reachable, or correct cluster.context or cluster.kubeconfig in the stack file."
         ) from error
-    labels = [item["metadata"]["labels"] for item in json.loads(answer.data)["items"] or ()]
-    return tuple(HelmRevision(each["name"], int(each["version"]), each["status"]) for each in labels)
+    # a login that failed is sent as nobody's, which a cluster may refuse as it refuses a user without the right
+    if answer.status != HTTPStatus.OK and (answer.status != HTTPStatus.FORBIDDEN or b"system:anonymous" in body):
+        raise ClusterError(
+            f"{wanted}: {settings.host} answers {answer.status} {answer.reason}, so nothing can be compared with the cluster. "
+            f"See what it says to: kubectl {_flags(cluster, 'context')} get secrets"
+        )
+    labels = [record["metadata"]["labels"] for record in records]
+    found = (HelmRevision(each["name"], int(each["version"]), each["status"]) for each in labels)
+    return tuple(each for each in found if each.release in RELEASES)
 
 
 def require_none_pending(revisions: Sequence[HelmRevision], cluster: ClusterConfig) -> None:
@@ -81,15 +84,20 @@ def require_none_pending(revisions: Sequence[HelmRevision], cluster: ClusterConf
     Raises:
         ClusterError: If one is: Helm refuses to touch the release, and an update holds its stack's lock, so no update is running.
     """
-    for each in revisions:
+    in_order = sorted(revisions, key=lambda each: each.number)
+    good = {each.release: each.number for each in in_order if each.status == "deployed"}
+    for each in {each.release: each for each in in_order}.values():
         if not each.status.startswith("pending-"):
             continue
-        # what was installed halfway has no revision to go back to
-        undo = "uninstall" if each.status == "pending-install" else "rollback"
+        # what was installed halfway has no revision to go back to; without a number Helm takes the one before, good or not
+        verb = "uninstall" if each.status == "pending-install" else "rollback"
+        undo = " ".join(
+            [verb, each.release, *([str(good[each.release])] if verb == "rollback" and each.release in good else [])]
+        )
         message = (
             f'Helm release "{each.release}" in {NAMESPACE} is {each.status} (revision {each.number}), because an update was killed '
-            "or still runs. Helm refuses to change it until then. If no update runs, free it, and run pulumi up again: "
-            f"helm {undo} {each.release} --kube-context {cluster.context} --namespace {NAMESPACE} --wait"
+            "or still runs. Helm refuses to change it until it is freed. If no update runs, free it, and run pulumi up again: "
+            f"helm {undo} {_flags(cluster, 'kube-context')} --wait"
         )
         if not pulumi.runtime.is_dry_run():
             raise ClusterError(message)
@@ -100,6 +108,12 @@ def failed_revisions(revisions: Sequence[HelmRevision]) -> Mapping[str, int]:
     """The latest revision that failed, by release; Helm keeps the record of it when a later one succeeds."""
     failed = sorted((each for each in revisions if each.status == "failed"), key=lambda each: each.number)
     return {each.release: each.number for each in failed}
+
+
+def _flags(cluster: ClusterConfig, context: str) -> str:
+    """What makes a command line ask the same cluster; `context` is the name that the command has for that flag."""
+    kubeconfig = ["--kubeconfig", cluster.kubeconfig] if cluster.kubeconfig else []
+    return shlex.join([*kubeconfig, f"--{context}", cluster.context, "--namespace", NAMESPACE])
 
 
 def _reason(error: Exception) -> str:

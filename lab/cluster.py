@@ -58,12 +58,12 @@ class Cluster:
         """The log of a component."""
         return self.lab.logs / self.region.name / f"{component}.log"
 
-    def ensure(self, images: Sequence[Path], images_store: Path, report: Report) -> None:
+    def ensure(self, images: Sequence[Path], images_store: Path | None, report: Report) -> None:
         """Bring the region up, or repair it, until its node is ready and DNS is asked for.
 
         Args:
             images: OCI archives that its container runtime holds afterwards.
-            images_store: the same unpacked, see `lab.store`; a new region begins with it.
+            images_store: the same unpacked, see `lab.store`; a new region begins with it if it is there.
             report: is told each step that is taken.
 
         Raises:
@@ -73,7 +73,7 @@ class Cluster:
         cgroups.create(self.processes_cgroup)
         write_files(self.region)
         root = self.region.directory / "containerd"
-        if not root.exists() and store.give(images_store, root):
+        if images_store and not root.exists() and store.give(images_store, root):
             for archive in images:
                 self._note_imported(archive)
         started = self._ensure_holder()

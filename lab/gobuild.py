@@ -52,8 +52,6 @@ class Tool:
         ldflags: for the linker, added to those that drop the symbols.
         tags: build tags, separated by commas.
         embedded: files that come from other modules.
-        version: what a program of this name on PATH must say it is to be taken instead; empty if none is.
-        version_arguments: the arguments that make it say so.
     """
 
     name: str
@@ -62,8 +60,6 @@ class Tool:
     ldflags: str = ""
     tags: str = ""
     embedded: tuple[Embedded, ...] = ()
-    version: str = ""
-    version_arguments: tuple[str, ...] = ("--version",)
 
     @property
     def binary(self) -> str:
@@ -80,15 +76,11 @@ class Go:
         program: the command.
         version: of Go, as in `go1.26.8`.
         architecture: that it builds for.
-        build_cache: its GOCACHE.
-        module_cache: its GOMODCACHE.
     """
 
     program: Path
     version: str
     architecture: str
-    build_cache: Path
-    module_cache: Path
 
     @classmethod
     def find(cls, cache: Path, report: Report) -> Go:
@@ -115,7 +107,7 @@ class Go:
 
     @classmethod
     def _ask(cls, program: Path) -> Go | None:
-        command = [str(program), "env", "GOVERSION", "GOARCH", "GOCACHE", "GOMODCACHE"]
+        command = [str(program), "env", "GOVERSION", "GOARCH"]
         try:
             # outside any module, so that none of them chooses another toolchain for the answer
             answer = subprocess.run(
@@ -123,8 +115,8 @@ class Go:
             )
         except (OSError, subprocess.SubprocessError):
             return None
-        version, architecture, build_cache, module_cache = answer.stdout.splitlines()
-        return cls(program, version, architecture, Path(build_cache), Path(module_cache))
+        version, architecture = answer.stdout.splitlines()
+        return cls(program, version, architecture)
 
     @property
     def release(self) -> tuple[int, ...]:

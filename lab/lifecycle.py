@@ -121,12 +121,19 @@ def probe_image(lab: Lab) -> str:
     return names.pop()
 
 
-def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Path, Stacks]:
-    """See that tools, images, the store of the images and Pulumi's plugins are there."""
+def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Path | None, Stacks]:
+    """See that tools, images, the store that a new region begins with, and Pulumi's plugins are there."""
     echoes, probe = echo_images(lab), probe_image(lab)
     programs = tools.ensure(tools.lab_tools(echoes, probe), lab.cache, report)
     archives = images.ensure_images(programs, echoes, probe, lab.cache, report)
-    return programs, archives, ensure_store(archives, lab.cache, report), stacks_of(lab, programs)
+    is_wanted = any(not (region.directory / "containerd").exists() for region in lab.regions)
+    store = ensure_store(archives, lab.cache, report) if is_wanted and _are_on_one_device(lab) else None
+    return programs, archives, store, stacks_of(lab, programs)
+
+
+def _are_on_one_device(lab: Lab) -> bool:
+    """Whether files of the cache can be linked into the lab's folder."""
+    return lab.cache.stat().st_dev == lab.directory.stat().st_dev
 
 
 def stacks_of(lab: Lab, programs: Mapping[str, Path]) -> Stacks:

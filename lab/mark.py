@@ -1,6 +1,6 @@
 """The mark in a lab's folder: that it is a lab's, and what came up in it, where and when. Standard library alone.
 
-`up` marks a folder before it makes anything; files of a folder without a mark are nobody's to remove. The mark is the lab's lock
+`up` marks a folder before it makes anything; no file is removed from an unmarked folder. The mark is the lab's lock
 as well. An empty one says that nothing is up.
 """
 

@@ -8,15 +8,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from lab import mark
+from lab.place import Lab
 
 
 def give_back(checkout: Path) -> None:
-    """Give what root owns in a checkout to the checkout's owner, but for labs that are up: their files are their clusters'."""
+    """Give what root owns in a checkout to the checkout's owner, except the cache and the files of labs that are up."""
     owner = checkout.stat()
     if os.geteuid() != 0 or owner.st_uid == 0:
         return
+    cache = Lab.of_environment().cache
     for folder, folders, files in os.walk(checkout):
-        folders[:] = [name for name in folders if not _is_lab_that_is_up(Path(folder, name))]
+        paths = {name: Path(folder, name) for name in folders}
+        folders[:] = [name for name, path in paths.items() if path != cache and not _is_lab_that_is_up(path)]
         for name in (*folders, *files):
             with suppress(OSError):  # removed while we look
                 if os.lstat(Path(folder, name)).st_uid == 0:
@@ -33,5 +36,5 @@ def caller_home() -> Path:
 
 
 def _is_lab_that_is_up(folder: Path) -> bool:
-    # one that came up before labs were marked has its lock
+    # a lab of an older release has its lock and no mark
     return mark.is_up(folder) or (folder.name == ".lab" and (folder / "lock").exists())

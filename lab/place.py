@@ -141,7 +141,7 @@ class Lab:
     def is_marked(self) -> bool:
         """Whether the lab's folder is the lab's, so that what is in it may be changed and removed.
 
-        The checkout's own was not always marked; its lock tells it.
+        One of an older release has no mark; its lock tells it.
         """
         return mark.is_marked(self.directory) or (self.is_checkouts_own and (self.directory / "lock").is_file())
 

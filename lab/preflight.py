@@ -27,7 +27,7 @@ def problems() -> list[str]:
     if platform.system() != "Linux":
         return [
             f"this is {platform.system()}: the lab needs Linux (network namespaces, cgroups). Use a Linux machine or a "
-            "virtual one; on clusters of your own no lab is needed, see README.md"
+            "virtual one; on clusters of your own no lab is needed, see docs/own-clusters.md"
         ]
     return [
         problem for check in (_folder, _root, _namespaces, _cgroups, _memory, _disk, _packages) for problem in check()

@@ -202,9 +202,14 @@ class Stacks:
             What was done, a line each.
         """
         done = []
-        locks = self.home / "state" / ".pulumi" / "locks" / "organization" / PROJECT / region
-        stale = [lock for lock in locks.glob("*.json") if not _is_running(json.loads(lock.read_text()).get("pid"))]
-        if stale:
+        folder = self.home / "state" / ".pulumi" / "locks" / "organization" / PROJECT / region
+        locks = {lock: json.loads(lock.read_text()).get("pid") for lock in folder.glob("*.json")}
+        if running := [pid for pid in locks.values() if _is_running(pid)]:
+            raise StackError(
+                f"{region}: a pulumi command is at work on this stack (process {running[0]}), and what it has begun looks like what a "
+                "killed one leaves. Wait for it, then: make up"
+            )
+        if stale := [*locks]:
             self.run("cancel", "--yes", "--stack", region, capture=True)
             done.append("released the lock of an update that was killed")
         done += self._roll_back_releases(region)

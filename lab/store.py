@@ -23,25 +23,26 @@ _DATABASES = ("io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshott
 _START_SECONDS = 30
 
 
-def ensure_store(archives: Sequence[Path], cache: Path, report: Report) -> Path:
-    """See that the root is there.
+def ensure_store(archives: Sequence[Path], cache: Path, report: Report) -> Path | None:
+    """See that the root is there; None if containerd cannot unpack images in the cache, as where that is an overlay itself.
 
     Args:
         archives: the images, as `lab.images.ensure_images` returns them.
         cache: the root of the user's cache of the lab.
         report: gets a line for a person, at least every ten seconds while it is made.
-
-    Raises:
-        PreparationError: containerd cannot unpack an image.
     """
     store = cache / "stores" / key_of(*(str(archive.relative_to(cache)) for archive in archives))
     if not store.exists():
-        make_all([_Build(archives, store)], report, 1)
+        try:
+            make_all([_Build(archives, store)], report, 1)
+        except PreparationError as error:
+            report(f"each region imports its images itself: {error}")
+            return None
     return store
 
 
 def give(store: Path, root: Path) -> bool:
-    """Make `root`, which is not there yet, a copy of the store; False if it lies on another file system, and is left out."""
+    """Make `root`, which is not there yet, a copy of the store; False, and nothing is made, if it is on another file system."""
     partial = root.with_name(root.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     copied = subprocess.run(

@@ -23,12 +23,14 @@ class ApiServer:
         address: its URL.
         revisions: the records that it has: release, number and status.
         code: the status of every answer.
+        message: what it answers in place of the records.
         accepted: the Accept headers that it was sent.
     """
 
     address: str
     revisions: list[tuple[str, int, str]] = field(default_factory=list)
     code: int = 200
+    message: str = ""
     accepted: list[str] = field(default_factory=list)
 
     def kubeconfig(self, file: Path, *contexts: str) -> Path:
@@ -54,7 +56,9 @@ def api_server() -> Iterator[ApiServer]:
                 {"name": name, "version": str(number), "status": status} for name, number, status in served.revisions
             ]
             items = [{"metadata": {"labels": each}} for each in labels]
-            body = json.dumps({"items": items or None}).encode()  # as an API server has an empty list here
+            body = (
+                served.message or json.dumps({"items": items or None})
+            ).encode()  # as an API server has an empty list here
             self.send_response(served.code if self.path == RECORDS else 404)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

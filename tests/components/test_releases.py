@@ -64,6 +64,27 @@ def test_a_user_who_may_not_read_secrets_may_preview(server: ApiServer) -> None:
     assert read_revisions(REGION_A) == ()
 
 
+def test_a_login_that_failed_is_not_taken_for_a_user_without_rights(server: ApiServer) -> None:
+    server.code, server.message = 403, 'secrets is forbidden: User "system:anonymous" cannot list resource "secrets"'
+    with pytest.raises(ClusterError, match=r"answers 403 Forbidden"):
+        read_revisions(REGION_A)
+
+
+def test_an_empty_file_of_the_list_counts_as_none(
+    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").touch()
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'empty'}:{tmp_path / 'absent'}:{tmp_path / 'kubeconfig'}")
+    server.revisions = [("istiod", 1, "deployed")]
+    assert read_revisions(REGION_A) == (HelmRevision("istiod", 1, "deployed"),)
+
+
+def test_an_answer_that_is_none_of_an_api_server_is_told(server: ApiServer) -> None:
+    server.message = "<html>log in</html>"
+    with pytest.raises(ClusterError, match="does not answer"):
+        read_revisions(REGION_A)
+
+
 def test_the_records_are_read_without_the_charts_that_they_hold(server: ApiServer) -> None:
     server.revisions = [("istiod", 2, "deployed")]
     assert read_revisions(REGION_A) == (HelmRevision("istiod", 2, "deployed"),)
@@ -72,22 +93,45 @@ def test_the_records_are_read_without_the_charts_that_they_hold(server: ApiServe
 
 @pytest.mark.parametrize(
     ("status", "undo"),
-    [("pending-install", "uninstall"), ("pending-upgrade", "rollback"), ("pending-rollback", "rollback")],
+    [
+        ("pending-install", "uninstall istiod"),
+        ("pending-upgrade", "rollback istiod 1"),
+        ("pending-rollback", "rollback istiod 1"),
+    ],
 )
 def test_an_update_does_not_begin_beside_a_pending_operation_and_names_the_command_that_frees_it(
     server: ApiServer, status: str, undo: str
 ) -> None:
-    server.revisions = [("istiod", 1, "deployed"), ("istiod", 2, status)]
+    before = [] if status == "pending-install" else [("istiod", 1, "deployed")]
+    server.revisions = [("istiod", 2, status), *before]
     graph, message = refusal(preview=False)
     assert f'Helm release "istiod" in istio-system is {status} (revision 2)' in message
-    assert message.endswith(f"helm {undo} istiod --kube-context region-a --namespace istio-system --wait")
+    assert message.endswith(f"helm {undo} --kube-context region-a --namespace istio-system --wait")
     assert [node.kind for node in graph] == ["Stack"]
+
+
+def test_what_was_pending_before_a_rollback_is_no_hindrance_after_it(server: ApiServer) -> None:
+    server.revisions = [("istiod", 1, "superseded"), ("istiod", 2, "pending-upgrade"), ("istiod", 3, "deployed")]
+    assert record_stack(STACK_FILES[0]).outputs["region"] == "region-a"
+
+
+def test_a_release_of_somebody_else_is_no_hindrance(server: ApiServer) -> None:
+    server.revisions = [("kiali", 2, "pending-upgrade")]
+    assert read_revisions(REGION_A) == ()
+
+
+def test_the_commands_name_the_stacks_own_kubeconfig(server: ApiServer, tmp_path: Path) -> None:
+    server.revisions = [("istiod", 1, "pending-install")]
+    own = server.kubeconfig(tmp_path / "my kubeconfig", "region-a")
+    cluster = {"context": "region-a", "kubeconfig": str(own)}
+    _, error = attempt(run_main, stack_config(STACK_FILES[0], cluster=cluster))
+    assert f"helm uninstall istiod --kubeconfig '{own}' --kube-context region-a" in str(error)
 
 
 def test_a_preview_beside_a_pending_operation_goes_on_with_a_warning(
     server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.revisions = [("istiod", 2, "pending-upgrade")]
+    server.revisions = [("istiod", 1, "failed"), ("istiod", 2, "pending-upgrade")]
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     record_stack(STACK_FILES[0], World(preview=True))
@@ -126,8 +170,11 @@ def certificates(tmp_path: Path) -> ClusterConfig:
     folder.mkdir()
     user = {"client-certificate": "me.crt", "client-key": "/absolute/me.key"}
     document = {
-        "clusters": [{"name": "c", "cluster": {"server": "https://a", "certificate-authority": "ca.crt"}}],
-        "users": [{"name": "u", "user": user}],
+        "clusters": [
+            {"name": "c", "cluster": {"server": "https://a", "certificate-authority": "ca.crt"}},
+            {"name": "other", "cluster": {"server": "https://b"}},
+        ],
+        "users": [{"name": "u", "user": user}, {"name": "other", "user": {"token": "not for the state"}}],
         "contexts": [{"name": "region-a", "context": {"cluster": "c", "user": "u"}}],
     }
     (folder / "kubeconfig").write_text(yaml.safe_dump(document))
@@ -150,6 +197,7 @@ def test_relative_certificates_are_looked_for_beside_their_kubeconfig(tmp_path: 
         "client-certificate": str(tmp_path / "clusters" / "me.crt"),
         "client-key": "/absolute/me.key",
     }
+    assert [len(document[kind]) for kind in ("contexts", "clusters", "users")] == [1, 1, 1]
     assert secret == [True]
 
 

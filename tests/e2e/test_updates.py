@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -142,16 +143,15 @@ def test_an_update_that_was_killed_inside_helm_is_named_with_the_command_that_fr
     assert refused.returncode != 0
     assert "pending-upgrade" in refused.stdout
     (command,) = freeing
-    _helm(lab, *command.split()[1:])
+    _helm(lab, *shlex.split(command)[1:])
     lab.pulumi(*update)
     assert _pending(lab) == ""
 
 
 def _helm(lab: Laboratory, *arguments: str) -> None:
-    """Run Helm as a person does who has the region's kubeconfig."""
+    """Run the Helm that the lab builds."""
     programs = tools.ensure(tools.platform_tools(), lab.place.cache, print)
-    command = [str(programs["helm"]), f"--kubeconfig={lab.place.kubeconfig}", *arguments]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    subprocess.run([programs["helm"], *arguments], check=True, capture_output=True, text=True)
 
 
 @pytest.mark.usefixtures("repaired")

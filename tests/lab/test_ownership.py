@@ -27,7 +27,7 @@ def _owned(checkout: Path, monkeypatch: pytest.MonkeyPatch, *, checkout_owner: i
     real, real_stat = os.lstat, Path.stat
     monkeypatch.setattr(os, "geteuid", lambda: caller)
     monkeypatch.setattr(Path, "stat", lambda path, **_: _with_owner(real_stat(path), checkout_owner))
-    monkeypatch.setattr(os, "lstat", lambda path: _with_owner(real(path), 0))
+    monkeypatch.setattr(os, "lstat", lambda path: _with_owner(real(path), 1234 if Path(path).name == "cd" else 0))
     monkeypatch.setattr(os, "lchown", lambda path, *_: given.add(str(Path(path).relative_to(checkout))))
     ownership.give_back(checkout)
     return given
@@ -39,7 +39,8 @@ def _with_owner(status: os.stat_result, owner: int) -> os.stat_result:
 
 def test_all_that_root_wrote_is_given_back(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = _owned(checkout, monkeypatch)
-    assert {".venv", ".venv/bin/python", ".git/objects/ab", ".git/objects/ab/cd", ".lab/etcd/wal", "link"} < given
+    assert {".venv", ".venv/bin/python", ".git/objects/ab", ".lab/etcd/wal", "link"} < given
+    assert ".git/objects/ab/cd" not in given  # it is another user's
 
 
 def test_the_files_of_a_lab_that_is_up_stay_roots(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +49,7 @@ def test_the_files_of_a_lab_that_is_up_stay_roots(checkout: Path, monkeypatch: p
     assert not [path for path in given if path.startswith(".lab")]
 
 
-def test_the_files_of_somebody_else_are_left(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_root_gives_anything_back(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _owned(checkout, monkeypatch, caller=1000) == set()
 
 

