@@ -213,10 +213,12 @@ class Stacks:
             self.run("cancel", "--yes", "--stack", region, capture=True)
             done.append("released the lock of an update that was killed")
         done += self._roll_back_releases(region)
-        pending = self._pending_creates(region)
+        operations = self._pending_operations(region)
+        pending = [item["resource"] for item in operations if item["type"] == "creating"]
         for resource in pending:
             self._remove_half_made(region, resource)
-        if stale or pending:
+        # an update that was interrupted is in the cluster and not in the state, which then sees nothing to do
+        if stale or operations:
             flags = ["--clear-pending-creates"] if pending else []
             where = [f"--stack={region}", f"--config-file={self.config_file(region)}"]
             result = self.run("refresh", "--yes", "--skip-preview", "--non-interactive", *where, *flags, capture=True)
@@ -234,12 +236,12 @@ class Stacks:
             self._ask(region, self._helm(region, "rollback", release["name"], where, "--wait"))
         return [f"rolled back Helm's release {release['name']}, whose upgrade was killed" for release in halves]
 
-    def _pending_creates(self, region: str) -> list[dict[str, Any]]:
+    def _pending_operations(self, region: str) -> list[dict[str, Any]]:
         state = self._state(region)
         if not state.exists():
             return []
         latest = json.loads(state.read_text())["checkpoint"].get("latest") or {}
-        return [item["resource"] for item in latest.get("pending_operations") or [] if item["type"] == "creating"]
+        return list(latest.get("pending_operations") or [])
 
     def _remove_half_made(self, region: str, resource: Mapping[str, Any]) -> None:
         """Remove what was being created when its update was killed: the state does not have it, and the next would find it there.

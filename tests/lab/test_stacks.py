@@ -253,11 +253,11 @@ class _Killed:
         self._stacks.programs.mkdir(parents=True)
         (self._stacks.programs / "pulumi").symlink_to(programs["pulumi"])
 
-    def recover(self, *pending: Mapping[str, Any]) -> list[str]:
+    def recover(self, *pending: Mapping[str, Any], operation: str = "creating") -> list[str]:
         """Recover from an update that was killed while these were being created; all that the tools were asked."""
         state = self._stacks.home / "state" / ".pulumi" / "stacks" / "echo-rollout" / "region-a.json"
         state.parent.mkdir(parents=True)
-        operations = [{"type": "creating", "resource": resource} for resource in pending]
+        operations = [{"type": operation, "resource": resource} for resource in pending]
         state.write_text(json.dumps({"version": 3, "checkpoint": {"latest": {"pending_operations": operations}}}))
         self._stacks.recover("region-a")
         return self._record.read_text().splitlines()
@@ -290,6 +290,16 @@ def test_what_was_being_created_is_made_anew_in_whatever_scope(stacks: Stacks, t
     ]
     assert ["--namespace=argocd" in line for line in asked if " delete " in line] == [False, True, False]
     assert "--clear-pending-creates" in asked[-1]
+
+
+def test_an_update_that_was_interrupted_is_looked_for_in_the_cluster_and_nothing_is_removed(
+    stacks: Stacks, tmp_path: Path
+) -> None:
+    probe = _object("Deployment", "apps/v1", name="probe", namespace="echo-probe")
+    asked = _Killed(stacks, tmp_path).recover(probe, operation="updating")
+    assert _deletions(asked) == []
+    assert " refresh " in asked[-1]
+    assert "--clear-pending-creates" not in asked[-1]
 
 
 def test_what_is_to_outlive_the_stack_is_not_removed(stacks: Stacks, tmp_path: Path) -> None:
