@@ -106,10 +106,10 @@ def _retained(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransfo
 
 
 def _taking_over(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-    """Have the provider take every field of an object, whoever set it.
+    """Have the provider take every field of an object, even if another manager set it.
 
-    Argo CD, which delivered before, still manages the fields that it applied: the next change of a weight would be a conflict with
-    nobody. An annotation, because providers older than 4.29 know no setting for it.
+    Argo CD, which delivered before, still manages the fields that it applied: the next change of a weight would be a conflict with a
+    manager that no longer acts. An annotation, because providers older than 4.29 know no setting for it.
     """
     if not isinstance(args.resource, pulumi.CustomResource):
         return None

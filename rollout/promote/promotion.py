@@ -1,6 +1,6 @@
 """A version promoted region by region: a commit, its delivery, its proof, and then the next one; or back.
 
-All that a promotion has come to is in its commits (`rollout.git.record`): whoever is killed at any point loses nothing but the
+The commits hold all that a promotion has come to (`rollout.git.record`): a promotion that is killed at any point loses only the
 measurement that was under way.
 """
 

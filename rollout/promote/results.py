@@ -22,7 +22,7 @@ class Taken:
         commit: What brought it.
         delivery: How long that took; None if it never got there.
         proof: What was measured; None if it was not proven.
-        coming: Requests and failures while it came, whoever answered: until a second after all Envoys had acknowledged it; None
+        coming: Requests and failures of all versions while it came: until a second after all Envoys had acknowledged it; None
             if that was never.
     """
 
