@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from lab.git import Remote
-from lab.load import Answer, Load
+from lab.delivery.remote import Remote
 from lab.place import CHECKOUT, Lab
 from tests.e2e.checkout import fresh_checkout
 from tests.e2e.laboratory import REGIONS, Laboratory
+from tests.e2e.load import Answer, Load
 from tests.e2e.waiting import until
 
 RATE = 100

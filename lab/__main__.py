@@ -9,7 +9,8 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # asking for help leaves no files
 
-from lab import arguments, bootstrap, mark, ownership, preflight  # noqa: E402 - their bytecode must not be written
+from lab import arguments, bootstrap, mark  # noqa: E402 - their bytecode must not be written
+from lab.machine import ownership, preflight  # noqa: E402 - their bytecode must not be written
 from lab.place import CHECKOUT, Lab  # noqa: E402
 
 _ADMINISTRATION = ("/usr/local/sbin", "/usr/sbin", "/sbin")

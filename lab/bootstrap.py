@@ -15,7 +15,7 @@ import subprocess
 import sys
 import venv
 
-from lab import ownership
+from lab.machine import ownership
 from lab.place import CHECKOUT
 
 ENVIRONMENT = CHECKOUT / ".venv"

@@ -14,18 +14,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lab import lifecycle, status, tools
-from lab.cache import PreparationError
-from lab.cluster import Cluster, ClusterError
-from lab.delivery import DeliveryError
-from lab.git import GitError, Remote
-from lab.gobuild import Go
-from lab.network import NetworkError
+from lab import status, up
+from lab.build import tools
+from lab.build.cache import PreparationError
+from lab.build.go import Go
+from lab.delivery.application import DeliveryError
+from lab.delivery.remote import GitError, Remote
+from lab.delivery.stacks import StackError
+from lab.machine.network import NetworkError
 from lab.place import Lab
-from lab.stacks import StackError
+from lab.region.cluster import Cluster, ClusterError
 
 _FAILURES = (
-    lifecycle.LabError,
+    up.LabError,
     PreparationError,
     ClusterError,
     StackError,
@@ -71,10 +72,10 @@ def _failed(error: Exception, code: int = 2) -> int:
 
 def _up(lab: Lab, region: list[str] | None, *, clusters_only: bool, verify: bool) -> int:
     regions = region or [known.name for known in lab.regions]
-    clock = lifecycle.Clock(lambda line: _errors.print(line, markup=False))
+    clock = up.Clock(lambda line: _errors.print(line, markup=False))
     try:
-        with lifecycle.coming_up(lab):
-            lifecycle.up(lab, clock, regions, apply=not clusters_only)
+        with up.coming_up(lab):
+            up.up(lab, clock, regions, apply=not clusters_only)
         clock("both regions are up" if len(regions) > 1 else f"{regions[0]} is up")
     except (*_FAILURES, OSError) as error:
         return _failed(error, 1)
@@ -83,16 +84,16 @@ def _up(lab: Lab, region: list[str] | None, *, clusters_only: bool, verify: bool
         return 130
     if clusters_only:
         return 0
-    code = lifecycle.verify(lab, regions) if verify else 0
-    if code == 0 and lifecycle.delivered_regions(lab):
-        _errors.print(lifecycle.how_to_change(lab), markup=False)
+    code = up.verify(lab, regions) if verify else 0
+    if code == 0 and up.delivered_regions(lab):
+        _errors.print(up.how_to_change(lab), markup=False)
     return code
 
 
 def _down(lab: Lab) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it takes a second, and half of it helps nobody
     try:
-        lifecycle.down(lab, lifecycle.Clock(lambda line: _errors.print(line, markup=False)))
+        up.down(lab, up.Clock(lambda line: _errors.print(line, markup=False)))
     except (*_FAILURES, OSError) as error:
         return _failed(error, 1)
     return 0
@@ -126,7 +127,7 @@ def _logs(lab: Lab, options: Namespace) -> int:
         return 0
     if options.component not in names:
         known = ", ".join(names) or "none"
-        return _failed(lifecycle.LabError(f"{options.region} has no log of {options.component}; there are: {known}"))
+        return _failed(up.LabError(f"{options.region} has no log of {options.component}; there are: {known}"))
     follow = ["--follow"] if options.follow else []
     command = ["tail", f"--lines={options.lines}", *follow, str(folder / f"{options.component}.log")]
     try:
@@ -137,7 +138,7 @@ def _logs(lab: Lab, options: Namespace) -> int:
 
 def _pulumi(lab: Lab, words: list[str]) -> int:
     try:
-        stacks = lifecycle.stacks_of(lab, _programs(lab))
+        stacks = up.stacks_of(lab, _programs(lab))
         arguments = stacks.arguments_of(words)
     except (StackError, PreparationError) as error:
         return _failed(error)
@@ -174,6 +175,6 @@ def _programs(lab: Lab) -> dict[str, Path]:
 def _findings(lab: Lab) -> list[status.Finding]:
     programs = _programs(lab)
     remote = Remote(lab, programs["kubectl"])
-    hub = [status.of_hub(remote)] if lifecycle.delivered_regions(lab) else []
+    hub = [status.of_hub(remote)] if up.delivered_regions(lab) else []
     clusters = [Cluster(lab, region, programs) for region in lab.regions]
     return [*hub, *(finding for cluster in clusters for finding in status.of_cluster(cluster, remote))]

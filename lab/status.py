@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import delivery, git
-from lab.cluster import Cluster, ClusterError, tail
-from lab.components import Component
+from lab.delivery import application
+from lab.delivery.remote import Remote
+from lab.region.cluster import Cluster, ClusterError, tail
+from lab.region.components import Component
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ class Finding:
     log: str = ""
 
 
-def of_hub(remote: git.Remote) -> Finding:
+def of_hub(remote: Remote) -> Finding:
     """The daemon that both regions read what is committed from."""
     daemon = remote.component()
     return _process("hub", daemon, remote.is_running(), remote.log)
 
 
-def of_cluster(cluster: Cluster, remote: git.Remote) -> list[Finding]:
+def of_cluster(cluster: Cluster, remote: Remote) -> list[Finding]:
     """Every component of a region, what Argo CD says, then every pod that is not well.
 
     Args:
@@ -62,15 +63,15 @@ def _process(region: str, component: Component, runs: bool, log: Path) -> Findin
     return Finding(region, component.name, well, detail, "" if well else tail(log))
 
 
-def _argocd(cluster: Cluster, remote: git.Remote) -> list[Finding]:
+def _argocd(cluster: Cluster, remote: Remote) -> list[Finding]:
     try:
-        delivered = delivery.look(cluster)
-    except delivery.DeliveryError as error:
+        delivered = application.look(cluster)
+    except application.DeliveryError as error:
         return [Finding(cluster.region.name, "argocd", False, str(error))]
     return [] if delivered is None else [argocd(cluster.region.name, delivered, remote)]
 
 
-def argocd(region: str, delivered: delivery.Delivered, remote: git.Remote) -> Finding:
+def argocd(region: str, delivered: application.Delivered, remote: Remote) -> Finding:
     """What Argo CD of a region says, beside what is committed."""
     here, newest = remote.commit(delivered.revision), remote.head()
     behind = newest is not None and (here is None or here.id != newest.id)

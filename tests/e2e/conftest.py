@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from lab import preflight
+from lab.machine import preflight
 from lab.place import CHECKOUT, Lab
 from tests.e2e.checkout import fresh_checkout
 from tests.e2e.drills import Row

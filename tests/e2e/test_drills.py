@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lab import processes
+from lab.machine import processes
 from tests.e2e.drills import Row, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.waiting import until

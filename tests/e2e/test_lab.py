@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroups, network, processes
+from lab.machine import cgroups, network, processes
 from lab.mark import NAME as MARK
 from lab.place import Lab
 from tests.e2e.laboratory import Laboratory

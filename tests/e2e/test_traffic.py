@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lab import cgroups, processes
+from lab.machine import cgroups, processes
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.waiting import until
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import tools
+from lab.build import tools
 from tests.e2e.laboratory import Laboratory, changes, write_settings
 from tests.e2e.waiting import until
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from lab import arguments
-from lab.lifecycle import coming_up
 from lab.place import CHECKOUT, Lab
+from lab.up import coming_up
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroups, lifecycle, mark, network
-from lab.lifecycle import LabError, coming_up, down
+from lab import mark, up
+from lab.machine import cgroups, network
 from lab.place import Lab
+from lab.up import LabError, coming_up, down
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(cgroups, "NOTE", tmp_path / "note")
     monkeypatch.setattr(network, "_NAMESPACES", tmp_path / "netns")
     monkeypatch.setattr(network, "remove", asked.append)
-    monkeypatch.setattr(lifecycle, "forget_mount_point", lambda: None)
+    monkeypatch.setattr(up, "forget_mount_point", lambda: None)
     return asked
 
 

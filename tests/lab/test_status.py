@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lab import status
-from lab.delivery import Delivered
-from lab.git import Remote
+from lab.delivery.application import Delivered
+from lab.delivery.remote import Remote
 from lab.place import Lab
 
 

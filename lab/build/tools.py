@@ -1,0 +1,187 @@
+"""The programs that a lab is made of, built from Go modules once per user.
+
+The `go.mod` files in `lab/toolchain/` and `app/` pin every version; no version stands here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+
+from lab.build.cache import PreparationError, Report
+from lab.build.go import TOOLCHAIN, Embedded, Go, Tool, build, location
+from lab.place import CHECKOUT
+
+PLATFORM = TOOLCHAIN / "platform"
+PULUMI = TOOLCHAIN / "pulumi"
+APP = CHECKOUT / "app"
+
+# The release line that the pinned commit of Istio belongs to; `lab.build.istio_source` holds it against the module's own VERSION file.
+ISTIO_LINE = "1.31"
+ISTIO_MODULE = "istio.io/istio"
+ARGOCD_MODULE = "github.com/argoproj/argo-cd/v3"
+KUBERNETES_PROGRAMS = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "kubectl",
+)
+PROVIDER = "pulumi-resource-kubernetes"
+_PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+_PROVIDER_SOURCE = f"cmd/{PROVIDER}"
+# The release that the pinned commit of the provider was to become: the commit is after v4.24.1 and before v4.25.0.
+_PROVIDER_LINE = "4.25.0"
+# As Istio's own build has them: they leave out validators that nothing calls and put in the faster encoding.
+_PLATFORM_TAGS = "disable_pgv,vtprotobuf"
+
+
+def pinned(module: Path, dependency: str) -> str:
+    """The version, as in `v1.34.4`, that the `go.mod` of the folder `module` requires of `dependency`.
+
+    Raises:
+        PreparationError: it requires none.
+    """
+    file = module / "go.mod"
+    found = re.search(rf"^(?:require)?\s+{re.escape(dependency)}\s+(v\S+)", file.read_text(), re.MULTILINE)
+    if found is None:
+        raise PreparationError(f"{file} requires no {dependency}, so its version is unknown. Restore the file.")
+    return found[1]
+
+
+def istio_version() -> str:
+    """The version that the lab's Istio, its images and its charts carry: the release line and the pinned commit."""
+    commit = pinned(PLATFORM, ISTIO_MODULE).rsplit("-", 1)[1]
+    return f"{ISTIO_LINE}.0-lab.{commit}"
+
+
+def argocd_version() -> str:
+    """The version of the lab's Argo CD, its image and its manifests, as in `v3.5.7`."""
+    return pinned(PLATFORM, ARGOCD_MODULE)
+
+
+def lab_tools(echo_images: Collection[str], probe_image: str) -> tuple[Tool, ...]:
+    """Every program of a lab; those of `app/` in the releases that the tags of their images name.
+
+    Args:
+        echo_images: names of echo's images in the stack files.
+        probe_image: name of the probe's image in the stack files.
+
+    Raises:
+        PreparationError: an image has no tag.
+    """
+    echoes = {echo_tool(image): image for image in echo_images}
+    return (
+        *platform_tools(),
+        Tool("probe", APP / "probe", ldflags=_release_flag(probe_image)),
+        *(Tool(name, APP / "echo", ldflags=_release_flag(image)) for name, image in sorted(echoes.items())),
+    )
+
+
+def platform_tools() -> tuple[Tool, ...]:
+    """The programs of a lab that are not of `app/`."""
+    kubernetes = [_platform(name, "./kubernetes") for name in KUBERNETES_PROGRAMS]
+    return (
+        *kubernetes,
+        _platform("etcd", "go.etcd.io/etcd/server/v3"),
+        _platform("coredns", "./coredns"),
+        _platform("pause", "./pause"),
+        *(_platform(name, f"{ISTIO_MODULE}/pilot/cmd/{name}") for name in ("pilot-discovery", "pilot-agent")),
+        _platform("kustomize", "sigs.k8s.io/kustomize/kustomize/v5"),
+        # one binary, which its argv[0] tells what to be
+        _platform("argocd", f"{ARGOCD_MODULE}/cmd"),
+        *_pulumi(),
+    )
+
+
+def provider_version() -> str:
+    """The version of the Kubernetes provider that the lab builds, as in `4.25.0-alpha.20260115033456`."""
+    return f"{_PROVIDER_LINE}-alpha.{pinned(PULUMI, _PROVIDER_MODULE).split('-')[1]}"
+
+
+def echo_tool(image: str) -> str:
+    """Name of the tool that is the echo server in this image."""
+    return f"echo-{release_of(image)}"
+
+
+def release_of(image: str) -> str:
+    """The release of our program that belongs into an image: its tag.
+
+    Raises:
+        PreparationError: it has none.
+    """
+    found = re.search(r":([\w][\w.-]*)$", image)
+    if found is None:
+        raise PreparationError(
+            f"The image `{image}` has no tag. The lab builds the release of the program that the tag names, so it cannot "
+            "know which one to build. Write a tag, as in registry.corp.local/echo:1.0.0."
+        )
+    return found[1]
+
+
+def ensure(tools: Collection[Tool], cache: Path, report: Report, jobs: int = 2) -> dict[str, Path]:
+    """See that every tool is there.
+
+    Args:
+        tools: what is wanted.
+        cache: the root of the user's cache of the lab.
+        report: gets a line for a person, at least every ten seconds while something is built.
+        jobs: how many modules are built at a time.
+
+    Returns:
+        The program by the tool's name.
+
+    Raises:
+        PreparationError: a tool can neither be found nor built.
+    """
+    go = Go.find(cache, report)
+    places = {tool.name: location(tool, go, cache) for tool in tools}
+    missing = [tool for tool in tools if not places[tool.name].exists()]
+    if missing:
+        build(missing, go, cache, report, jobs)
+    return places
+
+
+def _release_flag(image: str) -> str:
+    return f"-X main.release={release_of(image)}"
+
+
+def _platform(name: str, package: str) -> Tool:
+    return Tool(name, PLATFORM, package, _platform_flags(), _PLATFORM_TAGS)
+
+
+@cache
+def _platform_flags() -> str:
+    kubernetes = pinned(PLATFORM, "k8s.io/kubernetes")
+    major, minor, _ = kubernetes.removeprefix("v").split(".")
+    values = {
+        f"{package}.{name}": value
+        for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+        for name, value in {"gitVersion": kubernetes, "gitMajor": major, "gitMinor": minor}.items()
+    } | {
+        f"{ISTIO_MODULE}/pkg/version.buildVersion": istio_version(),
+        f"{ARGOCD_MODULE}/common.version": argocd_version().removeprefix("v"),
+        "sigs.k8s.io/kustomize/api/provenance.version": pinned(PLATFORM, "sigs.k8s.io/kustomize/kustomize/v5"),
+    }
+    return " ".join(f"-X {name}={value}" for name, value in values.items())
+
+
+def _pulumi() -> list[Tool]:
+    version = pinned(PULUMI, "github.com/pulumi/pulumi/pkg/v3").removeprefix("v")
+    ldflags = (
+        f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version} -X main.version={provider_version()}"
+    )
+    # the provider's own main package embeds them under other names, which its module does not hold
+    embedded = tuple(
+        Embedded(f"{PROVIDER}/{name}", _PROVIDER_MODULE, f"{_PROVIDER_SOURCE}/{name}")
+        for name in ("schema.json", "terraform-mapping.json")
+    )
+    return [
+        Tool("pulumi", PULUMI, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", ldflags, embedded=embedded),
+        Tool(PROVIDER, PULUMI, f"./{PROVIDER}", ldflags, embedded=embedded),
+        # what puts right a release whose operation was killed; the provider has it compiled already
+        Tool("helm", PULUMI, "helm.sh/helm/v3/cmd/helm", ldflags, embedded=embedded),
+    ]

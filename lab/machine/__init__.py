@@ -1,0 +1,1 @@
+"""What the machine gives a lab: its disk, packages, cgroups, network namespaces and processes."""

@@ -1,0 +1,1 @@
+"""One regional cluster: its certificates, its processes, and how it comes up."""

@@ -1,0 +1,298 @@
+"""One regional cluster: brought up, repaired, looked at, taken down.
+
+`ensure` looks at what is there and does what is missing, so that it starts a region, mends one of which a part has died and costs
+almost nothing when all is well.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import string
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
+
+from lab.build import store
+from lab.build.cache import Report
+from lab.machine import cgroups, network, processes
+from lab.place import Lab, Region
+from lab.region.components import AFTER_API, RUNTIME_SOCKET, Component, components, write_files
+
+_HOLDER = ("sleep", "infinity")
+_READY_SECONDS = 90.0
+_DNS = Path(__file__).with_name("coredns.yaml")
+_SHARED_MOUNT_POINT = Path("/var/lib/kubelet")
+
+
+class ClusterError(Exception):
+    """A region did not come up; the text names the component and shows the end of its log."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A region and what its processes are started from.
+
+    Attributes:
+        lab: which lab it belongs to.
+        region: which region it is.
+        tools: the programs, by name.
+        stopped: once set, whoever waits for the cluster gives up.
+    """
+
+    lab: Lab
+    region: Region
+    tools: Mapping[str, Path]
+    stopped: Event = field(default_factory=Event)
+
+    @property
+    def processes_cgroup(self) -> str:
+        """The cgroup of the region's own processes; pods are beside it."""
+        return f"{self.region.cgroup}/system"
+
+    def log(self, component: str) -> Path:
+        """The log of a component."""
+        return self.lab.logs / self.region.name / f"{component}.log"
+
+    def ensure(self, images: Sequence[Path], images_store: Path | None, report: Report) -> None:
+        """Bring the region up, or repair it, until its node is ready and DNS is asked for.
+
+        Args:
+            images: OCI archives that its container runtime holds afterwards.
+            images_store: the same unpacked, see `lab.build.store`; a new region begins with it if it is there.
+            report: is told each step that is taken.
+
+        Raises:
+            ClusterError: a component does not become well within 90 seconds.
+            InterruptedError: `stopped` was set.
+        """
+        cgroups.create(self.processes_cgroup)
+        write_files(self.region)
+        root = self.region.directory / "containerd"
+        if images_store and not root.exists() and store.give(images_store, root):
+            for archive in images:
+                self._note_imported(archive)
+        started = self._ensure_holder()
+        by_name = {component.name: component for component in self.components()}
+        started += self._ensure([by_name["containerd"], by_name["etcd"]])
+        with ThreadPoolExecutor(1) as pool:
+            importing = pool.submit(self._import_missing, images, report)
+            started += self._ensure([by_name["kube-apiserver"]])
+            started += self._ensure([by_name[name] for name in AFTER_API])
+            importing.result()
+        if started:
+            report(f"started {', '.join(started)}")
+        self._ensure_addons()
+        self._wait("the node", self._node_is_ready)
+
+    def await_dns(self) -> None:
+        """Wait until the cluster's DNS answers; its pod may start while other things are installed.
+
+        Raises:
+            ClusterError: it does not within 90 seconds.
+            InterruptedError: `stopped` was set.
+        """
+        self._wait("coredns", self._dns_is_ready)
+
+    def components(self) -> list[Component]:
+        """The region's processes but the holder.
+
+        Raises:
+            ClusterError: the region is down.
+        """
+        holder = self.holder()
+        if holder is None:
+            raise ClusterError(f"{self.region.name} is down: nothing holds its namespaces. Bring it up with: make up")
+        python = self.lab.virtual_environment / "bin" / "python"
+        return components(self.region, self.tools, python=python, relay_port=self.relay_port(), holder=holder)
+
+    def holder(self) -> int | None:
+        """The process whose namespaces are the region's."""
+        return processes.find(self.processes_cgroup, _HOLDER)
+
+    def is_running(self, component: Component) -> bool:
+        """Whether the component's process is there, with just this command line."""
+        return processes.find(self.processes_cgroup, component.command) is not None
+
+    def relay_port(self) -> int:
+        """The loopback port that leads to the region's API server; chosen once, and again if somebody else has taken it."""
+        file = self.region.directory / "relay-port"
+        if file.exists() and self._port_is_ours_or_free(int(file.read_text())):
+            return int(file.read_text())
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = int(free.getsockname()[1])
+        file.write_text(str(port))
+        return port
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run kubectl against this region as its administrator."""
+        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={self.region.name}"]
+        command = [str(self.tools["kubectl"]), *where, *arguments]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+    def down(self) -> None:
+        """End everything of the region and remove all of it but its files."""
+        cgroups.kill(self.region.cgroup)
+        cgroups.remove(self.region.cgroup)
+        network.remove(self.region.namespace)
+
+    def _port_is_ours_or_free(self, port: int) -> bool:
+        relays = processes.namesakes(self.processes_cgroup, ("python",))
+        if any(str(port) in processes.command_line(pid) for pid in relays):
+            return True
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        return True
+
+    def _ensure_holder(self) -> list[str]:
+        if self.holder() is not None:
+            return []
+        survivor = next(iter(self._survivors()), None)
+        home = self.region.directory
+        if survivor is not None:
+            through = ["nsenter", f"--mount=/proc/{survivor}/ns/mnt", f"--net={network.path(self.region.namespace)}"]
+        else:
+            cgroups.kill(self.region.cgroup)  # containers cannot outlive the mounts that they were made in
+            _SHARED_MOUNT_POINT.mkdir(parents=True, exist_ok=True)
+            mounts = (
+                "mount --make-rshared / && mount -t tmpfs -o mode=755 tmpfs /run && mkdir -p /run/containerd && "
+                'mount --bind "$1/kubelet" /var/lib/kubelet && mount --bind "$1/var-log" /var/log && shift && exec "$@"'
+            )
+            through = [
+                "nsenter",
+                f"--net={network.path(self.region.namespace)}",
+                "unshare",
+                "--mount",
+                "sh",
+                "-c",
+                mounts,
+            ]
+            through += ["sh", str(home)]
+        process = processes.start(_HOLDER, cgroup=self.processes_cgroup, log=self.log("holder"), through=through)
+        self._wait("holder", lambda: self.holder() is not None, process)
+        return ["holder"]
+
+    def _survivors(self) -> list[int]:
+        """Processes that still live in the region's mount namespace when its holder is gone."""
+        return [
+            pid
+            for program in ("containerd", "kubelet")
+            for pid in processes.namesakes(self.processes_cgroup, (program,))
+        ]
+
+    def _import_missing(self, images: Sequence[Path], report: Report) -> None:
+        # a stamp is named by the image and holds its content's key, which is the name of the archive's folder
+        missing = [archive for archive in images if _content(self._stamp(archive)) != archive.parent.name]
+        if missing:
+            report(f"imports {len(missing)} images")
+        for archive in missing:
+            if self.stopped.is_set():
+                raise InterruptedError
+            self._import(archive)
+            self._note_imported(archive)
+
+    def _stamp(self, archive: Path) -> Path:
+        return self.region.directory / "imported" / archive.name
+
+    def _note_imported(self, archive: Path) -> None:
+        self._stamp(archive).parent.mkdir(exist_ok=True)
+        self._stamp(archive).write_text(archive.parent.name)
+
+    def _import(self, archive: Path) -> None:
+        command = ["ctr", f"--address={RUNTIME_SOCKET}", "--namespace=k8s.io", "images", "import", str(archive)]
+        result = subprocess.run([*self._through(), *command], capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise ClusterError(
+                f"{self.region.name}: the image {archive.name} cannot be imported: {result.stderr.strip()}"
+            )
+
+    def _through(self) -> list[str]:
+        return ["nsenter", f"--mount=/proc/{self.holder()}/ns/mnt", f"--net={network.path(self.region.namespace)}"]
+
+    def _ensure(self, wanted: Sequence[Component]) -> list[str]:
+        """Start what does not run, then wait until all of `wanted` are well; say what was started."""
+        started: dict[str, subprocess.Popen[bytes]] = {}
+        for component in wanted:
+            if self.is_running(component):
+                continue
+            for pid in processes.namesakes(self.processes_cgroup, component.command):
+                processes.stop(pid)
+            started[component.name] = processes.start(
+                component.command,
+                cgroup=self.processes_cgroup,
+                log=self.log(component.name),
+                through=[] if component.on_machine else self._through(),
+                directory=self.lab.checkout if component.on_machine else Path("/"),
+            )
+        for component in wanted:
+            self._wait(component.name, component.answers, started.get(component.name))
+        return list(started)
+
+    def _ensure_addons(self) -> None:
+        values = {"image": "localhost/coredns:lab", "dns_address": str(self.region.dns_address)}
+        manifest = string.Template(_DNS.read_text()).substitute(values)
+        applied = self.kubectl(
+            "apply", "--server-side", "--force-conflicts", "--field-manager=lab", "-f", "-", stdin=manifest
+        )
+        if applied.returncode != 0:
+            raise ClusterError(f"{self.region.name}: DNS cannot be installed: {applied.stderr.strip()}")
+
+    def _dns_is_ready(self) -> bool:
+        where = ("get", "deployment", "coredns", "--namespace=kube-system", "--output=jsonpath={.status.readyReplicas}")
+        return self.kubectl(*where).stdout == "1"
+
+    def _node_is_ready(self) -> bool:
+        answer = self.kubectl("get", "node", self.region.name, "-o", "json")
+        if answer.returncode != 0:
+            return False
+        conditions = json.loads(answer.stdout)["status"].get("conditions", [])
+        return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+    def _wait(self, name: str, condition: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
+        def well_or_dead() -> bool:
+            if self.stopped.is_set():
+                raise InterruptedError
+            return condition() or (process is not None and process.poll() is not None)
+
+        asking = retry(
+            retry=retry_if_result(lambda over: not over), stop=stop_after_delay(_READY_SECONDS), wait=wait_fixed(0.1)
+        )
+        try:
+            asking(well_or_dead)()
+        except RetryError:
+            raise self._failed(name, f"is not well after {_READY_SECONDS:.0f} s") from None
+        if process is not None and process.poll() is not None:
+            raise self._failed(name, f"ended at once with code {process.returncode}")
+
+    def _failed(self, name: str, what: str) -> ClusterError:
+        log = self.log(name)
+        return ClusterError(f"{self.region.name}: {name} {what}. The end of its log, {log}:\n{tail(log)}")
+
+
+def _content(stamp: Path) -> str:
+    return stamp.read_text() if stamp.exists() else ""
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """The last lines of a log."""
+    if not log.exists():
+        return "  (it wrote none)"
+    return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def forget_mount_point() -> None:
+    """Remove the empty folder that regions mount over, once no lab of this machine can be using it."""
+    if not any(name.startswith("lab-") for name in network.all_namespaces()) and _SHARED_MOUNT_POINT.exists():
+        try:
+            _SHARED_MOUNT_POINT.rmdir()
+        except OSError:
+            return  # it holds something: a kubelet of the machine's own, which is not ours to touch

@@ -1,0 +1,378 @@
+"""`up` and `down` of a whole lab: tools, images, two clusters side by side, and Pulumi's two stacks on them."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from lab import mark
+from lab.build import argocd_source, images, istio_source, tools
+from lab.build.cache import Report
+from lab.build.store import ensure_store
+from lab.delivery import application
+from lab.delivery.remote import BRANCH, DAEMON, Commit, Remote, address, head
+from lab.delivery.stacks import PROJECT, Delivery, Mesh, Stacks, is_delivered_by_argocd
+from lab.machine import cgroups, debian, network
+from lab.machine.children import Children, CommandFailedError
+from lab.machine.files import write
+from lab.place import Lab
+from lab.region.cluster import Cluster, forget_mount_point
+from lab.region.components import kubeconfig, write_files
+
+REGIONS_FILE = ".regions.yaml"
+_WRITTEN = "# Written by `lab up`, removed by `lab down`.\n"
+_PULUMI_NOISE = re.compile(
+    r"^(@ |Updating|\s*$)|^ [ +~-]{2,3}\S+:\S+ \S+ +(creating|updating|deleting|replacing|running)\b"
+)
+
+
+class LabError(Exception):
+    """The lab did not come up or go down; the text says what, where and what to do."""
+
+
+@dataclass(frozen=True)
+class _StackFile:
+    """What the lab has to know of a committed stack file."""
+
+    echo_images: list[str]
+    probe_image: str
+    by_argocd: bool
+
+
+class Clock:
+    """Reports steps with the seconds since it was made."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._start = time.monotonic()
+
+    def __call__(self, message: str) -> None:
+        """Report a step."""
+        self._write(f"{time.monotonic() - self._start:6.1f} s  {message}")
+
+
+@contextmanager
+def locked(lab: Lab) -> Iterator[None]:
+    """Hold the lab, whose folder is marked, for one command at a time.
+
+    Raises:
+        LabError: another command holds it.
+    """
+    with (lab.directory / mark.NAME).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(
+                f"{lab.directory}: another `up` or `down` of this lab is at work; two at once would undo each other. Wait for it"
+            ) from None
+        yield
+
+
+@contextmanager
+def coming_up(lab: Lab) -> Iterator[None]:
+    """Mark the lab's folder, made if it is not there, and hold the lab.
+
+    Raises:
+        LabError: the folder cannot be used, or another command holds the lab.
+    """
+    if lab.obstacle:
+        raise LabError(lab.obstacle)
+    mark.claim(lab.directory)
+    with locked(lab):
+        if not mark.is_up(lab.directory):
+            mark.set_up(lab.directory, lab.id)
+        yield
+
+
+def delivered_regions(lab: Lab) -> set[str]:
+    """Names of the regions whose workloads Argo CD applies, as the stack files say."""
+    files = {region.name: _stack_file(lab, region.name) for region in lab.regions}
+    return {name for name, file in files.items() if file.by_argocd}
+
+
+def echo_images(lab: Lab) -> set[str]:
+    """The images of echo that the committed stack files name."""
+    return {image for stack in _stack_files(lab) for image in stack.echo_images if re.search(r"/echo:[^@]+$", image)}
+
+
+def probe_image(lab: Lab) -> str:
+    """The image of the probe that the committed stack files name.
+
+    Raises:
+        LabError: they name more than one.
+    """
+    names = {stack.probe_image for stack in _stack_files(lab)}
+    if len(names) != 1:
+        raise LabError(
+            f"Pulumi.*.yaml: $.probe.image: {', '.join(sorted(names))}: the lab builds one probe. Name the same in all"
+        )
+    return names.pop()
+
+
+def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Path | None, Stacks]:
+    """See that tools, images, the store that a new region begins with, and Pulumi's plugins are there."""
+    echoes, probe = echo_images(lab), probe_image(lab)
+    programs = tools.ensure(tools.lab_tools(echoes, probe), lab.cache, report)
+    archives = images.ensure_images(programs, echoes, probe, lab.cache, report)
+    is_wanted = any(not (region.directory / "containerd").exists() for region in lab.regions)
+    store = ensure_store(archives, lab.cache, report) if is_wanted and _are_on_one_device(lab) else None
+    return programs, archives, store, stacks_of(lab, programs)
+
+
+def _are_on_one_device(lab: Lab) -> bool:
+    """Whether files of the cache can be linked into the lab's folder."""
+    return lab.cache.stat().st_dev == lab.directory.stat().st_dev
+
+
+def stacks_of(lab: Lab, programs: Mapping[str, Path]) -> Stacks:
+    """The lab's stacks, on the charts that belong to its Istio and the manifest that belongs to its Argo CD."""
+    mesh = Mesh(
+        charts=istio_source.istio_charts(lab.cache),
+        version=tools.istio_version(),
+        hub=images.HUB,
+        tag=tools.istio_version(),
+    )
+    argocd = Delivery(
+        manifest=argocd_source.core_manifest(lab.cache),
+        images={"argocd": images.argocd_image(), "redis": images.REDIS},
+        repository=address(lab),
+        branch=BRANCH,
+    )
+    return Stacks(lab, programs, mesh, argocd)
+
+
+def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True) -> None:
+    """Bring the lab up or repair it.
+
+    Args:
+        lab: which.
+        report: is told each step.
+        regions: names of the regions to bring up.
+        apply: run `pulumi up` of each stack on its cluster.
+
+    Raises:
+        LabError, ClusterError, StackError, PreparationError, GitError: what could not be done.
+    """
+    file = regions_file(lab)
+    if file.exists() and not file.read_text().startswith(_WRITTEN):
+        raise LabError(f"{file}: the lab did not write it, and would write over it. Move it away, then: make up")
+    debian.ensure_packages(report)
+    by_argocd = delivered_regions(lab) & set(regions)
+    if by_argocd and apply:
+        head(lab.checkout)  # half an hour may go by before it is pushed
+    programs, archives, images_store, stacks = prepare(lab, report)
+    network.create_hub(lab)
+    clusters = [Cluster(lab, region, programs) for region in lab.regions]
+    for cluster in clusters:
+        network.join(lab, cluster.region)
+        cgroups.create(cluster.processes_cgroup)
+        write_files(cluster.region)
+    write_kubeconfig(lab, clusters)
+    stacks.install()
+    write_regions_file(lab, stacks)
+    commit = deliver(Remote(lab, programs["kubectl"]), report, push=apply) if by_argocd else None
+
+    children = Children(signal.SIGINT)
+
+    def bring_up(cluster: Cluster) -> None:
+        def say(message: str) -> None:
+            report(f"{cluster.region.name}: {message}")
+
+        cluster.ensure(archives, images_store, say)
+        say("cluster is ready")
+        if apply:
+            stacks.ensure(cluster.region.name)
+            update(stacks, cluster.region.name, children, say)
+        cluster.await_dns()
+        if commit is not None and cluster.region.name in by_argocd:
+            application.await_synced(cluster, commit.id, say)
+
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(bring_up, cluster) for cluster in clusters if cluster.region.name in regions]
+        try:
+            wait(running)
+        except KeyboardInterrupt:
+            for cluster in clusters:
+                cluster.stopped.set()
+            children.stop()
+            raise
+    failures = [error for future in running if (error := future.exception())]
+    if failures:
+        raise LabError("\n".join(str(error) for error in failures)) from failures[0]
+
+
+def deliver(remote: Remote, report: Report, *, push: bool) -> Commit | None:
+    """Serve the lab's Git, and push the commit that is checked out if asked to; that commit.
+
+    Raises:
+        GitError: what could not be done.
+    """
+    remote.make()
+    if remote.serve():
+        report(f"started {DAEMON}")
+    return remote.publish(report) if push else None
+
+
+def update(stacks: Stacks, region: str, children: Children, report: Report) -> None:
+    """Run `pulumi up` of one stack, its words reported as they come.
+
+    Raises:
+        LabError: it ended with another code than 0.
+        InterruptedError: `children` were stopped.
+    """
+    for line in stacks.recover(region):
+        report(line)
+
+    def show(line: str) -> bool:
+        if not _PULUMI_NOISE.search(line):
+            report(line)
+        return True
+
+    quiet = ["--non-interactive", "--color=never", "--suppress-outputs", "--suppress-progress"]
+    settings = f"--config-file={stacks.config_file(region)}"
+    command = [str(stacks.programs / "pulumi"), "up", f"--stack={region}", "--yes", "--skip-preview", *quiet, settings]
+    try:
+        children.run(command, directory=stacks.lab.checkout, environment=stacks.process_environment(), progress=show)
+    except CommandFailedError:
+        raise LabError(
+            f"{region}: pulumi up failed; its words are above. What it had made is kept in the stack's state. "
+            f"Mend the cause, then: make up"
+        ) from None
+
+
+def write_kubeconfig(lab: Lab, clusters: Collection[Cluster]) -> None:
+    """One kubeconfig for people, Pulumi and rollout: a context each region, through its relay."""
+    servers = {cluster.region.name: f"https://127.0.0.1:{cluster.relay_port()}" for cluster in clusters}
+    pki = {cluster.region.name: cluster.region.directory / "pki" for cluster in clusters}
+    write(lab.kubeconfig, json.dumps(kubeconfig(servers, pki, "admin"), indent=1))
+
+
+def regions_file(lab: Lab) -> Path:
+    """The file that tells `rollout` where the lab's regions are; at the top of the checkout for the checkout's own lab."""
+    return (lab.checkout if lab.is_checkouts_own else lab.directory) / REGIONS_FILE
+
+
+def write_regions_file(lab: Lab, stacks: Stacks) -> None:
+    """Tell `rollout` where the regions and the stacks' outputs are."""
+    content = {
+        "regions": {region.name: {"kubeconfig": str(lab.kubeconfig), "context": region.name} for region in lab.regions},
+        "pulumi": {"path": str(stacks.programs), "environment": stacks.environment()},
+        "remote": str(Remote(lab, Path()).repository),
+    }
+    text = io.StringIO()
+    YAML().dump(content, text)
+    write(regions_file(lab), _WRITTEN + text.getvalue(), mode=0o644)
+
+
+def verify(lab: Lab, regions: Collection[str]) -> int:
+    """Measure the split of these regions with `rollout verify`; its exit code."""
+    python = lab.virtual_environment / "bin" / "python"
+    command = [str(python), "-m", "rollout", "verify", "--regions-file", str(regions_file(lab))]
+    command += [f"--region={region}" for region in regions]
+    # root may measure in a person's checkout: only this one is trusted, and only for reading
+    trusted = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": str(lab.checkout)}
+    return subprocess.run(command, cwd=lab.checkout, env={**os.environ, **trusted}, check=False).returncode
+
+
+def how_to_change(lab: Lab) -> str:
+    """How a person changes the weights of what this lab runs."""
+    files = " or ".join(f"Pulumi.{name}.yaml" for name in sorted(delivered_regions(lab)))
+    own = lab.is_checkouts_own
+    apart = shlex.join(["--regions-file", str(regions_file(lab))])
+    verify = "make verify" if own else f".venv/bin/python -m rollout verify {apart}"
+    return "\n".join(
+        [
+            f"To change a weight, edit echo.versions in {files}, then:",
+            "  make render",
+            '  git commit -am "Shift the traffic"',
+            f"  {Remote(lab, Path()).push_command()}",
+            f"  {verify}",
+        ]
+    )
+
+
+def down(lab: Lab, report: Report) -> None:
+    """End and remove everything of the lab but its logs and the user's cache; safe to call at any time.
+
+    Of a folder that no `up` has marked, no file is removed.
+
+    Raises:
+        LabError: another command holds the lab, or its folder is a copy of another's.
+    """
+    if original := mark.copied_from(lab.directory):
+        raise LabError(
+            f"{lab.directory}: it is a copy of {original}, whose lab is up, and no lab, so there is nothing to end. "
+            f"Remove the copy: rm -r {shlex.quote(str(lab.directory))}"
+        )
+    if lab.is_marked:
+        mark.claim(lab.directory)
+        with locked(lab):
+            _end(lab, report)
+            _remove_files(lab)
+            mark.set_down(lab.directory)
+        report(f"nothing of the lab is left but its logs in {lab.logs} and the cache in {lab.cache}")
+        return
+    _end(lab, report)
+    left = "there is no lab" if mark.is_free(lab.directory) else "it holds what no lab has made; none of it was removed"
+    report(f"{lab.directory}: {left}, and no lab of this folder runs")
+
+
+def _end(lab: Lab, report: Report) -> None:
+    """End what runs, and remove what the machine and the checkout have of it."""
+    for region in lab.regions:
+        if cgroups.exists(region.cgroup) or network.path(region.namespace).exists():
+            Cluster(lab, region, {}).down()
+            report(f"{region.name}: ended")
+    network.remove(lab.hub_namespace)
+    cgroups.kill(lab.cgroup)
+    cgroups.remove(lab.cgroup)
+    cgroups.restore()
+    Remote(lab, Path()).forget()
+    file = regions_file(lab)
+    if file.is_file() and file.read_text().startswith(_WRITTEN):
+        file.unlink()
+    forget_mount_point()
+    network.forget_mount()
+
+
+def _remove_files(lab: Lab) -> None:
+    folders = ["git", "pulumi", *(region.name for region in lab.regions)]
+    for folder in [lab.directory / name for name in folders]:
+        if folder.exists():
+            shutil.rmtree(folder)
+    for file in (lab.kubeconfig, lab.directory / "lock"):
+        file.unlink(missing_ok=True)
+
+
+def _stack_files(lab: Lab) -> list[_StackFile]:
+    return [_stack_file(lab, region.name) for region in lab.regions]
+
+
+def _stack_file(lab: Lab, region: str) -> _StackFile:
+    file = lab.checkout / f"Pulumi.{region}.yaml"
+    try:
+        config = YAML(typ="safe").load(file.read_text())["config"]
+        versions, probe = config[f"{PROJECT}:echo"]["versions"], config[f"{PROJECT}:probe"]
+        echo_images = [str(version["image"]) for version in versions.values()]
+        return _StackFile(echo_images, str(probe["image"]), is_delivered_by_argocd(config))
+    except (OSError, YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(
+            f"{file.name}: {type(error).__name__}: {error}: the lab cannot tell which images to make. A stack file needs "
+            f"`config` with $.echo.versions.*.image and $.probe.image; `git diff {file.name}` shows what was changed"
+        ) from None
