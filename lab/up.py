@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from lab import mark
-from lab.build import argocd_source, images, istio_source, tools
+from lab.build import images, sources, tools
 from lab.build.cache import Report
 from lab.build.store import ensure_store
 from lab.delivery import application
@@ -143,13 +143,13 @@ def _are_on_one_device(lab: Lab) -> bool:
 def stacks_of(lab: Lab, programs: Mapping[str, Path]) -> Stacks:
     """The lab's stacks, on the charts that belong to its Istio and the manifest that belongs to its Argo CD."""
     mesh = Mesh(
-        charts=istio_source.istio_charts(lab.cache),
+        charts=sources.istio_charts(lab.cache),
         version=tools.istio_version(),
         hub=images.HUB,
         tag=tools.istio_version(),
     )
     argocd = Delivery(
-        manifest=argocd_source.core_manifest(lab.cache),
+        manifest=sources.core_manifest(lab.cache),
         images={"argocd": images.argocd_image(), "redis": images.REDIS},
         repository=address(lab),
         branch=BRANCH,

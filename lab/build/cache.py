@@ -67,6 +67,27 @@ def making(directory: Path, key: str, *, stop: Event) -> Iterator[Path]:
             _remove(work)
 
 
+def keep(target: Path, make: Callable[[Path], Path], stop: Event | None = None) -> Path:
+    """See that the folder `target` is there, whole.
+
+    Args:
+        target: its name is the key of its content, see `key_of`.
+        make: is lent an empty folder, and returns the one in it that becomes `target`; called only if that is missing.
+        stop: ends the wait for another lab that makes it.
+
+    Returns:
+        `target`.
+
+    Raises:
+        InterruptedError: `stop` was set.
+    """
+    if not target.exists():
+        with making(target.parent, target.name, stop=stop or Event()) as work:
+            if not target.exists():  # another lab has made it meanwhile
+                place(make(work), target)
+    return target
+
+
 def place(made: Path, target: Path) -> None:
     """Move a finished file or folder to its place, so that it is there whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -15,9 +15,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.build.argocd_source import image_scripts
 from lab.build.cache import PreparationError, Report, content_of, key_of, making, place
-from lab.build.istio_source import bootstrap_template
+from lab.build.sources import bootstrap_template, image_scripts
 from lab.build.tools import APP, argocd_version, echo_tool, istio_version, release_of
 from lab.machine.children import Children, CommandFailedError, make_all
 

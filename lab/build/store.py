@@ -11,13 +11,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
-
-from lab.build.cache import PreparationError, Report, key_of, making, place
+from lab.build.cache import PreparationError, Report, keep, key_of
 from lab.machine.children import Children, CommandFailedError, make_all
 from lab.machine.health import accepts
+from lab.machine.waiting import comes_true
 
 _DATABASES = ("io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshotter.v1.overlayfs/metadata.db")
 _START_SECONDS = 30
@@ -74,14 +74,14 @@ class _Build:
         return f"{self._unpacked} of {len(self._archives)} images"
 
     def make(self, children: Children) -> None:
-        with making(self._target.parent, self._target.name, stop=children.stopped) as work:
-            if self._target.exists():  # another lab has made it meanwhile
-                return
-            with tempfile.TemporaryDirectory() as short:  # a socket's path may have 107 bytes
-                self._unpack(work, Path(short), children)
-            place(work / "root", self._target)
+        keep(self._target, partial(self._unpack, children), children.stopped)
 
-    def _unpack(self, work: Path, short: Path, children: Children) -> None:
+    def _unpack(self, children: Children, work: Path) -> Path:
+        with tempfile.TemporaryDirectory() as short:  # a socket's path may have 107 bytes
+            self._import(children, work, Path(short))
+        return work / "root"
+
+    def _import(self, children: Children, work: Path, short: Path) -> None:
         socket = short / "containerd.sock"
         settings = work / "containerd.toml"
         settings.write_text(
@@ -89,16 +89,12 @@ class _Build:
             'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
             f'[grpc]\n  address = "{socket}"\n'
         )
-        command = ["setpriv", "--pdeathsig", "KILL", "--", "containerd", "--config", str(settings)]
+        # if this command is killed, containerd goes with it, and what it has mounted goes with its namespace
+        apart = ["unshare", "--mount", "setpriv", "--pdeathsig", "KILL", "--"]
+        command = [*apart, "containerd", "--config", str(settings)]
         with (work / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as daemon:
             try:
-                answers = retry(
-                    retry=retry_if_result(lambda well: not well),
-                    stop=stop_after_delay(_START_SECONDS),
-                    wait=wait_fixed(0.1),
-                    retry_error_callback=lambda _: False,
-                )(accepts)
-                if not answers(socket):
+                if not comes_true(lambda: accepts(socket), _START_SECONDS):
                     raise PreparationError(
                         f"containerd does not start, so the images cannot be unpacked:\n{(work / 'log').read_text()[-2000:]}"
                     )

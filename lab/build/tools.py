@@ -18,7 +18,7 @@ PLATFORM = TOOLCHAIN / "platform"
 PULUMI = TOOLCHAIN / "pulumi"
 APP = CHECKOUT / "app"
 
-# The release line that the pinned commit of Istio belongs to; `lab.build.istio_source` holds it against the module's own VERSION file.
+# The release line that the pinned commit of Istio belongs to; `lab.build.sources` holds it against the module's own VERSION file.
 ISTIO_LINE = "1.31"
 ISTIO_MODULE = "istio.io/istio"
 ARGOCD_MODULE = "github.com/argoproj/argo-cd/v3"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from lab.machine.files import write
+from lab.machine.waiting import comes_true
 
 ROOT = Path("/sys/fs/cgroup")
 # on a file system that ends with the machine, as its cgroups do
@@ -100,18 +100,18 @@ def kill(name: str) -> None:
     Raises:
         TimeoutError: something still runs after 20 seconds.
     """
-    end = time.monotonic() + _STOP_SECONDS
-    while pids := members(name):
+
+    def is_empty() -> bool:
+        pids = members(name)
         for pid in pids:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        if time.monotonic() > end:
-            raise TimeoutError(
-                f"cgroup {name}: processes {sorted(pids)} survive SIGKILL. Look at them with ps, then call down again."
-            )
-        time.sleep(0.02)
+        return not pids
+
+    if not comes_true(is_empty, _STOP_SECONDS, 0.02):
+        raise TimeoutError(
+            f"cgroup {name}: processes {sorted(members(name))} survive SIGKILL. Look at them with ps, then call down again."
+        )
 
 
 def remove(name: str) -> None:

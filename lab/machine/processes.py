@@ -13,9 +13,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
-
 from lab.machine import cgroups
+from lab.machine.waiting import comes_true
 
 
 def command_line(pid: int) -> list[str]:
@@ -65,30 +64,16 @@ def start(
 
 def stop(pid: int, grace_seconds: float = 10.0) -> None:
     """Ask a process to end; kill it when the time of grace is over."""
-    if _send(pid, signal.SIGTERM) and not _ends(pid, grace_seconds):
-        _send(pid, signal.SIGKILL)
-        _ends(pid, grace_seconds)
-
-
-def _ends(pid: int, seconds: float) -> bool:
-    waiting = retry(
-        retry=retry_if_result(lambda ended: not ended),
-        stop=stop_after_delay(seconds),
-        wait=wait_fixed(0.05),
-        retry_error_callback=lambda _: False,
-    )
-    return waiting(_has_ended)(pid)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        if comes_true(lambda: _has_ended(pid), grace_seconds, 0.05):
+            return
 
 
 def _has_ended(pid: int) -> bool:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # ours, if this very command started it: then it must be reaped
     return not command_line(pid)
-
-
-def _send(pid: int, number: signal.Signals) -> bool:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return False
-    return True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.build.argocd_source import full_manifest
+from lab.build.sources import full_manifest
 from tests.e2e.laboratory import REGIONS, Laboratory, changes, write_settings
 
 _VERSIONS = "echo-rollout:echo"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,17 @@ def test_where_nothing_can_be_linked_nothing_is_left(
     monkeypatch.setenv("PATH", f"{fake.parent}:/usr/bin:/bin")
     assert not store.give(made, tmp_path / "containerd")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "store"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a namespace")
+def test_what_containerd_mounts_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lab that is killed meanwhile leaves no mount below the cache, which would keep the next from removing what it left."""
+    seen = tmp_path / "seen"
+    fake = tmp_path / "bin" / "containerd"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\nreadlink /proc/self/ns/mnt > {seen}\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(store, "_START_SECONDS", 1)
+    assert store.ensure_store([], tmp_path, lambda _: None) is None
+    assert seen.read_text().strip() != str(Path("/proc/self/ns/mnt").readlink())

@@ -20,7 +20,7 @@ from threading import Event
 
 import pytest
 
-from lab.build import argocd_source, istio_source, tools
+from lab.build import sources, tools
 from lab.build.cache import PreparationError, content_of
 from lab.build.go import TOOLCHAIN, Embedded, Go, Tool, bill, location
 from lab.place import CHECKOUT
@@ -432,7 +432,7 @@ def test_echo_image_without_a_release_is_refused(image: str) -> None:
 
 
 def test_charts_carry_the_pinned_commit_in_their_version(go: FakeGo, istio_module: Path, store: Path) -> None:
-    charts = istio_source.istio_charts(store)
+    charts = sources.istio_charts(store)
     version = tools.istio_version()
     assert re.fullmatch(r"1\.31\.0-lab\.[0-9a-f]{12}", version)
     for chart in ("base", "istiod"):
@@ -442,22 +442,22 @@ def test_charts_carry_the_pinned_commit_in_their_version(go: FakeGo, istio_modul
 
 
 def test_charts_are_taken_from_the_module_once(go: FakeGo, istio_module: Path, store: Path) -> None:
-    assert istio_source.istio_charts(store) == istio_source.istio_charts(store)
-    assert istio_source.bootstrap_template(store).read_text() == "{}"
+    assert sources.istio_charts(store) == sources.istio_charts(store)
+    assert sources.bootstrap_template(store).read_text() == "{}"
     assert len(go.calls("mod")) == 1
 
 
 def test_charts_of_another_release_line_are_refused(go: FakeGo, istio_module: Path, store: Path) -> None:
     (istio_module / "VERSION").write_text("1.32\n")
     with pytest.raises(PreparationError, match=r"says 1\.32, the lab says 1\.31"):
-        istio_source.istio_charts(store)
+        sources.istio_charts(store)
 
 
 def test_argo_cd_s_files_are_taken_from_its_module_once(go: FakeGo, argocd_module: Path, store: Path) -> None:
     taken = [
-        argocd_source.core_manifest(store),
-        argocd_source.full_manifest(store),
-        *argocd_source.image_scripts(store),
+        sources.core_manifest(store),
+        sources.full_manifest(store),
+        *sources.image_scripts(store),
     ]
     assert [file.read_text() for file in taken] == list(ARGOCD_FILES)
     assert len(go.calls("mod")) == 1
@@ -466,18 +466,18 @@ def test_argo_cd_s_files_are_taken_from_its_module_once(go: FakeGo, argocd_modul
 def test_manifest_of_another_argo_cd_has_another_place(
     go: FakeGo, argocd_module: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = argocd_source.core_manifest(store)
-    monkeypatch.setattr(argocd_source, "argocd_version", lambda: "v3.9.9")
-    assert argocd_source.core_manifest(store) != before
+    before = sources.core_manifest(store)
+    monkeypatch.setattr(sources, "argocd_version", lambda: "v3.9.9")
+    assert sources.core_manifest(store) != before
 
 
 def test_files_of_a_module_that_were_half_taken_are_taken_again(go: FakeGo, argocd_module: Path, store: Path) -> None:
     last = argocd_module / ARGOCD_FILES[-1]
     last.unlink()
     with pytest.raises(FileNotFoundError):
-        argocd_source.core_manifest(store)
+        sources.core_manifest(store)
     last.write_text("now there")
-    assert argocd_source.image_scripts(store)[-1].read_text() == "now there"
+    assert sources.image_scripts(store)[-1].read_text() == "now there"
 
 
 def test_module_that_cannot_be_had_is_told_with_go_s_own_words(tmp_path: Path) -> None:
