@@ -12,6 +12,7 @@ sys.dont_write_bytecode = True  # asking for help leaves no files
 from lab import arguments, bootstrap, mark  # noqa: E402 - their bytecode must not be written
 from lab.machine import ownership, preflight  # noqa: E402 - their bytecode must not be written
 from lab.place import CHECKOUT, Lab  # noqa: E402
+from lab.report import LabError  # noqa: E402
 
 _ADMINISTRATION = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -34,7 +35,7 @@ def main() -> None:
         sys.exit(1 if options.verb == "status" else 2)
     try:
         bootstrap.ensure()
-    except bootstrap.BootstrapError as error:
+    except LabError as error:
         sys.exit(f"error: {error}")
     if os.path.realpath(sys.prefix) != os.path.realpath(bootstrap.ENVIRONMENT):
         os.execv(bootstrap.PYTHON, [str(bootstrap.PYTHON), "-m", "lab", *sys.argv[1:]])

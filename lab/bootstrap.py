@@ -17,6 +17,7 @@ import venv
 
 from lab.machine import ownership
 from lab.place import CHECKOUT
+from lab.report import LabError
 
 ENVIRONMENT = CHECKOUT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
@@ -25,23 +26,19 @@ _REQUIREMENTS = CHECKOUT / "requirements.txt"
 _ISTIO_PACKAGE = CHECKOUT / "sdks" / "pulumi_kubernetes_istio"
 
 
-class BootstrapError(Exception):
-    """The environment cannot be made; the text says why and what to do."""
-
-
 def ensure() -> None:
     """Make or refresh `.venv`, saying what is installed.
 
     Raises:
-        BootstrapError: Python is too old, lacks venv, or pip could not install.
+        LabError: Python is too old, lacks venv, or pip could not install.
     """
     if sys.version_info < (3, 11):  # noqa: UP036 - the very file that tells it must run on an older one
-        raise BootstrapError(
+        raise LabError(
             f"Python {sys.version.split()[0]} is too old: 3.11 or later is needed. Call make PYTHON=python3.11 up"
         )
     made, stamp, wanted = ENVIRONMENT / "made-by", ENVIRONMENT / "installed-from", _wanted()
     if ENVIRONMENT.exists() and not made.exists() and not _LOCK.exists():
-        raise BootstrapError(
+        raise LabError(
             f"{ENVIRONMENT}: somebody else made it, and it would be made anew. Move it away, then call again"
         )
     with _LOCK.open("w") as lock:
@@ -86,7 +83,7 @@ def _make_environment() -> None:
     try:
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
     except subprocess.CalledProcessError as error:
-        raise BootstrapError(
+        raise LabError(
             f"{ENVIRONMENT}: the virtual environment cannot be made: {error}. Nothing runs without it"
         ) from None
 
@@ -95,14 +92,14 @@ def _install_ensurepip() -> None:
     """Debian's own Python comes without it."""
     problem = "Python's ensurepip is missing, and without it no virtual environment can be made. On Debian: apt-get install python3-venv"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise BootstrapError(problem)
+        raise LabError(problem)
     _say("installs the Debian package python3-venv")
     options = ["--yes", "--no-remove", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update"], ["apt-get", "install", *options, "python3-venv"]):
         result = subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL)
     if result.returncode != 0:
-        raise BootstrapError(problem)
+        raise LabError(problem)
 
 
 def _pip(*arguments: str) -> None:
@@ -110,7 +107,7 @@ def _pip(*arguments: str) -> None:
     command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
     result = subprocess.run(command, check=False, env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"})
     if result.returncode != 0:
-        raise BootstrapError(
+        raise LabError(
             f"pip ended with code {result.returncode} (its words are above): .venv is not complete. Mend it, then call again."
         )
 
@@ -122,7 +119,7 @@ def _say(what: str) -> None:
 if __name__ == "__main__":
     try:
         ensure()
-    except BootstrapError as error:
+    except LabError as error:
         sys.exit(f"error: {error}")
     finally:
         ownership.give_back(CHECKOUT)

@@ -16,24 +16,12 @@ from rich.text import Text
 
 from lab import status, up
 from lab.build import tools
-from lab.build.cache import PreparationError
 from lab.build.go import Go
-from lab.delivery.application import DeliveryError
-from lab.delivery.remote import GitError, Remote
-from lab.delivery.stacks import StackError
-from lab.machine.network import NetworkError
+from lab.delivery.remote import Remote
 from lab.place import Lab
-from lab.region.cluster import Cluster, ClusterError
+from lab.region.cluster import Cluster
+from lab.report import Clock, LabError
 
-_FAILURES = (
-    up.LabError,
-    PreparationError,
-    ClusterError,
-    StackError,
-    NetworkError,
-    GitError,
-    DeliveryError,
-)
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -47,38 +35,49 @@ def run(options: Namespace, lab: Lab) -> NoReturn:
     Raises:
         SystemExit: always, with the command's exit code.
     """
+    try:
+        code = _run(options, lab)
+    except (LabError, OSError) as error:
+        _errors.print(f"error: {error}", style="red", markup=False)
+        code = 1 if options.verb in ("up", "down") else 2
+    sys.exit(code)
+
+
+def _run(options: Namespace, lab: Lab) -> int:
+    code = 0
     match options.verb:
         case "up":
             code = _up(lab, options.region, clusters_only=options.clusters_only, verify=options.verify)
         case "down":
-            code = _down(lab)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it takes a second, and half of it helps nobody
+            up.down(lab, Clock(_tell))
         case "status":
-            code = _status(lab, as_json=options.as_json)
+            code = _status(_findings(lab), as_json=options.as_json)
         case "logs":
             code = _logs(lab, options)
         case "pulumi":
-            code = _pulumi(lab, options.words)
+            stacks = up.stacks_of(lab, _programs(lab))
+            arguments = stacks.arguments_of(options.words)
+            signal.signal(signal.SIGINT, _leave_it_to_the_child)
+            code = stacks.run(*arguments).returncode
         case "kubectl":
-            code = _kubectl(lab, options.words)
+            code = _execute(_programs(lab)["kubectl"], f"--kubeconfig={lab.kubeconfig}", *options.words)
         case _:
-            code = _go(lab, options.words)
-    sys.exit(code)
-
-
-def _failed(error: Exception, code: int = 2) -> int:
-    _errors.print(f"error: {error}", style="red", markup=False)
+            code = _execute(Go.find(lab.cache, _tell).program, *options.words)
     return code
+
+
+def _tell(line: str) -> None:
+    _errors.print(line, markup=False)
 
 
 def _up(lab: Lab, region: list[str] | None, *, clusters_only: bool, verify: bool) -> int:
     regions = region or [known.name for known in lab.regions]
-    clock = up.Clock(lambda line: _errors.print(line, markup=False))
+    clock = Clock(_tell)
     try:
         with up.coming_up(lab):
             up.up(lab, clock, regions, apply=not clusters_only)
         clock("both regions are up" if len(regions) > 1 else f"{regions[0]} is up")
-    except (*_FAILURES, OSError) as error:
-        return _failed(error, 1)
     except KeyboardInterrupt:
         _errors.print("interrupted. What is up stays up: `make up` goes on from here, `make down` removes all of it.")
         return 130
@@ -86,24 +85,11 @@ def _up(lab: Lab, region: list[str] | None, *, clusters_only: bool, verify: bool
         return 0
     code = up.verify(lab, regions) if verify else 0
     if code == 0 and up.delivered_regions(lab):
-        _errors.print(up.how_to_change(lab), markup=False)
+        _tell(up.how_to_change(lab))
     return code
 
 
-def _down(lab: Lab) -> int:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it takes a second, and half of it helps nobody
-    try:
-        up.down(lab, up.Clock(lambda line: _errors.print(line, markup=False)))
-    except (*_FAILURES, OSError) as error:
-        return _failed(error, 1)
-    return 0
-
-
-def _status(lab: Lab, *, as_json: bool) -> int:
-    try:
-        found = _findings(lab)
-    except _FAILURES as error:
-        return _failed(error)
+def _status(found: list[status.Finding], *, as_json: bool) -> int:
     if as_json:
         print(json.dumps([vars(finding) for finding in found], indent=2))
     else:
@@ -127,7 +113,7 @@ def _logs(lab: Lab, options: Namespace) -> int:
         return 0
     if options.component not in names:
         known = ", ".join(names) or "none"
-        return _failed(up.LabError(f"{options.region} has no log of {options.component}; there are: {known}"))
+        raise LabError(f"{options.region} has no log of {options.component}; there are: {known}")
     follow = ["--follow"] if options.follow else []
     command = ["tail", f"--lines={options.lines}", *follow, str(folder / f"{options.component}.log")]
     try:
@@ -136,30 +122,7 @@ def _logs(lab: Lab, options: Namespace) -> int:
         return 130
 
 
-def _pulumi(lab: Lab, words: list[str]) -> int:
-    try:
-        stacks = up.stacks_of(lab, _programs(lab))
-        arguments = stacks.arguments_of(words)
-    except (StackError, PreparationError) as error:
-        return _failed(error)
-    signal.signal(signal.SIGINT, _leave_it_to_the_child)
-    return stacks.run(*arguments).returncode
-
-
-def _kubectl(lab: Lab, words: list[str]) -> int:
-    try:
-        program = _programs(lab)["kubectl"]
-    except PreparationError as error:
-        return _failed(error)
-    signal.signal(signal.SIGINT, _leave_it_to_the_child)
-    return subprocess.run([str(program), f"--kubeconfig={lab.kubeconfig}", *words], check=False).returncode
-
-
-def _go(lab: Lab, words: list[str]) -> int:
-    try:
-        program = Go.find(lab.cache, lambda line: _errors.print(line, markup=False)).program
-    except PreparationError as error:
-        return _failed(error)
+def _execute(program: Path, *words: str) -> int:
     signal.signal(signal.SIGINT, _leave_it_to_the_child)
     return subprocess.run([str(program), *words], check=False).returncode
 

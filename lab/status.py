@@ -8,8 +8,9 @@ from pathlib import Path
 
 from lab.delivery import application
 from lab.delivery.remote import Remote
-from lab.region.cluster import Cluster, ClusterError, tail
+from lab.region.cluster import Cluster, tail
 from lab.region.components import Component
+from lab.report import LabError
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def of_cluster(cluster: Cluster, remote: Remote) -> list[Finding]:
     """
     try:
         wanted = cluster.components()
-    except ClusterError as error:
+    except LabError as error:
         return [Finding(cluster.region.name, "cluster", False, str(error))]
     found = []
     for component in wanted:
@@ -66,7 +67,7 @@ def _process(region: str, component: Component, runs: bool, log: Path) -> Findin
 def _argocd(cluster: Cluster, remote: Remote) -> list[Finding]:
     try:
         delivered = application.look(cluster)
-    except application.DeliveryError as error:
+    except LabError as error:
         return [Finding(cluster.region.name, "argocd", False, str(error))]
     return [] if delivered is None else [argocd(cluster.region.name, delivered, remote)]
 

@@ -11,8 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from ruamel.yaml.error import YAMLError
 
 from lab import mark
 from lab.build import images, sources, tools
-from lab.build.cache import Report
 from lab.build.store import ensure_store
 from lab.delivery import application
 from lab.delivery.remote import BRANCH, DAEMON, Commit, Remote, address, head
@@ -34,16 +32,13 @@ from lab.machine.files import write
 from lab.place import Lab
 from lab.region.cluster import Cluster, forget_mount_point
 from lab.region.components import kubeconfig, write_files
+from lab.report import LabError, Report
 
 REGIONS_FILE = ".regions.yaml"
 _WRITTEN = "# Written by `lab up`, removed by `lab down`.\n"
 _PULUMI_NOISE = re.compile(
     r"^(@ |Updating|\s*$)|^ [ +~-]{2,3}\S+:\S+ \S+ +(creating|updating|deleting|replacing|running)\b"
 )
-
-
-class LabError(Exception):
-    """The lab did not come up or go down; the text says what, where and what to do."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +48,6 @@ class _StackFile:
     echo_images: list[str]
     probe_image: str
     by_argocd: bool
-
-
-class Clock:
-    """Reports steps with the seconds since it was made."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-        self._start = time.monotonic()
-
-    def __call__(self, message: str) -> None:
-        """Report a step."""
-        self._write(f"{time.monotonic() - self._start:6.1f} s  {message}")
 
 
 @contextmanager
@@ -167,7 +150,7 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
         apply: run `pulumi up` of each stack on its cluster.
 
     Raises:
-        LabError, ClusterError, StackError, PreparationError, GitError: what could not be done.
+        LabError: what could not be done.
     """
     file = regions_file(lab)
     if file.exists() and not file.read_text().startswith(_WRITTEN):
@@ -221,7 +204,7 @@ def deliver(remote: Remote, report: Report, *, push: bool) -> Commit | None:
     """Serve the lab's Git, and push the commit that is checked out if asked to; that commit.
 
     Raises:
-        GitError: what could not be done.
+        LabError: what could not be done.
     """
     remote.make()
     if remote.serve():

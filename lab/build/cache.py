@@ -15,14 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 
-Report = Callable[[str], None]
-
 _LOOK_AGAIN_SECONDS = 0.2
 _DIGEST_SUFFIX = ".sha256"
-
-
-class PreparationError(Exception):
-    """Something that the lab needs could not be had; the text says what, why it matters and what to do."""
 
 
 def key_of(*parts: str) -> str:

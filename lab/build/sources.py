@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.build.cache import PreparationError, keep, key_of
+from lab.build.cache import keep, key_of
 from lab.build.go import Go
 from lab.build.tools import ARGOCD_MODULE, ISTIO_LINE, ISTIO_MODULE, PLATFORM, argocd_version, istio_version
+from lab.report import LabError
 
 # by the folder's name in our cache, where the module has it
 _CHARTS = {"base": "manifests/charts/base", "istiod": "manifests/charts/istio-control/istio-discovery"}
@@ -31,7 +32,7 @@ def istio_charts(cache: Path) -> Path:
         cache: the root of the user's cache of the lab.
 
     Raises:
-        PreparationError: the module cannot be had, or is not of the release line that we say it is.
+        LabError: the module cannot be had, or is not of the release line that we say it is.
     """
     return _istio_files(cache) / "charts"
 
@@ -48,7 +49,7 @@ def core_manifest(cache: Path) -> Path:
         cache: the root of the user's cache of the lab.
 
     Raises:
-        PreparationError: the module cannot be had.
+        LabError: the module cannot be had.
     """
     return _argocd_files(cache) / Path(_CORE).name
 
@@ -88,7 +89,7 @@ def _copy_istio(source: Path, target: Path) -> None:
     version = istio_version()
     line = (source / "VERSION").read_text().strip()
     if line != ISTIO_LINE:
-        raise PreparationError(
+        raise LabError(
             f"{source / 'VERSION'} says {line}, the lab says {ISTIO_LINE}: its charts and images would carry a wrong version. "
             "Set ISTIO_LINE in lab/build/tools.py to the line of the commit that lab/toolchain/platform/go.mod pins."
         )

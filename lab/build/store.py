@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from lab.build.cache import PreparationError, Report, keep, key_of
+from lab.build.cache import keep, key_of
 from lab.machine.children import Children, CommandFailedError, make_all
 from lab.machine.health import accepts
 from lab.machine.waiting import comes_true
+from lab.report import LabError, Report
 
 _DATABASES = ("io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshotter.v1.overlayfs/metadata.db")
 _START_SECONDS = 30
@@ -35,7 +36,7 @@ def ensure_store(archives: Sequence[Path], cache: Path, report: Report) -> Path 
     if not store.exists():
         try:
             make_all([_Build(archives, store)], report, 1)
-        except PreparationError as error:
+        except LabError as error:
             report(f"each region imports its images itself: {error}")
             return None
     return store
@@ -95,7 +96,7 @@ class _Build:
         with (work / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as daemon:
             try:
                 if not comes_true(lambda: accepts(socket), _START_SECONDS):
-                    raise PreparationError(
+                    raise LabError(
                         f"containerd does not start, so the images cannot be unpacked:\n{(work / 'log').read_text()[-2000:]}"
                     )
                 for archive in self._archives:
@@ -103,6 +104,6 @@ class _Build:
                     children.run(importing, directory=work, environment=os.environ)
                     self._unpacked += 1
             except CommandFailedError as failure:
-                raise PreparationError(f"an image cannot be unpacked: {failure}:\n{failure.tail}") from failure
+                raise LabError(f"an image cannot be unpacked: {failure}:\n{failure.tail}") from failure
             finally:
                 daemon.terminate()

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
-from lab.build.cache import PreparationError, Report
 from lab.build.go import TOOLCHAIN, Embedded, Go, Tool, build, location
 from lab.place import CHECKOUT
+from lab.report import LabError, Report
 
 PLATFORM = TOOLCHAIN / "platform"
 PULUMI = TOOLCHAIN / "pulumi"
@@ -43,12 +43,12 @@ def pinned(module: Path, dependency: str) -> str:
     """The version, as in `v1.34.4`, that the `go.mod` of the folder `module` requires of `dependency`.
 
     Raises:
-        PreparationError: it requires none.
+        LabError: it requires none.
     """
     file = module / "go.mod"
     found = re.search(rf"^(?:require)?\s+{re.escape(dependency)}\s+(v\S+)", file.read_text(), re.MULTILINE)
     if found is None:
-        raise PreparationError(f"{file} requires no {dependency}, so its version is unknown. Restore the file.")
+        raise LabError(f"{file} requires no {dependency}, so its version is unknown. Restore the file.")
     return found[1]
 
 
@@ -71,7 +71,7 @@ def lab_tools(echo_images: Collection[str], probe_image: str) -> tuple[Tool, ...
         probe_image: name of the probe's image in the stack files.
 
     Raises:
-        PreparationError: an image has no tag.
+        LabError: an image has no tag.
     """
     echoes = {echo_tool(image): image for image in echo_images}
     return (
@@ -111,11 +111,11 @@ def release_of(image: str) -> str:
     """The release of our program that belongs into an image: its tag.
 
     Raises:
-        PreparationError: it has none.
+        LabError: it has none.
     """
     found = re.search(r":([\w][\w.-]*)$", image)
     if found is None:
-        raise PreparationError(
+        raise LabError(
             f"The image `{image}` has no tag. The lab builds the release of the program that the tag names, so it cannot "
             "know which one to build. Write a tag, as in registry.corp.local/echo:1.0.0."
         )
@@ -135,7 +135,7 @@ def ensure(tools: Collection[Tool], cache: Path, report: Report, jobs: int = 2) 
         The program by the tool's name.
 
     Raises:
-        PreparationError: a tool can neither be found nor built.
+        LabError: a tool can neither be found nor built.
     """
     go = Go.find(cache, report)
     places = {tool.name: location(tool, go, cache) for tool in tools}

@@ -10,8 +10,8 @@ from typing import Any
 
 from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
 
-from lab.build.cache import Report
 from lab.region.cluster import Cluster
+from lab.report import LabError, Report
 
 _NAMESPACE, _NAME = "argocd", "echo"
 _PATH = f"/apis/argoproj.io/v1alpha1/namespaces/{_NAMESPACE}/applications/{_NAME}"
@@ -29,10 +29,6 @@ _SYNC_SECONDS = 180.0
 # how long parts of Argo CD may find each other not yet there, all starting at once on two processors
 _ERROR_SECONDS = 20.0
 _ATTEMPTS = 5
-
-
-class DeliveryError(Exception):
-    """A region did not get what is committed; the text says what and where."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def look(cluster: Cluster) -> Delivered | None:
     """What the region's Application says; None if the region has no Argo CD.
 
     Raises:
-        DeliveryError: the region has an Argo CD and no Application, or cannot be asked.
+        LabError: the region has an Argo CD and no Application, or cannot be asked.
     """
     answer = cluster.kubectl("get", "--raw", _PATH)
     if answer.returncode == 0:
@@ -89,7 +85,7 @@ def look(cluster: Cluster) -> Delivered | None:
     where = f"{cluster.region.name}: Application {_NAMESPACE}/{_NAME}"
     if "could not find the requested resource" in answer.stderr:
         return None
-    raise DeliveryError(f"{where}: {answer.stderr.strip()}, so nothing says what is to run. `make up` makes it anew")
+    raise LabError(f"{where}: {answer.stderr.strip()}, so nothing says what is to run. `make up` makes it anew")
 
 
 def read(application: Mapping[str, Any]) -> Delivered:
@@ -152,7 +148,7 @@ def await_synced(cluster: Cluster, commit: str, report: Report) -> None:
         report: is told each thing that is waited for.
 
     Raises:
-        DeliveryError: Argo CD says that it cannot, or it is not done within three minutes.
+        LabError: Argo CD says that it cannot, or it is not done within three minutes.
         InterruptedError: the cluster's `stopped` was set.
     """
     ask(cluster)
@@ -163,7 +159,7 @@ def await_synced(cluster: Cluster, commit: str, report: Report) -> None:
     try:
         asking(waiting.is_over)()
     except RetryError:
-        raise DeliveryError(
+        raise LabError(
             f"{cluster.region.name}: Argo CD does not run all of {commit[:7]} after {_SYNC_SECONDS:.0f} s: {waiting.said}. "
             f"See what is not well with: make status"
         ) from None
@@ -173,11 +169,11 @@ def ask(cluster: Cluster) -> None:
     """Ask Argo CD of a region to look at once, as a webhook would.
 
     Raises:
-        DeliveryError: there is no Application, or the region cannot be asked.
+        LabError: there is no Application, or the region cannot be asked.
     """
     asked = cluster.kubectl(*REFRESH)
     if asked.returncode != 0:
-        raise DeliveryError(
+        raise LabError(
             f"{cluster.region.name}: Argo CD cannot be asked to look at what was pushed, so nothing syncs it: {asked.stderr.strip()}"
         )
 
@@ -196,16 +192,14 @@ class _Wait:
         """Look once.
 
         Raises:
-            DeliveryError: it cannot become well by itself.
+            LabError: it cannot become well by itself.
             InterruptedError: the cluster's `stopped` was set.
         """
         if self._cluster.stopped.is_set():
             raise InterruptedError
         now = look(self._cluster)
         if now is None:
-            raise DeliveryError(
-                f"{self._cluster.region.name}: there is no Argo CD, so nothing syncs {self._commit[:7]}"
-            )
+            raise LabError(f"{self._cluster.region.name}: there is no Argo CD, so nothing syncs {self._commit[:7]}")
         self._say(self._describe(now))
         if now.looks:
             return False
@@ -216,7 +210,7 @@ class _Wait:
         """Give up on what does not mend itself; what may is looked at anew, for parts of Argo CD start at their own pace."""
         lasts = self._lasts(bool(now.errors))
         if now.gave_up or lasts:
-            raise DeliveryError(
+            raise LabError(
                 f"{self._cluster.region.name}: Argo CD cannot bring {self._commit[:7]} to run; what ran before it, runs on. It says:\n"
                 + "\n".join(f"  {line}" for line in now.troubles)
                 + "\nMend that in a stack file or deploy/, commit, then: git push lab. If nothing there is wrong, let it be tried anew by "

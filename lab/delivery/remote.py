@@ -18,13 +18,13 @@ from pathlib import Path
 from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
 
 from lab import mark
-from lab.build.cache import Report
 from lab.delivery.application import REFRESH
 from lab.machine import cgroups, network, processes
 from lab.machine.files import write
 from lab.place import Lab
 from lab.region.cluster import tail
 from lab.region.components import Component
+from lab.report import LabError, Report
 
 DAEMON = "git-daemon"
 _REMOTE = "lab"
@@ -73,10 +73,6 @@ wait
 """
 
 
-class GitError(Exception):
-    """Git cannot deliver what is committed; the text says why and what to do."""
-
-
 @dataclass(frozen=True)
 class Commit:
     """A commit, as people know it.
@@ -97,18 +93,18 @@ def head(checkout: Path) -> Commit:
     """The commit that is checked out.
 
     Raises:
-        GitError: there is no Git, no repository or no commit.
+        LabError: there is no Git, no repository or no commit.
     """
     top = _git(checkout, "rev-parse", "--show-toplevel")
     if top.returncode != 0 or Path(top.stdout.strip()).resolve() != checkout.resolve():
         said = top.stderr.strip().removeprefix("fatal: ") or f"the repository around it is {top.stdout.strip()}"
-        raise GitError(
+        raise LabError(
             f"{checkout}: it is not a Git repository ({said}), and Argo CD delivers what is committed. "
             "Clone the project, or `git init`, `git add --all` and `git commit`"
         )
     found = _commit(checkout, "HEAD")
     if found is None:
-        raise GitError(
+        raise LabError(
             f"{checkout}: there is no commit yet, and Argo CD delivers what is committed. `git add --all`, then `git commit`"
         )
     return found
@@ -145,7 +141,7 @@ class Remote:
         """Make the repository and its hook, and tell the checkout whose own lab it is of it, as far as that is missing.
 
         Raises:
-            GitError: the checkout has another remote of that name, or one of the two cannot be written to.
+            LabError: the checkout has another remote of that name, or one of the two cannot be written to.
         """
         self._make()
         if self.lab.is_checkouts_own:
@@ -158,7 +154,7 @@ class Remote:
             Whether it was started.
 
         Raises:
-            GitError: it does not come up.
+            LabError: it does not come up.
         """
         daemon = self.component()
         if self.is_running() and daemon.answers():
@@ -188,7 +184,7 @@ class Remote:
         """Push the commit that is checked out, and say so if the working tree differs from it.
 
         Raises:
-            GitError: there is none, or the push would take commits away.
+            LabError: there is none, or the push would take commits away.
         """
         commit, before = head(self.lab.checkout), self.head()
         if before is None or before.id != commit.id:
@@ -230,7 +226,7 @@ class Remote:
         # the checkout may have been moved since it was added
         places = {self.lab.directory, *(Path(up.directory) for up in [mark.read(self.lab.directory)] if up)}
         ours = {str(place / _FOLDER / _REPOSITORY) for place in places}
-        with contextlib.suppress(GitError):  # without Git, nothing of it is there
+        with contextlib.suppress(LabError):  # without Git, nothing of it is there
             if self.lab.is_checkouts_own and set(self._setting("url")) & ours:
                 _git(self.lab.checkout, "remote", "remove", _REMOTE)
 
@@ -244,7 +240,7 @@ class Remote:
                 self.repository, "init", "--bare", "--template=", f"--initial-branch={BRANCH}", environment=_UNTOUCHED
             )
             if made.returncode != 0:
-                raise GitError(
+                raise LabError(
                     f"{self.repository}: it cannot be made, so Argo CD has nothing to read: {made.stderr.strip()}. "
                     f"Remove what is in its place, then: make up"
                 )
@@ -265,7 +261,7 @@ class Remote:
         wanted = {"push": _PUSHED_AS, "fetch": f"+refs/heads/*:refs/remotes/{_REMOTE}/*", "url": str(self.repository)}
         url = self._setting("url")
         if url and url != [wanted["url"]]:
-            raise GitError(
+            raise LabError(
                 f"{self.lab.checkout}: the remote `{_REMOTE}` is {url[0]}, which is not this lab's. `git push {_REMOTE}` would not reach "
                 f"the regions. Call yours something else (`git remote rename {_REMOTE} …`), or remove it if nobody uses it "
                 f"(`git remote remove {_REMOTE}`), then: make up"
@@ -275,7 +271,7 @@ class Remote:
             for name, value in wanted.items():
                 written = _git(self.lab.checkout, "config", "--replace-all", f"remote.{_REMOTE}.{name}", value)
                 if written.returncode != 0:
-                    raise GitError(
+                    raise LabError(
                         f"{self.lab.checkout}: the remote `{_REMOTE}` cannot be added, so that nobody can push to the regions: "
                         f"{written.stderr.strip()}"
                     )
@@ -285,8 +281,8 @@ class Remote:
         asked = _git(self.lab.checkout, "config", "--local", "--get-all", f"remote.{_REMOTE}.{name}")
         return asked.stdout.splitlines()
 
-    def _not_served(self, what: str) -> GitError:
-        return GitError(
+    def _not_served(self, what: str) -> LabError:
+        return LabError(
             f"{DAEMON} {what}, so no region can read what is committed. The end of its log, {self.log}:\n{tail(self.log)}"
         )
 
@@ -312,8 +308,8 @@ class Remote:
         if pushed.returncode == 0:
             return
         if before is not None and re.search(r"^!.*\[rejected\]", pushed.stdout, re.MULTILINE):
-            raise GitError(self._refusal(commit, before))
-        raise GitError(
+            raise LabError(self._refusal(commit, before))
+        raise LabError(
             f"{self.lab.checkout}: {commit} cannot be pushed to {self.repository}, so the regions do not get it: "
             f"{pushed.stderr.strip()}"
         )
@@ -361,7 +357,7 @@ def _program() -> Path:
     """The daemon itself: `git daemon` would start it under another command line."""
     program = Path(_git(Path("/"), "--exec-path").stdout.strip()) / DAEMON
     if not program.exists():
-        raise GitError(
+        raise LabError(
             f"{program} is missing: it serves what is committed to the regions. Install it (on Fedora: {DAEMON})"
         )
     return program
@@ -393,6 +389,6 @@ def _git(
             timeout=seconds,
         )
     except FileNotFoundError:
-        raise GitError(
+        raise LabError(
             "git is missing, and Argo CD delivers what is committed. On Debian: apt-get install git"
         ) from None

@@ -25,6 +25,7 @@ from lab.build.tools import PROVIDER
 from lab.machine.files import write
 from lab.machine.ownership import caller_home
 from lab.place import Lab
+from lab.report import LabError
 
 LANGUAGE = "pulumi-language-python"
 PROJECT = "echo-rollout"
@@ -34,10 +35,6 @@ _WITH_FILES_OF_THEIR_OWN = {
     "config": ("set", "set-all", "rm", "rm-all", "cp", "refresh", "env"),
     "stack": ("init", "rename", "change-secrets-provider"),
 }
-
-
-class StackError(Exception):
-    """Pulumi cannot be run as asked; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -123,18 +120,18 @@ class Stacks:
         (scratch / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
         made = self.run("stack", "init", region, directory=scratch, capture=True)
         if made.returncode != 0:
-            raise StackError(f"{region}: the stack cannot be made: {made.stderr.strip()}")
+            raise LabError(f"{region}: the stack cannot be made: {made.stderr.strip()}")
 
     def config_file(self, region: str) -> Path:
         """The stack's settings: the committed file, the lab's settings over it.
 
         Raises:
-            StackError: no such stack file, or it is no YAML.
+            LabError: no such stack file, or it is no YAML.
         """
         committed = self.lab.checkout / f"Pulumi.{region}.yaml"
         if not committed.exists():
             names = ", ".join(known.name for known in self.lab.regions)
-            raise StackError(
+            raise LabError(
                 f"{region}: there is no {committed.name}, so nothing says what the region holds. The stacks are {names}"
             )
         yaml = YAML()
@@ -142,7 +139,7 @@ class Stacks:
             settings = yaml.load(committed.read_text()) or {}
             config = settings.get("config") or {}
         except (YAMLError, AttributeError) as error:
-            raise StackError(
+            raise LabError(
                 f"{committed.name}: it is no YAML mapping, so no setting can be read: {error}. Mend it"
             ) from None
         settings["config"] = config
@@ -174,13 +171,13 @@ class Stacks:
         """What a person typed after `lab pulumi`, with the settings file that it needs added.
 
         Raises:
-            StackError: the command needs a stack and none is named, or it would edit the file that is made afresh each time.
+            LabError: the command needs a stack and none is named, or it would edit the file that is made afresh each time.
         """
         known = (*_WITH_CONFIG_FILE, *_WITH_FILES_OF_THEIR_OWN)
         position = next((number for number, word in enumerate(typed) if word in known), len(typed))
         verb, after = "".join(typed[position : position + 1]), typed[position + 1 :]
         if {*_WITH_FILES_OF_THEIR_OWN.get(verb, ())} & {*after}:
-            raise StackError(
+            raise LabError(
                 f"{' '.join(typed)}: it would write to a committed stack file, and the lab only reads them. "
                 "Edit Pulumi.region-a.yaml or Pulumi.region-b.yaml; `make up` and `make down` make and remove the stacks"
             )
@@ -192,7 +189,7 @@ class Stacks:
         stack = _stack_of(typed)
         if stack is None:
             names = " or ".join(f"-s {region.name}" for region in self.lab.regions)
-            raise StackError(f"{verb}: no stack is named, so it is not known which region is meant. Add {names}")
+            raise LabError(f"{verb}: no stack is named, so it is not known which region is meant. Add {names}")
         return [*typed, f"--config-file={self.config_file(stack)}"]
 
     def recover(self, region: str) -> list[str]:
@@ -205,7 +202,7 @@ class Stacks:
         folder = self.home / "state" / ".pulumi" / "locks" / "organization" / PROJECT / region
         locks = {lock: json.loads(lock.read_text()).get("pid") for lock in folder.glob("*.json")}
         if running := [pid for pid in locks.values() if _is_running(pid)]:
-            raise StackError(
+            raise LabError(
                 f"{region}: a pulumi command is at work on this stack (process {running[0]}), and what it has begun looks like what a "
                 "killed one leaves. Wait for it, then: make up"
             )
@@ -223,7 +220,7 @@ class Stacks:
             where = [f"--stack={region}", f"--config-file={self.config_file(region)}"]
             result = self.run("refresh", "--yes", "--skip-preview", "--non-interactive", *where, *flags, capture=True)
             if result.returncode != 0:
-                raise StackError(f"{region}: an interrupted update cannot be put right: {result.stdout}{result.stderr}")
+                raise LabError(f"{region}: an interrupted update cannot be put right: {result.stdout}{result.stderr}")
             done.append(f"asked the cluster how far that update came; {len(pending)} creations under way are made anew")
         return done
 
@@ -274,11 +271,11 @@ class Stacks:
         """Run a command on a region that mends what a killed update left; its output.
 
         Raises:
-            StackError: it failed, with words that do not hold `unless`.
+            LabError: it failed, with words that do not hold `unless`.
         """
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0 and (unless is None or unless not in result.stderr):
-            raise StackError(
+            raise LabError(
                 f"{region}: what a killed update left cannot be mended, and the next would trip over it: `{shlex.join(command)}` "
                 f"failed: {result.stderr.strip()}. Mend that, then: make up"
             )

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Protocol
 
-from lab.build.cache import Report
+from lab.report import Report
 
 _TAIL_LINES = 15
 _REPORT_EVERY_SECONDS = 10

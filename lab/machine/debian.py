@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lab.build.cache import PreparationError, Report
+from lab.report import LabError, Report
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TAIL_LINES = 15
@@ -45,6 +46,19 @@ apt-get install --yes --no-remove --no-install-recommends \\
 """
 
 
+def os_release() -> Mapping[str, str]:
+    """What the system says of itself in os-release; nothing if it has none."""
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def codename() -> str:
+    """The code name of the Debian or Ubuntu release, as in `bookworm`; empty on a system that has none."""
+    return os_release().get("VERSION_CODENAME", "")
+
+
 def missing_packages() -> list[str]:
     """Packages of which something is not there; nothing is run to find out."""
     path = os.pathsep.join([os.environ.get("PATH", ""), _SYSTEM_PATH])
@@ -63,7 +77,7 @@ def ensure_packages(report: Report) -> None:
     If the lab's command ends meanwhile, apt goes on to its end: a half-installed package would be worse.
 
     Raises:
-        PreparationError: something is missing and apt cannot install it here.
+        LabError: something is missing and apt cannot install it here.
     """
     missing = missing_packages()
     if not missing:
@@ -71,17 +85,13 @@ def ensure_packages(report: Report) -> None:
     names = " ".join(missing)
     why = f"These Debian packages are missing: {names}. The lab's clusters and images are made with them."
     if shutil.which("apt-get") is None:
-        raise PreparationError(
-            f"{why} There is no apt-get here: install what your system calls them, or use Debian 12."
-        )
+        raise LabError(f"{why} There is no apt-get here: install what your system calls them, or use Debian 12.")
     if os.geteuid() != 0:
-        raise PreparationError(f"{why} Only root may install them: run the lab as root, or `apt-get install {names}`.")
+        raise LabError(f"{why} Only root may install them: run the lab as root, or `apt-get install {names}`.")
     report(f"installing the Debian packages {names} (no service is started)")
     _install(missing, why)
     if left := missing_packages():
-        raise PreparationError(
-            f"{why} apt installed them, but what {' '.join(left)} should bring is not there. See why."
-        )
+        raise LabError(f"{why} apt installed them, but what {' '.join(left)} should bring is not there. See why.")
 
 
 def _install(packages: Sequence[str], why: str) -> None:
@@ -105,7 +115,7 @@ def _install(packages: Sequence[str], why: str) -> None:
         if code:
             output.seek(0)
             tail = "".join(f"  {line}" for line in output.readlines()[-_TAIL_LINES:])
-            raise PreparationError(
+            raise LabError(
                 f"{why} apt-get ended with code {code}:\n{tail}"
                 "Put right what these lines tell of, or install the packages by hand, then run the same command again."
             )

@@ -15,14 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.place import Lab, Region
+from lab.report import LabError
 
 _NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class NetworkError(Exception):
-    """The kernel refused a namespace, a link or a route; the text has the words of `ip`."""
 
 
 def path(namespace: str) -> Path:
@@ -113,4 +110,4 @@ def _has_link(namespace: str, link: str) -> bool:
 def _ip(arguments: str) -> None:
     result = subprocess.run(["ip", *arguments.split()], check=False, capture_output=True, text=True)
     if result.returncode != 0:
-        raise NetworkError(f"`ip {arguments}` failed: {result.stderr.strip()}. A region cannot be reached without it")
+        raise LabError(f"`ip {arguments}` failed: {result.stderr.strip()}. A region cannot be reached without it")

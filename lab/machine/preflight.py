@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
-from lab.machine import disk
+from lab.machine import debian
 from lab.place import Lab
 
 _MEMORY_GIB = 6
@@ -18,7 +18,6 @@ _MEMORY_GIB = 6
 _MODULES_GIB, _OBJECTS_GIB, _TOOLS_GIB = 5, 12, 3
 # two regions, each time
 _REGIONS_GIB = 4
-_RELEASE = Path("/etc/os-release")
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -99,24 +98,32 @@ def _disk() -> list[str]:
         needs[Path(os.environ.get("GOMODCACHE", modules))] = _MODULES_GIB
         needs[Path(os.environ.get("GOCACHE", objects))] = _OBJECTS_GIB
         needs[lab.cache] = _TOOLS_GIB
-    return [
-        f"{', '.join(map(str, short.folders))}: {short.free / 2**30:.1f} GiB of disk are free, and "
-        f"{short.needed / 2**30:.0f} are needed there in all. Make room, or let LAB_DIR, XDG_CACHE_HOME, GOMODCACHE or "
-        "GOCACHE name a folder on a larger disk"
-        for short in disk.shortages({folder: gib * 2**30 for folder, gib in needs.items()})
-    ]
+    by_device: defaultdict[int, list[Path]] = defaultdict(list)
+    for folder in needs:
+        by_device[_existing(folder).stat().st_dev].append(folder)
+    found = []
+    for folders in by_device.values():
+        free, needed = shutil.disk_usage(_existing(folders[0])).free / 2**30, sum(needs[folder] for folder in folders)
+        if free < needed:
+            found.append(
+                f"{', '.join(map(str, folders))}: {free:.1f} GiB of disk are free, and {needed} are needed there in all. "
+                "Make room, or let LAB_DIR, XDG_CACHE_HOME, GOMODCACHE or GOCACHE name a folder on a larger disk"
+            )
+    return found
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _packages() -> list[str]:
-    text = _RELEASE.read_text() if _RELEASE.exists() else ""
-    named = re.search(r"^VERSION_CODENAME=[\"']?[\w-]", text, re.MULTILINE)
     lacks = [name for name in ("apt-get", "apt-config") if shutil.which(name) is None]
-    lacks += [] if named else [f"VERSION_CODENAME in {_RELEASE}"]
+    lacks += [] if debian.codename() else ["VERSION_CODENAME in /etc/os-release"]
     if not lacks:
         return []
-    found = re.search(r"^PRETTY_NAME=[\"']?([^\"'\n]+)", text, re.MULTILINE)
+    system = debian.os_release().get("PRETTY_NAME", "this system")
     return [
-        f"{found[1] if found else 'this system'} has no {', no '.join(lacks)}: containerd and the images of the regions come "
+        f"{system} has no {', no '.join(lacks)}: containerd and the images of the regions come "
         "from Debian packages. Use Debian 12 or later, or Ubuntu; a virtual machine or a container with --privileged will do"
     ]
 

@@ -19,19 +19,15 @@ from threading import Event
 from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
 
 from lab.build import store
-from lab.build.cache import Report
 from lab.machine import cgroups, network, processes
 from lab.place import Lab, Region
 from lab.region.components import AFTER_API, RUNTIME_SOCKET, Component, components, write_files
+from lab.report import LabError, Report
 
 _HOLDER = ("sleep", "infinity")
 _READY_SECONDS = 90.0
 _DNS = Path(__file__).with_name("coredns.yaml")
 _SHARED_MOUNT_POINT = Path("/var/lib/kubelet")
-
-
-class ClusterError(Exception):
-    """A region did not come up; the text names the component and shows the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ class Cluster:
             report: is told each step that is taken.
 
         Raises:
-            ClusterError: a component does not become well within 90 seconds.
+            LabError: a component does not become well within 90 seconds.
             InterruptedError: `stopped` was set.
         """
         cgroups.create(self.processes_cgroup)
@@ -94,7 +90,7 @@ class Cluster:
         """Wait until the cluster's DNS answers; its pod may start while other things are installed.
 
         Raises:
-            ClusterError: it does not within 90 seconds.
+            LabError: it does not within 90 seconds.
             InterruptedError: `stopped` was set.
         """
         self._wait("coredns", self._dns_is_ready)
@@ -103,11 +99,11 @@ class Cluster:
         """The region's processes but the holder.
 
         Raises:
-            ClusterError: the region is down.
+            LabError: the region is down.
         """
         holder = self.holder()
         if holder is None:
-            raise ClusterError(f"{self.region.name} is down: nothing holds its namespaces. Bring it up with: make up")
+            raise LabError(f"{self.region.name} is down: nothing holds its namespaces. Bring it up with: make up")
         python = self.lab.virtual_environment / "bin" / "python"
         return components(self.region, self.tools, python=python, relay_port=self.relay_port(), holder=holder)
 
@@ -211,9 +207,7 @@ class Cluster:
         command = ["ctr", f"--address={RUNTIME_SOCKET}", "--namespace=k8s.io", "images", "import", str(archive)]
         result = subprocess.run([*self._through(), *command], capture_output=True, text=True, check=False)
         if result.returncode != 0:
-            raise ClusterError(
-                f"{self.region.name}: the image {archive.name} cannot be imported: {result.stderr.strip()}"
-            )
+            raise LabError(f"{self.region.name}: the image {archive.name} cannot be imported: {result.stderr.strip()}")
 
     def _through(self) -> list[str]:
         return ["nsenter", f"--mount=/proc/{self.holder()}/ns/mnt", f"--net={network.path(self.region.namespace)}"]
@@ -244,7 +238,7 @@ class Cluster:
             "apply", "--server-side", "--force-conflicts", "--field-manager=lab", "-f", "-", stdin=manifest
         )
         if applied.returncode != 0:
-            raise ClusterError(f"{self.region.name}: DNS cannot be installed: {applied.stderr.strip()}")
+            raise LabError(f"{self.region.name}: DNS cannot be installed: {applied.stderr.strip()}")
 
     def _dns_is_ready(self) -> bool:
         where = ("get", "deployment", "coredns", "--namespace=kube-system", "--output=jsonpath={.status.readyReplicas}")
@@ -273,9 +267,9 @@ class Cluster:
         if process is not None and process.poll() is not None:
             raise self._failed(name, f"ended at once with code {process.returncode}")
 
-    def _failed(self, name: str, what: str) -> ClusterError:
+    def _failed(self, name: str, what: str) -> LabError:
         log = self.log(name)
-        return ClusterError(f"{self.region.name}: {name} {what}. The end of its log, {log}:\n{tail(log)}")
+        return LabError(f"{self.region.name}: {name} {what}. The end of its log, {log}:\n{tail(log)}")
 
 
 def _content(stamp: Path) -> str:

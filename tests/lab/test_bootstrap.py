@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lab import bootstrap
-from lab.bootstrap import BootstrapError, ensure
+from lab.bootstrap import ensure
+from lab.report import LabError
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_second_call_makes_nothing(made: list[Path]) -> None:
 def test_an_environment_of_somebody_else_is_refused_however_often(made: list[Path]) -> None:
     (bootstrap.ENVIRONMENT / "bin").mkdir(parents=True)
     for _ in range(2):
-        with pytest.raises(BootstrapError, match="somebody else made it"):
+        with pytest.raises(LabError, match="somebody else made it"):
             ensure()
     assert made == []
 

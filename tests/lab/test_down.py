@@ -10,7 +10,8 @@ import pytest
 from lab import mark, up
 from lab.machine import cgroups, network
 from lab.place import Lab
-from lab.up import LabError, coming_up, down
+from lab.report import LabError
+from lab.up import coming_up, down
 
 
 @pytest.fixture(autouse=True)

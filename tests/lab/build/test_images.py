@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lab.build import images
-from lab.build.cache import PreparationError
 from lab.build.tools import argocd_version, istio_version
+from lab.report import LabError
 
 # Leaves an archive that lists the build context, or does $FAKE_BUILDAH.
 FAKE_BUILDAH = """#!/bin/sh
@@ -93,8 +93,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(images, "APP", bench.app)
     monkeypatch.setattr(images, "bootstrap_template", lambda _: bench.template)
     monkeypatch.setattr(images, "image_scripts", lambda _: bench.scripts)
-    (tmp_path / "os-release").write_text("VERSION_CODENAME=bookworm\n")
-    monkeypatch.setattr(images, "_RELEASE", tmp_path / "os-release")
+    monkeypatch.setattr(images, "codename", lambda: "bookworm")
     monkeypatch.setattr(images, "_AUTHORITIES", bench.template)
     monkeypatch.setattr(images, "envoy", lambda: images.Part.of(bench.template))
     return bench
@@ -164,9 +163,9 @@ def test_another_containerfile_makes_another_image(bench: Bench) -> None:
     assert bench.images()[PROBE].key != before
 
 
-def test_another_debian_release_makes_another_sidecar(bench: Bench, tmp_path: Path) -> None:
+def test_another_debian_release_makes_another_sidecar(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     before = bench.images()[images.proxy_image()].key
-    (tmp_path / "os-release").write_text('VERSION_CODENAME="trixie"\n')
+    monkeypatch.setattr(images, "codename", lambda: "trixie")
     assert bench.images()[images.proxy_image()].key != before
 
 
@@ -186,7 +185,7 @@ def test_sidecar_gets_a_debian_root_from_the_machine_s_own_apt(bench: Bench) -> 
 
 def test_failed_image_leaves_nothing_and_tells_the_last_lines(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_BUILDAH", "echo 'Error: no space left on device'; false")
-    with pytest.raises(PreparationError, match=r"(?s)image .* could not be made: .*  Error: no space left on device\n"):
+    with pytest.raises(LabError, match=r"(?s)image .* could not be made: .*  Error: no space left on device\n"):
         bench.ensure()
     assert [path.name for path in (bench.cache / "images").iterdir() if path.suffix != ".lock"] == []
 

@@ -21,9 +21,10 @@ from threading import Event
 import pytest
 
 from lab.build import sources, tools
-from lab.build.cache import PreparationError, content_of
+from lab.build.cache import content_of
 from lab.build.go import TOOLCHAIN, Embedded, Go, Tool, bill, location
 from lab.place import CHECKOUT
+from lab.report import LabError
 
 REGISTRY = "registry.corp.local"
 ARGOCD_FILES = (
@@ -244,7 +245,7 @@ def test_report_names_what_is_built_and_how_many_are_done(go: FakeGo, tool: Tool
 
 def test_failed_build_leaves_no_tool_and_tells_the_last_lines(go: FakeGo, tool: Tool, store: Path) -> None:
     go.on_build("echo 'main.go:1:1: no such thing'; false")
-    with pytest.raises(PreparationError) as failure:
+    with pytest.raises(LabError) as failure:
         tools.ensure([tool], store, said)
     assert "  main.go:1:1: no such thing\n" in str(failure.value)
     assert "So there is no thing" in str(failure.value)
@@ -371,7 +372,7 @@ def test_pip_that_fails_is_told_with_its_own_words(
     monkeypatch.setattr(
         sys, "executable", str(install(tmp_path / "python", "#!/bin/sh\necho 'no index' >&2; exit 1\n"))
     )
-    with pytest.raises(PreparationError, match=r"pip could not install it:\nno index\n"):
+    with pytest.raises(LabError, match=r"pip could not install it:\nno index\n"):
         Go.find(store, said)
 
 
@@ -387,7 +388,7 @@ def test_pinned_version_is_read_from_go_mod(tmp_path: Path, text: str) -> None:
 
 def test_dependency_that_is_not_pinned_is_named(tmp_path: Path) -> None:
     (tmp_path / "go.mod").write_text("module m\nrequire example.com/another v1.0.0\n")
-    with pytest.raises(PreparationError, match=r"requires no example\.com/a,"):
+    with pytest.raises(LabError, match=r"requires no example\.com/a,"):
         tools.pinned(tmp_path, "example.com/a")
 
 
@@ -427,7 +428,7 @@ def test_provider_says_that_it_is_older_than_the_sdk() -> None:
 
 @pytest.mark.parametrize("image", ["registry.corp.local:5000/echo", "registry.corp.local/echo@sha256:00/", "echo:"])
 def test_echo_image_without_a_release_is_refused(image: str) -> None:
-    with pytest.raises(PreparationError, match=re.escape(f"`{image}` has no tag")):
+    with pytest.raises(LabError, match=re.escape(f"`{image}` has no tag")):
         tools.echo_tool(image)
 
 
@@ -449,7 +450,7 @@ def test_charts_are_taken_from_the_module_once(go: FakeGo, istio_module: Path, s
 
 def test_charts_of_another_release_line_are_refused(go: FakeGo, istio_module: Path, store: Path) -> None:
     (istio_module / "VERSION").write_text("1.32\n")
-    with pytest.raises(PreparationError, match=r"says 1\.32, the lab says 1\.31"):
+    with pytest.raises(LabError, match=r"says 1\.32, the lab says 1\.31"):
         sources.istio_charts(store)
 
 
@@ -482,7 +483,7 @@ def test_files_of_a_module_that_were_half_taken_are_taken_again(go: FakeGo, argo
 
 def test_module_that_cannot_be_had_is_told_with_go_s_own_words(tmp_path: Path) -> None:
     failing = install(tmp_path / "go", "#!/bin/sh\necho 'no route to proxy' >&2; exit 1\n")
-    with pytest.raises(PreparationError, match=r"no route to proxy\n"):
+    with pytest.raises(LabError, match=r"no route to proxy\n"):
         dataclasses.replace(GO, program=failing).module_dir(tools.PLATFORM, "istio.io/istio")
 
 

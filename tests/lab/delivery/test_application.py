@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from lab.delivery import application
-from lab.delivery.application import DeliveryError, read
+from lab.delivery.application import read
 from lab.place import Lab
 from lab.region.cluster import Cluster
+from lab.report import LabError
 
 _OLD, _NEW = "1" * 40, "2" * 40
 _ASKED = {"argocd.argoproj.io/refresh": "normal"}
@@ -186,13 +187,13 @@ def test_an_error_that_stays_ends_the_wait_with_its_words(
 ) -> None:
     monkeypatch.setattr(application, "_ERROR_SECONDS", 0.0)
     broken = _application("Unknown", revision="main", conditions=[{"type": "ComparisonError", "message": "bad YAML"}])
-    with pytest.raises(DeliveryError, match=r"region-a: Argo CD cannot bring 2222222 to run(.|\n)*bad YAML"):
+    with pytest.raises(LabError, match=r"region-a: Argo CD cannot bring 2222222 to run(.|\n)*bad YAML"):
         application.await_synced(looking(broken), _NEW, lambda _: None)
 
 
 def test_a_sync_that_is_not_tried_again_ends_the_wait(looking: Callable[..., Cluster]) -> None:
     failed = _application("OutOfSync", operationState=_operation("Failed", "failed to apply"))
-    with pytest.raises(DeliveryError, match="VirtualService/echo: total weight 110"):
+    with pytest.raises(LabError, match="VirtualService/echo: total weight 110"):
         application.await_synced(looking(failed), _NEW, lambda _: None)
 
 
@@ -200,7 +201,7 @@ def test_time_runs_out_with_what_was_waited_for(
     looking: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(application, "_SYNC_SECONDS", 0.1)
-    with pytest.raises(DeliveryError, match="has not compared 2222222 yet"):
+    with pytest.raises(LabError, match="has not compared 2222222 yet"):
         application.await_synced(looking(_application(revision=_OLD)), _NEW, lambda _: None)
 
 
@@ -216,7 +217,7 @@ def test_a_region_without_argocd_is_none_of_its(looking: Callable[..., Cluster])
 
 
 def test_an_application_that_somebody_deleted_is_missed(looking: Callable[..., Cluster]) -> None:
-    with pytest.raises(DeliveryError, match=r"Application argocd/echo: .* not found"):
+    with pytest.raises(LabError, match=r"Application argocd/echo: .* not found"):
         application.look(looking())
 
 

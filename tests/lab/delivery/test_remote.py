@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.delivery.remote import GitError, Remote, head
+from lab.delivery.remote import Remote, head
 from lab.place import Lab
+from lab.report import LabError
 
 _KUBECTL = """\
 #!/bin/sh
@@ -121,7 +122,7 @@ def test_a_push_that_would_take_commits_away_is_refused(remote: Remote, checkout
     theirs = _commit(elsewhere, "Theirs")
     _git(elsewhere, "push", "--quiet", "origin", "HEAD:main")
     _commit(checkout, "Ours")
-    with pytest.raises(GitError) as refused:
+    with pytest.raises(LabError) as refused:
         remote.publish(lambda _: None)
     text = str(refused.value)
     assert f"  {theirs[:7]} (Theirs)\n" in text
@@ -136,7 +137,7 @@ def test_the_ways_out_of_a_refusal_are_ways_out(remote: Remote, checkout: Path) 
     first = _commit(checkout, "First")
     remote.publish(lambda _: None)
     _git(checkout, "commit", "--quiet", "--amend", "--allow-empty", "--message", "Amended")
-    with pytest.raises(GitError, match="First"):
+    with pytest.raises(LabError, match="First"):
         remote.publish(lambda _: None)
     _git(checkout, "push", "--force", "lab")
     assert _main(remote) == _git(checkout, "rev-parse", "HEAD").stdout.strip()
@@ -147,7 +148,7 @@ def test_somebodys_own_remote_is_not_touched(checkout: Path, kubectl: Callable[.
     _git(checkout, "remote", "add", "lab", "https://git.corp.local/lab.git")
     before = (checkout / ".git" / "config").read_text()
     other = Remote(Lab(checkout, checkout / ".lab", tmp_path / "cache"), kubectl())
-    with pytest.raises(GitError, match=r"https://git\.corp\.local/lab\.git.*git remote remove lab"):
+    with pytest.raises(LabError, match=r"https://git\.corp\.local/lab\.git.*git remote remove lab"):
         other.make()
     other.forget()
     assert (checkout / ".git" / "config").read_text() == before
@@ -188,18 +189,18 @@ def test_a_repository_that_was_half_made_is_completed(remote: Remote) -> None:
 
 
 def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(GitError, match="it is not a Git repository"):
+    with pytest.raises(LabError, match="it is not a Git repository"):
         head(tmp_path)
 
 
 def test_a_folder_inside_another_repository_is_refused(checkout: Path) -> None:
-    with pytest.raises(GitError, match="the repository around it"):
+    with pytest.raises(LabError, match="the repository around it"):
         head(checkout / "deploy")
 
 
 def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
     _git(tmp_path, "init", "--quiet", "empty")
-    with pytest.raises(GitError, match="no commit yet"):
+    with pytest.raises(LabError, match="no commit yet"):
         head(tmp_path / "empty")
 
 

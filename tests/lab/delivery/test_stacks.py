@@ -12,8 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from lab.build.tools import PROVIDER
-from lab.delivery.stacks import Delivery, Mesh, StackError, Stacks, merged
+from lab.delivery.stacks import Delivery, Mesh, Stacks, merged
 from lab.place import Lab
+from lab.report import LabError
 
 _RELEASE = f"resource-kubernetes-v{importlib.metadata.version('pulumi-kubernetes')}"
 
@@ -120,7 +121,7 @@ def test_the_salt_of_the_stack_is_carried_over(stacks: Stacks) -> None:
 
 
 def test_a_stack_without_a_file_is_refused(stacks: Stacks) -> None:
-    with pytest.raises(StackError, match=r"Pulumi\.region-c\.yaml"):
+    with pytest.raises(LabError, match=r"Pulumi\.region-c\.yaml"):
         stacks.config_file("region-c")
 
 
@@ -144,7 +145,7 @@ def test_verbs_that_read_no_settings_are_passed_on(stacks: Stacks) -> None:
 
 def test_a_verb_without_a_stack_asks_for_one(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PULUMI_STACK", raising=False)
-    with pytest.raises(StackError, match="-s region-a or -s region-b"):
+    with pytest.raises(LabError, match="-s region-a or -s region-b"):
         stacks.arguments_of(["up"])
 
 
@@ -157,7 +158,7 @@ def test_a_verb_without_a_stack_asks_for_one(stacks: Stacks, monkeypatch: pytest
     ],
 )
 def test_what_would_write_to_a_committed_file_is_refused(stacks: Stacks, typed: list[str]) -> None:
-    with pytest.raises(StackError, match="committed stack file"):
+    with pytest.raises(LabError, match="committed stack file"):
         stacks.arguments_of(typed)
 
 
@@ -173,7 +174,7 @@ def test_a_flag_before_the_verb_does_not_hide_it(stacks: Stacks) -> None:
 @pytest.mark.parametrize("content", ["config: {a: [", "- a list\n"])
 def test_a_stack_file_that_is_no_mapping_is_named(stacks: Stacks, content: str) -> None:
     (stacks.lab.checkout / "Pulumi.region-a.yaml").write_text(content)
-    with pytest.raises(StackError, match=r"Pulumi\.region-a\.yaml: it is no YAML mapping"):
+    with pytest.raises(LabError, match=r"Pulumi\.region-a\.yaml: it is no YAML mapping"):
         stacks.config_file("region-a")
 
 
@@ -315,7 +316,7 @@ def test_an_object_whose_kind_is_not_there_is_not_there(stacks: Stacks, tmp_path
 
 
 def test_what_cannot_be_removed_stops_the_update(stacks: Stacks, tmp_path: Path) -> None:
-    with pytest.raises(StackError, match=r"region-a: .*delete Role.* failed: forbidden"):
+    with pytest.raises(LabError, match=r"region-a: .*delete Role.* failed: forbidden"):
         _Killed(stacks, tmp_path).recover(_object("Role", "v1", name="refused"))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.build.cache import PreparationError
 from lab.machine import debian
+from lab.report import LabError
 
 # Notes its arguments; `install` does $FAKE_INSTALL with dpkg's own PATH.
 FAKE_APT = """#!/bin/sh
@@ -98,19 +98,19 @@ def test_nothing_temporary_is_left(machine: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_failure_tells_apt_s_last_lines(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_INSTALL", "echo 'E: Packages need to be removed but remove is disabled.'; exit 100")
-    with pytest.raises(PreparationError, match=r"code 100:\n(.*\n)*  E: Packages need to be removed"):
+    with pytest.raises(LabError, match=r"code 100:\n(.*\n)*  E: Packages need to be removed"):
         debian.ensure_packages(said)
 
 
 def test_package_that_brings_not_what_it_should_is_named(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_INSTALL", "true")
-    with pytest.raises(PreparationError, match="what gadget should bring is not there"):
+    with pytest.raises(LabError, match="what gadget should bring is not there"):
         debian.ensure_packages(said)
 
 
 def test_user_who_is_not_root_is_told_what_to_install(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(PreparationError, match=r"Only root .*`apt-get install gadget`"):
+    with pytest.raises(LabError, match=r"Only root .*`apt-get install gadget`"):
         debian.ensure_packages(said)
     assert calls(machine) == []
 
@@ -118,5 +118,5 @@ def test_user_who_is_not_root_is_told_what_to_install(machine: Path, monkeypatch
 def test_machine_without_apt_is_told_what_is_missing(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(machine))
     (machine / "apt-get").unlink()
-    with pytest.raises(PreparationError, match=r"missing: gadget\. .*no apt-get here"):
+    with pytest.raises(LabError, match=r"missing: gadget\. .*no apt-get here"):
         debian.ensure_packages(said)

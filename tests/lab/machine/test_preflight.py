@@ -67,7 +67,7 @@ def test_each_folder_is_measured_where_it_will_be(
         measured.append(folder)
         return tmp_path
 
-    monkeypatch.setattr("lab.machine.disk._existing", note)
+    monkeypatch.setattr("lab.machine.preflight._existing", note)
     preflight.problems()
     assert {tmp_path / name for name in ("lab", "cache/echo-lab", "mod", "objects")} <= set(measured)
 
@@ -79,11 +79,10 @@ def test_the_tools_are_not_counted_once_they_are_built(disk: Callable[[int], Non
 
 
 @pytest.mark.parametrize(
-    "release", ['PRETTY_NAME="Fedora Linux 42"\nVERSION_CODENAME=""\n', 'PRETTY_NAME="Fedora Linux 42"\n']
+    "release", [{"PRETTY_NAME": "Fedora Linux 42", "VERSION_CODENAME": ""}, {"PRETTY_NAME": "Fedora Linux 42"}]
 )
-def test_a_system_that_is_not_debian_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, release: str) -> None:
-    (tmp_path / "os-release").write_text(release)
-    monkeypatch.setattr(preflight, "_RELEASE", tmp_path / "os-release")
+def test_a_system_that_is_not_debian_is_told_so(monkeypatch: pytest.MonkeyPatch, release: dict[str, str]) -> None:
+    monkeypatch.setattr(platform, "freedesktop_os_release", lambda: release)
     assert len(_told("Fedora Linux 42 has no VERSION_CODENAME")) == 1
 
 
