@@ -28,12 +28,13 @@ def main() -> None:
     os.environ["PATH"] = os.pathsep.join([*path, *(folder for folder in _ADMINISTRATION if folder not in path)])
     lab = Lab.of_environment()
     options = arguments.parse(sys.argv[1:], lab)
-    if options.verb == "up" and (problems := preflight.problems()):
-        sys.exit(preflight.explain(problems))
-    if options.verb in arguments.NEED_A_LAB and (problem := _why_not_up(lab)):
-        print(f"error: {problem}", file=sys.stderr)
-        sys.exit(1 if options.verb == "status" else 2)
     try:
+        bootstrap.check_python()
+        if options.verb == "up" and (problems := preflight.problems()):
+            sys.exit(preflight.explain(problems))
+        if options.verb in arguments.NEED_A_LAB and (problem := _why_not_up(lab)):
+            print(f"error: {problem}", file=sys.stderr)
+            sys.exit(1 if options.verb == "status" else 2)
         bootstrap.ensure()
     except LabError as error:
         sys.exit(f"error: {error}")

@@ -26,16 +26,25 @@ _REQUIREMENTS = CHECKOUT / "requirements.txt"
 _ISTIO_PACKAGE = CHECKOUT / "sdks" / "pulumi_kubernetes_istio"
 
 
+def check_python() -> None:
+    """See that this Python is one for which the lab is written.
+
+    Raises:
+        LabError: it is too old.
+    """
+    if sys.version_info < (3, 11):  # noqa: UP036 - the very file that tells it must run on an older one
+        raise LabError(
+            f"Python {sys.version.split()[0]} is too old: 3.11 or later is needed. Call make PYTHON=python3.11 up"
+        )
+
+
 def ensure() -> None:
     """Make or refresh `.venv`, saying what is installed.
 
     Raises:
         LabError: Python is too old, lacks venv, or pip could not install.
     """
-    if sys.version_info < (3, 11):  # noqa: UP036 - the very file that tells it must run on an older one
-        raise LabError(
-            f"Python {sys.version.split()[0]} is too old: 3.11 or later is needed. Call make PYTHON=python3.11 up"
-        )
+    check_python()
     made, stamp, wanted = ENVIRONMENT / "made-by", ENVIRONMENT / "installed-from", _wanted()
     if ENVIRONMENT.exists() and not made.exists() and not _LOCK.exists():
         raise LabError(
