@@ -76,7 +76,7 @@ def main() -> None:
         checkout = Path(folder) / "checkout"
         fresh_checkout(CHECKOUT, checkout)
         lab = Laboratory(Lab(checkout, checkout / ".lab", Lab.of_environment().cache))
-        hook = Remote(lab.place, Path()).hook
+        hook = Remote(lab.place).hook
         try:
             lab.run("up", "--no-verify")
             lab.await_synced(lab.weigh(_V1, *REGIONS))

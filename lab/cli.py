@@ -137,7 +137,7 @@ def _programs(lab: Lab) -> dict[str, Path]:
 
 def _findings(lab: Lab) -> list[status.Finding]:
     programs = _programs(lab)
-    remote = Remote(lab, programs["kubectl"])
+    remote = Remote(lab)
     hub = [status.of_hub(remote)] if up.delivered_regions(lab) else []
     clusters = [Cluster(lab, region, programs) for region in lab.regions]
     return [*hub, *(finding for cluster in clusters for finding in status.of_cluster(cluster, remote))]

@@ -42,6 +42,11 @@ class Region:
         return f"lab-{self.lab_id}/{self.name}"
 
     @property
+    def processes_cgroup(self) -> str:
+        """The cgroup of the region's own processes; pods are beside it."""
+        return f"{self.cgroup}/system"
+
+    @property
     def node_network(self) -> IPv4Network:
         """The link between the hub and the node."""
         return IPv4Network(f"10.20{self.number}.0.0/24")

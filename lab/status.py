@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from lab.delivery import application
 from lab.delivery.remote import Remote
-from lab.region.cluster import Cluster, tail
-from lab.region.components import Component
+from lab.machine.processes import Daemon, tail
+from lab.region.cluster import Cluster
 from lab.report import LabError
 
 
@@ -34,8 +33,7 @@ class Finding:
 
 def of_hub(remote: Remote) -> Finding:
     """The daemon that both regions read what is committed from."""
-    daemon = remote.component()
-    return _process("hub", daemon, remote.is_running(), remote.log)
+    return _process(remote.daemon())
 
 
 def of_cluster(cluster: Cluster, remote: Remote) -> list[Finding]:
@@ -49,19 +47,17 @@ def of_cluster(cluster: Cluster, remote: Remote) -> list[Finding]:
         wanted = cluster.components()
     except LabError as error:
         return [Finding(cluster.region.name, "cluster", False, str(error))]
-    found = []
-    for component in wanted:
-        runs, log = cluster.is_running(component), cluster.log(component.name)
-        found.append(_process(cluster.region.name, component, runs, log))
+    found = [_process(daemon) for daemon in wanted]
     if all(finding.well for finding in found):
         found += [*_argocd(cluster, remote), *_pods(cluster)]
     return found
 
 
-def _process(region: str, component: Component, runs: bool, log: Path) -> Finding:
-    well = runs and component.answers()
+def _process(daemon: Daemon) -> Finding:
+    runs = daemon.is_running()
+    well = runs and daemon.answers()
     detail = "well" if well else "runs, but does not answer" if runs else "is not running"
-    return Finding(region, component.name, well, detail, "" if well else tail(log))
+    return Finding(daemon.region, daemon.name, well, detail, "" if well else tail(daemon.log))
 
 
 def _argocd(cluster: Cluster, remote: Remote) -> list[Finding]:

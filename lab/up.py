@@ -26,10 +26,11 @@ from lab.build.store import ensure_store
 from lab.delivery import application
 from lab.delivery.remote import BRANCH, DAEMON, Commit, Remote, address, head
 from lab.delivery.stacks import PROJECT, Delivery, Mesh, Stacks, is_delivered_by_argocd
-from lab.machine import cgroups, debian, network
+from lab.machine import cgroups, debian, namespaces
 from lab.machine.children import Children, CommandFailedError
 from lab.machine.files import write
 from lab.place import Lab
+from lab.region import network
 from lab.region.cluster import Cluster, forget_mount_point
 from lab.region.components import kubeconfig, write_files
 from lab.report import LabError, Report
@@ -164,12 +165,12 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
     clusters = [Cluster(lab, region, programs) for region in lab.regions]
     for cluster in clusters:
         network.join(lab, cluster.region)
-        cgroups.create(cluster.processes_cgroup)
+        cgroups.create(cluster.region.processes_cgroup)
         write_files(cluster.region)
     write_kubeconfig(lab, clusters)
     stacks.install()
     write_regions_file(lab, stacks)
-    commit = deliver(Remote(lab, programs["kubectl"]), report, push=apply) if by_argocd else None
+    commit = deliver(Remote(lab), programs["kubectl"], report, push=apply) if by_argocd else None
 
     children = Children(signal.SIGINT)
 
@@ -200,13 +201,13 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
         raise LabError("\n".join(str(error) for error in failures)) from failures[0]
 
 
-def deliver(remote: Remote, report: Report, *, push: bool) -> Commit | None:
+def deliver(remote: Remote, kubectl: Path, report: Report, *, push: bool) -> Commit | None:
     """Serve the lab's Git, and push the commit that is checked out if asked to; that commit.
 
     Raises:
         LabError: what could not be done.
     """
-    remote.make()
+    remote.make(kubectl, application.REFRESH)
     if remote.serve():
         report(f"started {DAEMON}")
     return remote.publish(report) if push else None
@@ -256,7 +257,7 @@ def write_regions_file(lab: Lab, stacks: Stacks) -> None:
     content = {
         "regions": {region.name: {"kubeconfig": str(lab.kubeconfig), "context": region.name} for region in lab.regions},
         "pulumi": {"path": str(stacks.programs), "environment": stacks.environment()},
-        "remote": str(Remote(lab, Path()).repository),
+        "remote": str(Remote(lab).repository),
     }
     text = io.StringIO()
     YAML().dump(content, text)
@@ -284,7 +285,7 @@ def how_to_change(lab: Lab) -> str:
             f"To change a weight, edit echo.versions in {files}, then:",
             "  make render",
             '  git commit -am "Shift the traffic"',
-            f"  {Remote(lab, Path()).push_command()}",
+            f"  {Remote(lab).push_command()}",
             f"  {verify}",
         ]
     )
@@ -319,19 +320,19 @@ def down(lab: Lab, report: Report) -> None:
 def _end(lab: Lab, report: Report) -> None:
     """End what runs, and remove what the machine and the checkout have of it."""
     for region in lab.regions:
-        if cgroups.exists(region.cgroup) or network.path(region.namespace).exists():
+        if cgroups.exists(region.cgroup) or namespaces.path(region.namespace).exists():
             Cluster(lab, region, {}).down()
             report(f"{region.name}: ended")
-    network.remove(lab.hub_namespace)
+    namespaces.remove(lab.hub_namespace)
     cgroups.kill(lab.cgroup)
     cgroups.remove(lab.cgroup)
     cgroups.restore()
-    Remote(lab, Path()).forget()
+    Remote(lab).forget()
     file = regions_file(lab)
     if file.is_file() and file.read_text().startswith(_WRITTEN):
         file.unlink()
     forget_mount_point()
-    network.forget_mount()
+    namespaces.forget_mount()
 
 
 def _remove_files(lab: Lab) -> None:

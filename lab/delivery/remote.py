@@ -14,16 +14,13 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
+from threading import Event
 
 from lab import mark
-from lab.delivery.application import REFRESH
-from lab.machine import cgroups, network, processes
+from lab.machine import cgroups, namespaces
 from lab.machine.files import write
+from lab.machine.processes import Daemon
 from lab.place import Lab
-from lab.region.cluster import tail
-from lab.region.components import Component
 from lab.report import LabError, Report
 
 DAEMON = "git-daemon"
@@ -116,11 +113,9 @@ class Remote:
 
     Attributes:
         lab: which lab it belongs to.
-        kubectl: the program that its hook calls.
     """
 
     lab: Lab
-    kubectl: Path
 
     @property
     def repository(self) -> Path:
@@ -132,18 +127,17 @@ class Remote:
         """What asks Argo CD of each region to look, after a push."""
         return self.repository / "hooks" / "post-receive"
 
-    @property
-    def log(self) -> Path:
-        """The daemon's log."""
-        return self.lab.logs / "hub" / f"{DAEMON}.log"
-
-    def make(self) -> None:
+    def make(self, kubectl: Path, refresh: Sequence[str]) -> None:
         """Make the repository and its hook, and tell the checkout whose own lab it is of it, as far as that is missing.
+
+        Args:
+            kubectl: the program that the hook calls.
+            refresh: what it is told, for each region, so that its Argo CD looks.
 
         Raises:
             LabError: the checkout has another remote of that name, or one of the two cannot be written to.
         """
-        self._make()
+        self._make(kubectl, refresh)
         if self.lab.is_checkouts_own:
             self._introduce()
 
@@ -156,23 +150,11 @@ class Remote:
         Raises:
             LabError: it does not come up.
         """
-        daemon = self.component()
-        if self.is_running() and daemon.answers():
+        daemon = self.daemon()
+        if daemon.is_running() and daemon.answers():
             return False
         cgroups.create(self.lab.hub_cgroup)
-        for pid in processes.namesakes(self.lab.hub_cgroup, daemon.command):
-            processes.stop(pid)
-        through = ["nsenter", f"--net={network.path(self.lab.hub_namespace)}"]
-        process = processes.start(daemon.command, cgroup=self.lab.hub_cgroup, log=self.log, through=through)
-        asking = retry(
-            retry=retry_if_result(lambda over: not over), stop=stop_after_delay(_START_SECONDS), wait=wait_fixed(0.05)
-        )
-        try:
-            asking(lambda: process.poll() is not None or daemon.answers())()
-        except RetryError:
-            raise self._not_served(f"does not answer after {_START_SECONDS:.0f} s") from None
-        if process.poll() is not None:
-            raise self._not_served(f"ended at once with code {process.returncode}")
+        daemon.await_well(_START_SECONDS, daemon.start(), Event())
         return True
 
     def push_command(self, *flags: str) -> str:
@@ -203,8 +185,8 @@ class Remote:
         """The commit that a revision names; None if the repository has none such."""
         return _commit(self.repository, revision)
 
-    def component(self) -> Component:
-        """The daemon, as a process of the lab."""
+    def daemon(self) -> Daemon:
+        """What serves the repository to the regions."""
         command = (
             str(_program()),
             "--verbose",
@@ -215,11 +197,8 @@ class Remote:
             f"--base-path={self.repository.parent}",
             str(self.repository.parent),
         )
-        return Component(DAEMON, command, self._answers)
-
-    def is_running(self) -> bool:
-        """Whether the daemon is there, with just this command line."""
-        return processes.find(self.lab.hub_cgroup, self.component().command) is not None
+        logs, through = self.lab.logs / "hub", ["nsenter", f"--net={namespaces.path(self.lab.hub_namespace)}"]
+        return Daemon("hub", DAEMON, command, self.lab.hub_cgroup, logs, self._answers, through)
 
     def forget(self) -> None:
         """Remove the checkout's remote if it is ours; the daemon ends with the lab's cgroup."""
@@ -230,7 +209,7 @@ class Remote:
             if self.lab.is_checkouts_own and set(self._setting("url")) & ours:
                 _git(self.lab.checkout, "remote", "remove", _REMOTE)
 
-    def _make(self) -> None:
+    def _make(self, kubectl: Path, refresh: Sequence[str]) -> None:
         configuration = self.repository / "config"
         # it is written last, so what a killed `init` left is made anew
         if not configuration.exists() or configuration.read_text() != _CONFIGURATION:
@@ -246,16 +225,14 @@ class Remote:
                 )
             write(configuration, _CONFIGURATION, mode=0o644)
         self.hook.parent.mkdir(exist_ok=True)
-        write(self.hook, self._hook(), mode=0o755)
-
-    def _hook(self) -> str:
-        return _HOOK % {
-            "kubectl": shlex.quote(str(self.kubectl)),
+        hook = _HOOK % {
+            "kubectl": shlex.quote(str(kubectl)),
             "kubeconfig": shlex.quote(str(self.lab.kubeconfig)),
-            "refresh": shlex.join(REFRESH),
+            "refresh": shlex.join(refresh),
             "regions": " ".join(region.name for region in self.lab.regions),
             "branch": BRANCH,
         }
+        write(self.hook, hook, mode=0o755)
 
     def _introduce(self) -> None:
         wanted = {"push": _PUSHED_AS, "fetch": f"+refs/heads/*:refs/remotes/{_REMOTE}/*", "url": str(self.repository)}
@@ -281,14 +258,9 @@ class Remote:
         asked = _git(self.lab.checkout, "config", "--local", "--get-all", f"remote.{_REMOTE}.{name}")
         return asked.stdout.splitlines()
 
-    def _not_served(self, what: str) -> LabError:
-        return LabError(
-            f"{DAEMON} {what}, so no region can read what is committed. The end of its log, {self.log}:\n{tail(self.log)}"
-        )
-
     def _answers(self) -> bool:
         """Read the repository as a region does."""
-        through = ["nsenter", f"--net={network.path(self.lab.hub_namespace)}"]
+        through = ["nsenter", f"--net={namespaces.path(self.lab.hub_namespace)}"]
         try:
             asked = _git(
                 Path("/"),

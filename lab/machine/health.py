@@ -8,7 +8,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.machine.network import socket_in
+from lab.machine.namespaces import socket_in
 
 _SECONDS = 2.0
 

@@ -10,11 +10,14 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from lab.machine import cgroups
 from lab.machine.waiting import comes_true
+from lab.report import LabError
 
 
 def command_line(pid: int) -> list[str]:
@@ -36,30 +39,93 @@ def namesakes(cgroup: str, command: Sequence[str]) -> list[int]:
     return [pid for pid in cgroups.members(cgroup) if Path((command_line(pid) or [""])[0]).name == program]
 
 
-def start(
-    command: Sequence[str], *, cgroup: str, log: Path, through: Sequence[str] = (), directory: Path = Path("/")
-) -> subprocess.Popen[bytes]:
-    """Start `command` in `cgroup`, in a session of its own, its output added to `log`.
+@dataclass(frozen=True)
+class Daemon:
+    """A process of a lab, which is recognised by its command line.
 
-    Args:
-        command: what to run.
+    Attributes:
+        region: where it runs, as people are told; `hub` if it serves both regions.
+        name: as people are told of it, and its log is named.
+        command: its command line.
         cgroup: the cgroup that it joins before it runs, so that no child of its can escape.
-        log: the file that gets its output.
+        logs: the folder of its log.
+        answers: asks it once whether it is well.
         through: a prefix that executes the rest in its own place, such as nsenter.
         directory: where it starts.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    files = cgroups.process_files(cgroup)
-    join = ["sh", "-c", 'n=$1; shift; while [ $n -gt 0 ]; do echo $$ > "$1"; shift; n=$((n-1)); done; exec "$@"', "sh"]
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [*join, str(len(files)), *map(str, files), *through, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd=directory,
+
+    region: str
+    name: str
+    command: Sequence[str]
+    cgroup: str
+    logs: Path
+    answers: Callable[[], bool]
+    through: Sequence[str] = ()
+    directory: Path = Path("/")
+
+    @property
+    def log(self) -> Path:
+        """The file that gets its output."""
+        return self.logs / f"{self.name}.log"
+
+    def is_running(self) -> bool:
+        """Whether it is there, with just this command line."""
+        return find(self.cgroup, self.command) is not None
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it in a session of its own, in place of one with other arguments."""
+        for pid in namesakes(self.cgroup, self.command):
+            stop(pid)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        files = cgroups.process_files(self.cgroup)
+        join = 'n=$1; shift; while [ $n -gt 0 ]; do echo $$ > "$1"; shift; n=$((n-1)); done; exec "$@"'
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                ["sh", "-c", join, "sh", str(len(files)), *map(str, files), *self.through, *self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=self.directory,
+            )
+
+    def await_well(self, seconds: float, process: subprocess.Popen[bytes] | None, stopped: Event) -> None:
+        """Wait until it answers.
+
+        Args:
+            seconds: how long at most.
+            process: as `start` returned it, if this command started it: the wait ends when it does.
+            stopped: ends the wait as well.
+
+        Raises:
+            LabError: it is not well in time, or has ended; with the end of its log.
+            InterruptedError: `stopped` was set.
+        """
+
+        def has_ended() -> bool:
+            return process is not None and process.poll() is not None
+
+        def is_well_or_over() -> bool:
+            if stopped.is_set():
+                raise InterruptedError
+            return self.answers() or has_ended()
+
+        over = comes_true(is_well_or_over, seconds)
+        if over and not has_ended():
+            return
+        what = (
+            f"ended at once with code {process.returncode}"
+            if process and over
+            else f"is not well after {seconds:.0f} s"
         )
+        raise LabError(f"{self.region}: {self.name} {what}. The end of its log, {self.log}:\n{tail(self.log)}")
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """The last lines of a log."""
+    if not log.exists():
+        return "  (it wrote none)"
+    return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def stop(pid: int, grace_seconds: float = 10.0) -> None:

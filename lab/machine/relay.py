@@ -11,7 +11,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from lab.machine.network import socket_in
+from lab.machine.namespaces import socket_in
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

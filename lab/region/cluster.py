@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
-
 from lab.build import store
-from lab.machine import cgroups, network, processes
+from lab.machine import cgroups, namespaces, processes
+from lab.machine.processes import Daemon
+from lab.machine.waiting import comes_true
 from lab.place import Lab, Region
-from lab.region.components import AFTER_API, RUNTIME_SOCKET, Component, components, write_files
+from lab.region.components import AFTER_API, RUNTIME_SOCKET, components, write_files
 from lab.report import LabError, Report
 
 _HOLDER = ("sleep", "infinity")
@@ -46,15 +46,6 @@ class Cluster:
     tools: Mapping[str, Path]
     stopped: Event = field(default_factory=Event)
 
-    @property
-    def processes_cgroup(self) -> str:
-        """The cgroup of the region's own processes; pods are beside it."""
-        return f"{self.region.cgroup}/system"
-
-    def log(self, component: str) -> Path:
-        """The log of a component."""
-        return self.lab.logs / self.region.name / f"{component}.log"
-
     def ensure(self, images: Sequence[Path], images_store: Path | None, report: Report) -> None:
         """Bring the region up, or repair it, until its node is ready and DNS is asked for.
 
@@ -67,7 +58,7 @@ class Cluster:
             LabError: a component does not become well within 90 seconds.
             InterruptedError: `stopped` was set.
         """
-        cgroups.create(self.processes_cgroup)
+        cgroups.create(self.region.processes_cgroup)
         write_files(self.region)
         root = self.region.directory / "containerd"
         if images_store and not root.exists() and store.give(images_store, root):
@@ -95,7 +86,7 @@ class Cluster:
         """
         self._wait("coredns", self._dns_is_ready)
 
-    def components(self) -> list[Component]:
+    def components(self) -> list[Daemon]:
         """The region's processes but the holder.
 
         Raises:
@@ -104,16 +95,13 @@ class Cluster:
         holder = self.holder()
         if holder is None:
             raise LabError(f"{self.region.name} is down: nothing holds its namespaces. Bring it up with: make up")
-        python = self.lab.virtual_environment / "bin" / "python"
-        return components(self.region, self.tools, python=python, relay_port=self.relay_port(), holder=holder)
+        return components(
+            self.lab, self.region, self.tools, relay_port=self.relay_port(), through=self._through(), holder=holder
+        )
 
     def holder(self) -> int | None:
         """The process whose namespaces are the region's."""
-        return processes.find(self.processes_cgroup, _HOLDER)
-
-    def is_running(self, component: Component) -> bool:
-        """Whether the component's process is there, with just this command line."""
-        return processes.find(self.processes_cgroup, component.command) is not None
+        return processes.find(self.region.processes_cgroup, _HOLDER)
 
     def relay_port(self) -> int:
         """The loopback port that leads to the region's API server; chosen once, and again if somebody else has taken it."""
@@ -135,10 +123,10 @@ class Cluster:
         """End everything of the region and remove all of it but its files."""
         cgroups.kill(self.region.cgroup)
         cgroups.remove(self.region.cgroup)
-        network.remove(self.region.namespace)
+        namespaces.remove(self.region.namespace)
 
     def _port_is_ours_or_free(self, port: int) -> bool:
-        relays = processes.namesakes(self.processes_cgroup, ("python",))
+        relays = processes.namesakes(self.region.processes_cgroup, ("python",))
         if any(str(port) in processes.command_line(pid) for pid in relays):
             return True
         with socket.socket() as probe:
@@ -155,7 +143,7 @@ class Cluster:
         survivor = next(iter(self._survivors()), None)
         home = self.region.directory
         if survivor is not None:
-            through = ["nsenter", f"--mount=/proc/{survivor}/ns/mnt", f"--net={network.path(self.region.namespace)}"]
+            through = ["nsenter", f"--mount=/proc/{survivor}/ns/mnt", f"--net={namespaces.path(self.region.namespace)}"]
         else:
             cgroups.kill(self.region.cgroup)  # containers cannot outlive the mounts that they were made in
             _SHARED_MOUNT_POINT.mkdir(parents=True, exist_ok=True)
@@ -165,7 +153,7 @@ class Cluster:
             )
             through = [
                 "nsenter",
-                f"--net={network.path(self.region.namespace)}",
+                f"--net={namespaces.path(self.region.namespace)}",
                 "unshare",
                 "--mount",
                 "sh",
@@ -173,16 +161,26 @@ class Cluster:
                 mounts,
             ]
             through += ["sh", str(home)]
-        process = processes.start(_HOLDER, cgroup=self.processes_cgroup, log=self.log("holder"), through=through)
-        self._wait("holder", lambda: self.holder() is not None, process)
-        return ["holder"]
+        return self._ensure(
+            [
+                Daemon(
+                    self.region.name,
+                    "holder",
+                    _HOLDER,
+                    self.region.processes_cgroup,
+                    self.lab.logs / self.region.name,
+                    lambda: self.holder() is not None,
+                    through,
+                )
+            ]
+        )
 
     def _survivors(self) -> list[int]:
         """Processes that still live in the region's mount namespace when its holder is gone."""
         return [
             pid
             for program in ("containerd", "kubelet")
-            for pid in processes.namesakes(self.processes_cgroup, (program,))
+            for pid in processes.namesakes(self.region.processes_cgroup, (program,))
         ]
 
     def _import_missing(self, images: Sequence[Path], report: Report) -> None:
@@ -210,25 +208,13 @@ class Cluster:
             raise LabError(f"{self.region.name}: the image {archive.name} cannot be imported: {result.stderr.strip()}")
 
     def _through(self) -> list[str]:
-        return ["nsenter", f"--mount=/proc/{self.holder()}/ns/mnt", f"--net={network.path(self.region.namespace)}"]
+        return ["nsenter", f"--mount=/proc/{self.holder()}/ns/mnt", f"--net={namespaces.path(self.region.namespace)}"]
 
-    def _ensure(self, wanted: Sequence[Component]) -> list[str]:
+    def _ensure(self, wanted: Sequence[Daemon]) -> list[str]:
         """Start what does not run, then wait until all of `wanted` are well; say what was started."""
-        started: dict[str, subprocess.Popen[bytes]] = {}
-        for component in wanted:
-            if self.is_running(component):
-                continue
-            for pid in processes.namesakes(self.processes_cgroup, component.command):
-                processes.stop(pid)
-            started[component.name] = processes.start(
-                component.command,
-                cgroup=self.processes_cgroup,
-                log=self.log(component.name),
-                through=[] if component.on_machine else self._through(),
-                directory=self.lab.checkout if component.on_machine else Path("/"),
-            )
-        for component in wanted:
-            self._wait(component.name, component.answers, started.get(component.name))
+        started = {daemon.name: daemon.start() for daemon in wanted if not daemon.is_running()}
+        for daemon in wanted:
+            daemon.await_well(_READY_SECONDS, started.get(daemon.name), self.stopped)
         return list(started)
 
     def _ensure_addons(self) -> None:
@@ -251,41 +237,23 @@ class Cluster:
         conditions = json.loads(answer.stdout)["status"].get("conditions", [])
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
-    def _wait(self, name: str, condition: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
-        def well_or_dead() -> bool:
+    def _wait(self, name: str, condition: Callable[[], bool]) -> None:
+        def holds() -> bool:
             if self.stopped.is_set():
                 raise InterruptedError
-            return condition() or (process is not None and process.poll() is not None)
+            return condition()
 
-        asking = retry(
-            retry=retry_if_result(lambda over: not over), stop=stop_after_delay(_READY_SECONDS), wait=wait_fixed(0.1)
-        )
-        try:
-            asking(well_or_dead)()
-        except RetryError:
-            raise self._failed(name, f"is not well after {_READY_SECONDS:.0f} s") from None
-        if process is not None and process.poll() is not None:
-            raise self._failed(name, f"ended at once with code {process.returncode}")
-
-    def _failed(self, name: str, what: str) -> LabError:
-        log = self.log(name)
-        return LabError(f"{self.region.name}: {name} {what}. The end of its log, {log}:\n{tail(log)}")
+        if not comes_true(holds, _READY_SECONDS):
+            raise LabError(f"{self.region.name}: {name} is not well after {_READY_SECONDS:.0f} s. See: make status")
 
 
 def _content(stamp: Path) -> str:
     return stamp.read_text() if stamp.exists() else ""
 
 
-def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log."""
-    if not log.exists():
-        return "  (it wrote none)"
-    return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:])
-
-
 def forget_mount_point() -> None:
     """Remove the empty folder that regions mount over, once no lab of this machine can be using it."""
-    if not any(name.startswith("lab-") for name in network.all_namespaces()) and _SHARED_MOUNT_POINT.exists():
+    if not any(name.startswith("lab-") for name in namespaces.names()) and _SHARED_MOUNT_POINT.exists():
         try:
             _SHARED_MOUNT_POINT.rmdir()
         except OSError:

@@ -5,35 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lab.machine import network
+from lab.machine import namespaces
 from lab.machine.files import write
 from lab.machine.health import Endpoint, accepts
-from lab.place import Region
+from lab.machine.processes import Daemon
+from lab.place import Lab, Region
 from lab.region.certificates import Authority, api_hosts
 
 RUNTIME_SOCKET = "/run/containerd/containerd.sock"
 AFTER_API = ("relay", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
-
-
-@dataclass(frozen=True)
-class Component:
-    """One process of a region.
-
-    Attributes:
-        name: as it is shown to people and in the log's name.
-        command: its command line, by which it is recognised.
-        answers: asks it once whether it is well.
-        on_machine: it runs in the machine's own namespaces, not in the region's.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    answers: Callable[[], bool]
-    on_machine: bool = False
 
 
 def runtime_socket(holder: int) -> Path:
@@ -42,26 +25,39 @@ def runtime_socket(holder: int) -> Path:
 
 
 def components(
-    region: Region, tools: Mapping[str, Path], *, python: Path, relay_port: int, holder: int
-) -> list[Component]:
-    """All processes of a region but its holder, in the order in which they are started."""
+    lab: Lab, region: Region, tools: Mapping[str, Path], *, relay_port: int, through: Sequence[str], holder: int
+) -> list[Daemon]:
+    """All processes of a region but its holder.
+
+    Args:
+        lab: which lab the region belongs to.
+        region: which.
+        tools: the programs, by name.
+        relay_port: the loopback port that leads to its API server.
+        through: the prefix that executes a command in the region's namespaces.
+        holder: the process that keeps these.
+    """
+    logs, python = lab.logs / region.name, lab.virtual_environment / "bin" / "python"
     pki, home = region.directory / "pki", region.directory
-    node, namespace = str(region.node_address), network.path(region.namespace)
+    node, namespace = str(region.node_address), namespaces.path(region.namespace)
     admin = (pki / "ca.crt", pki / "admin.crt", pki / "admin.key")
 
     def page(host: str, port: int, path: str, *, tls: bool = False) -> Callable[[], bool]:
         return Endpoint(namespace, host, port, path, unverified_tls=tls).answers
 
+    def inside(name: str, command: Sequence[str], answers: Callable[[], bool]) -> Daemon:
+        return Daemon(region.name, name, command, region.processes_cgroup, logs, answers, through)
+
     def kubeconfig(user: str) -> str:
         return f"--kubeconfig={home / 'kubeconfigs' / user}"
 
     return [
-        Component(
+        inside(
             "containerd",
             (shutil.which("containerd") or "containerd", "--config", str(home / "containerd.toml")),
             lambda: accepts(runtime_socket(holder)),
         ),
-        Component(
+        inside(
             "etcd",
             (
                 str(tools["etcd"]),
@@ -74,7 +70,7 @@ def components(
             ),
             page("127.0.0.1", 2379, "/health"),
         ),
-        Component(
+        inside(
             "kube-apiserver",
             (
                 str(tools["kube-apiserver"]),
@@ -99,7 +95,7 @@ def components(
             ),
             Endpoint(namespace, node, 6443, "/readyz", client=admin).answers,
         ),
-        Component(
+        inside(
             "kube-controller-manager",
             (
                 str(tools["kube-controller-manager"]),
@@ -114,7 +110,7 @@ def components(
             ),
             page("127.0.0.1", 10257, "/healthz", tls=True),
         ),
-        Component(
+        inside(
             "kube-scheduler",
             (
                 str(tools["kube-scheduler"]),
@@ -124,7 +120,7 @@ def components(
             ),
             page("127.0.0.1", 10259, "/healthz", tls=True),
         ),
-        Component(
+        inside(
             "kubelet",
             (
                 str(tools["kubelet"]),
@@ -135,7 +131,7 @@ def components(
             ),
             page("127.0.0.1", 10248, "/healthz"),
         ),
-        Component(
+        inside(
             "kube-proxy",
             (
                 str(tools["kube-proxy"]),
@@ -149,11 +145,14 @@ def components(
             ),
             page("127.0.0.1", 10256, "/healthz"),
         ),
-        Component(
+        Daemon(
+            region.name,
             "relay",
             (str(python), "-m", "lab.machine.relay", str(relay_port), str(namespace), node, "6443"),
+            region.processes_cgroup,
+            logs,
             Endpoint(Path("/proc/self/ns/net"), "127.0.0.1", relay_port, "/readyz", client=admin).answers,
-            on_machine=True,
+            directory=lab.checkout,
         ),
     ]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.machine import cgroups, network, processes
+from lab.machine import cgroups, namespaces, processes
 from lab.mark import NAME as MARK
 from lab.place import Lab
 from tests.e2e.laboratory import Laboratory
@@ -84,7 +84,7 @@ def test_an_up_that_is_killed_is_finished_by_the_next_and_down_leaves_nothing(la
     finally:
         second.run("down")
     assert not cgroups.exists(place.cgroup)
-    assert not {name for name in network.all_namespaces() if place.id in name}
+    assert not {name for name in namespaces.names() if place.id in name}
     assert {entry.name for entry in place.directory.iterdir()} <= {MARK, "logs"}
     assert str(place.directory) not in Path("/proc/mounts").read_text()
     assert _status(lab).returncode == 0

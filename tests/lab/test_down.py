@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab import mark, up
-from lab.machine import cgroups, network
+from lab.machine import cgroups, namespaces
 from lab.place import Lab
 from lab.report import LabError
 from lab.up import coming_up, down
@@ -21,8 +21,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     (tmp_path / "cgroup").mkdir()
     monkeypatch.setattr(cgroups, "ROOT", tmp_path / "cgroup")
     monkeypatch.setattr(cgroups, "NOTE", tmp_path / "note")
-    monkeypatch.setattr(network, "_NAMESPACES", tmp_path / "netns")
-    monkeypatch.setattr(network, "remove", asked.append)
+    monkeypatch.setattr(namespaces, "_NAMESPACES", tmp_path / "netns")
+    monkeypatch.setattr(namespaces, "remove", asked.append)
     monkeypatch.setattr(up, "forget_mount_point", lambda: None)
     return asked
 

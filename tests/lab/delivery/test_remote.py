@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.delivery.application import REFRESH
 from lab.delivery.remote import Remote, head
 from lab.place import Lab
 from lab.report import LabError
@@ -71,8 +72,8 @@ def kubectl(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def remote(checkout: Path, kubectl: Callable[..., Path], tmp_path: Path) -> Remote:
-    made = Remote(Lab(checkout, checkout / ".lab", tmp_path / "cache"), kubectl())
-    made.make()
+    made = Remote(Lab(checkout, checkout / ".lab", tmp_path / "cache"))
+    made.make(kubectl(), REFRESH)
     return made
 
 
@@ -147,9 +148,9 @@ def test_the_ways_out_of_a_refusal_are_ways_out(remote: Remote, checkout: Path) 
 def test_somebodys_own_remote_is_not_touched(checkout: Path, kubectl: Callable[..., Path], tmp_path: Path) -> None:
     _git(checkout, "remote", "add", "lab", "https://git.corp.local/lab.git")
     before = (checkout / ".git" / "config").read_text()
-    other = Remote(Lab(checkout, checkout / ".lab", tmp_path / "cache"), kubectl())
+    other = Remote(Lab(checkout, checkout / ".lab", tmp_path / "cache"))
     with pytest.raises(LabError, match=r"https://git\.corp\.local/lab\.git.*git remote remove lab"):
-        other.make()
+        other.make(kubectl(), REFRESH)
     other.forget()
     assert (checkout / ".git" / "config").read_text() == before
 
@@ -164,8 +165,8 @@ def test_a_lab_elsewhere_leaves_the_checkout_alone(
     checkout: Path, kubectl: Callable[..., Path], tmp_path: Path
 ) -> None:
     before = (checkout / ".git" / "config").read_text()
-    other = Remote(Lab(checkout, tmp_path / "other", tmp_path / "cache"), kubectl())
-    other.make()
+    other = Remote(Lab(checkout, tmp_path / "other", tmp_path / "cache"))
+    other.make(kubectl(), REFRESH)
     other.publish(lambda _: None)
     assert (checkout / ".git" / "config").read_text() == before
     commit = _commit(checkout, "Shift")
@@ -173,17 +174,19 @@ def test_a_lab_elsewhere_leaves_the_checkout_alone(
     assert _main(other) == commit
 
 
-def test_a_remote_that_was_half_added_is_completed(remote: Remote, checkout: Path) -> None:
+def test_a_remote_that_was_half_added_is_completed(
+    remote: Remote, checkout: Path, kubectl: Callable[..., Path]
+) -> None:
     _git(checkout, "config", "--unset", "remote.lab.push")
-    remote.make()
+    remote.make(kubectl(), REFRESH)
     assert _git(checkout, "config", "remote.lab.push").stdout == "HEAD:refs/heads/main\n"
 
 
-def test_a_repository_that_was_half_made_is_completed(remote: Remote) -> None:
+def test_a_repository_that_was_half_made_is_completed(remote: Remote, kubectl: Callable[..., Path]) -> None:
     remote.publish(lambda _: None)
     before = _main(remote)
     (remote.repository / "config").unlink()
-    remote.make()
+    remote.make(kubectl(), REFRESH)
     assert _git(remote.repository, "config", "receive.shallowUpdate").stdout == "true\n"
     assert _main(remote) == before
 
@@ -216,8 +219,8 @@ def test_a_checkout_of_another_user_is_published(checkout: Path, remote: Remote)
 def test_a_shallow_checkout_is_published(checkout: Path, kubectl: Callable[..., Path], tmp_path: Path) -> None:
     newest = _commit(checkout, "Second")
     _git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{checkout}", "shallow")
-    shallow = Remote(Lab(tmp_path / "shallow", tmp_path / "shallow" / ".lab", tmp_path / "cache"), kubectl())
-    shallow.make()
+    shallow = Remote(Lab(tmp_path / "shallow", tmp_path / "shallow" / ".lab", tmp_path / "cache"))
+    shallow.make(kubectl(), REFRESH)
     shallow.publish(lambda _: None)
     # as Argo CD reads it: a fetch of all branches into a repository of its own, then the commit
     reader = tmp_path / "reader"
