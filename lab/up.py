@@ -231,8 +231,10 @@ def update(stacks: Stacks, region: str, children: Children, report: Report) -> N
     quiet = ["--non-interactive", "--color=never", "--suppress-outputs", "--suppress-progress"]
     settings = f"--config-file={stacks.config_file(region)}"
     command = [str(stacks.programs / "pulumi"), "up", f"--stack={region}", "--yes", "--skip-preview", *quiet, settings]
+    stacks.unfinished(region).touch()
     try:
         children.run(command, directory=stacks.lab.checkout, environment=stacks.process_environment(), progress=show)
+        stacks.unfinished(region).unlink()
     except CommandFailedError:
         raise LabError(
             f"{region}: pulumi up failed; its words are above. What it had made is kept in the stack's state. "

@@ -157,7 +157,10 @@ class Stacks:
     ) -> subprocess.CompletedProcess[str]:
         """Run the real CLI in the lab's environment."""
         command = [str(self.programs / "pulumi"), *arguments]
-        return subprocess.run(
+        region = _stack_of(arguments) if {"up", "update"} & {*arguments} else None
+        if region is not None and self._state(region).exists():
+            self.unfinished(region).touch()
+        result = subprocess.run(
             command,
             cwd=directory or self.lab.checkout,
             env=self.process_environment(),
@@ -166,6 +169,13 @@ class Stacks:
             check=False,
             stdin=subprocess.DEVNULL if capture else None,
         )
+        if region is not None and result.returncode == 0:
+            self.unfinished(region).unlink(missing_ok=True)
+        return result
+
+    def unfinished(self, region: str) -> Path:
+        """The file that is there from the beginning of a stack's update until it ends well."""
+        return self.home / f"{region}.unfinished"
 
     def arguments_of(self, typed: Sequence[str]) -> list[str]:
         """What a person typed after `lab pulumi`, with the settings file that it needs added.
@@ -214,8 +224,9 @@ class Stacks:
         pending = [item["resource"] for item in operations if item["type"] == "creating"]
         for resource in pending:
             self._remove_half_made(region, resource)
-        # an update that was interrupted is in the cluster and not in the state, which then sees nothing to do
-        if stale or operations:
+        # What an interrupted update did is in the cluster, and not in the state, from which the next would see nothing to do. An
+        # interruption while pods are waited for leaves neither a lock nor an operation.
+        if stale or operations or self.unfinished(region).exists():
             flags = ["--clear-pending-creates"] if pending else []
             where = [f"--stack={region}", f"--config-file={self.config_file(region)}"]
             result = self.run("refresh", "--yes", "--skip-preview", "--non-interactive", *where, *flags, capture=True)

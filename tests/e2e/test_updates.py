@@ -87,7 +87,7 @@ def test_the_provider_is_named_truthfully(lab: Laboratory) -> None:
 
 
 @pytest.mark.usefixtures("repaired")
-def test_an_update_that_is_interrupted_while_pods_do_not_come_up_says_that_it_failed(
+def test_an_update_that_is_interrupted_while_pods_do_not_come_up_is_undone_by_the_next(
     lab: Laboratory, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     file = write_settings(tmp_path / f"Pulumi.{REGION}.yaml", changed(settings, "probe", {"image": _NOWHERE}))
@@ -97,6 +97,8 @@ def test_an_update_that_is_interrupted_while_pods_do_not_come_up_says_that_it_fa
         said, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "Traceback" not in said
+    lab.run("up", "--region", REGION, "--no-verify")
+    assert _NOWHERE not in lab.kubectl(REGION, "get", "deployments", "--namespace=echo-probe", "-o", "yaml")
 
 
 def test_a_change_that_kubernetes_refuses_on_a_living_object_replaces_that_object_alone(lab: Laboratory) -> None:

@@ -250,17 +250,17 @@ class _Killed:
         for program in programs.values():
             program.write_text(_RECORDER.format(record=self._record, releases=releases))
             program.chmod(0o755)
-        self._stacks = Stacks(stacks.lab, programs, stacks.mesh, stacks.delivery)
-        self._stacks.programs.mkdir(parents=True)
-        (self._stacks.programs / "pulumi").symlink_to(programs["pulumi"])
+        self.stacks = Stacks(stacks.lab, programs, stacks.mesh, stacks.delivery)
+        self.stacks.programs.mkdir(parents=True)
+        (self.stacks.programs / "pulumi").symlink_to(programs["pulumi"])
 
     def recover(self, *pending: Mapping[str, Any], operation: str = "creating") -> list[str]:
         """Recover from an update that was killed while these were being created; all that the tools were asked."""
-        state = self._stacks.home / "state" / ".pulumi" / "stacks" / "echo-rollout" / "region-a.json"
+        state = self.stacks.home / "state" / ".pulumi" / "stacks" / "echo-rollout" / "region-a.json"
         state.parent.mkdir(parents=True)
         operations = [{"type": operation, "resource": resource} for resource in pending]
         state.write_text(json.dumps({"version": 3, "checkpoint": {"latest": {"pending_operations": operations}}}))
-        self._stacks.recover("region-a")
+        self.stacks.recover("region-a")
         return self._record.read_text().splitlines()
 
 
@@ -301,6 +301,19 @@ def test_an_update_that_was_interrupted_is_looked_for_in_the_cluster_and_nothing
     assert _deletions(asked) == []
     assert " refresh " in asked[-1]
     assert "--clear-pending-creates" not in asked[-1]
+
+
+@pytest.mark.parametrize(("verb", "code", "is_looked_at"), [("up", 1, True), ("up", 0, False), ("preview", 1, False)])
+def test_the_cluster_is_looked_at_after_an_update_that_did_not_end_well(
+    stacks: Stacks, tmp_path: Path, verb: str, code: int, is_looked_at: bool
+) -> None:
+    killed = _Killed(stacks, tmp_path)
+    killed.recover()
+    (tmp_path / "pulumi").write_text(_RECORDER.format(record=tmp_path / "record", releases="[]") + f"exit {code}\n")
+    killed.stacks.run(verb, "--stack=region-a")
+    (tmp_path / "pulumi").write_text(_RECORDER.format(record=tmp_path / "record", releases="[]"))
+    killed.stacks.recover("region-a")
+    assert (" refresh " in (tmp_path / "record").read_text()) == is_looked_at
 
 
 def test_what_is_to_outlive_the_stack_is_not_removed(stacks: Stacks, tmp_path: Path) -> None:
