@@ -62,7 +62,7 @@ def _process(daemon: Daemon) -> Finding:
 
 def _argocd(cluster: Cluster, remote: Remote) -> list[Finding]:
     try:
-        delivered = application.look(cluster)
+        delivered = application.look(cluster.kubectl)
     except LabError as error:
         return [Finding(cluster.region.name, "argocd", False, str(error))]
     return [] if delivered is None else [argocd(cluster.region.name, delivered, remote)]

@@ -185,7 +185,7 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
             update(stacks, cluster.region.name, children, say)
         cluster.await_dns()
         if commit is not None and cluster.region.name in by_argocd:
-            application.await_synced(cluster, commit.id, say)
+            application.await_synced(cluster.kubectl, commit.id, say, cluster.stopped)
 
     with ThreadPoolExecutor() as pool:
         running = [pool.submit(bring_up, cluster) for cluster in clusters if cluster.region.name in regions]

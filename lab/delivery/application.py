@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
-from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
-
-from lab.region.cluster import Cluster
+from lab.machine.waiting import comes_true
+from lab.region.kubectl import Kubectl
 from lab.report import LabError, Report
 
 _NAMESPACE, _NAME = "argocd", "echo"
@@ -73,16 +74,16 @@ class Delivered:
         return f"{self.sync or 'not compared yet'}, {self.health or 'health unknown'}"
 
 
-def look(cluster: Cluster) -> Delivered | None:
+def look(kubectl: Kubectl) -> Delivered | None:
     """What the region's Application says; None if the region has no Argo CD.
 
     Raises:
         LabError: the region has an Argo CD and no Application, or cannot be asked.
     """
-    answer = cluster.kubectl("get", "--raw", _PATH)
+    answer = kubectl("get", "--raw", _PATH)
     if answer.returncode == 0:
         return read(json.loads(answer.stdout))
-    where = f"{cluster.region.name}: Application {_NAMESPACE}/{_NAME}"
+    where = f"{kubectl.region}: Application {_NAMESPACE}/{_NAME}"
     if "could not find the requested resource" in answer.stderr:
         return None
     raise LabError(f"{where}: {answer.stderr.strip()}, so nothing says what is to run. `make up` makes it anew")
@@ -139,113 +140,81 @@ def _failures(operation: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def await_synced(cluster: Cluster, commit: str, report: Report) -> None:
+def await_synced(kubectl: Kubectl, commit: str, report: Report, stopped: Event | None = None) -> None:
     """Ask Argo CD of a region to look, and wait until all of a commit runs there.
 
     Args:
-        cluster: the region.
+        kubectl: of the region.
         commit: forty hexadecimal digits, the newest of the branch that the region follows.
         report: is told each thing that is waited for.
+        stopped: ends the wait.
 
     Raises:
         LabError: Argo CD says that it cannot, or it is not done within three minutes.
-        InterruptedError: the cluster's `stopped` was set.
+        InterruptedError: `stopped` was set.
     """
-    ask(cluster)
-    waiting = _Wait(cluster, commit, report)
-    asking = retry(
-        retry=retry_if_result(lambda over: not over), stop=stop_after_delay(_SYNC_SECONDS), wait=wait_fixed(0.3)
-    )
-    try:
-        asking(waiting.is_over)()
-    except RetryError:
+    said, wrong_since = "", math.inf
+
+    def is_over() -> bool:
+        nonlocal said, wrong_since
+        now = look(kubectl)
+        if now is None:
+            raise LabError(f"{kubectl.region}: there is no Argo CD, so nothing syncs {commit[:7]}")
+        before, said = said, _describe(now, commit, kubectl)
+        if said != before:
+            report(said)
+        if now.looks:
+            return False
+        # what does not mend itself ends the wait; what may is looked at anew, for parts of Argo CD start at their own pace
+        wrong_since = min(wrong_since, time.monotonic()) if now.errors else math.inf
+        if now.gave_up or time.monotonic() - wrong_since > _ERROR_SECONDS:
+            raise LabError(_refusal(now, commit, kubectl.region))
+        if now.errors:
+            ask(kubectl)
+        return now.well and now.revision == commit and not now.step
+
+    ask(kubectl)
+    if not comes_true(is_over, _SYNC_SECONDS, 0.3, stopped):
         raise LabError(
-            f"{cluster.region.name}: Argo CD does not run all of {commit[:7]} after {_SYNC_SECONDS:.0f} s: {waiting.said}. "
+            f"{kubectl.region}: Argo CD does not run all of {commit[:7]} after {_SYNC_SECONDS:.0f} s: {said}. "
             f"See what is not well with: make status"
-        ) from None
+        )
 
 
-def ask(cluster: Cluster) -> None:
+def ask(kubectl: Kubectl) -> None:
     """Ask Argo CD of a region to look at once, as a webhook would.
 
     Raises:
         LabError: there is no Application, or the region cannot be asked.
     """
-    asked = cluster.kubectl(*REFRESH)
+    asked = kubectl(*REFRESH)
     if asked.returncode != 0:
         raise LabError(
-            f"{cluster.region.name}: Argo CD cannot be asked to look at what was pushed, so nothing syncs it: {asked.stderr.strip()}"
+            f"{kubectl.region}: Argo CD cannot be asked to look at what was pushed, so nothing syncs it: {asked.stderr.strip()}"
         )
 
 
-class _Wait:
-    """The wait for one commit in one region, look by look."""
-
-    def __init__(self, cluster: Cluster, commit: str, report: Report) -> None:
-        self._cluster = cluster
-        self._commit = commit
-        self._report = report
-        self._wrong_since: float | None = None
-        self.said = ""
-
-    def is_over(self) -> bool:
-        """Look once.
-
-        Raises:
-            LabError: it cannot become well by itself.
-            InterruptedError: the cluster's `stopped` was set.
-        """
-        if self._cluster.stopped.is_set():
-            raise InterruptedError
-        now = look(self._cluster)
-        if now is None:
-            raise LabError(f"{self._cluster.region.name}: there is no Argo CD, so nothing syncs {self._commit[:7]}")
-        self._say(self._describe(now))
-        if now.looks:
-            return False
-        self._refuse(now)
-        return now.well and now.revision == self._commit and not now.step
-
-    def _refuse(self, now: Delivered) -> None:
-        """Give up on what does not mend itself; what may is looked at anew, for parts of Argo CD start at their own pace."""
-        lasts = self._lasts(bool(now.errors))
-        if now.gave_up or lasts:
-            raise LabError(
-                f"{self._cluster.region.name}: Argo CD cannot bring {self._commit[:7]} to run; what ran before it, runs on. It says:\n"
-                + "\n".join(f"  {line}" for line in now.troubles)
-                + "\nMend that in a stack file or deploy/, commit, then: git push lab. If nothing there is wrong, let it be tried anew by "
-                "another commit: git commit --allow-empty -m 'Sync again', then: git push lab"
-            )
-        if now.errors:
-            ask(self._cluster)
-
-    def _lasts(self, wrong: bool) -> bool:
-        if not wrong:
-            self._wrong_since = None
-            return False
-        if self._wrong_since is None:
-            self._wrong_since = time.monotonic()
-        return time.monotonic() - self._wrong_since > _ERROR_SECONDS
-
-    def _describe(self, now: Delivered) -> str:
-        if now.errors:
-            return f"Argo CD: {'; '.join(now.errors)}"
-        if now.revision != self._commit:
-            return f"Argo CD has not compared {self._commit[:7]} yet"
-        waits_for = now.step or (
-            "" if now.well else ", ".join((*now.differing, *_unready(self._cluster, now.namespace)))
-        )
-        return f"Argo CD: {now} at {now.revision[:7]}" + f"; {waits_for}" * bool(waits_for)
-
-    def _say(self, line: str) -> None:
-        if line != self.said:
-            self._report(line)
-        self.said = line
+def _refusal(now: Delivered, commit: str, region: str) -> str:
+    return (
+        f"{region}: Argo CD cannot bring {commit[:7]} to run; what ran before it, runs on. It says:\n"
+        + "\n".join(f"  {line}" for line in now.troubles)
+        + "\nMend that in a stack file or deploy/, commit, then: git push lab. If nothing there is wrong, let it be tried anew by "
+        "another commit: git commit --allow-empty -m 'Sync again', then: git push lab"
+    )
 
 
-def _unready(cluster: Cluster, namespace: str) -> list[str]:
+def _describe(now: Delivered, commit: str, kubectl: Kubectl) -> str:
+    if now.errors:
+        return f"Argo CD: {'; '.join(now.errors)}"
+    if now.revision != commit:
+        return f"Argo CD has not compared {commit[:7]} yet"
+    waits_for = now.step or ("" if now.well else ", ".join((*now.differing, *_unready(kubectl, now.namespace))))
+    return f"Argo CD: {now} at {now.revision[:7]}" + f"; {waits_for}" * bool(waits_for)
+
+
+def _unready(kubectl: Kubectl, namespace: str) -> list[str]:
     """Deployments that have not all their pods yet, for people: Argo CD keeps what it knows of each object to itself."""
-    answer = cluster.kubectl("get", "deployments.apps", f"--namespace={namespace}", "--output=json")
+    answer = kubectl("get", "deployments.apps", f"--namespace={namespace}", "--output=json")
     deployments = json.loads(answer.stdout)["items"] if answer.returncode == 0 else []
     counts = {
         item["metadata"]["name"]: (int(item["status"].get("availableReplicas", 0)), int(item["spec"]["replicas"]))

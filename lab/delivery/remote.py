@@ -14,7 +14,6 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 
 from lab import mark
 from lab.machine import cgroups, namespaces
@@ -154,7 +153,7 @@ class Remote:
         if daemon.is_running() and daemon.answers():
             return False
         cgroups.create(self.lab.hub_cgroup)
-        daemon.await_well(_START_SECONDS, daemon.start(), Event())
+        daemon.await_well(_START_SECONDS, daemon.start())
         return True
 
     def push_command(self, *flags: str) -> str:

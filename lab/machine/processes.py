@@ -89,7 +89,7 @@ class Daemon:
                 cwd=self.directory,
             )
 
-    def await_well(self, seconds: float, process: subprocess.Popen[bytes] | None, stopped: Event) -> None:
+    def await_well(self, seconds: float, process: subprocess.Popen[bytes] | None, stopped: Event | None = None) -> None:
         """Wait until it answers.
 
         Args:
@@ -105,12 +105,7 @@ class Daemon:
         def has_ended() -> bool:
             return process is not None and process.poll() is not None
 
-        def is_well_or_over() -> bool:
-            if stopped.is_set():
-                raise InterruptedError
-            return self.answers() or has_ended()
-
-        over = comes_true(is_well_or_over, seconds)
+        over = comes_true(lambda: self.answers() or has_ended(), seconds, stopped=stopped)
         if over and not has_ended():
             return
         what = (

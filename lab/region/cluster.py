@@ -22,6 +22,7 @@ from lab.machine.processes import Daemon
 from lab.machine.waiting import comes_true
 from lab.place import Lab, Region
 from lab.region.components import AFTER_API, RUNTIME_SOCKET, components, write_files
+from lab.region.kubectl import Kubectl
 from lab.report import LabError, Report
 
 _HOLDER = ("sleep", "infinity")
@@ -113,11 +114,10 @@ class Cluster:
         file.write_text(str(port))
         return port
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run kubectl against this region as its administrator."""
-        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={self.region.name}"]
-        command = [str(self.tools["kubectl"]), *where, *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    @property
+    def kubectl(self) -> Kubectl:
+        """Runs kubectl against this region."""
+        return Kubectl(self.tools["kubectl"], self.lab.kubeconfig, self.region.name)
 
     def down(self) -> None:
         """End everything of the region and remove all of it but its files."""
@@ -238,12 +238,7 @@ class Cluster:
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
     def _wait(self, name: str, condition: Callable[[], bool]) -> None:
-        def holds() -> bool:
-            if self.stopped.is_set():
-                raise InterruptedError
-            return condition()
-
-        if not comes_true(holds, _READY_SECONDS):
+        if not comes_true(condition, _READY_SECONDS, stopped=self.stopped):
             raise LabError(f"{self.region.name}: {name} is not well after {_READY_SECONDS:.0f} s. See: make status")
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from lab.delivery import application
 from lab.delivery.application import read
-from lab.place import Lab
-from lab.region.cluster import Cluster
+from lab.region.kubectl import Kubectl
 from lab.report import LabError
 
 _OLD, _NEW = "1" * 40, "2" * 40
@@ -120,23 +120,22 @@ def test_a_failure_of_another_commit_is_history() -> None:
 
 
 @pytest.fixture
-def looking(tmp_path: Path) -> Callable[..., Cluster]:
+def looking(tmp_path: Path) -> Callable[..., Kubectl]:
     """Makes a region whose Application looks like this at each look."""
 
-    def make(*looks: Mapping[str, Any], missing: str = 'applications.argoproj.io "echo" not found') -> Cluster:
+    def make(*looks: Mapping[str, Any], missing: str = 'applications.argoproj.io "echo" not found') -> Kubectl:
         (tmp_path / "looks").mkdir()
         for number, look in enumerate(looks):
             (tmp_path / "looks" / f"{number}.json").write_text(json.dumps(look))
         program = tmp_path / "kubectl"
         program.write_text(_KUBECTL.format(directory=tmp_path, missing=missing))
         program.chmod(0o755)
-        lab = Lab(tmp_path, tmp_path / "lab", tmp_path / "cache")
-        return Cluster(lab, lab.regions[0], {"kubectl": program})
+        return Kubectl(program, tmp_path / "kubeconfig", "region-a")
 
     return make
 
 
-def test_the_wait_ends_when_the_commit_runs(looking: Callable[..., Cluster]) -> None:
+def test_the_wait_ends_when_the_commit_runs(looking: Callable[..., Kubectl]) -> None:
     said: list[str] = []
     running = _application("Synced", operationState=_operation("Running", "waiting for healthy state of echo-v1"))
     looks = [_application(revision=_OLD), running, _application()]
@@ -148,12 +147,12 @@ def test_the_wait_ends_when_the_commit_runs(looking: Callable[..., Cluster]) -> 
     ]
 
 
-def test_argocd_is_asked_to_look(looking: Callable[..., Cluster], tmp_path: Path) -> None:
+def test_argocd_is_asked_to_look(looking: Callable[..., Kubectl], tmp_path: Path) -> None:
     application.await_synced(looking(_application()), _NEW, lambda _: None)
     assert (tmp_path / "asked").read_text() == "patch\n"
 
 
-def test_what_is_not_ready_is_named(looking: Callable[..., Cluster], tmp_path: Path) -> None:
+def test_what_is_not_ready_is_named(looking: Callable[..., Kubectl], tmp_path: Path) -> None:
     deployments = [
         {"metadata": {"name": "echo-v1"}, "spec": {"replicas": 3}, "status": {"availableReplicas": 3}},
         {"metadata": {"name": "echo-v2"}, "spec": {"replicas": 3}, "status": {}},
@@ -164,26 +163,26 @@ def test_what_is_not_ready_is_named(looking: Callable[..., Cluster], tmp_path: P
     assert said[0] == "Argo CD: Synced, Progressing at 2222222; Deployment/echo-v2: 0 of 3 pods"
 
 
-def test_an_error_from_before_argocd_looked_is_history(looking: Callable[..., Cluster]) -> None:
+def test_an_error_from_before_argocd_looked_is_history(looking: Callable[..., Kubectl]) -> None:
     before = _application("Unknown", annotations=_ASKED, conditions=[{"type": "ComparisonError", "message": "old"}])
     application.await_synced(looking(before, _application()), _NEW, lambda _: None)
 
 
-def test_well_from_before_argocd_looked_is_history(looking: Callable[..., Cluster], tmp_path: Path) -> None:
+def test_well_from_before_argocd_looked_is_history(looking: Callable[..., Kubectl], tmp_path: Path) -> None:
     (tmp_path / "deployments.json").write_text('{"items": []}')
-    cluster = looking(_application(annotations=_ASKED), _application("OutOfSync"), _application())
-    application.await_synced(cluster, _NEW, lambda _: None)
+    kubectl = looking(_application(annotations=_ASKED), _application("OutOfSync"), _application())
+    application.await_synced(kubectl, _NEW, lambda _: None)
     assert len([*(tmp_path / "looks").iterdir()]) == 1
 
 
-def test_an_error_that_goes_is_waited_out_with_another_look(looking: Callable[..., Cluster], tmp_path: Path) -> None:
+def test_an_error_that_goes_is_waited_out_with_another_look(looking: Callable[..., Kubectl], tmp_path: Path) -> None:
     starting = _application("Unknown", conditions=[{"type": "ComparisonError", "message": "connection refused"}])
     application.await_synced(looking(starting, _application()), _NEW, lambda _: None)
     assert (tmp_path / "asked").read_text() == "patch\npatch\n"
 
 
 def test_an_error_that_stays_ends_the_wait_with_its_words(
-    looking: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+    looking: Callable[..., Kubectl], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(application, "_ERROR_SECONDS", 0.0)
     broken = _application("Unknown", revision="main", conditions=[{"type": "ComparisonError", "message": "bad YAML"}])
@@ -191,32 +190,32 @@ def test_an_error_that_stays_ends_the_wait_with_its_words(
         application.await_synced(looking(broken), _NEW, lambda _: None)
 
 
-def test_a_sync_that_is_not_tried_again_ends_the_wait(looking: Callable[..., Cluster]) -> None:
+def test_a_sync_that_is_not_tried_again_ends_the_wait(looking: Callable[..., Kubectl]) -> None:
     failed = _application("OutOfSync", operationState=_operation("Failed", "failed to apply"))
     with pytest.raises(LabError, match="VirtualService/echo: total weight 110"):
         application.await_synced(looking(failed), _NEW, lambda _: None)
 
 
 def test_time_runs_out_with_what_was_waited_for(
-    looking: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+    looking: Callable[..., Kubectl], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(application, "_SYNC_SECONDS", 0.1)
     with pytest.raises(LabError, match="has not compared 2222222 yet"):
         application.await_synced(looking(_application(revision=_OLD)), _NEW, lambda _: None)
 
 
-def test_whoever_stops_the_lab_stops_the_wait(looking: Callable[..., Cluster]) -> None:
-    cluster = looking(_application(revision=_OLD))
-    cluster.stopped.set()
+def test_whoever_stops_the_lab_stops_the_wait(looking: Callable[..., Kubectl]) -> None:
+    stopped = Event()
+    stopped.set()
     with pytest.raises(InterruptedError):
-        application.await_synced(cluster, _NEW, lambda _: None)
+        application.await_synced(looking(_application(revision=_OLD)), _NEW, lambda _: None, stopped)
 
 
-def test_a_region_without_argocd_is_none_of_its(looking: Callable[..., Cluster]) -> None:
+def test_a_region_without_argocd_is_none_of_its(looking: Callable[..., Kubectl]) -> None:
     assert application.look(looking(missing="the server could not find the requested resource")) is None
 
 
-def test_an_application_that_somebody_deleted_is_missed(looking: Callable[..., Cluster]) -> None:
+def test_an_application_that_somebody_deleted_is_missed(looking: Callable[..., Kubectl]) -> None:
     with pytest.raises(LabError, match=r"Application argocd/echo: .* not found"):
         application.look(looking())
 
