@@ -3,9 +3,11 @@
 # Go tools into the user's cache.
 PYTHON ?= python3
 VENV := .venv/bin/python
+# a set of drills is what one file has of them
+DRILLS := $(sort $(patsubst tests/e2e/test_%.py,%,$(shell grep -l 'mark.drill' tests/e2e/test_*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status render plan verify test e2e lint crds requirements bench setup
+.PHONY: help up down status render plan verify test e2e drills lint crds requirements bench setup
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -45,8 +47,13 @@ test: lint ## Everything that needs no cluster
 	  $(PYTHON) -m lab go -C $$module vet ./... && $(PYTHON) -m lab go -C $$module test ./... || exit 1; done
 	@$(VENV) -m pytest -m "not e2e" -n auto --dist loadfile
 
-e2e: setup ## The whole chain on two real clusters of its own (root)
-	@$(VENV) -m pytest -m e2e tests/e2e
+e2e: setup ## The whole chain on two real clusters of its own: main roads and worst faults (root)
+	@$(VENV) -m pytest -m "e2e and not drill" tests/e2e
+
+drills: setup ## All other tests with clusters; of one or more sets: make drills SET="promotion updates" (root)
+	@sets="$(or $(SET),$(DRILLS))"; for set in $$sets; do case " $(DRILLS) " in *" $$set "*) ;; *) \
+	  echo "error: SET=$$set is no set of drills. The sets are: $(DRILLS)" >&2; exit 2;; esac; done; \
+	$(VENV) -m pytest -m drill $$(printf 'tests/e2e/test_%s.py ' $$sets)
 
 crds: setup ## Generate sdks/pulumi_kubernetes_istio anew from the pinned CRDs
 	@$(PYTHON) -m lab go -C lab/toolchain/crdgen run . ../../../sdks/pulumi_kubernetes_istio

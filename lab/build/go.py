@@ -43,6 +43,21 @@ class Embedded:
 
 
 @dataclass(frozen=True)
+class Patch:
+    """A file of a dependency that is built in another form.
+
+    Attributes:
+        module: the path of the module that holds the file.
+        file: where the module has it.
+        source: what takes its place, relative to the tool's module.
+    """
+
+    module: str
+    file: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Tool:
     """One program that a Go module builds.
 
@@ -53,6 +68,7 @@ class Tool:
         ldflags: for the linker, added to those that drop the symbols.
         tags: build tags, separated by commas.
         embedded: files that come from other modules.
+        patch: a file of a dependency that is built in another form.
     """
 
     name: str
@@ -61,6 +77,7 @@ class Tool:
     ldflags: str = ""
     tags: str = ""
     embedded: tuple[Embedded, ...] = ()
+    patch: Patch | None = None
 
     @property
     def binary(self) -> str:
@@ -235,6 +252,8 @@ class _Build:
             self.stage = "downloading modules"
             if tools[0].embedded:
                 flags.append(f"-overlay={self._overlay(tools[0], work)}")
+            if patch := tools[0].patch:
+                flags.append(f"-modfile={self._patched(patch, work)}")
             listing = [go, "list", *flags, "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", *packages]
             children.run(listing, directory=self.module, environment=environment, progress=self._count_stale)
             self.stage = "{0.compiled} of {0.total} packages"
@@ -257,6 +276,18 @@ class _Build:
         }
         file = work / "overlay.json"
         file.write_text(json.dumps({"Replace": replaced}))
+        return file
+
+    def _patched(self, patch: Patch, work: Path) -> Path:
+        """Copy the dependency, since Go lays nothing over its cache of modules; the go.mod that names the copy."""
+        copy = work / "patched"
+        shutil.copytree(self.go.module_dir(self.module, patch.module), copy, copy_function=shutil.copyfile)
+        for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+            folder.chmod(0o755)
+        shutil.copyfile(self.module / patch.source, copy / patch.file)
+        shutil.copyfile(self.module / "go.sum", work / "patched.sum")
+        file = work / "patched.mod"
+        file.write_text(f"{(self.module / 'go.mod').read_text()}\nreplace {patch.module} => {copy}\n")
         return file
 
     def _count_stale(self, line: str) -> bool:
@@ -335,7 +366,10 @@ def _key(tool: Tool, go: Go) -> str:
     # a patch release of Go builds what the one before it built, and building all of it again takes a quarter of an hour
     line = ".".join(map(str, go.release[:2]))
     embedded = [word for each in tool.embedded for word in (each.file, each.module, each.source)]
-    return key_of(line, go.architecture, *_FLAGS, _linker_flags(tool), tool.tags, *embedded, *_sources(tool.module))
+    patched = [tool.patch.module, tool.patch.file, tool.patch.source] if tool.patch else []
+    return key_of(
+        line, go.architecture, *_FLAGS, _linker_flags(tool), tool.tags, *embedded, *patched, *_sources(tool.module)
+    )
 
 
 def _linker_flags(tool: Tool) -> str:

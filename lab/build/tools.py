@@ -10,7 +10,7 @@ from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
-from lab.build.go import TOOLCHAIN, Embedded, Go, Tool, build, location
+from lab.build.go import TOOLCHAIN, Embedded, Go, Patch, Tool, build, location
 from lab.place import CHECKOUT
 from lab.report import LabError, Report
 
@@ -32,6 +32,7 @@ KUBERNETES_PROGRAMS = (
 )
 PROVIDER = "pulumi-resource-kubernetes"
 _PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+_SDK_MODULE = "github.com/pulumi/pulumi-kubernetes/sdk/v4"
 _PROVIDER_SOURCE = f"cmd/{PROVIDER}"
 # The release that the pinned commit of the provider was to become: the commit is after v4.24.1 and before v4.25.0.
 _PROVIDER_LINE = "4.25.0"
@@ -179,9 +180,10 @@ def _pulumi() -> list[Tool]:
         Embedded(f"{PROVIDER}/{name}", _PROVIDER_MODULE, f"{_PROVIDER_SOURCE}/{name}")
         for name in ("schema.json", "terraform-mapping.json")
     )
+    patch = Patch(_SDK_MODULE, "go/kubernetes/yaml/v2/kinds.go", "kinds/kinds.go")
     return [
-        Tool("pulumi", PULUMI, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", ldflags, embedded=embedded),
-        Tool(PROVIDER, PULUMI, f"./{PROVIDER}", ldflags, embedded=embedded),
+        Tool("pulumi", PULUMI, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", ldflags, embedded=embedded, patch=patch),
+        Tool(PROVIDER, PULUMI, f"./{PROVIDER}", ldflags, embedded=embedded, patch=patch),
         # what puts right a release whose operation was killed; the provider has it compiled already
-        Tool("helm", PULUMI, "helm.sh/helm/v3/cmd/helm", ldflags, embedded=embedded),
+        Tool("helm", PULUMI, "helm.sh/helm/v3/cmd/helm", ldflags, embedded=embedded, patch=patch),
     ]

@@ -54,6 +54,7 @@ def _weights(virtual_service: dict[str, Any]) -> list[int]:
     return [route["weight"] for route in virtual_service["spec"]["http"][0]["route"]]
 
 
+@pytest.mark.drill
 def test_a_changed_weight_renders_one_file_and_the_next_time_none(lab: Laboratory) -> None:
     def change(config: Any) -> None:
         versions = config["echo-rollout:echo"]["versions"]
@@ -170,6 +171,7 @@ def test_a_broken_commit_changes_nothing_and_the_next_good_one_heals(
     assert none_failed(drills, drill)
 
 
+@pytest.mark.drill
 def test_a_commit_that_loses_the_routes_keeps_them_and_says_so(lab: Laboratory, drills: list[Row]) -> None:
     """An empty file is none to Kustomize, and what is in no file Argo CD removes, were it not told to spare it."""
     drill = "a broken commit: an empty file"
@@ -182,6 +184,7 @@ def test_a_commit_that_loses_the_routes_keeps_them_and_says_so(lab: Laboratory, 
     assert none_failed(drills, drill)
 
 
+@pytest.mark.drill
 def test_a_commit_that_a_person_amends_is_refused_and_loses_nothing(lab: Laboratory) -> None:
     """`lab up` pushes HEAD, and never over commits that only the lab has."""
     with lab.restored():

@@ -22,6 +22,8 @@ from tests.e2e.laboratory import Laboratory
 from tests.e2e.load import Load
 from tests.e2e.waiting import until
 
+pytestmark = pytest.mark.drill
+
 _PERCENTS = (None, 20, 33, 34, 50, 66, 67, 100)
 _ENVOYS_OWN_PERCENT = 10
 _RATE = 500

@@ -67,6 +67,7 @@ def test_traffic_holds_after_everything_was_killed_once(lab: Laboratory) -> None
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
+@pytest.mark.drill
 def test_an_up_that_is_killed_is_finished_by_the_next_and_down_leaves_nothing(lab: Laboratory) -> None:
     """A lab of its own, beside the other: killed with -9 as soon as each of its marks appears."""
     place = Lab(lab.place.checkout, lab.place.checkout.parent / "second", lab.place.cache)

@@ -81,6 +81,7 @@ def test_the_committed_regions_pass(lab: Laboratory, region: str) -> None:
     assert "echo-rollout@v" in result.stdout
 
 
+@pytest.mark.drill
 def test_a_broken_route_in_the_overlay_stops_the_preview_and_the_update(lab: Laboratory) -> None:
     with _with(lab, _OVERLAY / "vs.yaml", "subset: v2", "subset: v3"):
         for result in (_preview(lab, "region-a", _PACK), _up(lab, "region-a", _PACK)):
@@ -88,6 +89,7 @@ def test_a_broken_route_in_the_overlay_stops_the_preview_and_the_update(lab: Lab
             assert "region-a: VirtualService echo/echo: spec.http[0].route[1].destination.subset: v3" in said
 
 
+@pytest.mark.drill
 def test_a_waiver_which_only_the_stack_file_tells_is_heard(lab: Laboratory) -> None:
     waived = "  echo-rollout:rules: {waived: {waves-in-order: a drill}}\n"
     probe = "  echo-rollout:probe:\n"
@@ -99,6 +101,7 @@ def test_a_waiver_which_only_the_stack_file_tells_is_heard(lab: Laboratory) -> N
     assert "[waves-in-order]" in result.stdout
 
 
+@pytest.mark.drill
 def test_what_pulumi_itself_applies_passes(lab: Laboratory, direct: str) -> None:
     result = _preview(lab, direct, _PACK)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -116,6 +119,7 @@ def test_routes_whose_subsets_are_gone_stop_the_preview_and_the_update_and_all_s
     assert [subset["name"] for subset in rule["spec"]["subsets"]] == ["v1", "v2"]
 
 
+@pytest.mark.drill
 def test_routes_without_their_dependency_stop_the_preview(lab: Laboratory, direct: str) -> None:
     with _with(lab, Path("components/traffic.py"), _DEPENDENCY, ""):
         _refused(_preview(lab, direct, _PACK), "applied-in-order", "components/traffic.py")

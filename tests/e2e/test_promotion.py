@@ -126,6 +126,7 @@ def test_a_version_that_fails_is_taken_back_by_itself(
     notes.append(f"{drill}: {_cost(done)}")
 
 
+@pytest.mark.drill
 def test_a_promotion_killed_at_each_step_is_resumed(lab: Laboratory, drills: list[Row], tmp_path: Path) -> None:
     """And somebody's commit between two of them, which is not about the regions, stays."""
     drill = "promotion killed at each step and resumed"
@@ -152,6 +153,7 @@ def test_a_promotion_killed_at_each_step_is_resumed(lab: Laboratory, drills: lis
     assert none_failed(drills, drill)
 
 
+@pytest.mark.drill
 def test_a_persons_commit_in_a_region_stands(lab: Laboratory, drills: list[Row], tmp_path: Path) -> None:
     drill = "somebody's commit in the middle of a promotion"
     somebody = Somebody(lab, tmp_path / "clone")
@@ -176,6 +178,7 @@ def test_a_persons_commit_in_a_region_stands(lab: Laboratory, drills: list[Row],
     assert none_failed(drills, drill)
 
 
+@pytest.mark.drill
 def test_istiod_is_down_for_a_minute(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:
     """No Envoy can acknowledge what nobody tells it: the promotion waits, and no request is lost."""
     drill = "istiod down for a minute while a step is committed"
@@ -232,6 +235,7 @@ def _acknowledged(lab: Laboratory, region: str, weights: dict[str, int]) -> bool
     return bool(envoys) and all(envoy["weights"] == weights for envoy in envoys)
 
 
+@pytest.mark.drill
 def test_weights_changed_by_hand_are_seen_and_do_not_hold(lab: Laboratory, notes: list[str], tmp_path: Path) -> None:
     """Where Git says 90/10: `status` says who changed it, `verify` that it is so, of a canary without requests at once."""
     plot = tmp_path / "share.svg"

@@ -57,6 +57,7 @@ def test_a_changed_weight_changes_the_output_alone(lab: Laboratory, tmp_path: Pa
     assert "v2: 10 => 25" in " ".join(shown.replace("~", " ").split())
 
 
+@pytest.mark.drill
 def test_another_version_of_istio_changes_the_releases_alone(lab: Laboratory, tmp_path: Path) -> None:
     """Another value stands for another version here: the lab has the charts of one."""
     settings = lab.settings("region-a")
@@ -66,6 +67,7 @@ def test_another_version_of_istio_changes_the_releases_alone(lab: Laboratory, tm
     assert changes(preview.stdout) == {"istio-istiod": "update"}
 
 
+@pytest.mark.drill
 def test_the_whole_of_argo_cd_can_be_installed_in_place_of_its_core(lab: Laboratory, tmp_path: Path) -> None:
     settings = lab.settings("region-a")
     argocd = settings["config"]["echo-rollout:argocd"]

@@ -24,6 +24,8 @@ from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.load import Answer, Load
 from tests.e2e.waiting import until
 
+pytestmark = pytest.mark.drill
+
 _ECHO = "echo-rollout:echo"
 _UNAVAILABLE = "503 503 Service Unavailable"
 _WEIGHT = 10

@@ -146,6 +146,7 @@ def test_one_bad_pod_of_three_is_ejected(lab: Laboratory) -> None:
     assert then == 0
 
 
+@pytest.mark.drill
 @pytest.mark.usefixtures("bad_pod")
 def test_without_the_limit_on_ejection_a_bad_pod_fails_a_third_for_ever(lab: Laboratory) -> None:
     """The lab text's own DestinationRule, word for word: Envoy's limit stays at 10 %, and one of three pods is more."""
@@ -172,6 +173,7 @@ def _attacks(lab: Laboratory, region: int) -> list[int]:
     return [pid for pid in members if processes.command_line(pid)[:2] == ["/probe", "attack"]]
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_verification_that_is_ended_leaves_no_load_behind(lab: Laboratory, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "rollout", "verify", "--rate=50"]  # at least some seconds

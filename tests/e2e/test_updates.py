@@ -101,6 +101,7 @@ def test_an_update_that_is_interrupted_while_pods_do_not_come_up_is_undone_by_th
     assert _NOWHERE not in lab.kubectl(REGION, "get", "deployments", "--namespace=echo-probe", "-o", "yaml")
 
 
+@pytest.mark.drill
 def test_a_change_that_kubernetes_refuses_on_a_living_object_replaces_that_object_alone(lab: Laboratory) -> None:
     probe = lab.place.checkout / "components" / "probe.py"
     text, uid = probe.read_text(), _uid(lab)
@@ -147,6 +148,7 @@ def _helm(lab: Laboratory, *arguments: str) -> None:
     subprocess.run([programs["helm"], *arguments], check=True, capture_output=True, text=True)
 
 
+@pytest.mark.drill
 @pytest.mark.usefixtures("repaired")
 def test_the_labs_own_up_frees_what_was_killed_inside_helm(
     lab: Laboratory, settings: dict[str, Any], tmp_path: Path
@@ -169,6 +171,7 @@ def _killed_in_helm(lab: Laboratory, settings: dict[str, Any], directory: Path) 
     return istiod(settings, podAnnotations={"again": "true"})
 
 
+@pytest.mark.drill
 def test_a_release_that_failed_is_tried_again_even_after_a_refresh(
     lab: Laboratory, settings: dict[str, Any], tmp_path: Path, repaired: None
 ) -> None:
@@ -181,6 +184,7 @@ def test_a_release_that_failed_is_tried_again_even_after_a_refresh(
     assert changes(preview.stdout) == {"istio-istiod": "update"}
 
 
+@pytest.mark.drill
 def test_a_state_that_the_first_release_left_is_brought_up_without_a_deletion(lab: Laboratory, tmp_path: Path) -> None:
     """Its provider was another one: what that wrote must not be taken for something that has to go."""
     config = lab.settings("region-a")["config"]
@@ -205,6 +209,7 @@ def _uids(lab: Laboratory) -> set[str]:
     return {item["metadata"]["uid"] for item in lab.get("region-a", kinds, "--all-namespaces")["items"]}
 
 
+@pytest.mark.drill
 def test_a_relative_kubeconfig_with_relative_certificates_is_found(
     lab: Laboratory, settings: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -122,7 +122,8 @@ def test_only_pushes_to_main_change_anything() -> None:
     assert triggers["main"] == {"push": {"branches": ["main"]}}
     assert triggers["pull-request"] == {"pull_request": None}
     assert set(triggers["region"]) == {"workflow_call"}
-    assert set(triggers) == {"main", "pull-request", "region"}
+    assert set(triggers["drills"]) == {"schedule", "workflow_dispatch"}
+    assert set(triggers) == {"drills", "main", "pull-request", "region"}
 
 
 def test_an_update_is_a_deployment_to_its_region() -> None:
@@ -142,7 +143,7 @@ def test_the_one_required_check_needs_all_others() -> None:
 
 def test_every_make_target_is_there() -> None:
     targets = set(re.findall(r"(?<!\w)make (\w+)", commands()))
-    assert targets == {"setup", "test"}
+    assert targets == {"drills", "setup", "test"}
     makefile = (ROOT / "Makefile").read_text()
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.M)] == []
 
@@ -174,3 +175,10 @@ def test_what_is_to_be_set_up_is_what_the_workflows_use() -> None:
     used_variables = {name for file in WORKFLOWS for name in re.findall(r"vars\.(\w+)", file.read_text())}
     documented = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "workflows.md").read_text(), re.M))
     assert documented == used_variables == set(read(GITHUB / "actionlint.yaml")["config-variables"])
+
+
+def test_every_set_of_drills_is_run_by_itself() -> None:
+    (job,) = workflow("drills")["jobs"].values()
+    unknown = subprocess.run(["make", "drills", "SET=none"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert unknown.returncode == 2
+    assert unknown.stderr.partition("The sets are: ")[2].splitlines()[0].split() == job["strategy"]["matrix"]["set"]

@@ -22,7 +22,7 @@ import pytest
 
 from lab.build import sources, tools
 from lab.build.cache import content_of
-from lab.build.go import TOOLCHAIN, Embedded, Go, Tool, bill, location
+from lab.build.go import TOOLCHAIN, Embedded, Go, Patch, Tool, bill, location
 from lab.place import CHECKOUT
 from lab.report import LabError
 
@@ -119,6 +119,7 @@ def append(name: str) -> Callable[[Tool], Tool]:
         pytest.param(lambda tool: dataclasses.replace(tool, ldflags="-X main.release=2"), id="linker flags"),
         pytest.param(lambda tool: dataclasses.replace(tool, tags="vtprotobuf"), id="tags"),
         pytest.param(lambda tool: dataclasses.replace(tool, embedded=(Embedded("a", "b", "c"),)), id="embedded files"),
+        pytest.param(lambda tool: dataclasses.replace(tool, patch=Patch("a", "b", "c")), id="patch"),
     ],
 )
 def test_tool_has_another_place_when_what_it_is_made_of_changes(
@@ -202,6 +203,27 @@ def test_embedded_file_is_laid_into_the_module_for_the_build_alone(
     replaced = json.loads((tmp_path / "overlay").read_text())["Replace"]
     assert replaced == {str(tool.module / "cmd/schema.json"): str(tmp_path / "other" / "s.json")}
     assert not (tool.module / "cmd").exists()
+
+
+def test_a_patched_file_takes_the_place_of_a_dependency_s_own_for_the_build_alone(
+    go: FakeGo, tool: Tool, store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dependency = tmp_path / "dependency"
+    (dependency / "v2").mkdir(parents=True)
+    (dependency / "v2" / "kinds.go").write_text("theirs")
+    (dependency / "v2").chmod(0o555)  # as Go's cache of modules is
+    (tool.module / "kinds.go").write_text("ours")
+    monkeypatch.setenv("FAKE_MODULE", str(dependency))
+    go.on_build(
+        'for word; do case $word in -modfile=*) mod="${word#*=}" ;; esac; done\n'
+        f'cat "$mod" > {tmp_path}/mod; cat "$(dirname "$mod")/patched/v2/kinds.go" > {tmp_path}/built'
+    )
+    tools.ensure(
+        [dataclasses.replace(tool, patch=Patch("example.com/dependency", "v2/kinds.go", "kinds.go"))], store, said
+    )
+    assert re.search(r"^replace example.com/dependency => /.*/patched$", (tmp_path / "mod").read_text(), re.MULTILINE)
+    assert (tmp_path / "built").read_text() == "ours"
+    assert (dependency / "v2" / "kinds.go").read_text() == "theirs"
 
 
 def test_bill_counts_what_two_programs_need_for_the_first_of_them() -> None:

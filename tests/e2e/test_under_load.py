@@ -63,6 +63,7 @@ def test_a_new_image_of_v2_is_rolled_out_by_a_commit(lab: Laboratory, drills: li
     assert none_failed(drills, drill)
 
 
+@pytest.mark.drill
 def test_a_rolling_restart(lab: Laboratory, drills: list[Row]) -> None:
     drill = "rolling restart of v1 and v2"
     with under_load(lab, drill, drills):
@@ -73,6 +74,7 @@ def test_a_rolling_restart(lab: Laboratory, drills: list[Row]) -> None:
     assert none_failed(drills, drill)
 
 
+@pytest.mark.drill
 def test_istiod_is_restarted(lab: Laboratory, drills: list[Row]) -> None:
     drill = "istiod restarted"
     with under_load(lab, drill, drills):
@@ -83,6 +85,7 @@ def test_istiod_is_restarted(lab: Laboratory, drills: list[Row]) -> None:
     assert none_failed(drills, drill)
 
 
+@pytest.mark.drill
 def test_the_repo_server_is_killed_and_the_next_commit_arrives(lab: Laboratory, drills: list[Row]) -> None:
     drill = "Argo CD's repo-server killed, then a commit"
     weights = {"v1": 80, "v2": 20}
@@ -140,6 +143,7 @@ def _gives_signs(lab: Laboratory, region: str, before: str) -> bool:
     return _last_sign(lab, region) > before
 
 
+@pytest.mark.drill
 def test_the_kubelet_is_restarted(lab: Laboratory, drills: list[Row]) -> None:
     drill = "kubelet killed and started again"
     with under_load(lab, drill, drills):
