@@ -23,6 +23,7 @@ from ruamel.yaml.error import YAMLError
 from lab import mark
 from lab.build import images, sources, tools
 from lab.build.store import ensure_store
+from lab.build.versions import istio_version
 from lab.delivery import application
 from lab.delivery.remote import BRANCH, DAEMON, Commit, Remote, address, head
 from lab.delivery.stacks import PROJECT, Delivery, Mesh, Stacks, is_delivered_by_argocd
@@ -128,9 +129,9 @@ def stacks_of(lab: Lab, programs: Mapping[str, Path]) -> Stacks:
     """The lab's stacks, on the charts that belong to its Istio and the manifest that belongs to its Argo CD."""
     mesh = Mesh(
         charts=sources.istio_charts(lab.cache),
-        version=tools.istio_version(),
+        version=istio_version(),
         hub=images.HUB,
-        tag=tools.istio_version(),
+        tag=istio_version(),
     )
     argocd = Delivery(
         manifest=sources.core_manifest(lab.cache),

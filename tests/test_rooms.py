@@ -39,7 +39,7 @@ BASE = {
 PACKAGES = {"lab": {"lab"}}
 MOST_MODULES = 12
 # files that import one another in a row, by package
-LONGEST_CHAIN = {"lab": 9}
+LONGEST_CHAIN = {"lab": 8}
 
 OURS = {"app", "bench", "components", "lab", "policies", "rollout", "rules", "tests"}
 EVERY_ROOM = [(package, room) for package, rooms in ROOMS.items() for room in rooms]

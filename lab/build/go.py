@@ -16,14 +16,13 @@ from threading import Event
 from typing import Any
 
 from lab.build.cache import key_of, making, place, place_noted
+from lab.build.versions import TOOLCHAIN
 from lab.machine.children import Children, CommandFailedError, make_all
-from lab.place import CHECKOUT
 from lab.report import LabError, Report
 
 _FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
 _DOWNLOADING = "go: downloading "
 _DOWNLOAD_SECONDS = 600
-TOOLCHAIN = CHECKOUT / "lab" / "toolchain"
 _GO_REQUIREMENTS = TOOLCHAIN / "go-requirements.txt"
 
 

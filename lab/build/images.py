@@ -17,7 +17,8 @@ from pathlib import Path
 
 from lab.build.cache import content_of, key_of, making, place
 from lab.build.sources import bootstrap_template, image_scripts
-from lab.build.tools import APP, argocd_version, echo_tool, istio_version, release_of
+from lab.build.tools import APP, echo_tool, release_of
+from lab.build.versions import argocd_version, istio_version
 from lab.machine.children import Children, CommandFailedError, make_all
 from lab.machine.debian import codename
 from lab.report import LabError, Report

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.build.cache import keep, key_of
 from lab.build.go import Go
-from lab.build.tools import ARGOCD_MODULE, ISTIO_LINE, ISTIO_MODULE, PLATFORM, argocd_version, istio_version
+from lab.build.versions import ARGOCD_MODULE, ISTIO_LINE, ISTIO_MODULE, PLATFORM, argocd_version, istio_version
 from lab.report import LabError
 
 # by the folder's name in our cache, where the module has it
@@ -91,7 +91,7 @@ def _copy_istio(source: Path, target: Path) -> None:
     if line != ISTIO_LINE:
         raise LabError(
             f"{source / 'VERSION'} says {line}, the lab says {ISTIO_LINE}: its charts and images would carry a wrong version. "
-            "Set ISTIO_LINE in lab/build/tools.py to the line of the commit that lab/toolchain/platform/go.mod pins."
+            "Set ISTIO_LINE in lab/build/versions.py to the line of the commit that lab/toolchain/platform/go.mod pins."
         )
     for name, folder in _CHARTS.items():
         chart = target / "charts" / name

@@ -1,6 +1,6 @@
 """The programs that a lab is made of, built from Go modules once per user.
 
-The `go.mod` files in `lab/toolchain/` and `app/` pin every version; no version stands here.
+The `go.mod` files in `lab/toolchain/` and `app/` pin every version; `lab.build.versions` reads them.
 """
 
 from __future__ import annotations
@@ -10,18 +10,23 @@ from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
-from lab.build.go import TOOLCHAIN, Embedded, Go, Patch, Tool, build, location
+from lab.build.go import Embedded, Go, Patch, Tool, build, location
+from lab.build.versions import (
+    ARGOCD_MODULE,
+    ISTIO_MODULE,
+    PLATFORM,
+    PROVIDER_MODULE,
+    PULUMI,
+    argocd_version,
+    istio_version,
+    pinned,
+    provider_version,
+)
 from lab.place import CHECKOUT
 from lab.report import LabError, Report
 
-PLATFORM = TOOLCHAIN / "platform"
-PULUMI = TOOLCHAIN / "pulumi"
 APP = CHECKOUT / "app"
 
-# The release line that the pinned commit of Istio belongs to; `lab.build.sources` holds it against the module's own VERSION file.
-ISTIO_LINE = "1.31"
-ISTIO_MODULE = "istio.io/istio"
-ARGOCD_MODULE = "github.com/argoproj/argo-cd/v3"
 KUBERNETES_PROGRAMS = (
     "kube-apiserver",
     "kube-controller-manager",
@@ -31,37 +36,10 @@ KUBERNETES_PROGRAMS = (
     "kubectl",
 )
 PROVIDER = "pulumi-resource-kubernetes"
-_PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 _SDK_MODULE = "github.com/pulumi/pulumi-kubernetes/sdk/v4"
 _PROVIDER_SOURCE = f"cmd/{PROVIDER}"
-# The release that the pinned commit of the provider was to become: the commit is after v4.24.1 and before v4.25.0.
-_PROVIDER_LINE = "4.25.0"
 # As Istio's own build has them: they leave out validators that nothing calls and put in the faster encoding.
 _PLATFORM_TAGS = "disable_pgv,vtprotobuf"
-
-
-def pinned(module: Path, dependency: str) -> str:
-    """The version, as in `v1.34.4`, that the `go.mod` of the folder `module` requires of `dependency`.
-
-    Raises:
-        LabError: it requires none.
-    """
-    file = module / "go.mod"
-    found = re.search(rf"^(?:require)?\s+{re.escape(dependency)}\s+(v\S+)", file.read_text(), re.MULTILINE)
-    if found is None:
-        raise LabError(f"{file} requires no {dependency}, so its version is unknown. Restore the file.")
-    return found[1]
-
-
-def istio_version() -> str:
-    """The version that the lab's Istio, its images and its charts carry: the release line and the pinned commit."""
-    commit = pinned(PLATFORM, ISTIO_MODULE).rsplit("-", 1)[1]
-    return f"{ISTIO_LINE}.0-lab.{commit}"
-
-
-def argocd_version() -> str:
-    """The version of the lab's Argo CD, its image and its manifests, as in `v3.5.7`."""
-    return pinned(PLATFORM, ARGOCD_MODULE)
 
 
 def lab_tools(echo_images: Collection[str], probe_image: str) -> tuple[Tool, ...]:
@@ -96,11 +74,6 @@ def platform_tools() -> tuple[Tool, ...]:
         _platform("argocd", f"{ARGOCD_MODULE}/cmd"),
         *_pulumi(),
     )
-
-
-def provider_version() -> str:
-    """The version of the Kubernetes provider that the lab builds, as in `4.25.0-alpha.20260115033456`."""
-    return f"{_PROVIDER_LINE}-alpha.{pinned(PULUMI, _PROVIDER_MODULE).split('-')[1]}"
 
 
 def echo_tool(image: str) -> str:
@@ -177,7 +150,7 @@ def _pulumi() -> list[Tool]:
     )
     # the provider's own main package embeds them under other names, which its module does not hold
     embedded = tuple(
-        Embedded(f"{PROVIDER}/{name}", _PROVIDER_MODULE, f"{_PROVIDER_SOURCE}/{name}")
+        Embedded(f"{PROVIDER}/{name}", PROVIDER_MODULE, f"{_PROVIDER_SOURCE}/{name}")
         for name in ("schema.json", "terraform-mapping.json")
     )
     patch = Patch(_SDK_MODULE, "go/kubernetes/yaml/v2/kinds.go", "kinds/kinds.go")

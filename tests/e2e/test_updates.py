@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.build import tools
+from lab.build import tools, versions
 from tests.e2e.laboratory import Laboratory, changes, write_settings
 from tests.e2e.waiting import until
 
@@ -81,7 +81,7 @@ def test_the_provider_is_named_truthfully(lab: Laboratory) -> None:
     warned = re.search(r"expected to have version >=(\S+), but has (\S+)", said.stdout + said.stderr)
     if (lab.place.directory / "pulumi" / "bin" / tools.PROVIDER).exists():
         assert warned, said.stdout + said.stderr
-        assert warned[2].startswith(tools.provider_version())
+        assert warned[2].startswith(versions.provider_version())
     else:
         assert not warned
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.build import images
-from lab.build.tools import argocd_version, istio_version
+from lab.build.versions import argocd_version, istio_version
 from lab.report import LabError
 
 # Leaves an archive that lists the build context, or does $FAKE_BUILDAH.

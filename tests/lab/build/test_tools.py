@@ -20,9 +20,10 @@ from threading import Event
 
 import pytest
 
-from lab.build import sources, tools
+from lab.build import sources, tools, versions
 from lab.build.cache import content_of
-from lab.build.go import TOOLCHAIN, Embedded, Go, Patch, Tool, bill, location
+from lab.build.go import Embedded, Go, Patch, Tool, bill, location
+from lab.build.versions import TOOLCHAIN
 from lab.place import CHECKOUT
 from lab.report import LabError
 
@@ -405,13 +406,13 @@ def test_pip_that_fails_is_told_with_its_own_words(
 )
 def test_pinned_version_is_read_from_go_mod(tmp_path: Path, text: str) -> None:
     (tmp_path / "go.mod").write_text(f"module m\nreplace example.com/a v0.0.1 => example.com/c v0.0.2\n{text}")
-    assert tools.pinned(tmp_path, "example.com/a") == "v1.2.3"
+    assert versions.pinned(tmp_path, "example.com/a") == "v1.2.3"
 
 
 def test_dependency_that_is_not_pinned_is_named(tmp_path: Path) -> None:
     (tmp_path / "go.mod").write_text("module m\nrequire example.com/another v1.0.0\n")
     with pytest.raises(LabError, match=r"requires no example\.com/a,"):
-        tools.pinned(tmp_path, "example.com/a")
+        versions.pinned(tmp_path, "example.com/a")
 
 
 def test_every_tool_of_a_toolchain_is_one_that_its_go_mod_names() -> None:
@@ -436,16 +437,16 @@ def test_programs_of_app_carry_the_release_that_their_image_s_tag_names() -> Non
 
 
 def test_argo_cd_says_the_version_of_its_module() -> None:
-    version = tools.argocd_version()
+    version = versions.argocd_version()
     assert re.fullmatch(r"v3\.\d+\.\d+", version)
     (flags,) = [tool.ldflags for tool in tools.platform_tools() if tool.name == "argocd"]
     assert f"-X github.com/argoproj/argo-cd/v3/common.version={version[1:]} " in flags
 
 
 def test_provider_says_that_it_is_older_than_the_sdk() -> None:
-    assert re.fullmatch(r"4\.25\.0-alpha\.\d{14}", tools.provider_version())
+    assert re.fullmatch(r"4\.25\.0-alpha\.\d{14}", versions.provider_version())
     (flags,) = [tool.ldflags for tool in tools.platform_tools() if tool.name == tools.PROVIDER]
-    assert f"-X main.version={tools.provider_version()}" in flags
+    assert f"-X main.version={versions.provider_version()}" in flags
 
 
 @pytest.mark.parametrize("image", ["registry.corp.local:5000/echo", "registry.corp.local/echo@sha256:00/", "echo:"])
@@ -456,7 +457,7 @@ def test_echo_image_without_a_release_is_refused(image: str) -> None:
 
 def test_charts_carry_the_pinned_commit_in_their_version(go: FakeGo, istio_module: Path, store: Path) -> None:
     charts = sources.istio_charts(store)
-    version = tools.istio_version()
+    version = versions.istio_version()
     assert re.fullmatch(r"1\.31\.0-lab\.[0-9a-f]{12}", version)
     for chart in ("base", "istiod"):
         described = (charts / chart / "Chart.yaml").read_text()
@@ -506,7 +507,7 @@ def test_files_of_a_module_that_were_half_taken_are_taken_again(go: FakeGo, argo
 def test_module_that_cannot_be_had_is_told_with_go_s_own_words(tmp_path: Path) -> None:
     failing = install(tmp_path / "go", "#!/bin/sh\necho 'no route to proxy' >&2; exit 1\n")
     with pytest.raises(LabError, match=r"no route to proxy\n"):
-        dataclasses.replace(GO, program=failing).module_dir(tools.PLATFORM, "istio.io/istio")
+        dataclasses.replace(GO, program=failing).module_dir(versions.PLATFORM, "istio.io/istio")
 
 
 @pytest.fixture
