@@ -7,7 +7,7 @@ VENV := .venv/bin/python
 DRILLS := $(sort $(patsubst tests/e2e/test_%.py,%,$(shell grep -l 'mark.drill' tests/e2e/test_*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status render plan verify test e2e drills lint crds requirements bench setup
+.PHONY: help up down status render plan verify test e2e drills lint lines crds requirements bench setup
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -54,6 +54,9 @@ drills: setup ## All other tests with clusters; of one or more sets: make drills
 	@sets="$(or $(SET),$(DRILLS))"; for set in $$sets; do case " $(DRILLS) " in *" $$set "*) ;; *) \
 	  echo "error: SET=$$set is no set of drills. The sets are: $(DRILLS)" >&2; exit 2;; esac; done; \
 	$(VENV) -m pytest -m drill $$(printf 'tests/e2e/test_%s.py ' $$sets)
+
+lines: setup ## How much code there is, by room
+	@$(VENV) -m tests.lines
 
 crds: setup ## Generate sdks/pulumi_kubernetes_istio anew from the pinned CRDs
 	@$(PYTHON) -m lab go -C lab/toolchain/crdgen run . ../../../sdks/pulumi_kubernetes_istio
