@@ -25,8 +25,8 @@ from lab.build import images, sources, tools
 from lab.build.store import ensure_store
 from lab.build.versions import istio_version
 from lab.delivery import application
-from lab.delivery.remote import BRANCH, DAEMON, Commit, Remote, address, head
-from lab.delivery.stacks import PROJECT, Delivery, Mesh, Stacks, is_delivered_by_argocd
+from lab.delivery.remote import DAEMON, Commit, Remote, head
+from lab.delivery.stacks import PROJECT, Stacks, is_delivered_by_argocd
 from lab.machine import cgroups, debian, namespaces
 from lab.machine.children import Children, CommandFailedError
 from lab.machine.files import write
@@ -127,19 +127,15 @@ def _are_on_one_device(lab: Lab) -> bool:
 
 def stacks_of(lab: Lab, programs: Mapping[str, Path]) -> Stacks:
     """The lab's stacks, on the charts that belong to its Istio and the manifest that belongs to its Argo CD."""
-    mesh = Mesh(
+    return Stacks(
+        lab,
+        programs,
         charts=sources.istio_charts(lab.cache),
-        version=istio_version(),
+        istio=istio_version(),
         hub=images.HUB,
-        tag=istio_version(),
-    )
-    argocd = Delivery(
         manifest=sources.core_manifest(lab.cache),
         images={"argocd": images.argocd_image(), "redis": images.REDIS},
-        repository=address(lab),
-        branch=BRANCH,
     )
-    return Stacks(lab, programs, mesh, argocd)
 
 
 def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True) -> None:

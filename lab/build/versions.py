@@ -40,7 +40,7 @@ def istio_version() -> str:
 
 
 def argocd_version() -> str:
-    """The version of the lab's Argo CD, its image and its manifests, as in `v3.5.7`."""
+    """The version of the lab's Argo CD, its image and its manifests, as in `v3.4.5`."""
     return pinned(PLATFORM, ARGOCD_MODULE)
 
 

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from lab.build.tools import PROVIDER
+from lab.delivery.remote import BRANCH, address
 from lab.machine.files import write
 from lab.machine.ownership import caller_home
 from lab.place import Lab
@@ -38,47 +39,26 @@ _WITH_FILES_OF_THEIR_OWN = {
 
 
 @dataclass(frozen=True)
-class Mesh:
-    """What the lab's Istio is made from, as ordinary settings of a stack file.
-
-    Attributes:
-        charts: folder with the charts `base` and `istiod`.
-        version: the charts' version.
-        hub: prefix of the images' names.
-        tag: the images' tag.
-    """
-
-    charts: Path
-    version: str
-    hub: str
-    tag: str
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """What the lab's Argo CD is made from and what it reads, as ordinary settings of a stack file.
-
-    Attributes:
-        manifest: what installs it.
-        images: name of the image by part, `argocd` and `redis`.
-        repository: the address of what it delivers, seen from a pod.
-        branch: the one that the repository has.
-    """
-
-    manifest: Path
-    images: Mapping[str, str]
-    repository: str
-    branch: str
-
-
-@dataclass(frozen=True)
 class Stacks:
-    """The stacks of a lab."""
+    """The stacks of a lab.
+
+    Attributes:
+        lab: which.
+        tools: the programs, by name.
+        charts: folder with Istio's charts `base` and `istiod`.
+        istio: their version, and the tag of Istio's images.
+        hub: prefix of the names of Istio's images.
+        manifest: what installs Argo CD.
+        images: name of Argo CD's image by part, `argocd` and `redis`.
+    """
 
     lab: Lab
     tools: Mapping[str, Path]
-    mesh: Mesh
-    delivery: Delivery
+    charts: Path
+    istio: str
+    hub: str
+    manifest: Path
+    images: Mapping[str, str]
 
     @property
     def home(self) -> Path:
@@ -299,10 +279,10 @@ class Stacks:
     def _settings(self, by_argocd: bool) -> dict[str, dict[str, object]]:
         argocd: dict[str, dict[str, object]] = {
             # served without a password
-            "repository": {"url": self.delivery.repository, "revision": self.delivery.branch, "secret": None},
+            "repository": {"url": address(self.lab), "revision": BRANCH, "secret": None},
             "argocd": {
-                "manifest": str(self.delivery.manifest),
-                "images": dict(self.delivery.images),
+                "manifest": str(self.manifest),
+                "images": dict(self.images),
                 "imagePullPolicy": "IfNotPresent",
                 # their kind alone is three quarters of the manifest, and two processors carry both regions
                 "applicationSets": False,
@@ -312,10 +292,10 @@ class Stacks:
             **(argocd if by_argocd else {}),
             "cluster": {"kubeconfig": str(self.lab.kubeconfig)},
             "istio": {
-                "charts": str(self.mesh.charts),
-                "version": self.mesh.version,
+                "charts": str(self.charts),
+                "version": self.istio,
                 "values": {
-                    "global": {"hub": self.mesh.hub, "tag": self.mesh.tag, "imagePullPolicy": "IfNotPresent"},
+                    "global": {"hub": self.hub, "tag": self.istio, "imagePullPolicy": "IfNotPresent"},
                     # an upstream Envoy has none of Istio's own filters, so istiod must not ask for them
                     "telemetry": {"enabled": False},
                     "env": {"PILOT_ENABLE_ALPN_FILTER": "false", "PILOT_ENABLE_METADATA_EXCHANGE": "false"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from lab.build.tools import PROVIDER
-from lab.delivery.stacks import Delivery, Mesh, Stacks, merged
+from lab.delivery.remote import address
+from lab.delivery.stacks import Stacks, merged
 from lab.place import Lab
 from lab.report import LabError
 
@@ -42,13 +44,11 @@ def stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stacks:
     made = Stacks(
         Lab(checkout, tmp_path / "lab", tmp_path / "cache"),
         {"pulumi": Path(__file__), "kubectl": Path("/tools/kubectl"), PROVIDER: built},
-        Mesh(charts=Path("/charts"), version="1.2.3", hub="localhost", tag="1.2.3"),
-        Delivery(
-            Path("/core.yaml"),
-            {"argocd": "localhost/argocd:v3", "redis": "localhost/redis:lab"},
-            "git://hub/x.git",
-            "main",
-        ),
+        charts=Path("/charts"),
+        istio="1.2.3",
+        hub="localhost",
+        manifest=Path("/core.yaml"),
+        images={"argocd": "localhost/argocd:v3", "redis": "localhost/redis:lab"},
     )
     (made.home / "stacks").mkdir(parents=True)
     return made
@@ -82,7 +82,7 @@ def test_the_labs_settings_are_laid_over_key_by_key(stacks: Stacks) -> None:
 
 def test_argocd_is_made_from_the_labs_own_and_reads_the_labs_git(stacks: Stacks) -> None:
     made = _loaded(stacks.config_file("region-a"))["config"]
-    assert made["echo-rollout:repository"] == {"url": "git://hub/x.git", "revision": "main", "secret": None}
+    assert made["echo-rollout:repository"] == {"url": address(stacks.lab), "revision": "main", "secret": None}
     assert made["echo-rollout:argocd"] == {
         "manifest": "/core.yaml",
         "images": {"argocd": "localhost/argocd:v3", "redis": "localhost/redis:lab"},
@@ -100,7 +100,7 @@ def test_the_labs_one_branch_is_read_without_a_password_whatever_is_committed_an
     (stacks.lab.checkout / "Pulumi.region-a.yaml").write_text(_COMMITTED + repository)
     made = _loaded(stacks.config_file("region-a"))["config"]
     assert made["echo-rollout:repository"] == {
-        "url": "git://hub/x.git",
+        "url": address(stacks.lab),
         "revision": "main",
         "secret": None,
         "path": "p",
@@ -250,7 +250,7 @@ class _Killed:
         for program in programs.values():
             program.write_text(_RECORDER.format(record=self._record, releases=releases))
             program.chmod(0o755)
-        self.stacks = Stacks(stacks.lab, programs, stacks.mesh, stacks.delivery)
+        self.stacks = replace(stacks, tools=programs)
         self.stacks.programs.mkdir(parents=True)
         (self.stacks.programs / "pulumi").symlink_to(programs["pulumi"])
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import grpc
@@ -16,13 +17,15 @@ LanguageRuntime = language_pb2_grpc.LanguageRuntimeStub
 def test_required_packages_name_the_kubernetes_provider_once(host: LanguageRuntime) -> None:
     answer = host.GetRequiredPackages(language_pb2.GetRequiredPackagesRequest())
     assert [(package.kind, package.name, package.version) for package in answer.packages] == [
-        ("resource", "kubernetes", "4.34.2")
+        ("resource", "kubernetes", metadata.version("pulumi-kubernetes"))
     ]
 
 
 def test_dependencies_name_the_sdk_with_its_version(host: LanguageRuntime) -> None:
     answer = host.GetProgramDependencies(language_pb2.GetProgramDependenciesRequest())
-    assert {dependency.name: dependency.version for dependency in answer.dependencies}["pulumi"] == "3.272.0"
+    assert {dependency.name: dependency.version for dependency in answer.dependencies}["pulumi"] == metadata.version(
+        "pulumi"
+    )
 
 
 def test_about_names_the_interpreter(host: LanguageRuntime) -> None:
