@@ -52,8 +52,8 @@ from components.fields import (
 )
 from components.keys import decoded, duplicate_problem, namespace_problems, own_values, passed_on, top_problems
 from components.problems import explained, fields_of, is_part, nearest_of, shown, value_type
-from rules.region import Limits
-from rules.versions import by_number
+from rules.facts.region import Limits
+from rules.facts.versions import by_number
 
 PROJECT = "echo-rollout"
 _LIMITS = Limits()

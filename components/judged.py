@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from components.config import EchoConfig, RegionConfig, VersionConfig
 from components.names import ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, WAVES, recommended_labels
-from rules.region import Limits, Region
-from rules.workloads import (
+from rules.facts.region import Limits, Region
+from rules.facts.workloads import (
     Budget,
     Deployment,
     Destination,

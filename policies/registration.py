@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from policies.graph import Graph
+from rules.facts.region import Region
 from rules.finding import Finding, Rule, Severity, Violation
-from rules.region import Region
 
 _EARLIER = {"DestinationRule": "Deployment", "VirtualService": "DestinationRule"}
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from policies.graph import Graph
-from rules.region import Limits
-from rules.workloads import Delivery
+from rules.facts.region import Limits
+from rules.facts.workloads import Delivery
 
 _PROJECT = "echo-rollout"
 

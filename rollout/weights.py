@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from components.problems import nearest_of
 from rollout.problem import Problem, RolloutError
-from rules.versions import by_number
+from rules.facts.versions import by_number
 
 ALL = 100
 _ASSIGNMENT = re.compile(r"(?P<version>[^=\s]+)=(?P<weight>[0-9]{1,3})%?")

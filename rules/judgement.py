@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rules.between import BETWEEN_CHANGES, BETWEEN_REGIONS
-from rules.catalogue import RULES
-from rules.change import CHANGE
+from rules.between.changes import BETWEEN_CHANGES
+from rules.between.regions import BETWEEN_REGIONS
+from rules.catalogue import CHANGE, ONE_REGION, RULES
+from rules.change.order import MAKE_BEFORE_BREAK
+from rules.facts.region import Change, Region
 from rules.finding import Finding, Rule, Severity, Subject, Violation
-from rules.one_region import ONE_REGION
-from rules.order import MAKE_BEFORE_BREAK
-from rules.region import Change, Region
 
 _TELL_OF_503 = frozenset(
     {

@@ -11,8 +11,8 @@ import yaml
 from components.config import PROJECT, ConfigError, RegionConfig, read_stack_file
 from components.names import overlay
 from rollout.git.revisions import Tree
-from rules.overlay import objects
-from rules.workloads import Workloads
+from rules.facts.overlay import objects
+from rules.facts.workloads import Workloads
 
 # Most files are the same at two revisions, and most overlays the same in a region's history: each is read once.
 _REMEMBERED = 1024

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from components.judged import as_region
 from rollout.plan.declaration import Declared
-from rules.region import Region
-from rules.workloads import (
+from rules.facts.region import Region
+from rules.facts.workloads import (
     Budget,
     Delivery,
     Deployment,

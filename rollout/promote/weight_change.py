@@ -18,7 +18,7 @@ from rollout.plan.stack_text import with_weights
 from rollout.problem import Problem, RolloutError
 from rollout.promote.change import commit_edits
 from rollout.weights import assignments
-from rules.capacity import stable_version
+from rules.region.capacity import stable_version
 
 
 class Done(StrEnum):

@@ -10,9 +10,9 @@ from components.judged import as_region
 from rollout.plan.manifests import overlay_files
 from rollout.plan.workloads import workload_objects
 from rules import catalogue
-from rules.overlay import objects
-from rules.region import Limits
-from rules.workloads import Workloads
+from rules.facts.overlay import objects
+from rules.facts.region import Limits
+from rules.facts.workloads import Workloads
 from tests.components.graph import STACK_FILES
 from tests.components.stack_values import MINIMAL, parse, with_value
 

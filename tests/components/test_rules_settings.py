@@ -3,7 +3,7 @@
 import pytest
 
 from rules import catalogue
-from rules.region import MAY_DIFFER, Limits
+from rules.facts.region import MAY_DIFFER, Limits
 from tests.components.stack_values import MINIMAL, parse, problems, the_problem, with_value
 
 

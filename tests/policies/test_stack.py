@@ -7,7 +7,7 @@ import pytest
 
 from components.judged import as_region
 from policies.stack import Stack, told
-from rules.region import Limits
+from rules.facts.region import Limits
 from tests.components.graph import STACK_FILES, stack_config
 from tests.components.stack_values import parse, with_value
 

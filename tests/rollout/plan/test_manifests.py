@@ -15,7 +15,7 @@ from components.names import WAVES
 from components.workloads import echo_workloads
 from rollout.plan.manifests import KUSTOMIZATION, SYNC_OPTIONS, file_name, overlay_files
 from rollout.problem import RolloutError
-from rules.workloads import SYNC_WAVE
+from rules.facts.workloads import SYNC_WAVE
 from tests.components.graph import record
 from tests.rollout.stack_files import ROOT
 
