@@ -4,7 +4,6 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster import ClusterError, provider_kubeconfig, require_context
-from components.config import ConfigError, load_stack_config
 from components.delivery import DeliverArgs, DeliveryError, deliver, require_handover
 from components.echo import EchoNamespace
 from components.istio import IstioInstall, IstioInstallArgs
@@ -13,6 +12,8 @@ from components.names import APPLICATION, ECHO_HOST
 from components.probe import EchoProbe, EchoProbeArgs
 from components.releases import failed_revisions, read_revisions, require_none_pending
 from components.safety import UnsafeError, require_safe
+from stackfile.model import ConfigError
+from stackfile.reader import load_stack_config
 
 
 async def bring_up() -> None:

@@ -9,9 +9,9 @@ from pulumi_kubernetes import apiextensions
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.config import RepositoryConfig
 from components.manifest import WORKLOADS, Manifest
 from components.names import ARGOCD_NAMESPACE, ECHO, ECHO_NAMESPACE, overlay, recommended_labels
+from stackfile.model import RepositoryConfig
 
 _API_VERSION = "argoproj.io/v1alpha1"
 _CLUSTER = "https://kubernetes.default.svc"

@@ -8,9 +8,9 @@ import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.argocd import ArgoCdInstall, ArgoCdInstallArgs, EchoApplication, EchoApplicationArgs
-from components.config import RegionConfig
-from components.fields import Delivery
 from components.manifest import Manifest
+from stackfile.model import RegionConfig
+from stackfile.values import Delivery
 
 _PLAIN_SWITCHES: dict[tuple[Any, Delivery], str] = {
     ("direct", "gitops"): "Pulumi would delete the workloads, and every request fail until Argo CD had made them anew",

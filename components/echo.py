@@ -10,9 +10,9 @@ from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.policy import v1 as policy
 from pulumi_kubernetes_istio.security import v1 as security
 
-from components.config import VersionConfig
 from components.names import ECHO, ECHO_NAMESPACE, HTTP_PORT, recommended_labels
 from components.security import restricted_context
+from stackfile.model import VersionConfig
 
 _CONTAINER_PORT = 8080
 _DRAIN_SECONDS = 5

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from components.config import EchoConfig, RegionConfig, VersionConfig
 from components.names import ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, WAVES, recommended_labels
 from rules.facts.region import Limits, Region
 from rules.facts.workloads import (
@@ -19,6 +18,7 @@ from rules.facts.workloads import (
     VirtualService,
     Workloads,
 )
+from stackfile.model import EchoConfig, RegionConfig, VersionConfig
 
 _CONTAINER_PORT = 8080
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3}

@@ -9,8 +9,8 @@ from urllib.request import urlopen
 
 import yaml
 
-from components.config import ArgoCdConfig
 from components.names import ARGOCD_NAMESPACE
+from stackfile.model import ArgoCdConfig
 
 _TIMEOUT_SECONDS = 30
 _SEPARATOR = re.compile(r"^---.*$\n?", re.MULTILINE)

@@ -6,8 +6,8 @@ import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes_istio.networking import v1 as networking
 
-from components.config import ConnectionPool, EchoConfig
 from components.names import ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, recommended_labels
+from stackfile.model import ConnectionPool, EchoConfig
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import pulumi
 
-from components.config import RegionConfig
 from components.echo import EchoDeployments, EchoDeploymentsArgs
 from components.traffic import TrafficPolicy, TrafficPolicyArgs
+from stackfile.model import RegionConfig
 
 
 def echo_workloads(config: RegionConfig, opts: pulumi.ResourceOptions) -> list[pulumi.ComponentResource]:

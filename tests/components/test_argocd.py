@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from components.argocd import EchoApplication, EchoApplicationArgs
-from components.config import RepositoryConfig
+from stackfile.model import RepositoryConfig
 from tests.components.graph import (
     MANIFEST,
     STACK_FILES,

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from components.config import RegionConfig, load_stack_file
 from components.judged import as_region
 from rollout.plan.manifests import overlay_files
 from rollout.plan.workloads import workload_objects
@@ -13,8 +12,10 @@ from rules import catalogue
 from rules.facts.overlay import objects
 from rules.facts.region import Limits
 from rules.facts.workloads import Workloads
+from stackfile.model import RegionConfig
+from stackfile.reader import load_stack_file
 from tests.components.graph import STACK_FILES
-from tests.components.stack_values import MINIMAL, parse, with_value
+from tests.stackfile.stack_values import MINIMAL, parse, with_value
 
 RESTING = {"image": "registry.corp.local/echo@sha256:" + "0a" * 32, "replicas": 0, "weight": 0}
 ONE = {"v1": {"image": "registry.corp.local/echo:1.0.0", "replicas": 1, "weight": 100}}

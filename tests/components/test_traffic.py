@@ -5,9 +5,9 @@ The values are those of the lab text, and both objects are made of the same type
 
 from typing import Any
 
-from components.config import ConnectionPool, EchoConfig, OutlierDetection, VersionConfig
 from components.echo import EchoNamespace
 from components.traffic import TrafficPolicy, TrafficPolicyArgs
+from stackfile.model import ConnectionPool, EchoConfig, OutlierDetection, VersionConfig
 from tests.components.graph import Graph, record_component
 
 HOST = "echo.echo.svc.cluster.local"

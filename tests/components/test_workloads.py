@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from components.config import VersionConfig
 from components.echo import EchoDeployments, EchoDeploymentsArgs
+from stackfile.model import VersionConfig
 from tests.components.graph import Graph, Node, record_component
 
 VERSIONS = ("v1", "v2")

@@ -9,7 +9,7 @@ from components.judged import as_region
 from policies.stack import Stack, told
 from rules.facts.region import Limits
 from tests.components.graph import STACK_FILES, stack_config
-from tests.components.stack_values import parse, with_value
+from tests.stackfile.stack_values import parse, with_value
 
 RULES: dict[str, Any] = {
     "largestIncrease": 20,

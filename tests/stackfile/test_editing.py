@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from components.config import read_stack_file
-from rollout.plan.stack_text import with_weights, without_version
-from rollout.problem import RolloutError
+from stackfile.editing import EditError, with_weights, without_version
+from stackfile.reader import read_stack_file
 from tests.rollout.stack_files import ROOT
 
 FLOW = """\
@@ -117,7 +116,7 @@ class TestWithWeights:
     def test_refuses_a_weight_that_is_not_a_versions_own_digits(self, old: str, new: str) -> None:
         assert old in ONE_LINE
 
-        with pytest.raises(RolloutError, match="a version cannot be changed by itself"):
+        with pytest.raises(EditError, match="a version cannot be changed by itself"):
             with_weights(ONE_LINE.replace(old, new), {"v2": 25})
 
     @pytest.mark.parametrize(
@@ -137,10 +136,10 @@ class TestWithWeights:
         ],
     )
     def test_of_what_cannot_be_found_is_told(self, text: str, told: str) -> None:
-        with pytest.raises(RolloutError) as refused:
+        with pytest.raises(EditError) as refused:
             with_weights(text, {"v2": 25})
 
-        assert refused.value.problems[0].what.startswith(told)
+        assert refused.value.what.startswith(told)
 
 
 class TestWithoutVersion:
@@ -207,13 +206,13 @@ class TestWithoutVersion:
     def test_refuses_to_take_one_that_another_is_written_by(self) -> None:
         text = ONE_LINE.replace("v1: {weight: 90}, v2: {weight: 10}", "v1: &v1 {weight: 90}, v2: *v1")
 
-        with pytest.raises(RolloutError, match="a version cannot be changed by itself"):
+        with pytest.raises(EditError, match="a version cannot be changed by itself"):
             without_version(text, "v1")
 
     def test_refuses_to_take_the_last_one(self) -> None:
-        with pytest.raises(RolloutError, match="has no version but v1"):
+        with pytest.raises(EditError, match="has no version but v1"):
             without_version("config: {'echo-rollout:echo': {versions: {v1: {weight: 100}}}}", "v1")
 
     def test_of_a_version_that_is_not_there_is_told_with_the_nearest(self) -> None:
-        with pytest.raises(RolloutError, match=r"did you mean v2\?"):
+        with pytest.raises(EditError, match=r"did you mean v2\?"):
             without_version(FLOW, "v22")

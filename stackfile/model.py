@@ -5,7 +5,6 @@ value unless its field says otherwise. A field's `description` is also what an e
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import (
@@ -22,7 +21,10 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from components.fields import (
+from rules.facts.region import Limits
+from rules.facts.versions import by_number
+from stackfile.messages import explained, fields_of, is_part, nearest_of, shown, value_type
+from stackfile.values import (
     PERCENT,
     ChartSource,
     ChartVersion,
@@ -50,10 +52,6 @@ from components.fields import (
     Text,
     Weight,
 )
-from components.keys import decoded, duplicate_problem, namespace_problems, own_values, passed_on, top_problems
-from components.problems import explained, fields_of, is_part, nearest_of, shown, value_type
-from rules.facts.region import Limits
-from rules.facts.versions import by_number
 
 PROJECT = "echo-rollout"
 _LIMITS = Limits()
@@ -61,10 +59,16 @@ OFFICIAL_MANIFEST = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/m
 
 
 class ConfigError(ValueError):
-    """A stack's configuration cannot be used; `problems` holds one line for each thing that is wrong with it."""
+    """A stack's configuration cannot be used.
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    Attributes:
+        problems: One line for each thing that is wrong with it.
+        region: The region that it names all the same; "" where it names none.
+    """
+
+    def __init__(self, problems: Sequence[str], region: str = "") -> None:
         self.problems = tuple(problems)
+        self.region = region
         super().__init__("\n".join(problems))
 
 
@@ -389,96 +393,6 @@ class RegionConfig(_Part):
             problems = [explained(cls, problem) for problem in error.errors()]
             problems += [problem for problem in _problems_between_keys(given) if problem not in problems]
             raise ConfigError([f"{source}: {problem}" for problem in problems]) from None
-
-
-def load_stack_file(file: Path) -> RegionConfig:
-    """Read a stack file as the program would see it, without Pulumi.
-
-    Raises:
-        ConfigError: If there is no such file, it is no stack file, or its values cannot be used.
-    """
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError as error:
-        raise ConfigError(
-            [
-                f"{file.name}: there is no such file in {file.parent.absolute()} — a stack is its file; copy another stack's file"
-            ]
-        ) from error
-    except OSError as error:
-        raise ConfigError(
-            [f"{file.name}: cannot be read ({error.strerror}) — a stack is its file; make it one that can be"]
-        ) from error
-    return read_stack_file(content, file.name)
-
-
-def read_stack_file(content: bytes, source: str) -> RegionConfig:
-    """Read what is in a stack file as the program would see it, wherever it comes from.
-
-    Args:
-        content: The file's bytes.
-        source: The file's name, `Pulumi.<stack>.yaml`.
-
-    Raises:
-        ConfigError: If it is no stack file, or its values cannot be used.
-    """
-    # imported here, not above: every preview reads this module, and none reads YAML
-    from components.document import DocumentError, read_document  # noqa: PLC0415
-
-    try:
-        document = read_document(content)
-    except DocumentError as error:
-        raise ConfigError(
-            [f"{source}: $: the file is no YAML ({error}) — nothing in it can be trusted; mend it there"]
-        ) from error
-    problems = [
-        *top_problems(document.value, PROJECT, fields_of(RegionConfig)),
-        *(duplicate_problem(each.path, each.lines, PROJECT) for each in document.duplicates),
-    ]
-    config = document.value.get("config") if isinstance(document.value, Mapping) else None
-    return _region_config(
-        {key: passed_on(value) for key, value in config.items()} if isinstance(config, Mapping) else {},
-        region=source.removeprefix("Pulumi.").removesuffix(".yaml"),
-        source=source,
-        problems=problems,
-    )
-
-
-def load_stack_config() -> RegionConfig:
-    """Read the configuration of the running program's stack.
-
-    Raises:
-        ConfigError: If the stack has no configuration or its values cannot be used.
-    """
-    # imported here, not above: `rollout plan` reads this module, and without Pulumi it is there in half the time
-    import pulumi  # noqa: PLC0415
-    from pulumi.runtime.config import CONFIG, get_config_env  # noqa: PLC0415
-
-    stack = pulumi.get_stack()
-    file = Path(f"Pulumi.{stack}.yaml")
-    # the official language host passes the configuration in the environment, the automation API sets it in the process
-    values = {**get_config_env(), **CONFIG.get()}
-    if not own_values(values, PROJECT) and file.is_file():
-        # Pulumi passes over what it does not know at the top of a file: the file itself tells why nothing came of it
-        load_stack_file(file)
-    return _region_config(
-        {key: decoded(value) for key, value in values.items()}, region=stack, source=file.name, problems=[]
-    )
-
-
-def _region_config(config: Mapping[str, object], *, region: str, source: str, problems: Sequence[str]) -> RegionConfig:
-    """Check the keys of all namespaces; what was found before is told with what they have."""
-    problems = [f"{source}: {problem}" for problem in (*problems, *namespace_problems(config, PROJECT))]
-    values = own_values(config, PROJECT)
-    if problems and not values:
-        raise ConfigError(problems)
-    try:
-        parsed = RegionConfig.parse(values, region=region, source=source)
-    except ConfigError as error:
-        raise ConfigError([*problems, *error.problems]) from None
-    if problems:
-        raise ConfigError(problems)
-    return parsed
 
 
 def _problems_between_keys(values: Mapping[str, object]) -> Iterator[str]:

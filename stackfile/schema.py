@@ -1,6 +1,6 @@
 """The JSON Schema of stack files, made from the types that check them, so that editors complete and check what is written.
 
-`python -m components.schema` writes it, with `--check` it says whether the committed one is current. What holds between two
+`python -m stackfile.schema` writes it, with `--check` it says whether the committed one is current. What holds between two
 keys, such as the sum of the weights, is not in it: only the program checks that.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-from components.config import PROJECT, RegionConfig
-from components.keys import TOP_KEYS
+from stackfile.keys import TOP_KEYS
+from stackfile.model import PROJECT, RegionConfig
 
 SCHEMA_FILE = Path(__file__).parents[1] / "stack-file.schema.json"
 _DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -107,7 +107,7 @@ def _omissible(value: _Schema) -> _Schema:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the file, or show what differs; returns the exit code, 1 where something does."""
-    parser = argparse.ArgumentParser(prog="python -m components.schema", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stackfile.schema", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; show what differs")
     check = parser.parse_args(arguments).check
     before = SCHEMA_FILE.read_text(encoding="utf-8") if SCHEMA_FILE.exists() else ""
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     sys.stderr.write(
         f"{name} is not what the types say — editors would check stack files by something else than the program does; run "
-        "`python -m components.schema`\n"
+        "`python -m stackfile.schema`\n"
     )
     return _STALE
 

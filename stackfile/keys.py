@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from components.problems import nearest_of, path, shown
+from stackfile.messages import nearest_of, path, shown
 
 TOP_KEYS = ("config", "secretsprovider", "encryptedkey", "encryptionsalt", "environment")
 """What Pulumi reads at the top of a stack file (`ProjectStack` in its sdk/go/common/workspace); it passes over the rest."""

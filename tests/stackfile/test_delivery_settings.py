@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.config import OFFICIAL_MANIFEST
-from tests.components.stack_values import MINIMAL, parse, the_problem, with_value
+from stackfile.model import OFFICIAL_MANIFEST
+from tests.stackfile.stack_values import MINIMAL, parse, the_problem, with_value
 
 
 def without_repository(**changed: Any) -> dict[str, Any]:

@@ -17,18 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.runtime.settings import Settings, configure
 
-from components.config import (
-    ConfigError,
-    ConnectionPool,
-    EchoConfig,
-    OutlierDetection,
-    RegionConfig,
-    VersionConfig,
-    load_stack_config,
-    load_stack_file,
-)
+from stackfile.model import ConfigError, ConnectionPool, EchoConfig, OutlierDetection, RegionConfig, VersionConfig
+from stackfile.reader import load_stack_config, load_stack_file
 from tests.components.graph import STACK_FILES
-from tests.components.stack_values import MINIMAL, parse, problems, the_problem, with_value
+from tests.stackfile.stack_values import MINIMAL, parse, problems, the_problem, with_value
 
 
 def read_in_stack(stack: str, config: Mapping[str, str]) -> RegionConfig:

@@ -4,7 +4,7 @@ import pytest
 
 from rules import catalogue
 from rules.facts.region import MAY_DIFFER, Limits
-from tests.components.stack_values import MINIMAL, parse, problems, the_problem, with_value
+from tests.stackfile.stack_values import MINIMAL, parse, problems, the_problem, with_value
 
 
 def test_what_a_stack_leaves_out_is_what_the_rules_say() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from components.problems import nearest_of, shown
+from stackfile.messages import nearest_of, shown
 
 PERCENT = 100
 _LARGEST_INT32 = 2**31 - 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.config import ConfigError, RegionConfig
+from stackfile.model import ConfigError, RegionConfig
 
 MINIMAL: dict[str, Any] = {
     "cluster": {"context": "region-a"},

@@ -14,16 +14,23 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from components.config import PROJECT
-from components.document import DocumentError, read_document
-from components.problems import nearest_of
-from rollout.problem import Problem, RolloutError
+from stackfile.document import DocumentError, read_document
+from stackfile.messages import nearest_of
+from stackfile.model import PROJECT
 
 _ECHO = ("config", f"{PROJECT}:echo")
 _VERSIONS = (*_ECHO, "versions")
 _WHY = "the file is changed at this one place, and the rest of it stays as it is"
 _BY_HAND = "change it by hand, render (make render) and commit"
 _NUMBER = re.compile(r"[0-9]+")
+
+
+class EditError(ValueError):
+    """A stack file cannot be edited: what is wrong, why that keeps it from being edited, and what to do about it."""
+
+    def __init__(self, what: str, why: str, fix: str) -> None:
+        self.what, self.why, self.fix = what, why, fix
+        super().__init__(f"{what} — {why}; {fix}")
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ def with_weights(text: str, weights: Mapping[str, int]) -> str:
         weights: Whole percents by version; a version that is not named keeps its own.
 
     Raises:
-        RolloutError: there is no such version, it has no weight of its own, or the file is no YAML.
+        EditError: there is no such version, it has no weight of its own, or the file is no YAML.
     """
     versions = _mapping(text, _VERSIONS)
     edits = []
@@ -58,17 +65,15 @@ def without_version(text: str, version: str) -> str:
     """The file without a version, and without `stable` if that names it. Comments on its own lines go with it, others stay.
 
     Raises:
-        RolloutError: there is no such version or no other one, or the file is no YAML.
+        EditError: there is no such version or no other one, or the file is no YAML.
     """
     versions = _mapping(text, _VERSIONS)
     position = _entry_number(versions, version, _VERSIONS)
     if len(versions.value) == 1:
-        raise RolloutError(
-            Problem(
-                f"{'.'.join(_VERSIONS)} has no version but {version}",
-                "without it nobody would answer",
-                "add another version first",
-            )
+        raise EditError(
+            f"{'.'.join(_VERSIONS)} has no version but {version}",
+            "without it nobody would answer",
+            "add another version first",
         )
     edits = [_removal(text, versions, position)]
     expected = read_document(text.encode()).value
@@ -85,9 +90,7 @@ def _mapping(text: str, path: tuple[str, ...]) -> MappingNode:
     try:
         node: Node | None = YAML(typ="safe", pure=True).compose(text)
     except YAMLError as error:
-        raise RolloutError(
-            Problem(f"the stack file is no YAML: {' '.join(str(error).split())}", _WHY, "mend it there")
-        ) from error
+        raise EditError(f"the stack file is no YAML: {' '.join(str(error).split())}", _WHY, "mend it there") from error
     for depth, key in enumerate(path):
         node = _entry(_is_object(node, path[:depth]), key, path[:depth])[1]
     return _is_object(node, path)
@@ -96,9 +99,7 @@ def _mapping(text: str, path: tuple[str, ...]) -> MappingNode:
 def _is_object(node: Node | None, path: tuple[str, ...]) -> MappingNode:
     if isinstance(node, MappingNode):
         return node
-    raise RolloutError(
-        Problem(f"{'.'.join(path) or 'the file'} is no object of keys and values", _WHY, "mend it there")
-    )
+    raise EditError(f"{'.'.join(path) or 'the file'} is no object of keys and values", _WHY, "mend it there")
 
 
 def _entry(owner: MappingNode, key: str, path: tuple[str, ...]) -> tuple[Node, Node]:
@@ -111,12 +112,10 @@ def _entry_number(owner: MappingNode, key: str, path: tuple[str, ...]) -> int:
     if key in keys:
         return keys.index(key)
     known = [name for name in keys if isinstance(name, str)]
-    raise RolloutError(
-        Problem(
-            f"{'.'.join(path) or 'the file'} has no key {key}",
-            _WHY,
-            nearest_of(key, known, "keys there") if known else _BY_HAND,
-        )
+    raise EditError(
+        f"{'.'.join(path) or 'the file'} has no key {key}",
+        _WHY,
+        nearest_of(key, known, "keys there") if known else _BY_HAND,
     )
 
 
@@ -126,7 +125,7 @@ def _digits(text: str, version: Node, name: str, weight: int) -> _Edit:
     start, end = value.start_mark.index, value.end_mark.index
     found = _NUMBER.search(text, start, end)
     if not isinstance(value, ScalarNode) or found is None:
-        raise RolloutError(Problem(f"{'.'.join(path)}.weight is no number", _WHY, _BY_HAND))
+        raise EditError(f"{'.'.join(path)}.weight is no number", _WHY, _BY_HAND)
     return _Edit(*found.span(), str(weight))
 
 
@@ -172,11 +171,9 @@ def _checked(text: str, expected: object) -> str:
     except DocumentError:
         said = None
     if said != expected:
-        raise RolloutError(
-            Problem(
-                f"{'.'.join(_VERSIONS)} is written so that a version cannot be changed by itself (an alias, a number in quotes)",
-                "another value would change with it",
-                _BY_HAND,
-            )
+        raise EditError(
+            f"{'.'.join(_VERSIONS)} is written so that a version cannot be changed by itself (an alias, a number in quotes)",
+            "another value would change with it",
+            _BY_HAND,
         )
     return text

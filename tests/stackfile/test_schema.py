@@ -10,11 +10,11 @@ import pytest
 from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
-from components import schema
-from components.schema import SCHEMA_FILE, main, stack_file_schema, stack_file_text
 from rules import catalogue
+from stackfile import schema
+from stackfile.schema import SCHEMA_FILE, main, stack_file_schema, stack_file_text
 from tests.components.graph import STACK_FILES
-from tests.components.stack_values import MINIMAL, with_value
+from tests.stackfile.stack_values import MINIMAL, with_value
 
 SCHEMA = stack_file_schema()
 VALIDATOR = Draft7Validator(SCHEMA)
@@ -160,5 +160,5 @@ def test_a_stale_schema_fails_the_check_with_the_difference(
     assert main(["--check"]) == 1
     out, err = capsys.readouterr()
     assert out.startswith("--- stack-file.schema.json\n+++ stack-file.schema.json\n@@ ")
-    assert "run `python -m components.schema`" in err
+    assert "run `python -m stackfile.schema`" in err
     assert (committed.read_text() if committed.exists() else None) == before

@@ -14,9 +14,10 @@ import pytest
 from pulumi.runtime.settings import Settings, configure
 from ruamel.yaml import YAML
 
-from components.config import ConfigError, RegionConfig, load_stack_config, load_stack_file, read_stack_file
+from stackfile.model import ConfigError, RegionConfig
+from stackfile.reader import load_stack_config, load_stack_file, read_stack_file
 from tests.components.graph import STACK_FILES
-from tests.components.stack_values import MINIMAL, parse, with_value
+from tests.stackfile.stack_values import MINIMAL, parse, with_value
 
 SOURCE = "Pulumi.region-a.yaml"
 TEN_MISTAKES = """\
