@@ -7,8 +7,8 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.argocd import ArgoCdInstall, ArgoCdInstallArgs, EchoApplication, EchoApplicationArgs
-from components.manifest import Manifest
+from components.application import EchoApplication, EchoApplicationArgs
+from components.argocd import ArgoCdInstall, ArgoCdInstallArgs, Manifest
 from stackfile.model import RegionConfig
 from stackfile.values import Delivery
 
@@ -75,7 +75,7 @@ def deliver(args: DeliverArgs) -> pulumi.Output[Delivery]:
 
 def _workloads(config: RegionConfig, options: pulumi.ResourceOptions) -> None:
     # Istio's typed classes take a tenth of a second to import, and a region that Argo CD delivers needs none of them
-    from components.workloads import echo_workloads  # noqa: PLC0415
+    from components.service import echo_workloads  # noqa: PLC0415
 
     echo_workloads(config, options)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from components.judged import as_region
+from components.facts import as_region
 from components.names import overlay
 from rollout.git.revisions import Repository, Tree, WorkingTree, repository_of
 from rollout.plan.comparison import Images, Plan, Revision, plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from components.judged import as_region
+from components.facts import as_region
 from rollout.plan.declaration import Declared
 from rules.facts.region import Region
 from rules.facts.workloads import (

@@ -10,7 +10,7 @@ import pulumi
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import run_pulumi_func
 
-from components.workloads import echo_workloads
+from components.service import echo_workloads
 from stackfile.model import PROJECT, RegionConfig
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from components.judged import as_region
+from components.facts import as_region
 from rollout.git.commits import Writer, locked
 from rollout.git.record import PromotionState, newest_in
 from rollout.git.revisions import CommittedTree, repository_of

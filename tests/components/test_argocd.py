@@ -10,7 +10,7 @@ import pulumi
 import pytest
 import yaml
 
-from components.argocd import EchoApplication, EchoApplicationArgs
+from components.application import EchoApplication, EchoApplicationArgs
 from stackfile.model import RepositoryConfig
 from tests.components.graph import (
     MANIFEST,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.manifest import ManifestError, read_manifest
+from components.argocd import ManifestError, read_manifest
 from stackfile.model import ArgoCdConfig, ArgoCdImages
 from tests.components.graph import MANIFEST
 

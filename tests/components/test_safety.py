@@ -5,7 +5,7 @@ import logging
 import pulumi
 import pytest
 
-from components.judged import as_region
+from components.facts import as_region
 from components.safety import UnsafeError, require_safe
 from rules.finding import Severity
 from rules.judgement import judge_region

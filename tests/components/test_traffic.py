@@ -5,7 +5,7 @@ The values are those of the lab text, and both objects are made of the same type
 
 from typing import Any
 
-from components.echo import EchoNamespace
+from components.namespace import EchoNamespace
 from components.traffic import TrafficPolicy, TrafficPolicyArgs
 from stackfile.model import ConnectionPool, EchoConfig, OutlierDetection, VersionConfig
 from tests.components.graph import Graph, record_component

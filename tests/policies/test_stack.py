@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.judged import as_region
+from components.facts import as_region
 from policies.stack import Stack, told
 from rules.facts.region import Limits
 from tests.components.graph import STACK_FILES, stack_config

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from components.names import WAVES
-from components.workloads import echo_workloads
+from components.service import echo_workloads
 from rollout.plan.manifests import KUSTOMIZATION, SYNC_OPTIONS, file_name, overlay_files
 from rollout.problem import RolloutError
 from rules.facts.workloads import SYNC_WAVE

@@ -1,4 +1,4 @@
-"""The service echo in one region: its namespace, and one Deployment for each version behind one Service."""
+"""The service echo in one region: one Deployment for each version behind one Service, and then the split of its traffic."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,41 +8,15 @@ from pulumi_kubernetes.apps import v1 as apps
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.policy import v1 as policy
-from pulumi_kubernetes_istio.security import v1 as security
 
-from components.names import ECHO, ECHO_NAMESPACE, HTTP_PORT, recommended_labels
+from components.names import CONTAINER_PORT, ECHO, ECHO_NAMESPACE, HTTP_PORT, pod_labels, recommended_labels, selector
 from components.security import restricted_context
-from stackfile.model import VersionConfig
+from components.traffic import TrafficPolicy, TrafficPolicyArgs
+from stackfile.model import RegionConfig, VersionConfig
 
-_CONTAINER_PORT = 8080
 _DRAIN_SECONDS = 5
 _GRACE_SECONDS = 30
 """More than the drain and the end of the slowest request together: whatever still runs then is killed."""
-
-
-class EchoNamespace(pulumi.ComponentResource):
-    """The namespace of echo: sidecars are injected, and workloads accept mutual TLS only."""
-
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("echo-rollout:echo:EchoNamespace", name, None, opts)
-        namespace = core.Namespace(
-            name,
-            metadata=meta.ObjectMetaArgs(
-                name=ECHO_NAMESPACE,
-                labels={"istio-injection": "enabled", **recommended_labels(ECHO, ECHO, "namespace")},
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        security.PeerAuthentication(
-            f"{name}-mutual-tls",
-            # Istio applies the one of this name to the whole namespace when it selects no workload
-            metadata=meta.ObjectMetaArgs(
-                name="default", namespace=ECHO_NAMESPACE, labels=recommended_labels(ECHO, ECHO, "mutual-tls")
-            ),
-            spec=security.PeerAuthenticationSpecArgs(mtls=security.PeerAuthenticationSpecMtlsArgs(mode="STRICT")),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace]),
-        )
-        self.register_outputs({})
 
 
 @dataclass(frozen=True)
@@ -87,22 +61,15 @@ class EchoDeployments(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _selector(version: str) -> dict[str, str]:
-    """Select a version's pods. A Deployment's selector is immutable: a label more here would replace every Deployment."""
-    return {"app": ECHO, "version": version}
-
-
-def _labels(version: str) -> dict[str, str]:
-    # Istio takes app.kubernetes.io/version before version as the revision in its metrics: here both are the subset
-    return {
-        **_selector(version),
-        **recommended_labels(ECHO, f"{ECHO}-{version}", "server"),
-        "app.kubernetes.io/version": version,
-    }
+def echo_workloads(config: RegionConfig, opts: pulumi.ResourceOptions) -> list[pulumi.ComponentResource]:
+    """Build the workloads and, once they are ready, the split of their traffic; `opts` hold for both."""
+    deployments = EchoDeployments("echo", EchoDeploymentsArgs(config.region, config.echo.versions), opts)
+    after = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[deployments]))
+    return [deployments, TrafficPolicy("echo", TrafficPolicyArgs(config.echo), after)]
 
 
 def _metadata(version: str) -> meta.ObjectMetaArgs:
-    return meta.ObjectMetaArgs(name=f"{ECHO}-{version}", namespace=ECHO_NAMESPACE, labels=_labels(version))
+    return meta.ObjectMetaArgs(name=f"{ECHO}-{version}", namespace=ECHO_NAMESPACE, labels=pod_labels(version))
 
 
 def _service() -> core.ServiceSpecArgs:
@@ -119,14 +86,14 @@ def _budget(version: str) -> policy.PodDisruptionBudgetSpecArgs:
         # not min_available: with one replica it would block every drain of a node for ever
         max_unavailable=1,
         unhealthy_pod_eviction_policy="AlwaysAllow",
-        selector=meta.LabelSelectorArgs(match_labels=_selector(version)),
+        selector=meta.LabelSelectorArgs(match_labels=selector(version)),
     )
 
 
 def _deployment(region: str, version: str, config: VersionConfig) -> apps.DeploymentSpecArgs:
     return apps.DeploymentSpecArgs(
         replicas=config.replicas,
-        selector=meta.LabelSelectorArgs(match_labels=_selector(version)),
+        selector=meta.LabelSelectorArgs(match_labels=selector(version)),
         revision_history_limit=5,
         progress_deadline_seconds=120,
         strategy=apps.DeploymentStrategyArgs(
@@ -135,7 +102,7 @@ def _deployment(region: str, version: str, config: VersionConfig) -> apps.Deploy
             rolling_update=apps.RollingUpdateDeploymentArgs(max_unavailable=0, max_surge="25%"),
         ),
         template=core.PodTemplateSpecArgs(
-            metadata=meta.ObjectMetaArgs(labels=_labels(version)), spec=_pod(region, version, config.image)
+            metadata=meta.ObjectMetaArgs(labels=pod_labels(version)), spec=_pod(region, version, config.image)
         ),
     )
 
@@ -159,7 +126,7 @@ def _spread(version: str, topology_key: str) -> core.TopologySpreadConstraintArg
         topology_key=topology_key,
         # better crowded than not running: a region may have one node
         when_unsatisfiable="ScheduleAnyway",
-        label_selector=meta.LabelSelectorArgs(match_labels=_selector(version)),
+        label_selector=meta.LabelSelectorArgs(match_labels=selector(version)),
         # old pods on their way out must not push the new ones aside
         match_label_keys=["pod-template-hash"],
     )
@@ -170,7 +137,7 @@ def _container(region: str, image: str) -> core.ContainerArgs:
         name=ECHO,
         image=image,
         image_pull_policy="IfNotPresent",
-        ports=[core.ContainerPortArgs(name="http", container_port=_CONTAINER_PORT)],
+        ports=[core.ContainerPortArgs(name="http", container_port=CONTAINER_PORT)],
         env=[
             core.EnvVarArgs(name="REGION", value=region),
             core.EnvVarArgs(
@@ -181,7 +148,7 @@ def _container(region: str, image: str) -> core.ContainerArgs:
                     field_ref=core.ObjectFieldSelectorArgs(api_version="v1", field_path="metadata.labels['version']")
                 ),
             ),
-            core.EnvVarArgs(name="PORT", value=str(_CONTAINER_PORT)),
+            core.EnvVarArgs(name="PORT", value=str(CONTAINER_PORT)),
             core.EnvVarArgs(name="DRAIN_SECONDS", value=str(_DRAIN_SECONDS)),
         ],
         resources=core.ResourceRequirementsArgs(

@@ -1,9 +1,9 @@
-"""A stack's configuration as the rules look at it. Pure: without Pulumi, cluster or files."""
+"""A stack's configuration as the facts that the rules look at. Pure: without Pulumi, cluster or files."""
 
 import re
 from collections.abc import Iterator, Mapping
 
-from components.names import ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, WAVES, recommended_labels
+from components.names import CONTAINER_PORT, ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, WAVES, pod_labels, selector
 from rules.facts.region import Limits, Region
 from rules.facts.workloads import (
     Budget,
@@ -20,7 +20,6 @@ from rules.facts.workloads import (
 )
 from stackfile.model import EchoConfig, RegionConfig, VersionConfig
 
-_CONTAINER_PORT = 8080
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3}
 
 
@@ -86,25 +85,20 @@ def _id(kind: str, version: str | None = None) -> ObjectId:
     return ObjectId(kind, ECHO_NAMESPACE, f"{ECHO}-{version}" if version else ECHO)
 
 
-def _selector(version: str) -> dict[str, str]:
-    return {"app": ECHO, "version": version}
-
-
 def _deployment(name: str, version: VersionConfig) -> Deployment:
-    labels = recommended_labels(ECHO, f"{ECHO}-{name}", "server")
     return Deployment(
         _id("Deployment", name),
         replicas=version.replicas,
-        selector=_selector(name),
-        labels={**_selector(name), **labels, "app.kubernetes.io/version": name},
+        selector=selector(name),
+        labels=pod_labels(name),
         images=(version.image,),
-        ports={"http": _CONTAINER_PORT},
+        ports={"http": CONTAINER_PORT},
         unavailable=0,
     )
 
 
 def _budget(name: str) -> Budget:
-    return Budget(_id("PodDisruptionBudget", name), _selector(name), max_unavailable=1)
+    return Budget(_id("PodDisruptionBudget", name), selector(name), max_unavailable=1)
 
 
 def _destination_rule(echo: EchoConfig) -> DestinationRule:

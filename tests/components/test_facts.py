@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.judged import as_region
+from components.facts import as_region
 from rollout.plan.manifests import overlay_files
 from rollout.plan.workloads import workload_objects
 from rules import catalogue
