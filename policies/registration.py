@@ -25,15 +25,14 @@ class Registered:
 
 def judge_registered(registered: Registered) -> tuple[Finding, ...]:
     """What is wrong with what a stack registers. Nothing of it can be waived: it is the program's fault, not the stack file's."""
-    return tuple(_finding(rule, violation) for rule in REGISTRATION for violation in rule.check(registered))
+    region = registered.regions[0].name
+    return tuple(Finding.of(rule, violation, region) for rule in REGISTRATION for violation in rule.check(registered))
 
 
 def _nothing_delivered(registered: Registered) -> Iterator[Violation]:
     for region in registered.regions:
         if not region.workloads.virtual_services and not region.workloads.unreadable:
-            yield Violation(
-                region.name, f"delivery: {region.delivery}", "there is no VirtualService among the workloads"
-            )
+            yield Violation(f"delivery: {region.delivery}", "there is no VirtualService among the workloads")
 
 
 def _out_of_order(registered: Registered) -> Iterator[Violation]:
@@ -42,13 +41,7 @@ def _out_of_order(registered: Registered) -> Iterator[Violation]:
         for later, name in graph.of_kind(kind).items():
             for earlier, needed in graph.of_kind(earlier_kind).items():
                 if not graph.waits_for(later, earlier):
-                    yield Violation(registered.regions[0].name, str(name), f"does not depend on {needed}")
-
-
-def _finding(rule: Rule[Registered], violation: Violation) -> Finding:
-    return Finding(
-        rule.id, violation.region, violation.where, violation.what, rule.reason, rule.mend, rule.fact, rule.severity
-    )
+                    yield Violation(str(name), f"does not depend on {needed}")
 
 
 REGISTRATION: tuple[Rule[Registered], ...] = (

@@ -22,10 +22,10 @@ def _starts_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
         waiting = _first_without_waiver(others)
         names = [first.name, *(each.name for each in others if each is not waiting)]
         yield Violation(
-            waiting.name,
             f"version {version}",
             f"starts here in the change that starts it in {listed(names)}",
             steps=_one_after_the_other(starting, f"the change of {version}"),
+            region=waiting.name,
         )
 
 
@@ -36,10 +36,10 @@ def _raised_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
     if len(moving) > 1:
         texts = [f"{each.name} ({', '.join(moves)})" for each, moves in moving]
         yield Violation(
-            moving[1][0].name,
             "weights",
             f"more requests go to canaries in {listed(texts)} at once",
             steps=_one_after_the_other([each for each, _ in moving], "the change"),
+            region=moving[1][0].name,
         )
 
 
@@ -54,10 +54,10 @@ def _platform_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
     if len(touched) > 1:
         settings = sorted({f"$.{setting}" for _, changed in touched for setting in changed})
         yield Violation(
-            touched[1][0].name,
             listed(settings),
             f"changes in {listed([each.name for each, _ in touched])} at once",
             steps=_one_after_the_other([each for each, _ in touched], "the change"),
+            region=touched[1][0].name,
         )
 
 

@@ -34,7 +34,7 @@ def _deviations(path: str, values: Mapping[str, str], may_differ: Mapping[str, S
         refused = [name for name in names if not _fits_any(path, may_differ[name])]
         if value != usual and refused:
             also = f" and in {listed(refused[1:])}" if refused[1:] else ""
-            yield Violation(refused[0], f"$.{path}", f"{value} here{also}, {usual} in {listed(regions[usual])}")
+            yield Violation(f"$.{path}", f"{value} here{also}, {usual} in {listed(regions[usual])}", region=refused[0])
 
 
 def _with_versions(settings: Mapping[str, object]) -> dict[str, object]:
@@ -76,7 +76,7 @@ def _share_a_place(regions: tuple[Region, ...]) -> Iterator[Violation]:
                 places[place].append(region.name)
         for place, names in places.items():
             for name in names[1:]:
-                yield Violation(name, f"$.{keys[0]}", f"{place[0]} is also the {what} of {names[0]}")
+                yield Violation(f"$.{keys[0]}", f"{place[0]} is also the {what} of {names[0]}", region=name)
 
 
 def listed(names: Sequence[str]) -> str:

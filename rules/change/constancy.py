@@ -17,9 +17,7 @@ def _changes_selector(transition: Transition) -> Iterator[Violation]:
     before = {each.id: each.selector for each in transition.before.workloads.deployments}
     for each in transition.after.workloads.deployments:
         if each.id in before and before[each.id] != each.selector:
-            yield Violation(
-                transition.name, f"{each.id}: spec.selector", f"{dict(before[each.id])} → {dict(each.selector)}"
-            )
+            yield Violation(f"{each.id}: spec.selector", f"{dict(before[each.id])} → {dict(each.selector)}")
 
 
 def _switches_plainly(transition: Transition) -> Iterator[Violation]:
@@ -27,7 +25,6 @@ def _switches_plainly(transition: Transition) -> Iterator[Violation]:
     if (before, after) in _PLAIN_SWITCHES:
         up = f"commit, pulumi up -s {transition.name}"
         yield Violation(
-            transition.name,
             "$.delivery",
             f"{before} → {after} at once",
             steps=(f"set delivery: handover; {up}", f"then set delivery: {after}; {up}"),
@@ -37,9 +34,7 @@ def _switches_plainly(transition: Transition) -> Iterator[Violation]:
 def _changes_hands_and_workloads(transition: Transition) -> Iterator[Violation]:
     before, after = transition.before, transition.after
     if before.delivery != after.delivery and _without_waves(before.workloads) != _without_waves(after.workloads):
-        yield Violation(
-            transition.name, "$.delivery", f"{before.delivery} → {after.delivery} in a change of the workloads"
-        )
+        yield Violation("$.delivery", f"{before.delivery} → {after.delivery} in a change of the workloads")
 
 
 def _without_waves(workloads: Workloads) -> Workloads:
@@ -57,7 +52,6 @@ def _without_waves(workloads: Workloads) -> Workloads:
 def _removes_region(change: Change) -> Iterator[Violation]:
     if change.after is None:
         yield Violation(
-            change.name,
             "stack file",
             "is no longer there",
             steps=(

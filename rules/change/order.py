@@ -26,7 +26,6 @@ def _removed_while_routed(transition: Transition) -> Iterator[Violation]:
     for name, old in transition.old.items():
         if old.weight > 0 and (losses := _losses(transition, name)):
             yield Violation(
-                transition.name,
                 next(iter(losses)),
                 f"{' and '.join(losses.values())} in the change that finds {name} with {old.weight} % of the requests",
                 steps=_retirement(transition, name),
@@ -103,7 +102,6 @@ def _introduced_with_requests(transition: Transition) -> Iterator[Violation]:
     for name, new in transition.new.items():
         if new.weight > 0 and not _had_requests(transition, name) and (lacks := _lacks(transition, name)):
             yield Violation(
-                after.name,
                 f"{routes_of(after.workloads, name)[0].id}: spec.http",
                 f"{name} gets its first {new.weight} % of the requests in the change that brings {lacks}",
                 steps=_introduction(transition, name, new.weight),
@@ -145,7 +143,7 @@ def _had_requests(transition: Transition, version: str) -> bool:
 
 def _breaks(change: Change) -> Iterator[Violation]:
     if story := outage(change):
-        yield Violation(change.name, "the whole change", "some order of events answers 503", steps=story.steps)
+        yield Violation("the whole change", "some order of events answers 503", steps=story.steps)
 
 
 def _subsets(workloads: Workloads) -> dict[str, Mapping[str, str]]:

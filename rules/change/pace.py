@@ -15,7 +15,6 @@ def _rises_too_much(transition: Transition) -> Iterator[Violation]:
     for rise in transition.rises:
         if rise.points > allowed:
             yield Violation(
-                transition.name,
                 f"{routes_of(transition.after.workloads, rise.version)[0].id}: weight of {rise.version}",
                 f"{rise} is {rise.points} points more, and {allowed} were allowed (rules.largestIncrease before this change)",
                 steps=_smaller_rises(transition, rise, allowed),
@@ -37,7 +36,6 @@ def _changes_image(transition: Transition) -> Iterator[Violation]:
     for name in transition.moved_images:
         old, new = transition.old[name], transition.new[name]
         yield Violation(
-            transition.name,
             f"{new.deployments[0].id}: spec.template.spec.containers",
             f"{', '.join(old.images)} → {', '.join(new.images)} while {name} has {old.weight} % of the requests",
         )
@@ -47,7 +45,7 @@ def _loosens(transition: Transition) -> Iterator[Violation]:
     before, after = transition.before.limits, transition.after.limits
     for loosened in (_looser_limits(before, after), _less_capacity(transition), _other_stable(transition)):
         for setting, what in loosened:
-            yield Violation(transition.name, f"$.{setting}", what)
+            yield Violation(f"$.{setting}", what)
 
 
 def _looser_limits(before: Limits, after: Limits) -> Iterator[tuple[str, str]]:

@@ -48,7 +48,6 @@ def _cannot_take_all_back(region: Region) -> Iterator[Violation]:
     if others and (capacity := capacity_percent(region, stable)) < ALL:
         needed = pods_for_all_traffic(region)
         yield Violation(
-            region.name,
             _replicas(region, stable),
             f"{stable} has capacity for {capacity} % ({_of_pods(region, stable)}) while {' and '.join(others)} of the requests",
             mend=f"give {stable} {needed} replicas first, or say who is stable (echo.stable) and how many pods it takes "
@@ -61,7 +60,6 @@ def _gets_more_than_it_can_take(region: Region) -> Iterator[Violation]:
         capacity = capacity_percent(region, name)
         if version.replicas > 0 and version.weight > capacity:
             yield Violation(
-                region.name,
                 _replicas(region, name),
                 f"{name} has capacity for {capacity} % ({_of_pods(region, name)}) and gets {version.weight} % of the requests",
             )

@@ -63,19 +63,18 @@ def _not_one_budget(region: Region) -> Iterator[Violation]:
         found = [str(budget.id) for budget in _budgets(each, region.workloads)]
         if len(found) > 1:
             yield Violation(
-                region.name,
                 str(each.id),
                 f"its pods have {len(found)} budgets: {', '.join(found)}",
                 "leave one of them: Kubernetes evicts no pod that has two, so that its node cannot be drained",
             )
         elif not found and all_read(region.workloads, "PodDisruptionBudget"):
-            yield Violation(region.name, str(each.id), "its pods have no PodDisruptionBudget")
+            yield Violation(str(each.id), "its pods have no PodDisruptionBudget")
 
 
 def _blocks_drains(region: Region) -> Iterator[Violation]:
     for budget in _budgets_in_use(region):
         if _evictions(budget, region.workloads) == 0:
-            yield Violation(region.name, _limit(budget), f"{_value(budget)} lets none of {_covered(budget, region)} go")
+            yield Violation(_limit(budget), f"{_value(budget)} lets none of {_covered(budget, region)} go")
 
 
 def _protects_nothing(region: Region) -> Iterator[Violation]:
@@ -85,7 +84,6 @@ def _protects_nothing(region: Region) -> Iterator[Violation]:
             continue
         if each.replicas == 1:
             yield Violation(
-                region.name,
                 f"{each.id}: spec.replicas",
                 "no budget can protect one pod",
                 "give it 2 replicas or more",
@@ -93,7 +91,7 @@ def _protects_nothing(region: Region) -> Iterator[Violation]:
             )
         else:
             what = f"{_value(budgets[0])} lets {evictions} of {_covered(budgets[0], region)} go at a time, all of {each.id.name}"
-            yield Violation(region.name, _limit(budgets[0]), what)
+            yield Violation(_limit(budgets[0]), what)
 
 
 def _budgets_in_use(region: Region) -> list[Budget]:
@@ -112,7 +110,6 @@ def _loses_pods_in_update(region: Region) -> Iterator[Violation]:
         missing = min(each.replicas, _pods(each.unavailable, each.replicas, round_up=False))
         if missing > 0:
             yield Violation(
-                region.name,
                 f"{each.id}: spec.strategy",
                 f"{missing} of its {each.replicas} pods may be missing during an update ({each.unavailable})",
                 severity=Severity.REFUSED if missing == each.replicas else None,

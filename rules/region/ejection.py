@@ -92,10 +92,10 @@ def _watched(region: Region) -> Iterator[_Watched]:
 def _is_off(region: Region) -> Iterator[Violation]:
     for rule in region.workloads.destination_rules:
         if rule.outlier_detection is None:
-            yield Violation(region.name, _where(rule), "is missing")
+            yield Violation(_where(rule), "is missing")
         elif not _is_on(rule.outlier_detection):
             off = "consecutive5xxErrors is 0 and consecutiveGatewayErrors is off"
-            yield Violation(region.name, _where(rule), off)
+            yield Violation(_where(rule), off)
 
 
 def _never_fires(region: Region) -> Iterator[Violation]:
@@ -104,13 +104,13 @@ def _never_fires(region: Region) -> Iterator[Violation]:
             continue
         if each.version.replicas == 1:
             mend = "give it 2 replicas or more: out of one pod none can be spared"
-            yield Violation(region.name, each.at("maxEjectionPercent"), each.numbers, mend, severity=Severity.WARNING)
+            yield Violation(each.at("maxEjectionPercent"), each.numbers, mend, severity=Severity.WARNING)
         else:
             least = -(-_ALL // each.version.replicas)
             mend = (
                 f"set echo.maxEjectionPercent to at least {least}, with which one of {each.version.replicas} may be out"
             )
-            yield Violation(region.name, each.at("maxEjectionPercent"), each.numbers, mend)
+            yield Violation(each.at("maxEjectionPercent"), each.numbers, mend)
 
 
 def _is_not_heeded(region: Region) -> Iterator[Violation]:
@@ -119,7 +119,6 @@ def _is_not_heeded(region: Region) -> Iterator[Violation]:
         if each.out > 0 and replicas > 1 and not is_heeded(1, replicas, each.detection):
             left = _ALL * (replicas - 1) // replicas
             yield Violation(
-                region.name,
                 each.at("minHealthPercent"),
                 f"with one of the {replicas} pods of {each.version.name} out {left} % are left, which is less than "
                 f"{each.detection.min_health_percent}",
@@ -129,7 +128,7 @@ def _is_not_heeded(region: Region) -> Iterator[Violation]:
 def _takes_all(region: Region) -> Iterator[Violation]:
     for each in _watched(region):
         if each.out == each.version.replicas and is_heeded(each.out, each.out, each.detection):
-            yield Violation(region.name, each.at("maxEjectionPercent"), each.numbers)
+            yield Violation(each.at("maxEjectionPercent"), each.numbers)
 
 
 def _hides(region: Region) -> Iterator[Violation]:
@@ -140,7 +139,6 @@ def _hides(region: Region) -> Iterator[Violation]:
         if 0 < _consecutive_5xx(detection) <= detection.consecutive_gateway_errors:
             default = "" if detection.consecutive_5xx_errors is not None else " (Istio's own)"
             yield Violation(
-                region.name,
                 f"{_where(rule)}.consecutiveGatewayErrors",
                 f"{detection.consecutive_gateway_errors} is never reached before consecutive5xxErrors, "
                 f"{_consecutive_5xx(detection)}{default}, is",

@@ -55,12 +55,12 @@ def _wrong_hosts(region: Region) -> Iterator[Violation]:
         service = service_of(host, workloads)
         if service is None:
             if all_read(workloads, "Service"):
-                yield Violation(region.name, where, f"{host} is the name of no Service here")
+                yield Violation(where, f"{host} is the name of no Service here")
         elif host.count(".") < _DOTS_OF_FULL_NAME:
             full = f"{service.id.name}.{service.id.namespace}.svc.<domain>"
-            yield Violation(region.name, where, f"{host} is short for {full}")
+            yield Violation(where, f"{host} is short for {full}")
         elif host != usual.setdefault(service.id, host):
-            yield Violation(region.name, where, f"{host} is not in the domain of {usual[service.id]}")
+            yield Violation(where, f"{host} is not in the domain of {usual[service.id]}")
 
 
 def _apart(region: Region) -> Iterator[Violation]:
@@ -70,7 +70,7 @@ def _apart(region: Region) -> Iterator[Violation]:
     for at, host in hosts:
         service = service_of(host, workloads)
         if service is not None and at.namespace != service.id.namespace:
-            yield Violation(region.name, f"{at}: metadata.namespace", f"{at.namespace} is not that of {service.id}")
+            yield Violation(f"{at}: metadata.namespace", f"{at.namespace} is not that of {service.id}")
 
 
 HOSTS: tuple[Rule[Region], ...] = (

@@ -16,7 +16,7 @@ def _not_pinned(region: Region) -> Iterator[Violation]:
     for deployment in region.workloads.deployments:
         for image in deployment.images:
             if problem := _problem(image, region.limits.immutable_tags):
-                yield Violation(region.name, f"{deployment.id}: spec.template.spec.containers", f"{image} {problem}")
+                yield Violation(f"{deployment.id}: spec.template.spec.containers", f"{image} {problem}")
 
 
 def _problem(image: str, immutable_tags: Sequence[str]) -> str | None:

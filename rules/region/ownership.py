@@ -17,20 +17,16 @@ def _not_one_owner(region: Region) -> Iterator[Violation]:
     applications = sorted(each for each in region.pulumi if each.kind == _APPLICATION)
     if region.delivery == "direct":
         for each in applications:
-            yield Violation(region.name, str(each), "Pulumi registers it although delivery is direct")
+            yield Violation(str(each), "Pulumi registers it although delivery is direct")
         for each in sorted(region.workloads.ids - region.pulumi):
-            yield Violation(
-                region.name, str(each), "Pulumi does not register it although delivery is direct, so nobody applies it"
-            )
+            yield Violation(str(each), "Pulumi does not register it although delivery is direct, so nobody applies it")
         return
     if not applications:
         yield Violation(
-            region.name,
-            _APPLICATION,
-            "Pulumi registers none although delivery is gitops, so nobody applies the overlay",
+            _APPLICATION, "Pulumi registers none although delivery is gitops, so nobody applies the overlay"
         )
     for each in sorted(region.workloads.ids & region.pulumi):
-        yield Violation(region.name, str(each), "Pulumi registers it and Argo CD syncs it")
+        yield Violation(str(each), "Pulumi registers it and Argo CD syncs it")
 
 
 OWNERSHIP: tuple[Rule[Region], ...] = (

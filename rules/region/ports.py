@@ -23,14 +23,10 @@ def _missing_ports(region: Region) -> Iterator[Violation]:
         numbers = [port.number for port in service.ports]
         listed = ", ".join(map(str, numbers)) or "no port"
         if destination.port is None and len(numbers) != 1:
-            yield Violation(
-                region.name, f"{where}.destination.port", f"is missing, and {service.id} has not one port but {listed}"
-            )
+            yield Violation(f"{where}.destination.port", f"is missing, and {service.id} has not one port but {listed}")
         elif destination.port is not None and destination.port not in numbers:
             yield Violation(
-                region.name,
-                f"{where}.destination.port.number",
-                f"{destination.port} is not on {service.id}, which has {listed}",
+                f"{where}.destination.port.number", f"{destination.port} is not on {service.id}, which has {listed}"
             )
 
 
@@ -40,7 +36,6 @@ def _missing_targets(region: Region) -> Iterator[Violation]:
             for deployment in of_host(service, region.workloads.deployments):
                 if not _is_on(port, deployment):
                     yield Violation(
-                        region.name,
                         f"{service.id}: spec.ports[{position}].targetPort",
                         f"{port.target} is not on the containers of {deployment.id}, which have {_ports(deployment)}",
                     )
@@ -63,13 +58,9 @@ def _not_http(region: Region) -> Iterator[Violation]:
             where = f"{service.id}: spec.ports[{position}]"
             if port.app_protocol is not None:
                 if port.app_protocol.lower() not in _APP_PROTOCOLS:
-                    yield Violation(
-                        region.name, f"{where}.appProtocol", f"{port.app_protocol} is no protocol of HTTP requests"
-                    )
+                    yield Violation(f"{where}.appProtocol", f"{port.app_protocol} is no protocol of HTTP requests")
             elif not _names_http(port.name):
-                yield Violation(
-                    region.name, f"{where}.name", f'"{port.name}" does not begin with a protocol of HTTP requests'
-                )
+                yield Violation(f"{where}.name", f'"{port.name}" does not begin with a protocol of HTTP requests')
 
 
 def _names_http(name: str) -> bool:

@@ -20,7 +20,7 @@ def all_read(workloads: Workloads, *kinds: str) -> bool:
 
 def _unreadable(region: Region) -> Iterator[Violation]:
     for each in region.workloads.unreadable:
-        yield Violation(region.name, each.where, each.what)
+        yield Violation(each.where, each.what)
 
 
 READING: tuple[Rule[Region], ...] = (

@@ -29,13 +29,12 @@ def _route(virtual_service: VirtualService, position: int) -> str:
 def _wrong_weights(region: Region) -> Iterator[Violation]:
     for where, destination in routed(region.workloads):
         if not 0 <= destination.weight <= _ALL:
-            yield Violation(region.name, f"{where}.weight", f"{destination.weight} is not in 0..100")
+            yield Violation(f"{where}.weight", f"{destination.weight} is not in 0..100")
     for virtual_service in region.workloads.virtual_services:
         for position, route in enumerate(virtual_service.routes):
             weights = [destination.weight for destination in route]
             if route and all(0 <= weight <= _ALL for weight in weights) and sum(weights) != _ALL:
                 yield Violation(
-                    region.name,
                     f"{_route(virtual_service, position)}.route",
                     f"the weights {' + '.join(map(str, weights))} make {sum(weights)}, not 100",
                 )
@@ -44,12 +43,12 @@ def _wrong_weights(region: Region) -> Iterator[Violation]:
 def _not_one_split(region: Region) -> Iterator[Violation]:
     for each in region.workloads.virtual_services:
         if not each.routes:
-            yield Violation(region.name, f"{each.id}: spec.http", "there is no route")
+            yield Violation(f"{each.id}: spec.http", "there is no route")
             continue
         if not each.routes[0]:
-            yield Violation(region.name, f"{_route(each, 0)}.route", "there is no destination")
+            yield Violation(f"{_route(each, 0)}.route", "there is no destination")
         for position in range(1, len(each.routes)):
-            yield Violation(region.name, _route(each, position), "the route before it takes every request")
+            yield Violation(_route(each, position), "the route before it takes every request")
 
 
 def _without_pods(region: Region) -> Iterator[Violation]:
@@ -62,9 +61,7 @@ def _without_pods(region: Region) -> Iterator[Violation]:
         version = known[destination.subset]
         deployments = ", ".join(each.id.name for each in version.deployments)
         lack = f"its Deployment {deployments} has 0 replicas" if deployments else "no Deployment is of this version"
-        yield Violation(
-            region.name, f"{where}.weight", f"{destination.weight} % of the requests go to {version.name}: {lack}"
-        )
+        yield Violation(f"{where}.weight", f"{destination.weight} % of the requests go to {version.name}: {lack}")
 
 
 def _to_no_subset(region: Region) -> Iterator[Violation]:
@@ -76,14 +73,12 @@ def _to_no_subset(region: Region) -> Iterator[Violation]:
         if destination.subset is None:
             if subsets:
                 yield Violation(
-                    region.name,
                     f"{where}.destination",
                     f"without a subset its {destination.weight} % go to the pods of all versions",
                     mend=f"name one of the subsets {', '.join(subsets)}",
                 )
         elif destination.subset not in subsets:
             yield Violation(
-                region.name,
                 f"{where}.destination.subset",
                 f"{destination.subset} is not among the subsets of {destination.host}: {', '.join(subsets) or 'it has none'}",
                 # Istio leaves a destination of weight 0 out of the route
@@ -109,12 +104,10 @@ def _not_one_for_host(region: Region) -> Iterator[Violation]:
         ):
             if len(found) > 1:
                 yield Violation(
-                    region.name,
-                    str(found[1]),
-                    f"it is for the host of {service.id} as {found[0]} is, and nobody says which holds",
+                    str(found[1]), f"it is for the host of {service.id} as {found[0]} is, and nobody says which holds"
                 )
             elif not found and all_read(workloads, kind):
-                yield Violation(region.name, str(service.id), f"there is no {kind} for its host")
+                yield Violation(str(service.id), f"there is no {kind} for its host")
 
 
 _UNSPLIT = "requests go to the pods of every version alike, whatever the weights"

@@ -18,17 +18,15 @@ def _not_of_one_deployment(region: Region) -> Iterator[Violation]:
         for position, subset in enumerate(rule.subsets):
             where = f"{rule.id}: spec.subsets[{position}]"
             if subset.name in [each.name for each in rule.subsets[:position]]:
-                yield Violation(region.name, f"{where}.name", f"{subset.name} is there twice")
+                yield Violation(f"{where}.name", f"{subset.name} is there twice")
                 continue
             found = [each.id.name for each in _deployments(region.workloads, rule, subset)]
             if len(found) != 1:
                 if found or all_read(region.workloads, "Deployment", "Service"):
-                    yield Violation(region.name, f"{where}.labels", _not_one(subset.labels, found))
+                    yield Violation(f"{where}.labels", _not_one(subset.labels, found))
             elif (other := taken.setdefault(found[0], subset.name)) != subset.name:
                 yield Violation(
-                    region.name,
-                    f"{where}.labels",
-                    f"{_text(subset.labels)} are the pods of {found[0]}, as those of {other} are",
+                    f"{where}.labels", f"{_text(subset.labels)} are the pods of {found[0]}, as those of {other} are"
                 )
 
 
@@ -57,15 +55,12 @@ def _wrong_service_pods(region: Region) -> Iterator[Violation]:
         for deployment in workloads.deployments:
             if deployment.id in wanted and deployment.id not in behind:
                 yield Violation(
-                    region.name,
                     where,
                     f"{_text(service.selector)} does not select the pods of {wanted[deployment.id]} ({deployment.id})",
                 )
             if deployment.id in behind and deployment.id not in wanted and VERSION_LABEL not in deployment.labels:
                 yield Violation(
-                    region.name,
-                    where,
-                    f"{_text(service.selector)} selects the pods of {deployment.id}, which are no version's",
+                    where, f"{_text(service.selector)} selects the pods of {deployment.id}, which are no version's"
                 )
 
 
@@ -75,13 +70,11 @@ def _wrong_own_pods(region: Region) -> Iterator[Violation]:
         where = f"{each.id}: spec.selector.matchLabels"
         if not selects(each.selector, each.labels):
             yield Violation(
-                region.name,
-                where,
-                f"{_text(each.selector)} does not select its own pods, which have {_text(each.labels)}",
+                where, f"{_text(each.selector)} does not select its own pods, which have {_text(each.labels)}"
             )
         for other in deployments:
             if other is not each and other.id.namespace == each.id.namespace and selects(each.selector, other.labels):
-                yield Violation(region.name, where, f"{_text(each.selector)} selects the pods of {other.id} too")
+                yield Violation(where, f"{_text(each.selector)} selects the pods of {other.id} too")
 
 
 def _text(labels: Mapping[str, str]) -> str:

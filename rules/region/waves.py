@@ -18,19 +18,19 @@ def _out_of_order(region: Region) -> Iterator[Violation]:
     for rule in workloads.destination_rules:
         for deployment in workloads.deployments:
             if rule.wave <= deployment.wave:
-                yield _violation(region, rule, "is not after", deployment)
+                yield _violation(rule, "is not after", deployment)
         for service in workloads.services:
             if rule.wave < service.wave:
-                yield _violation(region, rule, "is before", service)
+                yield _violation(rule, "is before", service)
     for routes in workloads.virtual_services:
         for rule in workloads.destination_rules:
             if routes.wave <= rule.wave:
-                yield _violation(region, routes, "is not after", rule)
+                yield _violation(routes, "is not after", rule)
 
 
-def _violation(region: Region, late: _Waved, order: str, early: _Waved) -> Violation:
+def _violation(late: _Waved, order: str, early: _Waved) -> Violation:
     where = f'{late.id}: metadata.annotations["{SYNC_WAVE}"]'
-    return Violation(region.name, where, f"wave {late.wave} {order} wave {early.wave} of {early.id}")
+    return Violation(where, f"wave {late.wave} {order} wave {early.wave} of {early.id}")
 
 
 WAVES: tuple[Rule[Region], ...] = (

@@ -418,7 +418,7 @@ class TestDelivery:
 
 class TestRegionRemoved:
     def test_refuses_a_region_that_goes(self) -> None:
-        assert [each.region for each in told("region-removed", Change(region(), None))] == ["region-a"]
+        assert [each.where for each in told("region-removed", Change(region(), None))] == ["stack file"]
 
     @pytest.mark.parametrize("before", [None, region()])
     def test_allows_a_region_that_comes_or_stays(self, before: Region | None) -> None:
