@@ -10,6 +10,7 @@ from rules.facts.workloads import (
     Deployment,
     Destination,
     DestinationRule,
+    Object,
     ObjectId,
     OutlierDetection,
     Service,
@@ -58,27 +59,14 @@ def _leaves(part: Mapping[str, object], above: str) -> Iterator[tuple[str, objec
 
 
 def _workloads(echo: EchoConfig) -> Workloads:
-    deployments = tuple(_deployment(name, version) for name, version in echo.versions.items())
-    budgets = tuple(_budget(name) for name in echo.versions)
-    service = Service(_id("Service"), {"app": ECHO}, (ServicePort("http", HTTP_PORT, "http"),))
-    rule, routes = _destination_rule(echo), _virtual_service(echo)
-    return Workloads(
-        deployments=deployments,
-        services=(service,),
-        destination_rules=(rule,),
-        virtual_services=(routes,),
-        budgets=budgets,
-        ids=frozenset(
-            {
-                _id("ServiceAccount"),
-                service.id,
-                rule.id,
-                routes.id,
-                *(each.id for each in deployments),
-                *(each.id for each in budgets),
-            }
-        ),
+    objects: tuple[Object, ...] = (
+        *(_deployment(name, version) for name, version in echo.versions.items()),
+        *(_budget(name) for name in echo.versions),
+        Service(_id("Service"), {"app": ECHO}, (ServicePort("http", HTTP_PORT, "http"),)),
+        _destination_rule(echo),
+        _virtual_service(echo),
     )
+    return Workloads.of(objects, others=[_id("ServiceAccount")])
 
 
 def _id(kind: str, version: str | None = None) -> ObjectId:

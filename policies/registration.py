@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from policies.graph import Graph
 from rules.facts.region import Region
-from rules.finding import Finding, Rule, Severity, Violation
+from rules.finding import Finding, Rule, Violation
 
 _EARLIER = {"DestinationRule": "Deployment", "VirtualService": "DestinationRule"}
 
@@ -51,7 +51,6 @@ REGISTRATION: tuple[Rule[Registered], ...] = (
         reason="what ran there would be removed, and every request fail",
         mend="register them by components/delivery.py, and have them rendered: make render",
         fact="docs/decisions/0018-policy-pack.md",
-        severity=Severity.REFUSED,
         check=_nothing_delivered,
     ),
     Rule(
@@ -60,7 +59,6 @@ REGISTRATION: tuple[Rule[Registered], ...] = (
         reason="a route that comes before its subset or its pods, or goes after them, answers 503",
         mend="let it, or the component that it is part of, depend on that, as components/service.py and components/traffic.py do",
         fact="docs/decisions/0018-policy-pack.md",
-        severity=Severity.REFUSED,
         check=_out_of_order,
     ),
 )

@@ -50,8 +50,8 @@ class Rule(Generic[Subject]):
         reason: What happens to requests where it does not.
         mend: What to do about it in general.
         fact: Where it is known from: an address, or a path in this repository with an anchor.
-        severity: What becomes of a change that violates it.
         check: Yields every place where it does not hold.
+        severity: What becomes of a change that violates it.
         waivable: A stack file may say that it need not hold in its region.
     """
 
@@ -60,8 +60,8 @@ class Rule(Generic[Subject]):
     reason: str
     mend: str
     fact: str
-    severity: Severity
     check: Callable[[Subject], Iterable[Violation]]
+    severity: Severity = Severity.REFUSED
     waivable: bool = True
 
 

@@ -106,7 +106,6 @@ BETWEEN_CHANGES: tuple[Rule[tuple[Change, ...]], ...] = (
         reason="a fault that only real requests show would be in every region before it is seen in one",
         mend="start it in one region, measure, then in the next",
         fact="https://sre.google/workbook/canarying-releases/",
-        severity=Severity.REFUSED,
         check=_starts_together,
     ),
     Rule(

@@ -106,7 +106,6 @@ BETWEEN_REGIONS: tuple[Rule[tuple[Region, ...]], ...] = (
         reason="two stacks in one place undo each other, and what is changed in one region changes in both at once",
         mend="give the region its own; a stack file that was copied still names the other's",
         fact="docs/rules.md#own-place",
-        severity=Severity.REFUSED,
         check=_share_a_place,
     ),
 )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from rules.change.transition import Transition, between_revisions
 from rules.facts.region import Change
-from rules.facts.workloads import Workloads
 from rules.finding import Rule, Severity, Violation
 
 _PLAIN_SWITCHES = {("direct", "gitops"), ("gitops", "direct")}
@@ -33,20 +31,8 @@ def _switches_plainly(transition: Transition) -> Iterator[Violation]:
 
 def _changes_hands_and_workloads(transition: Transition) -> Iterator[Violation]:
     before, after = transition.before, transition.after
-    if before.delivery != after.delivery and _without_waves(before.workloads) != _without_waves(after.workloads):
+    if before.delivery != after.delivery and before.workloads.without_waves() != after.workloads.without_waves():
         yield Violation("$.delivery", f"{before.delivery} → {after.delivery} in a change of the workloads")
-
-
-def _without_waves(workloads: Workloads) -> Workloads:
-    """The objects themselves: only Argo CD's have waves."""
-    return replace(
-        workloads,
-        deployments=tuple(replace(each, wave=0) for each in workloads.deployments),
-        services=tuple(replace(each, wave=0) for each in workloads.services),
-        destination_rules=tuple(replace(each, wave=0) for each in workloads.destination_rules),
-        virtual_services=tuple(replace(each, wave=0) for each in workloads.virtual_services),
-        budgets=tuple(replace(each, wave=0) for each in workloads.budgets),
-    )
 
 
 def _removes_region(change: Change) -> Iterator[Violation]:
@@ -70,7 +56,6 @@ CONSTANCY: tuple[Rule[Change], ...] = (
         reason="it is immutable: Argo CD cannot sync, and Pulumi would delete the pods and make them anew",
         mend="leave it, or make a Deployment of another name: a version of its own",
         fact="https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#label-selector-updates",
-        severity=Severity.REFUSED,
         check=between_revisions(_changes_selector),
     ),
     Rule(
@@ -79,7 +64,6 @@ CONSTANCY: tuple[Rule[Change], ...] = (
         reason="who delivers now would delete the workloads, or who is to deliver stop at finding them there",
         mend="follow docs/handover.md",
         fact="docs/handover.md",
-        severity=Severity.REFUSED,
         check=between_revisions(_switches_plainly),
     ),
     Rule(
@@ -97,7 +81,6 @@ CONSTANCY: tuple[Rule[Change], ...] = (
         reason="its cluster goes on answering, and from then on nobody can roll it back",
         mend="announce it and destroy the stack first",
         fact="docs/rules.md#region-removed",
-        severity=Severity.REFUSED,
         check=_removes_region,
     ),
 )

@@ -16,7 +16,7 @@ from rules.change.transition import (
 from rules.facts.region import Change
 from rules.facts.versions import selects
 from rules.facts.workloads import Deployment, Workloads
-from rules.finding import Rule, Severity, Violation
+from rules.finding import Rule, Violation
 from rules.model import outage
 
 _ALL = 100
@@ -171,7 +171,6 @@ MAKE_BEFORE_BREAK: Rule[Change] = Rule(
     reason="a proxy learns of each object at its own time, so what can happen will happen to some of them",
     mend="make the change in commits of which each is safe",
     fact="docs/make-before-break.md",
-    severity=Severity.REFUSED,
     check=_breaks,
 )
 
@@ -182,7 +181,6 @@ ORDER: tuple[Rule[Change], ...] = (
         reason="the subset and the pods go before every proxy knows the new routes, and whoever still routes there gets 503",
         mend="take the weight away in one commit, and the rest in the next",
         fact="https://istio.io/latest/docs/ops/best-practices/traffic-management/#avoid-503-errors-while-reconfiguring-service-routes",
-        severity=Severity.REFUSED,
         check=between_revisions(_removed_while_routed),
     ),
     Rule(
@@ -192,7 +190,6 @@ ORDER: tuple[Rule[Change], ...] = (
         "proxy: both answer 503",
         mend="introduce the version with weight 0, and raise its weight in the next change",
         fact="docs/make-before-break.md#what-it-found",
-        severity=Severity.REFUSED,
         check=between_revisions(_introduced_with_requests),
     ),
     MAKE_BEFORE_BREAK,

@@ -91,7 +91,6 @@ PACE: tuple[Rule[Change], ...] = (
         mend="raise it in smaller steps, and measure in between; less weight, and the return to a version that had all requests or "
         "was the stable one, are always allowed",
         fact="https://sre.google/workbook/canarying-releases/",
-        severity=Severity.REFUSED,
         check=between_revisions(_rises_too_much),
     ),
     Rule(

@@ -27,6 +27,7 @@ from rules.facts.workloads import (
     Deployment,
     Destination,
     DestinationRule,
+    Object,
     ObjectId,
     OutlierDetection,
     Service,
@@ -37,7 +38,6 @@ from rules.facts.workloads import (
     Workloads,
 )
 
-_Object = Deployment | Service | DestinationRule | VirtualService | Budget
 PERCENT = 100
 _KUSTOMIZE = "kustomize.config.k8s.io/"
 _SIDECAR = re.compile(r"istio-(proxy|init|validation)")
@@ -61,7 +61,7 @@ def read(objects: Iterable[Mapping[str, object]]) -> Workloads:
         The objects that can be read; the others are in `unreadable`, one entry for each fault.
     """
     ids: set[ObjectId] = set()
-    read_ones: list[_Object] = []
+    read_ones: list[Object] = []
     unreadable: list[Unreadable] = []
     for position, found in enumerate(objects, 1):
         if _is_kustomization(found):
@@ -85,22 +85,14 @@ def read(objects: Iterable[Mapping[str, object]]) -> Workloads:
             unreadable += _faults(str(identity), identity.kind, error)
         except _OtherGroupError as error:
             unreadable.append(Unreadable(f"{identity}: apiVersion", str(error), identity.kind))
-    return Workloads(
-        deployments=tuple(each for each in read_ones if isinstance(each, Deployment)),
-        services=tuple(each for each in read_ones if isinstance(each, Service)),
-        destination_rules=tuple(each for each in read_ones if isinstance(each, DestinationRule)),
-        virtual_services=tuple(each for each in read_ones if isinstance(each, VirtualService)),
-        budgets=tuple(each for each in read_ones if isinstance(each, Budget)),
-        ids=frozenset(ids),
-        unreadable=tuple(unreadable),
-    )
+    return Workloads.of(read_ones, ids, unreadable)
 
 
 class _OtherGroupError(ValueError):
     """An object of a kind that the rules look into is of another group."""
 
 
-def _read_object(api_version: str, identity: ObjectId, found: object) -> _Object | None:
+def _read_object(api_version: str, identity: ObjectId, found: object) -> Object | None:
     """Read an object of the kinds that the rules look into; of another kind, nothing."""
     if identity.kind not in _KINDS:
         return None
@@ -178,7 +170,7 @@ def _budget(identity: ObjectId, found: object) -> Budget:
     return Budget(identity, spec.selector.match_labels, spec.min_available, spec.max_unavailable, shape.wave)
 
 
-_KINDS: Mapping[str, tuple[str, Callable[[ObjectId, object], _Object]]] = {
+_KINDS: Mapping[str, tuple[str, Callable[[ObjectId, object], Object]]] = {
     "Deployment": ("apps", _deployment),
     "Service": ("", _service),
     "DestinationRule": ("networking.istio.io", _destination_rule),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
@@ -137,6 +137,10 @@ class Budget:
     wave: int = 0
 
 
+Object = Deployment | Service | DestinationRule | VirtualService | Budget
+"""What rules look into."""
+
+
 @dataclass(frozen=True)
 class Unreadable:
     """An object, or a file, that is not what its kind must be; `where` and `what` are a violation's.
@@ -166,6 +170,37 @@ class Workloads:
     budgets: tuple[Budget, ...] = ()
     ids: frozenset[ObjectId] = frozenset()
     unreadable: tuple[Unreadable, ...] = ()
+
+    @classmethod
+    def of(
+        cls, objects: Iterable[Object], others: Iterable[ObjectId] = (), unreadable: Iterable[Unreadable] = ()
+    ) -> Workloads:
+        """These objects in one order, so that the same ones are equal wherever they were read; `others` are of other kinds."""
+        ordered = sorted(objects, key=lambda each: each.id)
+        return cls(
+            tuple(each for each in ordered if isinstance(each, Deployment)),
+            tuple(each for each in ordered if isinstance(each, Service)),
+            tuple(each for each in ordered if isinstance(each, DestinationRule)),
+            tuple(each for each in ordered if isinstance(each, VirtualService)),
+            tuple(each for each in ordered if isinstance(each, Budget)),
+            frozenset({*others, *(each.id for each in ordered)}),
+            tuple(unreadable),
+        )
+
+    @property
+    def objects(self) -> tuple[Object, ...]:
+        """The objects of the kinds that rules look into."""
+        return (
+            *self.deployments,
+            *self.services,
+            *self.destination_rules,
+            *self.virtual_services,
+            *self.budgets,
+        )
+
+    def without_waves(self) -> Workloads:
+        """The objects themselves: only Argo CD's have waves."""
+        return Workloads.of((replace(each, wave=0) for each in self.objects), self.ids, self.unreadable)
 
 
 @dataclass(frozen=True)

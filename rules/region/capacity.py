@@ -82,7 +82,6 @@ CAPACITY: tuple[Rule[Region], ...] = (
         reason="a rollback gives it everything within a second, long before more pods can be ready",
         mend="give the stable version replicas first",
         fact="docs/rules.md#rollback-capacity",
-        severity=Severity.REFUSED,
         check=_cannot_take_all_back,
     ),
     Rule(

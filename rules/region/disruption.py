@@ -123,7 +123,6 @@ DISRUPTION: tuple[Rule[Region], ...] = (
         reason="without one, a drain of nodes may take all of them at once",
         mend="give each version a budget that selects its pods",
         fact="https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-budgets",
-        severity=Severity.REFUSED,
         check=_not_one_budget,
     ),
     Rule(
@@ -132,7 +131,6 @@ DISRUPTION: tuple[Rule[Region], ...] = (
         reason="a node with such a pod can never be drained, and whoever has to do it all the same deletes pods past the budget",
         mend="set maxUnavailable: 1 and no minAvailable",
         fact="https://kubernetes.io/docs/tasks/run-application/configure-pdb/#rounding-logic-when-specifying-percentages",
-        severity=Severity.REFUSED,
         check=_blocks_drains,
     ),
     Rule(
@@ -141,7 +139,6 @@ DISRUPTION: tuple[Rule[Region], ...] = (
         reason="a drain may then take all of them, and its share fails with 503 until others are ready",
         mend="set maxUnavailable: 1",
         fact="https://kubernetes.io/docs/tasks/run-application/configure-pdb/#rounding-logic-when-specifying-percentages",
-        severity=Severity.REFUSED,
         check=_protects_nothing,
     ),
     Rule(

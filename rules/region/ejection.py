@@ -164,7 +164,6 @@ EJECTION: tuple[Rule[Region], ...] = (
         reason=f"the limit is not rounded up, so nothing is ever ejected, and {_KEEPS_ITS_SHARE}",
         mend="raise echo.maxEjectionPercent",
         fact="docs/rules.md#ejection-can-fire",
-        severity=Severity.REFUSED,
         check=_never_fires,
     ),
     Rule(
@@ -173,7 +172,6 @@ EJECTION: tuple[Rule[Region], ...] = (
         reason=f"below minHealthPercent Envoy panics and heeds no ejection, so {_KEEPS_ITS_SHARE}",
         mend="lower minHealthPercent, or leave it out",
         fact="docs/rules.md#ejection-is-heeded",
-        severity=Severity.REFUSED,
         check=_is_not_heeded,
     ),
     Rule(

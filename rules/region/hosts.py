@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from rules.facts.region import Region
 from rules.facts.versions import selects
 from rules.facts.workloads import Deployment, ObjectId, Service, Workloads
-from rules.finding import Rule, Severity, Violation
+from rules.finding import Rule, Violation
 from rules.region.reading import all_read
 
 _DOTS_OF_FULL_NAME = 3
@@ -81,7 +81,6 @@ HOSTS: tuple[Rule[Region], ...] = (
         "no request: the split then holds for nobody, or the subset is not found",
         mend="write the Service's full name",
         fact="https://istio.io/latest/docs/reference/config/networking/virtual-service/#Destination",
-        severity=Severity.REFUSED,
         check=_wrong_hosts,
     ),
     Rule(
@@ -91,7 +90,6 @@ HOSTS: tuple[Rule[Region], ...] = (
         "every route to it answers 503",
         mend="leave out what sets another namespace, and render again",
         fact="https://istio.io/latest/docs/ops/best-practices/traffic-management/#cross-namespace-configuration",
-        severity=Severity.REFUSED,
         check=_apart,
     ),
 )

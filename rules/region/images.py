@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from rules.facts.region import Region
-from rules.finding import Rule, Severity, Violation
+from rules.finding import Rule, Violation
 
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _LATEST = "latest"
@@ -41,7 +41,6 @@ IMAGES: tuple[Rule[Region], ...] = (
         reason="a pod that starts later would run something else than its neighbours, without a commit to roll back",
         mend="write <image>@sha256:<digest>, or a tag such as 1.2.3",
         fact="https://kubernetes.io/docs/concepts/containers/images/#image-names",
-        severity=Severity.REFUSED,
         check=_not_pinned,
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rules.facts.region import Region
-from rules.finding import Rule, Severity, Violation
+from rules.finding import Rule, Violation
 
 _APPLICATION = "Application"
 """The kind by which Argo CD is told what to apply."""
@@ -37,7 +37,6 @@ OWNERSHIP: tuple[Rule[Region], ...] = (
         "applied at all",
         mend="register workloads only through components/delivery.py, and change who delivers by docs/handover.md",
         fact="docs/handover.md",
-        severity=Severity.REFUSED,
         check=_not_one_owner,
     ),
 )

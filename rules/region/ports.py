@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rules.facts.region import Region
 from rules.facts.workloads import Deployment, Service, ServicePort
-from rules.finding import Rule, Severity, Violation
+from rules.finding import Rule, Violation
 from rules.region.hosts import of_host, service_of
 from rules.region.routing import routed
 
@@ -80,7 +80,6 @@ PORTS: tuple[Rule[Region], ...] = (
         reason="Istio makes no cluster for a port that is not there, and the route answers 503",
         mend="name a port of the Service in the route",
         fact="https://istio.io/latest/docs/reference/config/networking/virtual-service/#Destination",
-        severity=Severity.REFUSED,
         check=_missing_ports,
     ),
     Rule(
@@ -89,7 +88,6 @@ PORTS: tuple[Rule[Region], ...] = (
         reason="pods without that port are left out of the Service, or refuse the connection: their share fails with 503",
         mend="give the container a port of this name, or the Service a target that it has",
         fact="https://kubernetes.io/docs/concepts/services-networking/service/#field-spec-ports",
-        severity=Severity.REFUSED,
         check=_missing_targets,
     ),
     Rule(
@@ -98,7 +96,6 @@ PORTS: tuple[Rule[Region], ...] = (
         reason="with mutual TLS the requests of another port may be one opaque connection to the proxy, which no route splits",
         mend="name the port http or http-<something>, or set appProtocol: http",
         fact="https://istio.io/latest/docs/ops/configuration/traffic-management/protocol-selection/#explicit-protocol-selection",
-        severity=Severity.REFUSED,
         check=_not_http,
     ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rules.facts.region import Region
 from rules.facts.workloads import Workloads
-from rules.finding import Rule, Severity, Violation
+from rules.finding import Rule, Violation
 
 
 def all_read(workloads: Workloads, *kinds: str) -> bool:
@@ -30,7 +30,6 @@ READING: tuple[Rule[Region], ...] = (
         reason="what cannot be read cannot be found safe, and the API server may refuse it in the middle of a change",
         mend="change the stack file and render again, or take out what is told here",
         fact="docs/rules.md#objects-readable",
-        severity=Severity.REFUSED,
         check=_unreadable,
         # other rules are silent about what may be in it
         waivable=False,

@@ -119,7 +119,6 @@ ROUTING: tuple[Rule[Region], ...] = (
         reason="Istio would take them as proportions, so that a weight is not the percent of the requests that it says",
         mend="change the weights in the stack file so that they make 100",
         fact="https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPRouteDestination",
-        severity=Severity.REFUSED,
         check=_wrong_weights,
     ),
     Rule(
@@ -128,7 +127,6 @@ ROUTING: tuple[Rule[Region], ...] = (
         reason="a request that no route takes gets 404, and of two routes that take every request only the first is used",
         mend="leave one route, with all versions as its destinations",
         fact="https://istio.io/latest/docs/concepts/traffic-management/#routing-rule-precedence",
-        severity=Severity.REFUSED,
         check=_not_one_split,
     ),
     Rule(
@@ -137,7 +135,6 @@ ROUTING: tuple[Rule[Region], ...] = (
         reason="a subset without pods answers 503, and its share does not fall to the others",
         mend="give it replicas, or weight 0",
         fact="https://istio.io/latest/docs/ops/common-problems/network-issues/#503-errors-after-setting-destination-rule",
-        severity=Severity.REFUSED,
         check=_without_pods,
     ),
     Rule(
@@ -146,7 +143,6 @@ ROUTING: tuple[Rule[Region], ...] = (
         reason="a subset that is not there answers 503, and a destination without one is not of any version",
         mend="add the subset to the DestinationRule, or take the destination out of the route",
         fact="https://istio.io/latest/docs/reference/config/networking/virtual-service/#Destination",
-        severity=Severity.REFUSED,
         check=_to_no_subset,
     ),
     Rule(
@@ -156,7 +152,6 @@ ROUTING: tuple[Rule[Region], ...] = (
         "merged by their age",
         mend="leave one of each, with all subsets and all destinations",
         fact="https://istio.io/latest/docs/ops/best-practices/traffic-management/#split-virtual-services",
-        severity=Severity.REFUSED,
         check=_not_one_for_host,
     ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from rules.facts.region import Region
 from rules.facts.versions import VERSION_LABEL, selects, versions
 from rules.facts.workloads import Deployment, DestinationRule, Subset, Workloads
-from rules.finding import Rule, Severity, Violation
+from rules.finding import Rule, Violation
 from rules.region.hosts import names, of_host, service_of
 from rules.region.reading import all_read
 
@@ -88,7 +88,6 @@ SELECTION: tuple[Rule[Region], ...] = (
         reason="a subset without pods answers 503, and one with another version's pods has its requests answered by that version",
         mend="give each subset the label version of its Deployment's pods",
         fact="https://istio.io/latest/docs/reference/config/networking/destination-rule/#Subset",
-        severity=Severity.REFUSED,
         check=_not_of_one_deployment,
     ),
     Rule(
@@ -98,7 +97,6 @@ SELECTION: tuple[Rule[Region], ...] = (
         "those of every client without a sidecar",
         mend="let the Service select what all versions have in common and nothing else has",
         fact="https://kubernetes.io/docs/concepts/services-networking/service/#defining-a-service",
-        severity=Severity.REFUSED,
         check=_wrong_service_pods,
     ),
     Rule(
@@ -108,7 +106,6 @@ SELECTION: tuple[Rule[Region], ...] = (
         "for their own",
         mend="let selector and labels of the pods name the same version",
         fact="https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#selector",
-        severity=Severity.REFUSED,
         check=_wrong_own_pods,
     ),
 )

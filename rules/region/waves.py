@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rules.facts.region import Region
 from rules.facts.workloads import SYNC_WAVE, Deployment, DestinationRule, Service, VirtualService
-from rules.finding import Rule, Severity, Violation
+from rules.finding import Rule, Violation
 
 _Waved = Deployment | Service | DestinationRule | VirtualService
 
@@ -40,7 +40,6 @@ WAVES: tuple[Rule[Region], ...] = (
         reason="a subset whose pods are not ready, or a route whose subset is not there, answers 503",
         mend="render again: `rollout render` writes the waves",
         fact="https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/",
-        severity=Severity.REFUSED,
         check=_out_of_order,
     ),
 )
