@@ -9,8 +9,8 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from components.application import EchoApplication, EchoApplicationArgs
 from components.argocd import ArgoCdInstall, ArgoCdInstallArgs, Manifest
+from rules.facts.workloads import Delivery
 from stackfile.model import RegionConfig
-from stackfile.values import Delivery
 
 _PLAIN_SWITCHES: dict[tuple[Any, Delivery], str] = {
     ("direct", "gitops"): "Pulumi would delete the workloads, and every request fail until Argo CD had made them anew",
