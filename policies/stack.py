@@ -42,7 +42,7 @@ def told(environment: Mapping[str, str]) -> Stack | None:
     return Stack(
         region=config.get(f"{_PROJECT}:region") or environment["PULUMI_STACK"],
         delivery=delivery if delivery in get_args(Delivery) else "gitops",
-        limits=_limits(_section(config, "rules"), _section(config, "echo")),
+        limits=Limits.of(_section(config, "rules"), _section(config, "echo")),
     )
 
 
@@ -58,20 +58,3 @@ def _section(config: Mapping[str, str], name: str) -> Mapping[str, Any]:
     text = config.get(f"{_PROJECT}:{name}")
     section = json.loads(text) if text else {}
     return section if isinstance(section, dict) else {}
-
-
-def _limits(rules: Mapping[str, Any], echo: Mapping[str, Any]) -> Limits:
-    given: dict[str, Any] = {
-        "largest_increase": rules.get("largestIncrease"),
-        "introduce_together": rules.get("introduceTogether"),
-        "immutable_tags": _tuple(rules.get("immutableTags")),
-        "may_differ": _tuple(rules.get("mayDiffer")),
-        "waived": rules.get("waived"),
-        "pods_for_all_traffic": echo.get("podsForAllTraffic"),
-        "stable": echo.get("stable"),
-    }
-    return Limits(**{name: value for name, value in given.items() if value is not None})
-
-
-def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(values)

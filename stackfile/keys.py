@@ -4,7 +4,8 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from stackfile.messages import nearest_of, path, shown
+from rules.facts.values import path, shown
+from stackfile.messages import nearest_of
 
 TOP_KEYS = ("config", "secretsprovider", "encryptedkey", "encryptionsalt", "environment")
 """What Pulumi reads at the top of a stack file (`ProjectStack` in its sdk/go/common/workspace); it passes over the rest."""
@@ -29,12 +30,12 @@ def namespace_problems(config: Mapping[str, object], project: str) -> Iterator[s
         namespace, _, name = key.rpartition(":")
         if _resembles(namespace, project):
             yield (
-                f"{path([key])}: is not a key of {project} — the program reads no other namespace, and it would have no "
+                f"${path([key])}: is not a key of {project} — the program reads no other namespace, and it would have no "
                 f"effect; did you mean {project}:{name}?"
             )
     for name, keys in spellings.items():
         if len(keys) > 1:
-            yield f"{path([name])}: is there as {' and as '.join(keys)} — only one of them would count; keep one"
+            yield f"${path([name])}: is there as {' and as '.join(keys)} — only one of them would count; keep one"
 
 
 def top_problems(document: object, project: str, known: Collection[str]) -> Iterator[str]:
@@ -51,7 +52,7 @@ def top_problems(document: object, project: str, known: Collection[str]) -> Iter
         if key not in TOP_KEYS:
             lost = key.removeprefix(f"{project}:") in known
             hint = "write it below config:, further to the right" if lost else nearest_of(key, TOP_KEYS, "keys there")
-            yield f"{path([key])}: is no key of a stack file's top — Pulumi would pass over it and what is below; {hint}"
+            yield f"${path([key])}: is no key of a stack file's top — Pulumi would pass over it and what is below; {hint}"
         elif key == "config" and value is not None and not isinstance(value, Mapping):
             yield (
                 f"$: config is {shown(value)}, not an object of keys and values — Pulumi would find no configuration in it; "
@@ -64,7 +65,7 @@ def duplicate_problem(steps: Sequence[int | str], lines: Sequence[int], project:
     first, *rest = steps
     below_config = [str(step).removeprefix(f"{project}:") for step in rest[:1]] + rest[1:]
     return (
-        f"{path(below_config if first == 'config' and rest else steps)}: is there {len(lines)} times, in the lines "
+        f"${path(below_config if first == 'config' and rest else steps)}: is there {len(lines)} times, in the lines "
         f"{', '.join(map(str, lines))} — Pulumi refuses such a file; keep one of them"
     )
 

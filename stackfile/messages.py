@@ -1,9 +1,7 @@
 """Turn pydantic's errors into lines that a person can act on: where, what is wrong, why it matters, what to do."""
 
 import difflib
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, get_args, get_origin
 
@@ -11,33 +9,20 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from rules.facts.values import NOT_OF_TYPE, OBJECT_TYPES, path, shown
+
 _NOT_OF_TYPE = {
-    "string_type": "is not text (a number or a word such as true needs quotes)",
+    **NOT_OF_TYPE,
     "bool_type": "is neither true nor false",
     "literal_error": "is not a value known here",
     "tuple_type": "is not a list",
-} | dict.fromkeys(
-    ("model_type", "model_attributes_type", "dict_type", "mapping_type"), "is not an object of keys and values"
-)
-
-
-def shown(value: object) -> str:
-    """Write a value as a file has it, short enough for one line."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+} | dict.fromkeys(OBJECT_TYPES, "is not an object of keys and values")
 
 
 def nearest_of(word: str, known: Sequence[str], kind: str) -> str:
     """Ask for the nearest of what is known, or name all of it where nothing is near; `kind` is its plural."""
     nearest = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {nearest[0]}?" if nearest else f"the known {kind} are {', '.join(known)}"
-
-
-def path(steps: Iterable[int | str]) -> str:
-    """Write where a value is, from the top of the project's keys."""
-    return "$" + "".join(
-        f".{step}" if isinstance(step, str) and re.fullmatch(r"[\w-]+", step) else f"[{shown(step)}]" for step in steps
-    )
 
 
 def fields_of(part: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -57,7 +42,7 @@ def is_part(annotation: Any) -> bool:
 
 def explained(root: type[BaseModel], error: ErrorDetails) -> str:
     """Write one error found in the values of `root`, with its JSON path; a field's description says what to give instead."""
-    return f"{path(step for step in error['loc'] if step != '[key]')}: {_explanation(root, error)}"
+    return f"${path(error['loc'])}: {_explanation(root, error)}"
 
 
 def _explanation(root: type[BaseModel], error: ErrorDetails) -> str:

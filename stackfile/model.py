@@ -22,9 +22,10 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from rules.facts.region import Limits
+from rules.facts.values import shown
 from rules.facts.versions import by_number
 from rules.facts.workloads import Delivery
-from stackfile.messages import explained, fields_of, is_part, nearest_of, shown, value_type
+from stackfile.messages import explained, fields_of, is_part, nearest_of, value_type
 from stackfile.values import (
     PERCENT,
     ChartSource,

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from stackfile.messages import nearest_of, shown
+from rules.facts.values import shown
+from stackfile.messages import nearest_of
 
 PERCENT = 100
 _LARGEST_INT32 = 2**31 - 1

@@ -20,8 +20,8 @@ from rules.facts.shapes import (
     RouteDestination,
     ServiceShape,
     VirtualServiceShape,
-    shown,
 )
+from rules.facts.values import NOT_OF_TYPE, path, shown
 from rules.facts.workloads import (
     Budget,
     Deployment,
@@ -41,13 +41,6 @@ from rules.facts.workloads import (
 PERCENT = 100
 _KUSTOMIZE = "kustomize.config.k8s.io/"
 _SIDECAR = re.compile(r"istio-(proxy|init|validation)")
-_NOT_OF_TYPE = {
-    "missing": "is missing",
-    "string_type": "{} is not text (a number or a word such as true needs quotes)",
-    "list_type": "{} is not a list",
-    "string_too_short": "{} is empty",
-    "too_short": "{} is empty",
-} | dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "{} is not an object")
 
 
 def read(objects: Iterable[Mapping[str, object]]) -> Workloads:
@@ -197,8 +190,8 @@ def _kind(found: object) -> str | None:
 
 def _faults(called: str, kind: str | None, error: ValidationError) -> Iterator[Unreadable]:
     for each in error.errors(include_url=False):
-        path = _path(each["loc"])
-        yield Unreadable(f"{called}: {path}" if path else called, _explained(each), kind)
+        where = path(each["loc"]).removeprefix(".")
+        yield Unreadable(f"{called}: {where}" if where else called, _explained(each), kind)
 
 
 def _explained(error: ErrorDetails) -> str:
@@ -206,14 +199,7 @@ def _explained(error: ErrorDetails) -> str:
         return str(error["ctx"]["error"])
     if error["input"] is None:
         return "is empty"
-    return _NOT_OF_TYPE.get(error["type"], f"{{}}: {error['msg']}").format(shown(error["input"]))
-
-
-def _path(location: Sequence[int | str]) -> str:
-    """Write where something is as people do: `spec.http[0].route[1].weight`."""
-    steps = (
-        f"[{step}]" if isinstance(step, int) else f".{step}" if re.fullmatch(r"[\w-]+", step) else f"[{shown(step)}]"
-        for step in location
-        if step != "[key]"
-    )
-    return "".join(steps).removeprefix(".")
+    if error["type"] == "missing":
+        return "is missing"
+    what = NOT_OF_TYPE.get(error["type"])
+    return f"{shown(error['input'])} {what}" if what else f"{shown(error['input'])}: {error['msg']}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rules.facts.workloads import Delivery, ObjectId, Workloads
 
@@ -45,6 +46,24 @@ class Limits:
     waived: Mapping[str, str] = field(default_factory=dict)
     pods_for_all_traffic: int | None = None
     stable: str | None = None
+
+    @classmethod
+    def of(cls, rules: Mapping[str, Any], echo: Mapping[str, Any]) -> Limits:
+        """What a stack file's `rules` and `echo` say, by the file's own keys; what has no value there is the default's."""
+        given: dict[str, Any] = {
+            "largest_increase": rules.get("largestIncrease"),
+            "introduce_together": rules.get("introduceTogether"),
+            "immutable_tags": _tuple(rules.get("immutableTags")),
+            "may_differ": _tuple(rules.get("mayDiffer")),
+            "waived": rules.get("waived"),
+            "pods_for_all_traffic": echo.get("podsForAllTraffic"),
+            "stable": echo.get("stable"),
+        }
+        return cls(**{name: value for name, value in given.items() if value is not None})
+
+
+def _tuple(values: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
 
 
 @dataclass(frozen=True)
