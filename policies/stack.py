@@ -46,7 +46,7 @@ def told(environment: Mapping[str, str]) -> Stack | None:
     )
 
 
-def shown(graph: Graph) -> Stack:
+def shown_by(graph: Graph) -> Stack:
     """The stack as far as what it registers shows it: by default limits, and without a waiver."""
     if not graph.applications:
         return Stack(graph.stack, "direct", Limits())

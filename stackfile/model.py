@@ -38,9 +38,9 @@ from stackfile.values import (
     ImagePullPolicy,
     Increase,
     Limit,
-    Manifest,
+    ManifestSource,
     Name,
-    Pods,
+    PodCount,
     Reason,
     RelativePath,
     Replicas,
@@ -120,7 +120,7 @@ class IstioConfig(_Part):
     )
 
 
-class ConnectionPool(_Part):
+class ConnectionPoolConfig(_Part):
     """Limits of each client proxy towards each subset; the defaults are the lab text's."""
 
     http1_max_pending_requests: Limit = Field(default=1000, description="requests that may wait for a connection")
@@ -128,7 +128,7 @@ class ConnectionPool(_Part):
     max_connections: Limit = Field(default=1000, description="open connections")
 
 
-class OutlierDetection(_Part):
+class OutlierDetectionConfig(_Part):
     """When a client proxy stops sending to a pod that fails; the defaults are the lab text's."""
 
     consecutive_5xx_errors: Errors = Field(
@@ -194,13 +194,17 @@ class EchoConfig(_Part):
         description="the greatest percent of a version's pods that may be ejected at a time, 1..100; left out, Envoy's "
         "own limit of 10 % holds, which ejects nothing from a service of less than ten pods",
     )
-    connection_pool: ConnectionPool = Field(default=ConnectionPool(), description="the limits of the connection pool")
-    outlier_detection: OutlierDetection = Field(default=OutlierDetection(), description="when a failing pod is ejected")
+    connection_pool: ConnectionPoolConfig = Field(
+        default=ConnectionPoolConfig(), description="the limits of the connection pool"
+    )
+    outlier_detection: OutlierDetectionConfig = Field(
+        default=OutlierDetectionConfig(), description="when a failing pod is ejected"
+    )
     stable: Name | None = Field(
         default=_LIMITS.stable,
         description="the version that takes all requests back in a rollback; left out, the oldest that has requests",
     )
-    pods_for_all_traffic: Pods | None = Field(
+    pods_for_all_traffic: PodCount | None = Field(
         default=_LIMITS.pods_for_all_traffic,
         description="the number of pods that can answer all requests, 1..1000; left out, the replicas of the largest version",
     )
@@ -261,7 +265,7 @@ class ArgoCdImages(_Part):
 class ArgoCdConfig(_Part):
     """Which Argo CD is installed, and what becomes of the workloads when its Application is deleted."""
 
-    manifest: Manifest = Field(
+    manifest: ManifestSource = Field(
         default=OFFICIAL_MANIFEST,
         description="the address or the path of an install manifest: the official core-install.yaml or install.yaml",
     )

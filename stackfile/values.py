@@ -176,7 +176,7 @@ Text = Annotated[
 ]
 Weight = Annotated[int, _whole(0, PERCENT, "a weight is the percent of the requests that this version is to answer")]
 Replicas = Annotated[int, _whole(0, 1000, "it is the number of pods of this version")]
-Pods = Annotated[int, _whole(1, 1000, "it is the number of pods that can answer all requests")]
+PodCount = Annotated[int, _whole(1, 1000, "it is the number of pods that can answer all requests")]
 Limit = Annotated[int, _whole(1, _LARGEST_INT32, "Istio reads 0 as no limit at all")]
 Errors = Annotated[
     int, _whole(0, _LARGEST_INT32, "it is a number of failed answers in a row, and 0 turns the check off")
@@ -217,7 +217,7 @@ SecretName = Annotated[
         "it is looked up in the namespace argocd; use lower-case letters, digits, '-' and '.'",
     ),
 ]
-Manifest = Annotated[
+ManifestSource = Annotated[
     str,
     _without_credentials(", and name a copy of the file that needs none"),
     _matching(

@@ -14,11 +14,11 @@ from rules.facts.workloads import Unreadable, Workloads
 KUSTOMIZATION = "kustomization.yaml"
 _UNDERSTOOD = frozenset({"apiVersion", "kind", "resources"})
 
-Files = Mapping[str, bytes | str]
-Document = Mapping[str, object]
+_Files = Mapping[str, bytes | str]
+_Document = Mapping[str, object]
 
 
-def objects(files: Files, folder: str = "") -> Workloads:
+def objects(files: _Files, folder: str = "") -> Workloads:
     """The workloads of an overlay: what the files hold that its `kustomization.yaml` lists, and no other file.
 
     Never raises. A file that is listed and missing, empty or no YAML is among the `unreadable`; so is whatever Kustomize is told to
@@ -35,7 +35,7 @@ def objects(files: Files, folder: str = "") -> Workloads:
     return replace(workloads, unreadable=(*problems, *workloads.unreadable))
 
 
-def _found(files: Files, folder: PurePosixPath) -> Iterator[Document | Unreadable]:
+def _found(files: _Files, folder: PurePosixPath) -> Iterator[_Document | Unreadable]:
     listing, *others = _documents(files, KUSTOMIZATION, folder, "there is no such file")
     where = str(folder / KUSTOMIZATION)
     if isinstance(listing, Unreadable):
@@ -55,7 +55,7 @@ def _found(files: Files, folder: PurePosixPath) -> Iterator[Document | Unreadabl
         )
 
 
-def _documents(files: Files, name: str, folder: PurePosixPath, missing: str) -> tuple[Document | Unreadable, ...]:
+def _documents(files: _Files, name: str, folder: PurePosixPath, missing: str) -> tuple[_Document | Unreadable, ...]:
     """The documents of a file, or why there is none: at least one of either."""
     where = str(folder / name)
     if name not in files:

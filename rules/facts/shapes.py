@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from rules.facts.values import Count, CountOrPercent, Percent, Port, Seconds, TargetPort, Unjudged, Wave, Weight
+from rules.facts.values import Count, CountOrPercent, Percent, Port, RouteWeight, Seconds, TargetPort, Unjudged, Wave
 from rules.facts.workloads import SYNC_WAVE
 
 
@@ -56,7 +56,7 @@ class _Placed(Shape):
     annotations: _Waved = _Waved()
 
 
-class Object(Shape):
+class ObjectShape(Shape):
     """An object that the rules look into."""
 
     metadata: _Placed
@@ -115,7 +115,7 @@ class _DeploymentSpec(Shape):
     template: _Template
 
 
-class DeploymentShape(Object):
+class DeploymentShape(ObjectShape):
     """A Deployment of `apps`."""
 
     spec: _DeploymentSpec
@@ -134,7 +134,7 @@ class _ServiceSpec(Shape):
     ports: list[_ServicePort] = []
 
 
-class ServiceShape(Object):
+class ServiceShape(ObjectShape):
     """A Service of the core API."""
 
     spec: _ServiceSpec
@@ -178,7 +178,7 @@ class _DestinationRuleSpec(Shape):
     workload_selector: Unjudged = None
 
 
-class DestinationRuleShape(Object):
+class DestinationRuleShape(ObjectShape):
     """A DestinationRule of `networking.istio.io`."""
 
     spec: _DestinationRuleSpec
@@ -198,7 +198,7 @@ class RouteDestination(Shape):
     """Where a route sends a share of its requests."""
 
     destination: _Destination
-    weight: Weight = 0
+    weight: RouteWeight = 0
 
 
 class _HttpRoute(Shape):
@@ -217,7 +217,7 @@ class _VirtualServiceSpec(Shape):
     export_to: Unjudged = None
 
 
-class VirtualServiceShape(Object):
+class VirtualServiceShape(ObjectShape):
     """A VirtualService of `networking.istio.io`."""
 
     spec: _VirtualServiceSpec
@@ -235,7 +235,7 @@ class _BudgetSpec(Shape):
         return self
 
 
-class BudgetShape(Object):
+class BudgetShape(ObjectShape):
     """A PodDisruptionBudget of `policy`."""
 
     spec: _BudgetSpec

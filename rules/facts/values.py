@@ -85,7 +85,7 @@ def _unjudged(value: object) -> object:
     raise ValueError(f"{shown(value)} is not looked into by any rule, and changes what they look at")
 
 
-Weight = Annotated[int, _whole(-_LARGEST_INT32, _LARGEST_INT32)]
+RouteWeight = Annotated[int, _whole(-_LARGEST_INT32, _LARGEST_INT32)]
 Count = Annotated[int, _whole(0, _LARGEST_INT32)]
 Percent = Annotated[int, _whole(0, 100)]
 Port = Annotated[int, _whole(1, _LARGEST_PORT)]

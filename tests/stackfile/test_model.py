@@ -17,7 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.runtime.settings import Settings, configure
 
-from stackfile.model import ConfigError, ConnectionPool, EchoConfig, OutlierDetection, RegionConfig, VersionConfig
+from stackfile.model import (
+    ConfigError,
+    ConnectionPoolConfig,
+    EchoConfig,
+    OutlierDetectionConfig,
+    RegionConfig,
+    VersionConfig,
+)
 from stackfile.reader import load_stack_config, load_stack_file
 from tests.components.graph import STACK_FILES
 from tests.stackfile.stack_values import MINIMAL, parse, problems, the_problem, with_value
@@ -36,10 +43,10 @@ def read_in_stack(stack: str, config: Mapping[str, str]) -> RegionConfig:
 
 def test_what_a_stack_leaves_out_is_the_lab_texts_value() -> None:
     config = parse(MINIMAL)
-    assert config.echo.connection_pool == ConnectionPool(
+    assert config.echo.connection_pool == ConnectionPoolConfig(
         http1_max_pending_requests=1000, max_requests_per_connection=100, max_connections=1000
     )
-    assert config.echo.outlier_detection == OutlierDetection(
+    assert config.echo.outlier_detection == OutlierDetectionConfig(
         consecutive_5xx_errors=10, interval="5s", base_ejection_time="30s"
     )
     assert (config.mesh.mesh_id, config.mesh.trust_domain) == ("training-mesh", "corp.local")
