@@ -37,7 +37,7 @@ lint: setup ## Formatting, style, types, workflows, and whether deploy/overlays 
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
-	@$(VENV) -m components.schema --check
+	@$(VENV) -m stackfile.schema --check
 	@$(VENV) -m rollout render --check
 	@$(PYTHON) -m lab go -C lab/toolchain/actionlint tool actionlint -shellcheck= -pyflakes= "$(CURDIR)"/.github/workflows/*.yaml
 	@.venv/bin/zizmor --offline --quiet --persona pedantic .github

@@ -3,16 +3,17 @@
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.argocd import ManifestError, read_manifest
 from components.cluster import ClusterError, provider_kubeconfig, require_context
-from components.config import ConfigError, load_stack_config
 from components.delivery import DeliverArgs, DeliveryError, deliver, require_handover
-from components.echo import EchoNamespace
 from components.istio import IstioInstall, IstioInstallArgs
-from components.manifest import ManifestError, read_manifest
-from components.names import APPLICATION, ECHO_HOST
+from components.names import APPLICATION, ECHO_URL
+from components.namespace import EchoNamespace
 from components.probe import EchoProbe, EchoProbeArgs
 from components.releases import failed_revisions, read_revisions, require_none_pending
 from components.safety import UnsafeError, require_safe
+from stackfile.model import ConfigError
+from stackfile.reader import load_stack_config
 
 
 async def bring_up() -> None:
@@ -54,7 +55,7 @@ async def bring_up() -> None:
     pulumi.export("weights", config.echo.weights)
     pulumi.export("images", config.echo.images)
     pulumi.export("istio", config.istio.version)
-    pulumi.export("url", f"http://{ECHO_HOST}/")
+    pulumi.export("url", ECHO_URL)
 
 
 pulumi.run(bring_up)

@@ -23,8 +23,8 @@ from rich.table import Table
 from rollout.git.revisions import WorkingTree
 from rollout.plan.comparison import Revision, changes_between
 from rollout.plan.declaration import declared
+from rules.facts.region import Change
 from rules.judgement import judge
-from rules.region import Change
 from tests.rollout.planned import V2, Project, new_planned
 from tests.rollout.stack_files import ROOT
 

@@ -1,35 +1,115 @@
-"""Argo CD in one region, and the one Application that it delivers there: this region's overlay."""
+"""Argo CD in one region: its install manifest, read before anything is touched, adapted, and installed."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pulumi
-from pulumi_kubernetes import apiextensions
+import yaml
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.config import RepositoryConfig
-from components.manifest import WORKLOADS, Manifest
-from components.names import ARGOCD_NAMESPACE, ECHO, ECHO_NAMESPACE, overlay, recommended_labels
+from components.names import ARGOCD_NAMESPACE, recommended_labels
+from stackfile.model import ArgoCdConfig
 
-_API_VERSION = "argoproj.io/v1alpha1"
-_CLUSTER = "https://kubernetes.default.svc"
-_CASCADE = "resources-finalizer.argocd.argoproj.io"
-_ALL_OR_NOTHING = {"argocd.argoproj.io/compare-options": "ServerSideDiff=true"}
-"""Let the API server and Istio's webhook judge all of a commit before any of it is applied: Argo CD's own dry run asks neither, and
-a commit of which one object is refused would be applied up to that object. The price: while the webhook is away, a commit waits
-until Argo CD looks again."""
-_SECRET_LABEL = "argocd.argoproj.io/secret-type"
-_KINDS = (
-    ("", "Service"),
-    ("", "ServiceAccount"),
-    ("apps", "Deployment"),
-    ("policy", "PodDisruptionBudget"),
-    ("networking.istio.io", "DestinationRule"),
-    ("networking.istio.io", "VirtualService"),
+_TIMEOUT_SECONDS = 30
+_SEPARATOR = re.compile(r"^---.*$\n?", re.MULTILINE)
+_OF_APPLICATION_SETS = re.compile(
+    r"^  name: (applicationsets\.argoproj\.io|argocd-applicationset-controller\S*) *$", re.MULTILINE
 )
-"""The group and the kind of everything that is rendered for a region."""
+_IMAGES = {"argocd": re.compile(r"(.*/)?argocd[:@].*"), "redis": re.compile(r"(.*/)?[^/]*redis[^/]*")}
+_CLUSTER_SCOPED = ("CustomResourceDefinition", "Namespace", "ClusterRole", "ClusterRoleBinding")
+_OFFICIAL = "give core-install.yaml or install.yaml of an Argo CD"
+_NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
+"""For Services: the provider waits at least ten seconds for each, and their pods, which count, are awaited by themselves."""
+_WORKLOADS = ("Deployment", "StatefulSet")
+
+Manifest = dict[str, Any]
+"""One object as YAML has it."""
+
+
+class ManifestError(ValueError):
+    """The manifest that a stack names cannot be used."""
+
+
+def read_manifest(argocd: ArgoCdConfig) -> tuple[Manifest, ...]:
+    """Read the objects of the manifest, with a region's namespace, images and pull policy; a relative path starts at the working directory.
+
+    Raises:
+        ManifestError: If it is not there, is no manifest of a whole Argo CD, or runs no image of a kind that is to be another.
+    """
+    named = f'argocd.manifest "{argocd.manifest}"'
+    try:
+        objects = _parsed(_text(argocd.manifest), argocd.application_sets)
+        found = sorted({container["image"] for each in objects for container in _containers(each)})
+        defined = {each["metadata"]["name"] for each in objects if each["kind"] == "CustomResourceDefinition"}
+        for each in objects:
+            _adapt(each, argocd)
+    except (OSError, HTTPException, UnicodeDecodeError) as error:
+        raise ManifestError(
+            f"{named} cannot be read ({error}) — Argo CD is installed from it; correct argocd.manifest in the stack file, or "
+            "name a copy of the file there"
+        ) from error
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise ManifestError(f"{named} is no manifest — Argo CD is installed from it; {_OFFICIAL}") from error
+    if "applications.argoproj.io" not in defined:
+        raise ManifestError(
+            f"{named} does not define applications.argoproj.io — this region's Application could not be made; {_OFFICIAL}"
+        )
+    for kind, image in _own_images(argocd).items():
+        if not any(_IMAGES[kind].fullmatch(name) for name in found):
+            raise ManifestError(
+                f'argocd.images.{kind} "{image}" stands for no image of {argocd.manifest} — it would have no effect; leave it '
+                f"out, or correct argocd.manifest (its images: {', '.join(found) or 'none'})"
+            )
+    return objects
+
+
+def _adapt(manifest: Manifest, argocd: ArgoCdConfig) -> None:
+    metadata = manifest["metadata"]
+    if manifest["kind"] not in _CLUSTER_SCOPED:
+        metadata.setdefault("namespace", ARGOCD_NAMESPACE)
+    if manifest["kind"] == "Service":
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **_NOT_AWAITED}
+    for subject in manifest.get("subjects") or ():
+        if subject["kind"] == "ServiceAccount":
+            subject.setdefault("namespace", ARGOCD_NAMESPACE)
+    for container in _containers(manifest):
+        for kind, image in _own_images(argocd).items():
+            if _IMAGES[kind].fullmatch(container["image"]):
+                container["image"] = image
+        if argocd.image_pull_policy:
+            container["imagePullPolicy"] = argocd.image_pull_policy
+
+
+def _text(manifest: str) -> str:
+    if not manifest.startswith(("https://", "http://")):
+        return Path(manifest).expanduser().read_text(encoding="utf-8")
+    with urlopen(manifest, timeout=_TIMEOUT_SECONDS) as response:
+        return bytes(response.read()).decode()
+
+
+def _parsed(text: str, application_sets: bool) -> tuple[Manifest, ...]:
+    documents: Sequence[str] = _SEPARATOR.split(text)
+    if not application_sets:
+        documents = [each for each in documents if not _OF_APPLICATION_SETS.search(each)]
+    parsed = [yaml.load(each, Loader=yaml.CSafeLoader) for each in documents]
+    return tuple(each for each in parsed if each is not None)
+
+
+def _own_images(argocd: ArgoCdConfig) -> dict[str, str]:
+    return argocd.images.model_dump(exclude_none=True)
+
+
+def _containers(manifest: Manifest) -> Iterator[dict[str, Any]]:
+    if manifest["kind"] in _WORKLOADS:
+        pod = manifest["spec"]["template"]["spec"]
+        yield from pod.get("initContainers") or ()
+        yield from pod["containers"]
 
 
 @dataclass(frozen=True)
@@ -75,118 +155,9 @@ def _register(manifest: Manifest, opts: pulumi.ResourceOptions) -> None:
     name = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
     more = pulumi.ResourceOptions(
         # as with the region's other workloads
-        custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m") if kind in WORKLOADS else None,
+        custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m") if kind in _WORKLOADS else None,
         additional_secret_outputs=["data", "stringData"] if kind == "Secret" else None,
     )
     pulumi.CustomResource(
         f"kubernetes:{group_and_version}:{kind}", name, manifest, pulumi.ResourceOptions.merge(opts, more)
     )
-
-
-@dataclass(frozen=True)
-class EchoApplicationArgs:
-    """Which overlay of which repository is delivered, by the Argo CD in which namespace, known once that is there.
-
-    With `cascade` the workloads are deleted with the Application, without it they stay.
-    """
-
-    region: str
-    repository: RepositoryConfig
-    argocd: pulumi.Input[str]
-    cascade: bool
-
-
-class EchoApplication(pulumi.ComponentResource):
-    """The Application that keeps the workloads of this region as the repository has them, and the AppProject that bounds it.
-
-    Whatever a commit holds, nothing but the named kinds in the namespace of echo is changed by it.
-    """
-
-    def __init__(self, name: str, args: EchoApplicationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("echo-rollout:argocd:EchoApplication", name, None, opts)
-        needed: list[pulumi.Input[pulumi.Resource]] = [
-            apiextensions.CustomResource(
-                name,
-                api_version=_API_VERSION,
-                kind="AppProject",
-                metadata=_metadata("project"),
-                spec=_project(args.repository),
-                opts=pulumi.ResourceOptions(parent=self),
-            )
-        ]
-        if args.repository.secret:
-            needed.append(self._secret(name, args.argocd, args.repository.secret))
-        apiextensions.CustomResource(
-            name,
-            api_version=_API_VERSION,
-            kind="Application",
-            metadata=_metadata("application", _ALL_OR_NOTHING, [_CASCADE] if args.cascade else None),
-            spec=_application(args),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=needed),
-        )
-        self.register_outputs({})
-
-    def _secret(self, name: str, namespace: pulumi.Input[str], secret: str) -> pulumi.Output[pulumi.Resource]:
-        """Look up the credentials, so that it is said here if Argo CD would not find them."""
-        found = core.Secret.get(
-            f"{name}-repository",
-            # not known while there is no such namespace: a first preview cannot find what can only be made after it
-            pulumi.Output.concat(namespace, "/", secret),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-
-        def labelled(metadata: meta.outputs.ObjectMeta) -> pulumi.Resource:
-            if (metadata.labels or {}).get(_SECRET_LABEL) != "repository":
-                raise pulumi.RunError(
-                    f'repository.secret "{secret}" has not the label {_SECRET_LABEL}: repository — Argo CD would not see it, and '
-                    f"could not read the repository; kubectl -n {ARGOCD_NAMESPACE} label secret {secret} {_SECRET_LABEL}=repository"
-                )
-            return found
-
-        return found.metadata.apply(labelled)
-
-
-def _metadata(
-    component: str, annotations: dict[str, str] | None = None, finalizers: list[str] | None = None
-) -> meta.ObjectMetaArgs:
-    return meta.ObjectMetaArgs(
-        name=ECHO,
-        namespace=ARGOCD_NAMESPACE,
-        labels=recommended_labels(ECHO, ECHO, component),
-        annotations=annotations,
-        finalizers=finalizers,
-    )
-
-
-def _project(repository: RepositoryConfig) -> dict[str, Any]:
-    return {
-        "description": "the service echo of this region",
-        "sourceRepos": [repository.url],
-        "destinations": [{"server": _CLUSTER, "namespace": ECHO_NAMESPACE}],
-        "clusterResourceWhitelist": [],
-        "namespaceResourceWhitelist": [{"group": group, "kind": kind} for group, kind in _KINDS],
-    }
-
-
-def _application(args: EchoApplicationArgs) -> dict[str, Any]:
-    return {
-        "project": ECHO,
-        "source": {
-            "repoURL": args.repository.url,
-            "targetRevision": args.repository.revision,
-            "path": args.repository.path or overlay(args.region),
-        },
-        "destination": {"server": _CLUSTER, "namespace": ECHO_NAMESPACE},
-        "syncPolicy": {
-            "automated": {"prune": True, "selfHeal": True},
-            "syncOptions": ["ServerSideApply=true", "ApplyOutOfSyncOnly=true", "PruneLast=true"],
-            "retry": {
-                # the next commit takes the place of one that fails, at the next attempt: so attempts are never far apart
-                "refresh": True,
-                "backoff": {"duration": "1s", "factor": 2, "maxDuration": "5s"},
-                # five minutes, more than istiod or the API server are away for. Not for ever: a sync that is tried again keeps
-                # the path and the branch that it began with, whatever the Application says by now
-                "limit": 60,
-            },
-        },
-    }

@@ -11,7 +11,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from components.config import ClusterConfig
+from stackfile.model import ClusterConfig
 
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 _MEND = "correct cluster.context or cluster.kubeconfig in the stack file, or the kubeconfig"

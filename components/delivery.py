@@ -7,10 +7,10 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.argocd import ArgoCdInstall, ArgoCdInstallArgs, EchoApplication, EchoApplicationArgs
-from components.config import RegionConfig
-from components.fields import Delivery
-from components.manifest import Manifest
+from components.application import EchoApplication, EchoApplicationArgs
+from components.argocd import ArgoCdInstall, ArgoCdInstallArgs, Manifest
+from rules.facts.workloads import Delivery
+from stackfile.model import RegionConfig
 
 _PLAIN_SWITCHES: dict[tuple[Any, Delivery], str] = {
     ("direct", "gitops"): "Pulumi would delete the workloads, and every request fail until Argo CD had made them anew",
@@ -75,7 +75,7 @@ def deliver(args: DeliverArgs) -> pulumi.Output[Delivery]:
 
 def _workloads(config: RegionConfig, options: pulumi.ResourceOptions) -> None:
     # Istio's typed classes take a tenth of a second to import, and a region that Argo CD delivers needs none of them
-    from components.workloads import echo_workloads  # noqa: PLC0415
+    from components.service import echo_workloads  # noqa: PLC0415
 
     echo_workloads(config, options)
 

@@ -9,7 +9,7 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.helm import v3 as helm
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.config import IstioConfig, MeshConfig
+from stackfile.model import IstioConfig, MeshConfig
 
 NAMESPACE = "istio-system"
 RELEASES = ("istio-base", "istiod")

@@ -4,7 +4,11 @@ ECHO = "echo"
 ECHO_NAMESPACE = "echo"
 ECHO_HOST = f"{ECHO}.{ECHO_NAMESPACE}.svc.cluster.local"
 HTTP_PORT = 80
-"""The port of the Service, on which the routes are set; the pods listen on another."""
+"""The port of the Service, on which the routes are set."""
+CONTAINER_PORT = 8080
+"""The port on which the pods listen."""
+ECHO_URL = f"http://{ECHO_HOST}/"
+"""What the measuring client requests. An address without a port means 80, `HTTP_PORT`."""
 ARGOCD_NAMESPACE = "argocd"
 """The one that Argo CD's own manifests write into their ClusterRoleBindings."""
 APPLICATION = f"{ARGOCD_NAMESPACE}/{ECHO}"
@@ -22,6 +26,21 @@ WAVES = {
 def overlay(region: str) -> str:
     """Where a region's overlay of echo is, from the top of the project: rendered there, and read there by Argo CD."""
     return f"deploy/overlays/{region}/{ECHO}"
+
+
+def selector(version: str) -> dict[str, str]:
+    """Select a version's pods. A Deployment's selector is immutable: a label more here would replace every Deployment."""
+    return {"app": ECHO, "version": version}
+
+
+def pod_labels(version: str) -> dict[str, str]:
+    """Fill in the labels of a version's pods."""
+    # Istio takes app.kubernetes.io/version before version as the revision in its metrics: here both are the subset
+    return {
+        **selector(version),
+        **recommended_labels(ECHO, f"{ECHO}-{version}", "server"),
+        "app.kubernetes.io/version": version,
+    }
 
 
 def recommended_labels(name: str, instance: str, component: str) -> dict[str, str]:

@@ -7,9 +7,9 @@ from pulumi_kubernetes.apps import v1 as apps
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.config import ProbeConfig
 from components.names import recommended_labels
 from components.security import restricted_context
+from stackfile.model import ProbeConfig
 
 NAMESPACE = "echo-probe"
 PROBE = "probe"

@@ -18,8 +18,8 @@ from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
 from components.cluster import ClusterError, kubeconfig_files
-from components.config import ClusterConfig
 from components.istio import NAMESPACE, RELEASES
+from stackfile.model import ClusterConfig
 
 _SECONDS = (5.0, 15.0)
 """To connect, and to wait for the answer's next part."""

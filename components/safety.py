@@ -2,10 +2,10 @@
 
 import pulumi
 
-from components.config import RegionConfig
-from components.judged import as_region
+from components.facts import as_region
 from rules.finding import Severity
 from rules.judgement import judge_region
+from stackfile.model import RegionConfig
 
 
 class UnsafeError(ValueError):

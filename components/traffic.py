@@ -6,8 +6,8 @@ import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes_istio.networking import v1 as networking
 
-from components.config import ConnectionPool, EchoConfig
 from components.names import ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, recommended_labels
+from stackfile.model import ConnectionPoolConfig, EchoConfig
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _destination_rule(echo: EchoConfig) -> networking.DestinationRuleSpecArgs:
     )
 
 
-def _connection_pool(pool: ConnectionPool) -> networking.DestinationRuleSpecTrafficPolicyConnectionPoolArgs:
+def _connection_pool(pool: ConnectionPoolConfig) -> networking.DestinationRuleSpecTrafficPolicyConnectionPoolArgs:
     return networking.DestinationRuleSpecTrafficPolicyConnectionPoolArgs(
         http=networking.DestinationRuleSpecTrafficPolicyConnectionPoolHttpArgs(
             http1_max_pending_requests=pool.http1_max_pending_requests,

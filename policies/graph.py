@@ -9,7 +9,7 @@ from typing import Any
 from pulumi_policy import PolicyResource
 from pulumi_policy.proxy import UnknownValueError
 
-from rules.workloads import ObjectId
+from rules.facts.workloads import ObjectId
 
 NAMESPACE = "echo"
 """The namespace of the workloads; `components.names` has it for the program."""

@@ -22,7 +22,7 @@ from pulumi_policy import (
 from policies.graph import Graph
 from policies.regions import regions
 from policies.registration import Registered, judge_registered
-from policies.stack import Stack, shown
+from policies.stack import Stack, shown_by
 from rules.finding import Finding, Severity
 from rules.judgement import judge_region
 
@@ -41,7 +41,7 @@ def policies(project: Path, told: Stack | None) -> list[Policy]:
     """
 
     def report_all(severity: Severity, args: StackValidationArgs, report: ReportViolation) -> None:
-        for finding in judge(args.resources, told, project):
+        for finding in findings(args.resources, told, project):
             if finding.severity is severity:
                 report(str(finding), None)
 
@@ -51,10 +51,10 @@ def policies(project: Path, told: Stack | None) -> list[Policy]:
     ]
 
 
-def judge(resources: Sequence[PolicyResource], told: Stack | None, project: Path) -> tuple[Finding, ...]:
+def findings(resources: Sequence[PolicyResource], told: Stack | None, project: Path) -> tuple[Finding, ...]:
     """What is wrong with a stack's resources, each finding once."""
     graph = Graph.of(resources)
-    stack = told or shown(graph)
+    stack = told or shown_by(graph)
     applied = regions(graph, stack, project)
     found = [*judge_registered(Registered(graph, applied))]
     for region in applied:

@@ -8,10 +8,10 @@ from typing import Any
 
 from policies.graph import Graph
 from policies.stack import Stack
-from rules.manifests import read
-from rules.overlay import objects
-from rules.region import Region
-from rules.workloads import Workloads
+from rules.facts.manifests import read
+from rules.facts.overlay import objects
+from rules.facts.region import Region
+from rules.facts.workloads import Workloads
 
 
 def regions(graph: Graph, stack: Stack, project: Path) -> tuple[Region, ...]:

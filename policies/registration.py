@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from policies.graph import Graph
-from rules.finding import Finding, Rule, Severity, Violation
-from rules.region import Region
+from rules.facts.region import Region
+from rules.finding import Finding, Rule, Violation
 
 _EARLIER = {"DestinationRule": "Deployment", "VirtualService": "DestinationRule"}
 
@@ -25,15 +25,14 @@ class Registered:
 
 def judge_registered(registered: Registered) -> tuple[Finding, ...]:
     """What is wrong with what a stack registers. Nothing of it can be waived: it is the program's fault, not the stack file's."""
-    return tuple(_finding(rule, violation) for rule in REGISTRATION for violation in rule.check(registered))
+    region = registered.regions[0].name
+    return tuple(Finding.of(rule, violation, region) for rule in REGISTRATION for violation in rule.check(registered))
 
 
 def _nothing_delivered(registered: Registered) -> Iterator[Violation]:
     for region in registered.regions:
         if not region.workloads.virtual_services and not region.workloads.unreadable:
-            yield Violation(
-                region.name, f"delivery: {region.delivery}", "there is no VirtualService among the workloads"
-            )
+            yield Violation(f"delivery: {region.delivery}", "there is no VirtualService among the workloads")
 
 
 def _out_of_order(registered: Registered) -> Iterator[Violation]:
@@ -42,13 +41,7 @@ def _out_of_order(registered: Registered) -> Iterator[Violation]:
         for later, name in graph.of_kind(kind).items():
             for earlier, needed in graph.of_kind(earlier_kind).items():
                 if not graph.waits_for(later, earlier):
-                    yield Violation(registered.regions[0].name, str(name), f"does not depend on {needed}")
-
-
-def _finding(rule: Rule[Registered], violation: Violation) -> Finding:
-    return Finding(
-        rule.id, violation.region, violation.where, violation.what, rule.reason, rule.mend, rule.fact, rule.severity
-    )
+                    yield Violation(str(name), f"does not depend on {needed}")
 
 
 REGISTRATION: tuple[Rule[Registered], ...] = (
@@ -58,16 +51,14 @@ REGISTRATION: tuple[Rule[Registered], ...] = (
         reason="what ran there would be removed, and every request fail",
         mend="register them by components/delivery.py, and have them rendered: make render",
         fact="docs/decisions/0018-policy-pack.md",
-        severity=Severity.REFUSED,
         check=_nothing_delivered,
     ),
     Rule(
         id="applied-in-order",
         holds="What Pulumi itself applies comes in this order: Deployments, DestinationRule, VirtualService.",
         reason="a route that comes before its subset or its pods, or goes after them, answers 503",
-        mend="let it, or the component that it is part of, depend on that, as components/workloads.py and components/traffic.py do",
+        mend="let it, or the component that it is part of, depend on that, as components/service.py and components/traffic.py do",
         fact="docs/decisions/0018-policy-pack.md",
-        severity=Severity.REFUSED,
         check=_out_of_order,
     ),
 )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from policies.graph import Graph
-from rules.region import Limits
-from rules.workloads import Delivery
+from rules.facts.region import Limits
+from rules.facts.workloads import Delivery
 
 _PROJECT = "echo-rollout"
 
@@ -42,11 +42,11 @@ def told(environment: Mapping[str, str]) -> Stack | None:
     return Stack(
         region=config.get(f"{_PROJECT}:region") or environment["PULUMI_STACK"],
         delivery=delivery if delivery in get_args(Delivery) else "gitops",
-        limits=_limits(_section(config, "rules"), _section(config, "echo")),
+        limits=Limits.of(_section(config, "rules"), _section(config, "echo")),
     )
 
 
-def shown(graph: Graph) -> Stack:
+def shown_by(graph: Graph) -> Stack:
     """The stack as far as what it registers shows it: by default limits, and without a waiver."""
     if not graph.applications:
         return Stack(graph.stack, "direct", Limits())
@@ -58,20 +58,3 @@ def _section(config: Mapping[str, str], name: str) -> Mapping[str, Any]:
     text = config.get(f"{_PROJECT}:{name}")
     section = json.loads(text) if text else {}
     return section if isinstance(section, dict) else {}
-
-
-def _limits(rules: Mapping[str, Any], echo: Mapping[str, Any]) -> Limits:
-    given: dict[str, Any] = {
-        "largest_increase": rules.get("largestIncrease"),
-        "introduce_together": rules.get("introduceTogether"),
-        "immutable_tags": _tuple(rules.get("immutableTags")),
-        "may_differ": _tuple(rules.get("mayDiffer")),
-        "waived": rules.get("waived"),
-        "pods_for_all_traffic": echo.get("podsForAllTraffic"),
-        "stable": echo.get("stable"),
-    }
-    return Limits(**{name: value for name, value in given.items() if value is not None})
-
-
-def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(values)

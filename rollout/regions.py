@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from components.config import ConfigError, RegionConfig, load_stack_file
 from rollout.problem import Problem, RolloutError
+from stackfile.model import ConfigError, RegionConfig
+from stackfile.reader import load_stack_file, stack_of
 
 REGIONS_FILE = ".regions.yaml"
 
@@ -233,7 +234,7 @@ def _region_of(file: StackFile) -> Region:
     cluster = file.config.cluster
     return Region(
         name=file.name,
-        stack=file.path.name.removeprefix("Pulumi.").removesuffix(".yaml"),
+        stack=stack_of(file.path.name),
         context=cluster.context,
         # as Pulumi sees it: relative to the project
         kubeconfig=file.path.parent / Path(cluster.kubeconfig).expanduser() if cluster.kubeconfig else None,

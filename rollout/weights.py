@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from components.problems import nearest_of
 from rollout.problem import Problem, RolloutError
-from rules.versions import by_number
+from rules.facts.versions import by_number
+from stackfile.messages import nearest_of
 
 ALL = 100
 _ASSIGNMENT = re.compile(r"(?P<version>[^=\s]+)=(?P<weight>[0-9]{1,3})%?")

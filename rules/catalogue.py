@@ -1,34 +1,45 @@
-"""All rules there are."""
+"""All rules there are, in the order in which a reader should meet them: one region, its change, several regions."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rules.between import BETWEEN_CHANGES, BETWEEN_REGIONS
-from rules.change import CHANGE
+from rules.between.changes import BETWEEN_CHANGES
+from rules.between.regions import BETWEEN_REGIONS
+from rules.change.constancy import CONSTANCY
+from rules.change.order import ORDER
+from rules.change.pace import PACE
+from rules.facts.region import Change, Region
 from rules.finding import Rule
-from rules.one_region import ONE_REGION
+from rules.region.capacity import CAPACITY
+from rules.region.disruption import DISRUPTION
+from rules.region.ejection import EJECTION
+from rules.region.hosts import HOSTS
+from rules.region.images import IMAGES
+from rules.region.ownership import OWNERSHIP
+from rules.region.ports import PORTS
+from rules.region.reading import READING
+from rules.region.routing import ROUTING
+from rules.region.selection import SELECTION
+from rules.region.waves import WAVES
 
+ONE_REGION: tuple[Rule[Region], ...] = (
+    *READING,
+    *ROUTING,
+    *HOSTS,
+    *PORTS,
+    *SELECTION,
+    *EJECTION,
+    *CAPACITY,
+    *DISRUPTION,
+    *IMAGES,
+    *WAVES,
+    *OWNERSHIP,
+)
+CHANGE: tuple[Rule[Change], ...] = (*ORDER, *PACE, *CONSTANCY)
 RULES: tuple[Rule[Any], ...] = (*ONE_REGION, *CHANGE, *BETWEEN_REGIONS, *BETWEEN_CHANGES)
-"""In the order in which a reader should meet them: one region, its change, several regions."""
-
-_BY_ID = {rule.id: rule for rule in RULES}
-
-
-def ids() -> frozenset[str]:
-    """The names of all rules."""
-    return frozenset(_BY_ID)
 
 
 def waivable_ids() -> frozenset[str]:
     """What a waiver may name."""
     return frozenset(rule.id for rule in RULES if rule.waivable)
-
-
-def rule(rule_id: str) -> Rule[Any]:
-    """The rule of this name.
-
-    Raises:
-        KeyError: If there is none.
-    """
-    return _BY_ID[rule_id]

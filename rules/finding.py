@@ -24,20 +24,20 @@ class Violation:
     """One place where a rule does not hold.
 
     Attributes:
-        region: The region in which it does not hold; for a rule between regions, the one that has to change.
         where: The object and the field, such as `VirtualService echo/echo: spec.http[0].route[1]`.
         what: What is wrong there, with the value found.
         mend: What to do here; None for the rule's own mend.
         steps: The safe way to the same end, one commit each; none where one correction is enough.
         severity: None for the rule's own.
+        region: For a rule between regions, the one that has to change; None where one region is judged.
     """
 
-    region: str
     where: str
     what: str
     mend: str | None = None
     steps: tuple[str, ...] = ()
     severity: Severity | None = None
+    region: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Rule(Generic[Subject]):
         reason: What happens to requests where it does not.
         mend: What to do about it in general.
         fact: Where it is known from: an address, or a path in this repository with an anchor.
-        severity: What becomes of a change that violates it.
         check: Yields every place where it does not hold.
+        severity: What becomes of a change that violates it.
         waivable: A stack file may say that it need not hold in its region.
     """
 
@@ -60,8 +60,8 @@ class Rule(Generic[Subject]):
     reason: str
     mend: str
     fact: str
-    severity: Severity
     check: Callable[[Subject], Iterable[Violation]]
+    severity: Severity = Severity.REFUSED
     waivable: bool = True
 
 
@@ -83,6 +83,23 @@ class Finding:
     severity: Severity
     steps: tuple[str, ...] = ()
     waived: str | None = None
+
+    @classmethod
+    def of(cls, rule: Rule[Subject], violation: Violation, region: str, waived: str | None = None) -> Finding:
+        """What is told of a violation in this region, for which there may be a waiver."""
+        waived = waived if rule.waivable else None
+        return cls(
+            rule.id,
+            region,
+            violation.where,
+            violation.what,
+            rule.reason,
+            violation.mend or rule.mend,
+            rule.fact,
+            (violation.severity or rule.severity) if waived is None else Severity.WARNING,
+            violation.steps,
+            waived,
+        )
 
     def __str__(self) -> str:
         text = f"{self.region}: {self.where}: {self.what} — {self.reason}; {self.mend} [{self.rule_id}]"

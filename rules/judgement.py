@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rules.between import BETWEEN_CHANGES, BETWEEN_REGIONS
-from rules.catalogue import RULES
-from rules.change import CHANGE
-from rules.finding import Finding, Rule, Severity, Subject, Violation
-from rules.one_region import ONE_REGION
-from rules.order import MAKE_BEFORE_BREAK
-from rules.region import Change, Region
+from rules.between.changes import BETWEEN_CHANGES
+from rules.between.regions import BETWEEN_REGIONS
+from rules.catalogue import CHANGE, ONE_REGION, RULES
+from rules.change.order import MAKE_BEFORE_BREAK
+from rules.facts.region import Change, Region
+from rules.finding import Finding, Rule, Severity, Subject
 
 _TELL_OF_503 = frozenset(
     {
@@ -27,7 +26,7 @@ _RANK = {rule.id: rank for rank, rule in enumerate(RULES)}
 
 def judge_region(region: Region) -> tuple[Finding, ...]:
     """What is wrong with a region by itself: what is refused first."""
-    return _in_order(_findings(ONE_REGION, region, {region.name: region}))
+    return _in_order(_of_region(region))
 
 
 def judge(changes: Sequence[Change]) -> tuple[Finding, ...]:
@@ -53,42 +52,32 @@ def judge(changes: Sequence[Change]) -> tuple[Finding, ...]:
 
 def _of_change(change: Change, limiting: Mapping[str, Region]) -> list[Finding]:
     """What is wrong with one region and with the way there."""
-    region = change.after
-    findings = [] if region is None else _findings(ONE_REGION, region, {region.name: region})
-    findings += _findings(_SIMPLE, change, limiting)
+    findings = [] if change.after is None else _of_region(change.after)
+    findings += _findings(_SIMPLE, change, limiting, change.name)
     if not any(finding.rule_id in _TELL_OF_503 and finding.waived is None for finding in findings):
-        findings += _findings([MAKE_BEFORE_BREAK], change, limiting)
+        findings += _findings([MAKE_BEFORE_BREAK], change, limiting, change.name)
     return findings
 
 
-def _findings(rules: Iterable[Rule[Subject]], subject: Subject, limiting: Mapping[str, Region]) -> list[Finding]:
-    """Every violation of these rules; `limiting` are the regions, by name, whose waivers hold."""
+def _of_region(region: Region) -> list[Finding]:
+    return _findings(ONE_REGION, region, {region.name: region}, region.name)
+
+
+def _findings(
+    rules: Iterable[Rule[Subject]], subject: Subject, limiting: Mapping[str, Region], region: str = ""
+) -> list[Finding]:
+    """Every violation of these rules.
+
+    Args:
+        rules: What must hold of the subject.
+        subject: One region, its change, or several of either.
+        limiting: The regions, by name, whose waivers hold.
+        region: The name of the one that is judged; without it a violation names its own.
+    """
+    found = [(rule, violation, violation.region or region) for rule in rules for violation in rule.check(subject)]
     return [
-        _finding(rule, violation, _waiver(rule, limiting[violation.region]))
-        for rule in rules
-        for violation in rule.check(subject)
+        Finding.of(rule, violation, name, limiting[name].limits.waived.get(rule.id)) for rule, violation, name in found
     ]
-
-
-def _waiver(rule: Rule[Subject], region: Region) -> str | None:
-    """The reason for which this rule need not hold in a region; None if it must."""
-    return region.limits.waived.get(rule.id) if rule.waivable else None
-
-
-def _finding(rule: Rule[Subject], violation: Violation, waived: str | None) -> Finding:
-    severity = violation.severity or rule.severity
-    return Finding(
-        rule.id,
-        violation.region,
-        violation.where,
-        violation.what,
-        rule.reason,
-        violation.mend or rule.mend,
-        rule.fact,
-        severity if waived is None else Severity.WARNING,
-        violation.steps,
-        waived,
-    )
 
 
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from components.names import ECHO_URL
 from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
 from rollout.cli.terminal import UNUSABLE, messages_console, print_problems, results_console, told
 from rollout.judge.shares import DEFAULT_MOST
@@ -99,7 +100,7 @@ def _refuse_bad_url(url: str | None) -> None:
             Problem(
                 f"--url {url} is not an http:// address",
                 "the probe speaks plain HTTP, and its sidecar adds mutual TLS",
-                "give one like http://echo.echo.svc.cluster.local/",
+                f"give one like {ECHO_URL}",
             )
         )
 

@@ -14,7 +14,7 @@ from components.names import ECHO, ECHO_NAMESPACE
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
 from rollout.cluster.envoys import ALL_PODS
 from rollout.regions import Region
-from rules.versions import VERSION_LABEL
+from rules.facts.versions import VERSION_LABEL
 
 _ALL = 100
 _SELECTOR = f"app={ECHO}"

@@ -9,16 +9,17 @@ from typing import Literal
 from components.names import overlay
 from rollout.plan.declaration import Declared
 from rollout.plan.source import argo_cd_applies, delivered, differences, is_rendered, to_deliver
-from rules.between import BETWEEN_CHANGES, BETWEEN_REGIONS
-from rules.capacity import capacity_percent
+from rules.between.changes import BETWEEN_CHANGES
+from rules.between.regions import BETWEEN_REGIONS
+from rules.change.order import ORDER
+from rules.change.transition import Transition
+from rules.facts.region import Change
+from rules.facts.versions import by_number, versions
+from rules.facts.workloads import Delivery, Version
 from rules.finding import Finding, Severity
 from rules.judgement import judge
 from rules.model import outage
-from rules.order import ORDER
-from rules.region import Change
-from rules.transition import Transition
-from rules.versions import by_number, versions
-from rules.workloads import Delivery, Version
+from rules.region.capacity import capacity_percent
 
 _OVERLAY_FACT = "docs/decisions/0010-overlays-are-rendered.md"
 _PLAN_FACT = "docs/decisions/0017-plan.md"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-import yaml
-
-from components.config import PROJECT, ConfigError, RegionConfig, read_stack_file
 from components.names import overlay
 from rollout.git.revisions import Tree
-from rules.overlay import objects
-from rules.workloads import Workloads
+from rules.facts.overlay import objects
+from rules.facts.workloads import Workloads
+from stackfile.model import ConfigError, RegionConfig
+from stackfile.reader import read_stack_file, stack_of
 
 # Most files are the same at two revisions, and most overlays the same in a region's history: each is read once.
 _REMEMBERED = 1024
@@ -39,7 +37,7 @@ class Declared:
     @property
     def stack(self) -> str:
         """The stack's name."""
-        return _stack(self.stack_file)
+        return stack_of(self.stack_file)
 
 
 def declared(tree: Tree) -> tuple[Declared, ...]:
@@ -68,8 +66,8 @@ def _region(tree: Tree, stack_file: str) -> Declared:
     config = _checked(stack_file, content)
     if isinstance(config, RegionConfig):
         return Declared(config.region, stack_file, config, (), overlay_at(tree, config.region))
-    region = _named(stack_file, content)
-    return Declared(region, stack_file, None, config, overlay_at(tree, region))
+    region = config.region or stack_of(stack_file)
+    return Declared(region, stack_file, None, config.problems, overlay_at(tree, region))
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -78,24 +76,9 @@ def _objects(files: tuple[tuple[str, bytes], ...], folder: str) -> Workloads:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _checked(stack_file: str, content: bytes) -> RegionConfig | tuple[str, ...]:
-    """What a stack file says, or its problems."""
+def _checked(stack_file: str, content: bytes) -> RegionConfig | ConfigError:
+    """What a stack file says, or why it cannot be used."""
     try:
         return read_stack_file(content, stack_file)
     except ConfigError as error:
-        return error.problems
-
-
-def _named(stack_file: str, content: bytes) -> str:
-    """The region of a stack file that cannot be used otherwise: what it says, or the stack."""
-    try:
-        document = yaml.load(content, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError:
-        document = None
-    config = document.get("config") if isinstance(document, Mapping) else None
-    said = config.get(f"{PROJECT}:region") if isinstance(config, Mapping) else None
-    return said if isinstance(said, str) and said else _stack(stack_file)
-
-
-def _stack(stack_file: str) -> str:
-    return stack_file.removeprefix("Pulumi.").removesuffix(".yaml")
+        return error

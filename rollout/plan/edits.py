@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from components.config import ConfigError, RegionConfig, read_stack_file
 from components.names import overlay
 from rollout.git.revisions import Tree
 from rollout.plan.declaration import Declared, declared
@@ -13,6 +12,9 @@ from rollout.plan.overlays import is_of_an_overlay, refuse_foreign
 from rollout.plan.workloads import workload_objects
 from rollout.problem import Problem, RolloutError
 from rollout.regions import select
+from stackfile.editing import EditError
+from stackfile.model import ConfigError, RegionConfig
+from stackfile.reader import read_stack_file
 
 
 def edited(tree: Tree, region: str, edit: Callable[[str], str]) -> Mapping[str, bytes | None]:
@@ -32,7 +34,10 @@ def edited(tree: Tree, region: str, edit: Callable[[str], str]) -> Mapping[str, 
     """
     before = stack_file_of(tree, region)
     content = tree.read(before.stack_file) or b""
-    after = edit(content.decode()).encode()
+    try:
+        after = edit(content.decode()).encode()
+    except EditError as error:
+        raise RolloutError(Problem(error.what, error.why, error.fix)) from error
     config = _usable(after, before.stack_file)
     wanted = {before.stack_file: after, **_rendered(config, before.stack_file)}
     gone = [path for path in _overlay_paths(tree, region) if path not in wanted]

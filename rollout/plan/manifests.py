@@ -17,7 +17,7 @@ from ruamel.yaml.resolver import VersionedResolver
 
 from components.names import ECHO, WAVES
 from rollout.problem import Problem, RolloutError
-from rules.workloads import SYNC_WAVE
+from rules.facts.workloads import SYNC_WAVE
 
 HEADER_START = "# Rendered by `rollout render` from "
 

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from components.judged import as_region
+from components.facts import as_region
 from components.names import overlay
 from rollout.git.revisions import Repository, Tree, WorkingTree, repository_of
 from rollout.plan.comparison import Images, Plan, Revision, plan
 from rollout.plan.declaration import Declared, declared, overlay_at
 from rollout.problem import Problem, RolloutError
 from rollout.regions import select
-from rules.capacity import stable_version
-from rules.region import Change
-from rules.versions import versions
-from rules.workloads import Workloads
+from rules.facts.region import Change
+from rules.facts.versions import versions
+from rules.facts.workloads import Workloads
+from rules.region.capacity import stable_version
 
 _HISTORY = 200
 """The commits of a region in which to look for a version that had all requests: four a week for a year."""

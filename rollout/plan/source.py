@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
 
-from components.judged import as_region
+from components.facts import as_region
 from rollout.plan.declaration import Declared
-from rules.region import Region
-from rules.workloads import (
-    Budget,
+from rules.facts.region import Region
+from rules.facts.workloads import (
     Delivery,
-    Deployment,
-    DestinationRule,
     ObjectId,
-    Service,
-    VirtualService,
     Workloads,
 )
-
-_Object = TypeVar("_Object", Deployment, Service, DestinationRule, VirtualService, Budget)
 
 
 def delivered(declared: Declared, successor: Declared | None) -> Region | None:
@@ -33,11 +25,9 @@ def delivered(declared: Declared, successor: Declared | None) -> Region | None:
     """
     if declared.config is None:
         delivery: Delivery = successor.config.delivery if successor and successor.config else "gitops"
-        return (
-            _with_overlay(Region(declared.name, delivery, Workloads()), declared.overlay) if declared.overlay else None
-        )
-    region = _sorted(as_region(declared.config))
-    return _with_overlay(region, declared.overlay) if argo_cd_applies(declared) and declared.overlay else region
+        return Region(declared.name, delivery, declared.overlay) if declared.overlay else None
+    region = as_region(declared.config)
+    return replace(region, workloads=declared.overlay) if argo_cd_applies(declared) and declared.overlay else region
 
 
 def to_deliver(declared: Declared, *, committed: bool) -> Region:
@@ -48,32 +38,10 @@ def to_deliver(declared: Declared, *, committed: bool) -> Region:
         committed: It is applied as it is; in the working tree there is still time to render.
     """
     assert declared.config is not None, "a head whose stack files cannot be used is not planned"
-    region = _sorted(as_region(declared.config))
+    region = as_region(declared.config)
     if not argo_cd_applies(declared) or declared.overlay is None:
         return region
-    return _with_overlay(region, declared.overlay) if committed or is_rendered(declared) else region
-
-
-def _with_overlay(region: Region, found: Workloads) -> Region:
-    return _sorted(replace(region, workloads=found))
-
-
-def _sorted(region: Region) -> Region:
-    """The same with its objects in one order, so that two of the same are equal wherever they were read."""
-    workloads = region.workloads
-    found = replace(
-        workloads,
-        deployments=tuple(sorted(workloads.deployments, key=_by_id)),
-        services=tuple(sorted(workloads.services, key=_by_id)),
-        destination_rules=tuple(sorted(workloads.destination_rules, key=_by_id)),
-        virtual_services=tuple(sorted(workloads.virtual_services, key=_by_id)),
-        budgets=tuple(sorted(workloads.budgets, key=_by_id)),
-    )
-    return replace(region, workloads=found)
-
-
-def _by_id(found: _Object) -> ObjectId:
-    return found.id
+    return replace(region, workloads=declared.overlay) if committed or is_rendered(declared) else region
 
 
 def is_rendered(declared: Declared) -> bool:
@@ -101,11 +69,4 @@ def differences(declared: Declared) -> list[str]:
 
 def _without_waves(workloads: Workloads) -> dict[ObjectId, object]:
     """Each object by its id, without its wave."""
-    objects: tuple[Deployment | Service | DestinationRule | VirtualService | Budget, ...] = (
-        *workloads.deployments,
-        *workloads.services,
-        *workloads.destination_rules,
-        *workloads.virtual_services,
-        *workloads.budgets,
-    )
-    return {**dict.fromkeys(workloads.ids), **{each.id: replace(each, wave=0) for each in objects}}
+    return {**dict.fromkeys(workloads.ids), **{each.id: each for each in workloads.without_waves().objects}}

@@ -10,8 +10,8 @@ import pulumi
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import run_pulumi_func
 
-from components.config import PROJECT, RegionConfig
-from components.workloads import echo_workloads
+from components.service import echo_workloads
+from stackfile.model import PROJECT, RegionConfig
 
 
 def workload_objects(config: RegionConfig) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
-from components.judged import as_region
+from components.facts import as_region
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.shares import Standing
 from rollout.judge.step import (
@@ -34,7 +34,7 @@ from rollout.promote.results import Ended, Taken, Undone
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.verification import Outcome
 from rollout.weights import shifted
-from rules.capacity import stable_version
+from rules.region.capacity import stable_version
 
 _LOOK_EVERY_SECONDS = 0.2
 _NO_WEIGHT = 0

@@ -9,16 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from components.config import RegionConfig
 from components.names import overlay
 from rollout.git.commits import Entry, OvertakenError, Writer
 from rollout.git.record import Record, newest_in
 from rollout.git.revisions import repository_of
 from rollout.plan.declaration import Declared, declared
 from rollout.plan.report import as_text
-from rollout.plan.stack_text import with_weights, without_version
 from rollout.problem import Problem, RolloutError
 from rollout.promote.change import commit_edits
+from stackfile.editing import with_weights, without_version
+from stackfile.model import RegionConfig
 
 _HISTORY = 1_000
 """Commits in which to look for whoever changed a region."""

@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from components.config import RegionConfig
-from components.judged import as_region
+from components.facts import as_region
 from rollout.git.commits import Writer, locked
 from rollout.git.record import PromotionState, newest_in
 from rollout.git.revisions import CommittedTree, repository_of
 from rollout.plan.comparison import Plan
 from rollout.plan.edits import stack_file_of
-from rollout.plan.stack_text import with_weights
 from rollout.problem import Problem, RolloutError
 from rollout.promote.change import commit_edits
 from rollout.weights import assignments
-from rules.capacity import stable_version
+from rules.region.capacity import stable_version
+from stackfile.editing import with_weights
+from stackfile.model import RegionConfig
 
 
 class Done(StrEnum):

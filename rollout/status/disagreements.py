@@ -13,8 +13,8 @@ from rollout.git.commits import Entry
 from rollout.git.record import Record
 from rollout.problem import Problem
 from rollout.weights import routed
-from rules.versions import by_number
-from rules.workloads import Delivery
+from rules.facts.versions import by_number
+from rules.facts.workloads import Delivery
 
 Weights = Mapping[str, int]
 """Whole percents by version."""

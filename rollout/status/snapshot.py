@@ -22,8 +22,8 @@ from rollout.regions import Region
 from rollout.status.answers import await_all, or_problems
 from rollout.status.disagreements import Commit, Declaration, RegionStatus, Status, Weights
 from rollout.status.overlay import synced_weights
-from rules.versions import versions
-from rules.workloads import Workloads
+from rules.facts.versions import versions
+from rules.facts.workloads import Workloads
 
 _WHY = "without it nothing says which weights the region is to have"
 

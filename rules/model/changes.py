@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rules.facts.region import Change, Region
+from rules.facts.versions import versions
+from rules.facts.workloads import Workloads
 from rules.model.mesh import AS_IT_IS, ORDERLY, Mesh
 from rules.model.orders import ArgoCd, Order, PulumiOrder
 from rules.model.search import each_plot
 from rules.model.story import Plot, Story
 from rules.model.target import Pods, Target
-from rules.region import Change, Region
-from rules.versions import versions
-from rules.workloads import Workloads
 
 
 def outage(change: Change) -> Story | None:

@@ -10,8 +10,8 @@ import pulumi
 import pytest
 import yaml
 
-from components.argocd import EchoApplication, EchoApplicationArgs
-from components.config import RepositoryConfig
+from components.application import EchoApplication, EchoApplicationArgs
+from stackfile.model import RepositoryConfig
 from tests.components.graph import (
     MANIFEST,
     STACK_FILES,

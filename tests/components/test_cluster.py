@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.cluster import ClusterError, require_context
-from components.config import ClusterConfig
+from stackfile.model import ClusterConfig
 
 REGION_A = ClusterConfig(context="region-a")
 

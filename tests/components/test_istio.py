@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config import IstioConfig, MeshConfig
 from components.istio import IstioInstall, IstioInstallArgs, istiod_values, merged
+from stackfile.model import IstioConfig, MeshConfig
 from tests.components.graph import Graph, record_component
 
 MESH = MeshConfig(network="network-n")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.config import ArgoCdConfig, ArgoCdImages
-from components.manifest import ManifestError, read_manifest
+from components.argocd import ManifestError, read_manifest
+from stackfile.model import ArgoCdConfig, ArgoCdImages
 from tests.components.graph import MANIFEST
 
 ARGOCD, REDIS, DEX = (

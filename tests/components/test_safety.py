@@ -5,12 +5,12 @@ import logging
 import pulumi
 import pytest
 
-from components.judged import as_region
+from components.facts import as_region
 from components.safety import UnsafeError, require_safe
 from rules.finding import Severity
 from rules.judgement import judge_region
 from tests.components.graph import STACK_FILES, attempt, record, run_main, stack_config
-from tests.components.stack_values import parse, with_value
+from tests.stackfile.stack_values import parse, with_value
 
 EJECTING = with_value("echo.maxEjectionPercent", 34)
 """One of three pods may be out at a time."""

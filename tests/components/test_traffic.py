@@ -5,9 +5,9 @@ The values are those of the lab text, and both objects are made of the same type
 
 from typing import Any
 
-from components.config import ConnectionPool, EchoConfig, OutlierDetection, VersionConfig
-from components.echo import EchoNamespace
+from components.namespace import EchoNamespace
 from components.traffic import TrafficPolicy, TrafficPolicyArgs
+from stackfile.model import ConnectionPoolConfig, EchoConfig, OutlierDetectionConfig, VersionConfig
 from tests.components.graph import Graph, record_component
 
 HOST = "echo.echo.svc.cluster.local"
@@ -99,8 +99,10 @@ def test_a_version_of_weight_0_keeps_its_place_in_the_route() -> None:
 def test_limits_of_the_stack_file_are_the_rules() -> None:
     echo = EchoConfig(
         versions=versions(v1=100),
-        connection_pool=ConnectionPool(http1_max_pending_requests=1, max_requests_per_connection=2, max_connections=3),
-        outlier_detection=OutlierDetection(consecutive_5xx_errors=4, interval="1s", base_ejection_time="1m"),
+        connection_pool=ConnectionPoolConfig(
+            http1_max_pending_requests=1, max_requests_per_connection=2, max_connections=3
+        ),
+        outlier_detection=OutlierDetectionConfig(consecutive_5xx_errors=4, interval="1s", base_ejection_time="1m"),
     )
     graph = policy(echo)
     assert graph.the("DestinationRule", "echo").inputs["spec"]["trafficPolicy"]["connectionPool"] == {

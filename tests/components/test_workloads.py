@@ -5,11 +5,13 @@ What a careful team asks of a workload is checked here on what the shipped stack
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from components.config import VersionConfig
-from components.echo import EchoDeployments, EchoDeploymentsArgs
+from components.names import CONTAINER_PORT, HTTP_PORT
+from components.service import EchoDeployments, EchoDeploymentsArgs
+from stackfile.model import VersionConfig
 from tests.components.graph import Graph, Node, record_component
 
 VERSIONS = ("v1", "v2")
@@ -88,8 +90,15 @@ def test_a_deployment_uses_the_service_account_of_its_namespace(graph: Graph, de
 
 
 def test_the_service_reaches_the_port_that_the_container_names(graph: Graph, echo: Node) -> None:
-    assert graph.the("Service", "echo").inputs["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": "http"}]
-    assert container(echo)["ports"] == [{"name": "http", "containerPort": 8080}]
+    assert graph.the("Service", "echo").inputs["spec"]["ports"] == [
+        {"name": "http", "port": HTTP_PORT, "targetPort": "http"}
+    ]
+    assert container(echo)["ports"] == [{"name": "http", "containerPort": CONTAINER_PORT}]
+
+
+def test_the_service_has_the_port_of_the_address_that_is_measured(graph: Graph) -> None:
+    (port,) = graph.the("Service", "echo").inputs["spec"]["ports"]
+    assert port["port"] == (urlsplit(graph.outputs["url"]).port or 80)
 
 
 def test_the_server_listens_on_the_port_that_the_container_names(echo: Node) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rules.workloads import Delivery
+from rules.facts.workloads import Delivery
 from tests.components.api_server import api_server
 from tests.components.graph import STACK_FILES, Graph, World, record_stack
 

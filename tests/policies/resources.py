@@ -13,8 +13,8 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
 from policies.pack import policies
 from policies.stack import Stack
-from rules.region import Limits
-from rules.workloads import Delivery
+from rules.facts.region import Limits
+from rules.facts.workloads import Delivery
 from tests.components.graph import ROOT, Graph, Node
 
 UNKNOWN = UNKNOWN_STRING_VALUE

@@ -13,9 +13,9 @@ from components.names import ECHO_NAMESPACE
 from policies.graph import NAMESPACE, Graph
 from policies.pack import policies
 from policies.regions import regions
+from rules.facts.region import Limits
+from rules.facts.workloads import Delivery
 from rules.judgement import judge_region
-from rules.region import Limits
-from rules.workloads import Delivery
 from tests.components.graph import ROOT
 from tests.policies.conftest import Deliveries
 from tests.policies.resources import UNKNOWN, edited, findings, independent, refusals, resources, stack, without

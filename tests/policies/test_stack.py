@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from components.judged import as_region
+from components.facts import as_region
 from policies.stack import Stack, told
-from rules.region import Limits
+from rules.facts.region import Limits
 from tests.components.graph import STACK_FILES, stack_config
-from tests.components.stack_values import parse, with_value
+from tests.stackfile.stack_values import parse, with_value
 
 RULES: dict[str, Any] = {
     "largestIncrease": 20,

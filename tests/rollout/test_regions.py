@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from components.config import ConfigError, load_stack_file
 from rollout.problem import RolloutError
 from rollout.regions import PulumiAccess, Region, discover, find_project, select
+from stackfile.model import ConfigError
+from stackfile.reader import load_stack_file
 
 STACK = """\
 config:

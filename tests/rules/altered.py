@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from rules.catalogue import ONE_REGION
+from rules.facts.region import Region
+from rules.facts.workloads import Destination, Unreadable
 from rules.finding import Violation
-from rules.one_region import ONE_REGION
-from rules.region import Region
-from rules.workloads import Destination, Unreadable
 
 _RULES = {rule.id: rule for rule in ONE_REGION}
 

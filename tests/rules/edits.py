@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from rules.region import Region
-from rules.workloads import (
+from rules.facts.region import Region
+from rules.facts.workloads import (
     Budget,
     Deployment,
     Destination,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rules.region import Limits, Region
-from rules.workloads import (
+from rules.facts.region import Limits, Region
+from rules.facts.workloads import (
     Budget,
     Delivery,
     Deployment,

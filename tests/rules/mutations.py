@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
-from rules.finding import Severity
-from rules.region import Change, Limits, Region
-from rules.workloads import (
+from rules.facts.region import Change, Limits, Region
+from rules.facts.workloads import (
     Delivery,
     Deployment,
     Destination,
@@ -21,6 +20,7 @@ from rules.workloads import (
     Unreadable,
     VirtualService,
 )
+from rules.finding import Severity
 from tests.rules.edits import (
     with_budget,
     with_deployment,

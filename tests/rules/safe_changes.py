@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
-from rules.region import Change, Limits, Region
-from rules.workloads import Delivery
+from rules.facts.region import Change, Limits, Region
+from rules.facts.workloads import Delivery
 from tests.rules.edits import with_settings
 from tests.rules.good import Wanted, region, versions
 

@@ -8,11 +8,11 @@ from typing import Literal
 
 import pytest
 
+from rules.catalogue import ONE_REGION
+from rules.change.order import MAKE_BEFORE_BREAK, ORDER
+from rules.facts.region import Change, Region
+from rules.facts.workloads import Delivery
 from rules.model import outage
-from rules.one_region import ONE_REGION
-from rules.order import MAKE_BEFORE_BREAK, ORDER
-from rules.region import Change, Region
-from rules.workloads import Delivery
 from tests.rules.edits import with_deployment, with_destination, with_subset, with_waves
 from tests.rules.good import Wanted, region
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from rules.facts.region import Change, Limits, Region
+from rules.facts.workloads import Delivery, Unreadable
 from rules.finding import Finding, Severity
 from rules.judgement import judge, judge_region
-from rules.region import Change, Limits, Region
-from rules.workloads import Delivery, Unreadable
 from tests.rules.edits import with_settings, with_subset
 from tests.rules.good import Wanted, region, versions
 

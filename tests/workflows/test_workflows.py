@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.config import load_stack_file
+from stackfile.reader import load_stack_file
 from tests.workflows.files import ACTIONS, GITHUB, ROOT, WORKFLOWS, jobs, read, steps, workflow
 
 STACKS = sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml"))

@@ -10,8 +10,8 @@ import pytest
 from rollout.git.revisions import CommittedTree, WorkingTree, repository_of
 from rollout.plan.edits import edited
 from rollout.plan.overlays import changes
-from rollout.plan.stack_text import with_weights, without_version
 from rollout.problem import RolloutError
+from stackfile.editing import with_weights, without_version
 from tests.rollout.planned import Project, new_planned
 
 FOLDER = "deploy/overlays/region-a/echo"
@@ -84,6 +84,10 @@ class TestEdited:
     def test_refuse_a_stack_file_that_could_not_be_used_then(self, head: CommittedTree) -> None:
         with pytest.raises(RolloutError, match=r"the weights 90 \+ 50 make 140, not 100"):
             edited(head, "region-a", lambda text: with_weights(text, {"v2": 50}))
+
+    def test_of_a_version_that_is_not_there_are_refused(self, head: CommittedTree) -> None:
+        with pytest.raises(RolloutError, match=r"has no key v22\n.*\n  what to do: did you mean v2\?"):
+            edited(head, "region-a", lambda text: with_weights(text, {"v22": 50}))
 
     def test_refuse_a_stack_file_that_cannot_be_used_now(self, project: Project) -> None:
         project.weigh(v1=80)

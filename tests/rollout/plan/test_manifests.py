@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from components.config import load_stack_file
 from components.names import WAVES
-from components.workloads import echo_workloads
+from components.service import echo_workloads
 from rollout.plan.manifests import KUSTOMIZATION, SYNC_OPTIONS, file_name, overlay_files
 from rollout.problem import RolloutError
-from rules.workloads import SYNC_WAVE
+from rules.facts.workloads import SYNC_WAVE
+from stackfile.reader import load_stack_file
 from tests.components.graph import record
 from tests.rollout.stack_files import ROOT
 

@@ -13,7 +13,7 @@ import yaml
 from rollout.plan.manifests import SYNC_OPTIONS
 from rollout.plan.overlays import FileChange, changes, make
 from rollout.problem import RolloutError
-from rules.workloads import SYNC_WAVE
+from rules.facts.workloads import SYNC_WAVE
 from tests.components.api_server import api_server
 from tests.components.graph import record_stack
 from tests.rollout.stack_files import OBJECT_FILES, RENDERED, ROOT, edit, files_below, new_project, stack_file

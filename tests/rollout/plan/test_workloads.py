@@ -7,9 +7,10 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.config import RegionConfig, load_stack_file
 from rollout.plan import workloads
 from rollout.plan.workloads import workload_objects
+from stackfile.model import RegionConfig
+from stackfile.reader import load_stack_file
 from tests.rollout.stack_files import ROOT
 
 CONFIG = load_stack_file(ROOT / "Pulumi.region-a.yaml")

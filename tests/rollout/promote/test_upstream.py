@@ -9,12 +9,12 @@ from typing import TypeVar
 import pytest
 from pydantic import BaseModel
 
-from components.config import RegionConfig
 from rollout.git.commits import OvertakenError, Writer
 from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.problem import Problem, RolloutError
 from rollout.promote import upstream as upstream_module
 from rollout.promote.upstream import InterferenceError, Upstream, followed_branch
+from stackfile.model import RegionConfig
 from tests.rollout.planned import REGIONS
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from rules.facts.region import Change, Region
+from rules.facts.workloads import Delivery
 from rules.model import outage
-from rules.region import Change, Region
-from rules.workloads import Delivery
 from tests.rules.edits import with_deployment, with_subset
 from tests.rules.good import Wanted, region, versions
 

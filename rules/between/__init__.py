@@ -1,0 +1,1 @@
+"""What must hold between regions, and of changes to several of them at once."""

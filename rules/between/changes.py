@@ -1,0 +1,129 @@
+"""What must hold of changes to several regions at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from rules.between.regions import listed
+from rules.change.transition import Transition, acknowledged, delivered
+from rules.facts.region import Change
+from rules.finding import Rule, Severity, Violation
+
+_STARTS = "starts-in-one-region"
+_PLATFORM = ("istio.", "mesh.", "argocd.")
+
+
+def _starts_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
+    for version, starting in _starting(_transitions(changes)).items():
+        if len(starting) < 2 or all(each.before.limits.introduce_together for each in starting):
+            continue
+        first, *others = starting
+        waiting = _first_without_waiver(others)
+        names = [first.name, *(each.name for each in others if each is not waiting)]
+        yield Violation(
+            f"version {version}",
+            f"starts here in the change that starts it in {listed(names)}",
+            steps=_one_after_the_other(starting, f"the change of {version}"),
+            region=waiting.name,
+        )
+
+
+def _raised_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
+    transitions = _transitions(changes)
+    told = {version for version, starting in _starting(transitions).items() if len(starting) > 1}
+    moving = [(each, moves) for each in transitions if (moves := _moves(each, told))]
+    if len(moving) > 1:
+        texts = [f"{each.name} ({', '.join(moves)})" for each, moves in moving]
+        yield Violation(
+            "weights",
+            f"more requests go to canaries in {listed(texts)} at once",
+            steps=_one_after_the_other([each for each, _ in moving], "the change"),
+            region=moving[1][0].name,
+        )
+
+
+def _moves(transition: Transition, told: set[str]) -> list[str]:
+    """What a change does that may hurt the region's requests; without the versions of which another rule has told."""
+    rises = [str(rise) for rise in transition.rises if rise.version not in told]
+    return rises + [f"{name} by a new image" for name in transition.moved_images]
+
+
+def _platform_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
+    touched = [(each, settings) for each in _transitions(changes) if (settings := _platform_changes(each))]
+    if len(touched) > 1:
+        settings = sorted({f"$.{setting}" for _, changed in touched for setting in changed})
+        yield Violation(
+            listed(settings),
+            f"changes in {listed([each.name for each, _ in touched])} at once",
+            steps=_one_after_the_other([each for each, _ in touched], "the change"),
+            region=touched[1][0].name,
+        )
+
+
+def _platform_changes(transition: Transition) -> list[str]:
+    before, after = transition.before.settings, transition.after.settings
+    if not before or not after:
+        return []
+    return [
+        setting
+        for setting in before.keys() | after.keys()
+        if setting.startswith(_PLATFORM) and before.get(setting) != after.get(setting)
+    ]
+
+
+def _transitions(changes: Iterable[Change]) -> list[Transition]:
+    return [transition for change in changes if (transition := Transition.of(change))]
+
+
+def _starting(transitions: Iterable[Transition]) -> dict[str, list[Transition]]:
+    """Where each version starts that does so anywhere."""
+    starting = defaultdict(list)
+    for transition in transitions:
+        for version in transition.starts:
+            starting[version].append(transition)
+    return starting
+
+
+def _first_without_waiver(transitions: Sequence[Transition]) -> Transition:
+    """Whom to name for all: one waiver must not speak for the others."""
+    return next((each for each in transitions if _STARTS not in each.before.limits.waived), transitions[0])
+
+
+def _one_after_the_other(transitions: Sequence[Transition], what: str) -> tuple[str, ...]:
+    first, second = transitions[0], transitions[1]
+    return (
+        f"make {what} in {first.name} alone; {delivered(first.after)}",
+        acknowledged(first.after),
+        f"then make those in {second.name}" + (", then the next region's" if len(transitions) > 2 else ""),
+    )
+
+
+BETWEEN_CHANGES: tuple[Rule[tuple[Change, ...]], ...] = (
+    Rule(
+        id=_STARTS,
+        holds="A new version comes, and gets its first requests, in one region at a time, or all of them set rules.introduceTogether.",
+        reason="a fault that only real requests show would be in every region before it is seen in one",
+        mend="start it in one region, measure, then in the next",
+        fact="https://sre.google/workbook/canarying-releases/",
+        check=_starts_together,
+    ),
+    Rule(
+        id="raised-in-one-region",
+        holds="More requests go to a canary, or to a new image, in one region at a time.",
+        reason="no region is left as it was, to compare with and to go to",
+        mend="change one region, measure, then the next",
+        fact="https://sre.google/workbook/canarying-releases/",
+        severity=Severity.WARNING,
+        check=_raised_together,
+    ),
+    Rule(
+        id="platform-in-one-region",
+        holds="Istio, the mesh and Argo CD change in one region at a time.",
+        reason="a fault of the platform takes every version of a region with it, and would take every region",
+        mend="change one region, run pulumi up and rollout verify there, then the next",
+        fact="docs/rules.md#platform-in-one-region",
+        severity=Severity.WARNING,
+        check=_platform_together,
+    ),
+)

@@ -1,0 +1,86 @@
+"""What a change leaves as it is: selectors, whoever delivers, and that the region is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rules.change.transition import Transition, between_revisions
+from rules.facts.region import Change
+from rules.finding import Rule, Severity, Violation
+
+_PLAIN_SWITCHES = {("direct", "gitops"), ("gitops", "direct")}
+
+
+def _changes_selector(transition: Transition) -> Iterator[Violation]:
+    before = {each.id: each.selector for each in transition.before.workloads.deployments}
+    for each in transition.after.workloads.deployments:
+        if each.id in before and before[each.id] != each.selector:
+            yield Violation(f"{each.id}: spec.selector", f"{dict(before[each.id])} → {dict(each.selector)}")
+
+
+def _switches_plainly(transition: Transition) -> Iterator[Violation]:
+    before, after = transition.before.delivery, transition.after.delivery
+    if (before, after) in _PLAIN_SWITCHES:
+        up = f"commit, pulumi up -s {transition.name}"
+        yield Violation(
+            "$.delivery",
+            f"{before} → {after} at once",
+            steps=(f"set delivery: handover; {up}", f"then set delivery: {after}; {up}"),
+        )
+
+
+def _changes_hands_and_workloads(transition: Transition) -> Iterator[Violation]:
+    before, after = transition.before, transition.after
+    if before.delivery != after.delivery and before.workloads.without_waves() != after.workloads.without_waves():
+        yield Violation("$.delivery", f"{before.delivery} → {after.delivery} in a change of the workloads")
+
+
+def _removes_region(change: Change) -> Iterator[Violation]:
+    if change.after is None:
+        yield Violation(
+            "stack file",
+            "is no longer there",
+            steps=(
+                "send the region's clients elsewhere, and see that it gets no requests",
+                "waive region-removed in its stack file (rules.waived), with the reason; commit",
+                f"pulumi destroy -s {change.name}",
+                "then remove its stack file and its overlay; commit",
+            ),
+        )
+
+
+CONSTANCY: tuple[Rule[Change], ...] = (
+    Rule(
+        id="selector-unchanged",
+        holds="The selector of a Deployment stays as it is.",
+        reason="it is immutable: Argo CD cannot sync, and Pulumi would delete the pods and make them anew",
+        mend="leave it, or make a Deployment of another name: a version of its own",
+        fact="https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#label-selector-updates",
+        check=between_revisions(_changes_selector),
+    ),
+    Rule(
+        id="delivery-changed-by-handover",
+        holds="Delivery goes from gitops to direct and back only by way of handover.",
+        reason="who delivers now would delete the workloads, or who is to deliver stop at finding them there",
+        mend="follow docs/handover.md",
+        fact="docs/handover.md",
+        check=between_revisions(_switches_plainly),
+    ),
+    Rule(
+        id="handed-over-unchanged",
+        holds="A change of delivery changes no workload.",
+        reason="for a while both deliver, and whoever has the older values undoes the other's",
+        mend="change the workloads in a commit before or after",
+        fact="docs/handover.md",
+        severity=Severity.WARNING,
+        check=between_revisions(_changes_hands_and_workloads),
+    ),
+    Rule(
+        id="region-removed",
+        holds="A region's stack file goes only after its removal was announced in it.",
+        reason="its cluster goes on answering, and from then on nobody can roll it back",
+        mend="announce it and destroy the stack first",
+        fact="docs/rules.md#region-removed",
+        check=_removes_region,
+    ),
+)

@@ -1,0 +1,78 @@
+"""The overlay of a region, as it lies in a folder or in a commit: which objects are made of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import yaml
+
+from rules.facts.manifests import read
+from rules.facts.workloads import Unreadable, Workloads
+
+KUSTOMIZATION = "kustomization.yaml"
+_UNDERSTOOD = frozenset({"apiVersion", "kind", "resources"})
+
+_Files = Mapping[str, bytes | str]
+_Document = Mapping[str, object]
+
+
+def objects(files: _Files, folder: str = "") -> Workloads:
+    """The workloads of an overlay: what the files hold that its `kustomization.yaml` lists, and no other file.
+
+    Never raises. A file that is listed and missing, empty or no YAML is among the `unreadable`; so is whatever Kustomize is told to
+    do besides putting files together, since what it would make of them is not judged here.
+
+    Args:
+        files: Every file of the overlay's folder, by its path in there.
+        folder: Where the folder is, for the messages.
+    """
+    place = PurePosixPath(folder)
+    found = tuple(_found(files, place))
+    workloads = read(each for each in found if not isinstance(each, Unreadable))
+    problems = tuple(each for each in found if isinstance(each, Unreadable))
+    return replace(workloads, unreadable=(*problems, *workloads.unreadable))
+
+
+def _found(files: _Files, folder: PurePosixPath) -> Iterator[_Document | Unreadable]:
+    listing, *others = _documents(files, KUSTOMIZATION, folder, "there is no such file")
+    where = str(folder / KUSTOMIZATION)
+    if isinstance(listing, Unreadable):
+        yield listing
+        return
+    for _ in others:
+        yield Unreadable(where, "it holds more than one document, of which one would be read")
+    for key in sorted(listing.keys() - _UNDERSTOOD):
+        yield Unreadable(f"{where}: {key}", "Kustomize would change by it what the listed files hold")
+    resources = listing.get("resources")
+    if not isinstance(resources, list):
+        yield Unreadable(f"{where}: resources", f"it is {resources!r} and no list of files")
+        return
+    for name in resources:
+        yield from _documents(
+            files, str(PurePosixPath(str(name))), folder, f"{KUSTOMIZATION} lists it and it is not there"
+        )
+
+
+def _documents(files: _Files, name: str, folder: PurePosixPath, missing: str) -> tuple[_Document | Unreadable, ...]:
+    """The documents of a file, or why there is none: at least one of either."""
+    where = str(folder / name)
+    if name not in files:
+        return (Unreadable(where, missing),)
+    try:
+        documents = tuple(each for each in yaml.load_all(files[name], Loader=yaml.CSafeLoader) if each is not None)
+    except yaml.YAMLError as error:
+        return (Unreadable(where, f"it is no YAML: {_in_one_line(error)}"),)
+    if not documents:
+        return (Unreadable(where, "it is empty"),)
+    return tuple(
+        each if isinstance(each, dict) else Unreadable(where, f"it holds {each!r} where an object must be")
+        for each in documents
+    )
+
+
+def _in_one_line(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None)
+    return f"line {mark.line + 1}: {problem}" if mark and problem else " ".join(str(error).split())

@@ -1,0 +1,106 @@
+"""What the rules are given: a region, regions side by side, and either of them before and after a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rules.facts.workloads import Delivery, ObjectId, Workloads
+
+SEMANTIC_VERSION = r"v?[0-9]+\.[0-9]+\.[0-9]+([-+.][0-9A-Za-z.+-]+)?"
+MAY_DIFFER = (
+    "region",
+    "delivery",
+    "cluster.**",
+    "mesh.network",
+    "repository.path",
+    "echo.stable",
+    "echo.podsForAllTraffic",
+    "echo.versions.*",
+    "echo.versions.*.weight",
+    "echo.versions.*.replicas",
+    "rules.**",
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a stack file's `rules` allow in its region; the defaults are the stack file's.
+
+    Attributes:
+        largest_increase: Points by which a canary's weight may rise in one change, 1..100.
+        introduce_together: A new version may start here in the change that starts it elsewhere.
+        immutable_tags: Regular expressions; a tag that matches one whole is taken never to move.
+        may_differ: Settings of the stack file that may differ between regions: `*` stands for one key, `**` for all below, and
+            `echo.versions.*` for a version that one region has and another has not.
+        waived: Ids of rules that need not hold here, each with the reason.
+        pods_for_all_traffic: Pods that it takes to answer all requests; None for the replicas of the largest version.
+        stable: The version that takes everything back in a rollback; None for the oldest one that has requests.
+    """
+
+    largest_increase: int = 50
+    introduce_together: bool = False
+    immutable_tags: tuple[str, ...] = (SEMANTIC_VERSION,)
+    may_differ: tuple[str, ...] = MAY_DIFFER
+    waived: Mapping[str, str] = field(default_factory=dict)
+    pods_for_all_traffic: int | None = None
+    stable: str | None = None
+
+    @classmethod
+    def of(cls, rules: Mapping[str, Any], echo: Mapping[str, Any]) -> Limits:
+        """What a stack file's `rules` and `echo` say, by the file's own keys; what has no value there is the default's."""
+        given: dict[str, Any] = {
+            "largest_increase": rules.get("largestIncrease"),
+            "introduce_together": rules.get("introduceTogether"),
+            "immutable_tags": _tuple(rules.get("immutableTags")),
+            "may_differ": _tuple(rules.get("mayDiffer")),
+            "waived": rules.get("waived"),
+            "pods_for_all_traffic": echo.get("podsForAllTraffic"),
+            "stable": echo.get("stable"),
+        }
+        return cls(**{name: value for name, value in given.items() if value is not None})
+
+
+def _tuple(values: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region at one revision.
+
+    Attributes:
+        name: The region's name.
+        delivery: Who applies the workloads.
+        workloads: What is applied.
+        settings: The stack file's settings by path, such as `echo.versions.v2.weight`; empty where they are not known.
+        pulumi: What Pulumi itself registers; None where that is not known.
+    """
+
+    name: str
+    delivery: Delivery
+    workloads: Workloads
+    limits: Limits = Limits()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    pulumi: frozenset[ObjectId] | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A region at two revisions; None where there is no such region.
+
+    Attributes:
+        proven: Version names, each with the images with which it once had all requests of this region, or was the stable one.
+    """
+
+    before: Region | None
+    after: Region | None
+    proven: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The region's name."""
+        region = self.after or self.before
+        assert region is not None, "a change is of some region"
+        return region.name

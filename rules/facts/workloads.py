@@ -1,0 +1,232 @@
+"""The objects that decide where a request goes, as far as the rules look at them: flat, frozen, without Pulumi or YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+SYNC_WAVE = "argocd.argoproj.io/sync-wave"
+"""The annotation that says in which wave Argo CD syncs an object."""
+
+
+@dataclass(frozen=True, order=True)
+class ObjectId:
+    """What names an object in a cluster, whoever applies it."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Pods of one kind.
+
+    Attributes:
+        replicas: How many pods; Kubernetes' own default is 1.
+        selector: The labels by which it knows its pods.
+        labels: The labels that its pods carry.
+        images: The images of its containers, the sidecar's not among them.
+        ports: The numbers of its containers' named ports.
+        unavailable: How many of its pods, or which percent such as "25%", may be missing during an update.
+        wave: In which wave Argo CD syncs it.
+    """
+
+    id: ObjectId
+    replicas: int
+    selector: Mapping[str, str]
+    labels: Mapping[str, str]
+    images: tuple[str, ...]
+    ports: Mapping[str, int]
+    unavailable: int | str = "25%"
+    wave: int = 0
+
+
+@dataclass(frozen=True)
+class ServicePort:
+    """A port of a Service; `target` is a number or the name of a container's port."""
+
+    name: str
+    number: int
+    target: int | str
+    app_protocol: str | None = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """A name in the mesh, and the pods behind it."""
+
+    id: ObjectId
+    selector: Mapping[str, str]
+    ports: tuple[ServicePort, ...]
+    wave: int = 0
+
+
+@dataclass(frozen=True)
+class Subset:
+    """A part of a Service's pods, with a name that routes can use."""
+
+    name: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class OutlierDetection:
+    """When a client proxy ejects a pod. None is what is not set: Istio's and Envoy's own defaults hold.
+
+    Attributes:
+        consecutive_5xx_errors: Answers 5xx in a row; 0 turns the check off, not set is 5 in Istio.
+        consecutive_gateway_errors: Answers 502, 503 or 504 in a row; 0 or not set turns the check off.
+        interval_seconds: The time between two looks.
+        base_ejection_seconds: The shortest ejection.
+        max_ejection_percent: The greatest percent of a subset's pods that may be out at a time; not set is 10 in Envoy.
+        min_health_percent: The percent of healthy pods below which ejection is not heeded; 0 or not set is never.
+    """
+
+    consecutive_5xx_errors: int | None = None
+    consecutive_gateway_errors: int | None = None
+    interval_seconds: float | None = None
+    base_ejection_seconds: float | None = None
+    max_ejection_percent: int | None = None
+    min_health_percent: int | None = None
+
+
+@dataclass(frozen=True)
+class DestinationRule:
+    """The subsets of a host, and how clients treat the pods of each."""
+
+    id: ObjectId
+    host: str
+    subsets: tuple[Subset, ...]
+    outlier_detection: OutlierDetection | None = None
+    wave: int = 0
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a route sends a share of its requests. `subset` is None for all pods of the host."""
+
+    host: str
+    subset: str | None
+    port: int | None
+    weight: int
+
+
+@dataclass(frozen=True)
+class VirtualService:
+    """The routes of some hosts: one tuple of destinations for each HTTP route."""
+
+    id: ObjectId
+    hosts: tuple[str, ...]
+    routes: tuple[tuple[Destination, ...], ...]
+    wave: int = 0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A PodDisruptionBudget. One of the two limits is set, to a number or to a percent such as "50%"."""
+
+    id: ObjectId
+    selector: Mapping[str, str]
+    min_available: int | str | None = None
+    max_unavailable: int | str | None = None
+    wave: int = 0
+
+
+Object = Deployment | Service | DestinationRule | VirtualService | Budget
+"""What rules look into."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An object, or a file, that is not what its kind must be; `where` and `what` are a violation's.
+
+    Attributes:
+        kind: The kind of the object, None where even that cannot be read.
+    """
+
+    where: str
+    what: str
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class Workloads:
+    """All that is delivered to one region.
+
+    Attributes:
+        ids: Every object, also those of kinds that no rule looks into.
+        unreadable: What should have been an object and could not be read as one; it is in none of the others.
+    """
+
+    deployments: tuple[Deployment, ...] = ()
+    services: tuple[Service, ...] = ()
+    destination_rules: tuple[DestinationRule, ...] = ()
+    virtual_services: tuple[VirtualService, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    ids: frozenset[ObjectId] = frozenset()
+    unreadable: tuple[Unreadable, ...] = ()
+
+    @classmethod
+    def of(
+        cls, objects: Iterable[Object], others: Iterable[ObjectId] = (), unreadable: Iterable[Unreadable] = ()
+    ) -> Workloads:
+        """These objects in one order, so that the same ones are equal wherever they were read; `others` are of other kinds."""
+        ordered = sorted(objects, key=lambda each: each.id)
+        return cls(
+            tuple(each for each in ordered if isinstance(each, Deployment)),
+            tuple(each for each in ordered if isinstance(each, Service)),
+            tuple(each for each in ordered if isinstance(each, DestinationRule)),
+            tuple(each for each in ordered if isinstance(each, VirtualService)),
+            tuple(each for each in ordered if isinstance(each, Budget)),
+            frozenset({*others, *(each.id for each in ordered)}),
+            tuple(unreadable),
+        )
+
+    @property
+    def objects(self) -> tuple[Object, ...]:
+        """The objects of the kinds that rules look into."""
+        return (
+            *self.deployments,
+            *self.services,
+            *self.destination_rules,
+            *self.virtual_services,
+            *self.budgets,
+        )
+
+    def without_waves(self) -> Workloads:
+        """The objects themselves: only Argo CD's have waves."""
+        return Workloads.of((replace(each, wave=0) for each in self.objects), self.ids, self.unreadable)
+
+
+@dataclass(frozen=True)
+class Version:
+    """What the objects of a region together say of one version.
+
+    Attributes:
+        name: The name of its subset; where it has none, the label `version` of its pods.
+        weight: The percent of the requests that it gets, 0 where no route names it.
+        routed: A route names it, be it with weight 0.
+        subset: It has a subset.
+        replicas: The pods of the Deployments that its subset (or its label) selects; 0 where there is none.
+        deployments: These Deployments.
+    """
+
+    name: str
+    weight: int
+    routed: bool
+    subset: bool
+    replicas: int
+    deployments: tuple[Deployment, ...]
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The images that it runs."""
+        return tuple(image for deployment in self.deployments for image in deployment.images)
+
+
+Delivery = Literal["gitops", "handover", "direct"]

@@ -1,0 +1,96 @@
+"""How much of the traffic a version can take, and which version takes all of it in a rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rules.facts.region import Region
+from rules.facts.versions import versions
+from rules.finding import Rule, Severity, Violation
+from rules.region.reading import all_read
+
+ALL = 100
+
+
+def stable_version(region: Region) -> str | None:
+    """The version that takes everything back: the one that the stack file names, else the oldest one that has requests.
+
+    Returns:
+        None where no version has requests.
+    """
+    if region.limits.stable is not None:
+        return region.limits.stable
+    return next((name for name, version in versions(region.workloads).items() if version.weight > 0), None)
+
+
+def pods_for_all_traffic(region: Region) -> int:
+    """The pods that it takes to answer all requests: what the stack file says, else the replicas of the largest version."""
+    if region.limits.pods_for_all_traffic is not None:
+        return region.limits.pods_for_all_traffic
+    return max((version.replicas for version in versions(region.workloads).values()), default=0)
+
+
+def capacity_percent(region: Region, version: str) -> int:
+    """The percent of all requests that a version has pods for, rounded down, 0..100; 0 for a version that is not there."""
+    known = versions(region.workloads).get(version)
+    needed = pods_for_all_traffic(region)
+    if known is None or needed == 0:
+        return 0
+    return min(ALL, ALL * known.replicas // needed)
+
+
+def _cannot_take_all_back(region: Region) -> Iterator[Violation]:
+    stable = stable_version(region)
+    if stable is None or not all_read(region.workloads, "Deployment", "DestinationRule"):
+        return
+    known = versions(region.workloads)
+    others = [f"{name} has {each.weight} %" for name, each in known.items() if name != stable and each.weight > 0]
+    if others and (capacity := capacity_percent(region, stable)) < ALL:
+        needed = pods_for_all_traffic(region)
+        yield Violation(
+            _replicas(region, stable),
+            f"{stable} has capacity for {capacity} % ({_of_pods(region, stable)}) while {' and '.join(others)} of the requests",
+            mend=f"give {stable} {needed} replicas first, or say who is stable (echo.stable) and how many pods it takes "
+            "(echo.podsForAllTraffic)",
+        )
+
+
+def _gets_more_than_it_can_take(region: Region) -> Iterator[Violation]:
+    for name, version in versions(region.workloads).items():
+        capacity = capacity_percent(region, name)
+        if version.replicas > 0 and version.weight > capacity:
+            yield Violation(
+                _replicas(region, name),
+                f"{name} has capacity for {capacity} % ({_of_pods(region, name)}) and gets {version.weight} % of the requests",
+            )
+
+
+def _replicas(region: Region, version: str) -> str:
+    known = versions(region.workloads).get(version)
+    return f"{known.deployments[0].id}: spec.replicas" if known and known.deployments else "$.echo.stable"
+
+
+def _of_pods(region: Region, version: str) -> str:
+    known = versions(region.workloads).get(version)
+    return f"{known.replicas if known else 0} of {pods_for_all_traffic(region)} pods"
+
+
+CAPACITY: tuple[Rule[Region], ...] = (
+    Rule(
+        id="rollback-capacity",
+        holds="As long as another version gets requests, the stable version has the pods to answer all of them.",
+        reason="a rollback gives it everything within a second, long before more pods can be ready",
+        mend="give the stable version replicas first",
+        fact="docs/rules.md#rollback-capacity",
+        check=_cannot_take_all_back,
+    ),
+    Rule(
+        id="version-capacity",
+        holds="A version has pods for the requests that it gets.",
+        reason="its pods are given more than what they are counted on for, and the measured share may hold while answers slow down",
+        mend="give it replicas, or less weight",
+        fact="docs/rules.md#rollback-capacity",
+        severity=Severity.WARNING,
+        check=_gets_more_than_it_can_take,
+    ),
+)

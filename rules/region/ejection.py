@@ -1,0 +1,195 @@
+"""Whether a client's proxy stops sending to a pod that fails, and how many pods it leaves.
+
+How Envoy does it, per proxy and subset: it takes a pod out if then at most `maxEjectionPercent` of the pods are out, and does
+not round up. It heeds no ejection (panic) while less than `minHealthPercent` of the pods are in and 1.4 times what is in is less
+than all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rules.facts.region import Region
+from rules.facts.versions import versions
+from rules.facts.workloads import DestinationRule, OutlierDetection, Version
+from rules.finding import Rule, Severity, Violation
+
+_ALL = 100
+_ENVOYS_MAX_EJECTION_PERCENT = 10
+_ENVOYS_CONSECUTIVE_5XX = 5
+_OVERPROVISIONING_PERCENT = 140
+"""How much more than its share Envoy takes a pod to be able to answer, as long as nobody sets it otherwise."""
+
+
+def pods_out_at_once(replicas: int, detection: OutlierDetection) -> int:
+    """How many of so many pods one client proxy may have out at a time."""
+    return replicas * _max_percent(detection) // _ALL
+
+
+def is_heeded(out: int, replicas: int, detection: OutlierDetection) -> bool:
+    """Whether the proxy leaves the ejected pods alone when so many are out."""
+    left = replicas - out
+    return (
+        not detection.min_health_percent
+        or left * _OVERPROVISIONING_PERCENT // replicas >= _ALL
+        or left * _ALL >= detection.min_health_percent * replicas
+    )
+
+
+def _max_percent(detection: OutlierDetection) -> int:
+    """Istio passes 0 on as not set."""
+    return detection.max_ejection_percent or _ENVOYS_MAX_EJECTION_PERCENT
+
+
+def _consecutive_5xx(detection: OutlierDetection) -> int:
+    found = detection.consecutive_5xx_errors
+    return _ENVOYS_CONSECUTIVE_5XX if found is None else found
+
+
+def _is_on(detection: OutlierDetection) -> bool:
+    return _consecutive_5xx(detection) > 0 or bool(detection.consecutive_gateway_errors)
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A version that gets requests, and the detection that watches over its pods."""
+
+    rule: DestinationRule
+    detection: OutlierDetection
+    version: Version
+
+    @property
+    def out(self) -> int:
+        return pods_out_at_once(self.version.replicas, self.detection)
+
+    @property
+    def numbers(self) -> str:
+        """The effective numbers."""
+        source = "" if self.detection.max_ejection_percent else " (Envoy's own limit)"
+        pods = f"{self.version.replicas} pod{'s' if self.version.replicas > 1 else ''}"
+        return f"at {_max_percent(self.detection)} %{source} {self.out} of the {pods} of {self.version.name} may be out at a time"
+
+    def at(self, field: str) -> str:
+        return f"{_where(self.rule)}.{field}"
+
+
+def _where(rule: DestinationRule) -> str:
+    return f"{rule.id}: spec.trafficPolicy.outlierDetection"
+
+
+def _watched(region: Region) -> Iterator[_Watched]:
+    known = versions(region.workloads)
+    for rule in region.workloads.destination_rules:
+        if rule.outlier_detection is None or not _is_on(rule.outlier_detection):
+            continue
+        for subset in rule.subsets:
+            version = known[subset.name]
+            if version.weight > 0 and version.replicas > 0:
+                yield _Watched(rule, rule.outlier_detection, version)
+
+
+def _is_off(region: Region) -> Iterator[Violation]:
+    for rule in region.workloads.destination_rules:
+        if rule.outlier_detection is None:
+            yield Violation(_where(rule), "is missing")
+        elif not _is_on(rule.outlier_detection):
+            off = "consecutive5xxErrors is 0 and consecutiveGatewayErrors is off"
+            yield Violation(_where(rule), off)
+
+
+def _never_fires(region: Region) -> Iterator[Violation]:
+    for each in _watched(region):
+        if each.out > 0:
+            continue
+        if each.version.replicas == 1:
+            mend = "give it 2 replicas or more: out of one pod none can be spared"
+            yield Violation(each.at("maxEjectionPercent"), each.numbers, mend, severity=Severity.WARNING)
+        else:
+            least = -(-_ALL // each.version.replicas)
+            mend = (
+                f"set echo.maxEjectionPercent to at least {least}, with which one of {each.version.replicas} may be out"
+            )
+            yield Violation(each.at("maxEjectionPercent"), each.numbers, mend)
+
+
+def _is_not_heeded(region: Region) -> Iterator[Violation]:
+    for each in _watched(region):
+        replicas = each.version.replicas
+        if each.out > 0 and replicas > 1 and not is_heeded(1, replicas, each.detection):
+            left = _ALL * (replicas - 1) // replicas
+            yield Violation(
+                each.at("minHealthPercent"),
+                f"with one of the {replicas} pods of {each.version.name} out {left} % are left, which is less than "
+                f"{each.detection.min_health_percent}",
+            )
+
+
+def _takes_all(region: Region) -> Iterator[Violation]:
+    for each in _watched(region):
+        if each.out == each.version.replicas and is_heeded(each.out, each.out, each.detection):
+            yield Violation(each.at("maxEjectionPercent"), each.numbers)
+
+
+def _hides(region: Region) -> Iterator[Violation]:
+    for rule in region.workloads.destination_rules:
+        detection = rule.outlier_detection
+        if detection is None or not detection.consecutive_gateway_errors:
+            continue
+        if 0 < _consecutive_5xx(detection) <= detection.consecutive_gateway_errors:
+            default = "" if detection.consecutive_5xx_errors is not None else " (Istio's own)"
+            yield Violation(
+                f"{_where(rule)}.consecutiveGatewayErrors",
+                f"{detection.consecutive_gateway_errors} is never reached before consecutive5xxErrors, "
+                f"{_consecutive_5xx(detection)}{default}, is",
+            )
+
+
+_API = "https://istio.io/latest/docs/reference/config/networking/destination-rule/#OutlierDetection"
+_KEEPS_ITS_SHARE = "a pod that fails every request keeps getting its part of them"
+
+EJECTION: tuple[Rule[Region], ...] = (
+    Rule(
+        id="ejection-is-on",
+        holds="The clients' proxies look out for pods that fail.",
+        reason=_KEEPS_ITS_SHARE,
+        mend="set echo.outlierDetection.consecutive5xxErrors above 0",
+        fact=_API,
+        severity=Severity.WARNING,
+        check=_is_off,
+    ),
+    Rule(
+        id="ejection-can-fire",
+        holds="Of each version that gets requests at least one pod may be ejected.",
+        reason=f"the limit is not rounded up, so nothing is ever ejected, and {_KEEPS_ITS_SHARE}",
+        mend="raise echo.maxEjectionPercent",
+        fact="docs/rules.md#ejection-can-fire",
+        check=_never_fires,
+    ),
+    Rule(
+        id="ejection-is-heeded",
+        holds="The ejection of one pod does not leave so few that the proxy sends to the ejected one all the same.",
+        reason=f"below minHealthPercent Envoy panics and heeds no ejection, so {_KEEPS_ITS_SHARE}",
+        mend="lower minHealthPercent, or leave it out",
+        fact="docs/rules.md#ejection-is-heeded",
+        check=_is_not_heeded,
+    ),
+    Rule(
+        id="ejection-leaves-pods",
+        holds="A proxy never ejects all pods of a version.",
+        reason="when all of them fail for a moment, the proxy answers 503 by itself until the first may come back",
+        mend="lower echo.maxEjectionPercent, so that one pod is left, or give the version more replicas",
+        fact="docs/rules.md#ejection-leaves-pods",
+        severity=Severity.WARNING,
+        check=_takes_all,
+    ),
+    Rule(
+        id="ejection-thresholds-apart",
+        holds="No threshold hides another: consecutiveGatewayErrors is lower than consecutive5xxErrors.",
+        reason="each gateway error counts as a 5xx too, so the threshold that somebody set has no effect",
+        mend="set consecutiveGatewayErrors lower, or leave it out",
+        fact=_API,
+        severity=Severity.WARNING,
+        check=_hides,
+    ),
+)

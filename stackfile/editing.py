@@ -1,0 +1,179 @@
+"""A stack file edited as text: what is not meant stays as it is, byte for byte. Pure.
+
+The places are those that the YAML parser found, so flow and block style are edited alike; what came of it is read again, and is
+refused unless it says what was meant and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from stackfile.document import DocumentError, read_document
+from stackfile.messages import nearest_of
+from stackfile.model import PROJECT
+
+_ECHO = ("config", f"{PROJECT}:echo")
+_VERSIONS = (*_ECHO, "versions")
+_WHY = "the file is changed at this one place, and the rest of it stays as it is"
+_BY_HAND = "change it by hand, render (make render) and commit"
+_NUMBER = re.compile(r"[0-9]+")
+
+
+class EditError(ValueError):
+    """A stack file cannot be edited: what is wrong, why that keeps it from being edited, and what to do about it."""
+
+    def __init__(self, what: str, why: str, fix: str) -> None:
+        self.what, self.why, self.fix = what, why, fix
+        super().__init__(f"{what} — {why}; {fix}")
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """Text that takes the place of what is between two offsets."""
+
+    start: int
+    end: int
+    text: str
+
+
+def with_weights(text: str, weights: Mapping[str, int]) -> str:
+    """The file with these weights: their digits change and nothing else.
+
+    Args:
+        text: What is in a stack file.
+        weights: Whole percents by version; a version that is not named keeps its own.
+
+    Raises:
+        EditError: there is no such version, it has no weight of its own, or the file is no YAML.
+    """
+    versions = _mapping(text, _VERSIONS)
+    edits = []
+    expected = read_document(text.encode()).value
+    for version, weight in weights.items():
+        edits.append(_digits(text, _entry(versions, version, _VERSIONS)[1], version, weight))
+        _object_at(expected, (*_VERSIONS, version))["weight"] = weight
+    return _checked(_applied(text, edits), expected)
+
+
+def without_version(text: str, version: str) -> str:
+    """The file without a version, and without `stable` if that names it. Comments on its own lines go with it, others stay.
+
+    Raises:
+        EditError: there is no such version or no other one, or the file is no YAML.
+    """
+    versions = _mapping(text, _VERSIONS)
+    position = _entry_number(versions, version, _VERSIONS)
+    if len(versions.value) == 1:
+        raise EditError(
+            f"{'.'.join(_VERSIONS)} has no version but {version}",
+            "without it nobody would answer",
+            "add another version first",
+        )
+    edits = [_removal(text, versions, position)]
+    expected = read_document(text.encode()).value
+    del _object_at(expected, _VERSIONS)[version]
+    if _object_at(expected, _ECHO).get("stable") == version:
+        echo = _mapping(text, _ECHO)
+        edits.append(_removal(text, echo, _entry_number(echo, "stable", _ECHO)))
+        del _object_at(expected, _ECHO)["stable"]
+    return _checked(_applied(text, edits), expected)
+
+
+def _mapping(text: str, path: tuple[str, ...]) -> MappingNode:
+    """The object at a path of keys, with the places of its parts."""
+    try:
+        node: Node | None = YAML(typ="safe", pure=True).compose(text)
+    except YAMLError as error:
+        raise EditError(f"the stack file is no YAML: {' '.join(str(error).split())}", _WHY, "mend it there") from error
+    for depth, key in enumerate(path):
+        node = _entry(_is_object(node, path[:depth]), key, path[:depth])[1]
+    return _is_object(node, path)
+
+
+def _is_object(node: Node | None, path: tuple[str, ...]) -> MappingNode:
+    if isinstance(node, MappingNode):
+        return node
+    raise EditError(f"{'.'.join(path) or 'the file'} is no object of keys and values", _WHY, "mend it there")
+
+
+def _entry(owner: MappingNode, key: str, path: tuple[str, ...]) -> tuple[Node, Node]:
+    found: tuple[Node, Node] = owner.value[_entry_number(owner, key, path)]
+    return found
+
+
+def _entry_number(owner: MappingNode, key: str, path: tuple[str, ...]) -> int:
+    keys = [name.value if isinstance(name, ScalarNode) else None for name, _ in owner.value]
+    if key in keys:
+        return keys.index(key)
+    known = [name for name in keys if isinstance(name, str)]
+    raise EditError(
+        f"{'.'.join(path) or 'the file'} has no key {key}",
+        _WHY,
+        nearest_of(key, known, "keys there") if known else _BY_HAND,
+    )
+
+
+def _digits(text: str, version: Node, name: str, weight: int) -> _Edit:
+    path = (*_VERSIONS, name)
+    value = _entry(_is_object(version, path), "weight", path)[1]
+    start, end = value.start_mark.index, value.end_mark.index
+    found = _NUMBER.search(text, start, end)
+    if not isinstance(value, ScalarNode) or found is None:
+        raise EditError(f"{'.'.join(path)}.weight is no number", _WHY, _BY_HAND)
+    return _Edit(*found.span(), str(weight))
+
+
+def _removal(text: str, owner: MappingNode, position: int) -> _Edit:
+    """What to cut so that one entry of an object goes: its lines if it has them for itself, else it and one comma."""
+    key, value = owner.value[position]
+    start, end = key.start_mark.index, _end(value)
+    line_start = text.rfind("\n", 0, start) + 1
+    rest = re.compile(r"[ \t]*,?[ \t]*(#[^\n]*)?(\r?\n|$)").match(text, end)
+    if not text[line_start:start].strip() and rest:
+        return _Edit(line_start, rest.end(), "")
+    if position + 1 < len(owner.value):
+        return _Edit(start, owner.value[position + 1][0].start_mark.index, "")
+    return _Edit(_end(owner.value[position - 1][1]), end, "") if position else _Edit(start, end, "")
+
+
+def _end(node: Node) -> int:
+    """Where the text of a value ends: a block ends for the parser only where the next begins, comments in between."""
+    if isinstance(node, MappingNode | SequenceNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(last, tuple) else last)
+    end: int = node.end_mark.index
+    return end
+
+
+def _applied(text: str, edits: list[_Edit]) -> str:
+    for edit in sorted(edits, key=lambda each: each.start, reverse=True):
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    return text
+
+
+def _object_at(document: object, path: tuple[str, ...]) -> dict[str, object]:
+    for key in path:
+        assert isinstance(document, dict), "its node was found"
+        document = document[key]
+    assert isinstance(document, dict), "its node was found"
+    return document
+
+
+def _checked(text: str, expected: object) -> str:
+    try:
+        said = read_document(text.encode()).value
+    except DocumentError:
+        said = None
+    if said != expected:
+        raise EditError(
+            f"{'.'.join(_VERSIONS)} is written so that a version cannot be changed by itself (an alias, a number in quotes)",
+            "another value would change with it",
+            _BY_HAND,
+        )
+    return text

@@ -1,0 +1,424 @@
+"""The shape of a stack file: read once, checked whole, and from then on typed and frozen.
+
+Keys are camelCase in the files, as Kubernetes and Istio write them, and snake_case in Python. A default is the lab text's
+value unless its field says otherwise. A field's `description` is also what an error tells the reader to write there.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Self, get_args, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from rules.facts.region import Limits
+from rules.facts.values import shown
+from rules.facts.versions import by_number
+from rules.facts.workloads import Delivery
+from stackfile.messages import explained, fields_of, is_part, nearest_of, value_type
+from stackfile.values import (
+    PERCENT,
+    ChartSource,
+    ChartVersion,
+    Domain,
+    Duration,
+    EjectionPercent,
+    Errors,
+    Image,
+    ImagePullPolicy,
+    Increase,
+    Limit,
+    ManifestSource,
+    Name,
+    PodCount,
+    Reason,
+    RelativePath,
+    Replicas,
+    RepositoryUrl,
+    Revision,
+    RuleId,
+    SecretName,
+    SettingPath,
+    TagPattern,
+    Text,
+    Weight,
+)
+
+PROJECT = "echo-rollout"
+_LIMITS = Limits()
+OFFICIAL_MANIFEST = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/core-install.yaml"
+
+
+class ConfigError(ValueError):
+    """A stack's configuration cannot be used.
+
+    Attributes:
+        problems: One line for each thing that is wrong with it.
+        region: The region that it names all the same; "" where it names none.
+    """
+
+    def __init__(self, problems: Sequence[str], region: str = "") -> None:
+        self.problems = tuple(problems)
+        self.region = region
+        super().__init__("\n".join(problems))
+
+
+class _Part(BaseModel):
+    """One object of a stack file: closed, frozen, and a key without a value counts as left out."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, values: object) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        return {key: value for key, value in values.items() if value is not None}
+
+
+class ClusterConfig(_Part):
+    """Which cluster a stack brings up."""
+
+    context: Text = Field(
+        description="the name of a context of the kubeconfig (`kubectl config get-contexts` lists them)"
+    )
+    kubeconfig: Text | None = Field(
+        default=None, description="the path of a kubeconfig file; left out, $KUBECONFIG or ~/.kube/config is read"
+    )
+
+
+class MeshConfig(_Part):
+    """Who this region is in the mesh; `meshId` and `trustDomain` are the same in every region."""
+
+    network: Name = Field(description="the name of this cluster's network in Istio, one for each cluster")
+    mesh_id: Name = Field(default="training-mesh", description="the name of the mesh")
+    trust_domain: Domain = Field(default="corp.local", description="the domain of the workloads' identities")
+
+
+class IstioConfig(_Part):
+    """Which Istio is installed, and from where."""
+
+    version: ChartVersion = Field(default="1.31.1", description="the exact version of the Helm charts base and istiod")
+    charts: ChartSource = Field(
+        default="https://istio-release.storage.googleapis.com/charts",
+        description="a chart repository's address, or a directory (or oci:// address) that holds base and istiod",
+    )
+    values: Mapping[str, Any] = Field(
+        default_factory=dict, description="Helm values for istiod, merged over the program's own"
+    )
+
+
+class ConnectionPoolConfig(_Part):
+    """Limits of each client proxy towards each subset; the defaults are the lab text's."""
+
+    http1_max_pending_requests: Limit = Field(default=1000, description="requests that may wait for a connection")
+    max_requests_per_connection: Limit = Field(default=100, description="requests after which a connection is closed")
+    max_connections: Limit = Field(default=1000, description="open connections")
+
+
+class OutlierDetectionConfig(_Part):
+    """When a client proxy stops sending to a pod that fails; the defaults are the lab text's."""
+
+    consecutive_5xx_errors: Errors = Field(
+        default=10, alias="consecutive5xxErrors", description="answers 5xx in a row after which a pod is ejected"
+    )
+    interval: Duration = Field(default="5s", description="the time between two looks at the pods, such as 5s")
+    base_ejection_time: Duration = Field(default="30s", description="the shortest time without traffic, such as 30s")
+
+
+class VersionConfig(_Part):
+    """One version of echo; `weight` is the percent of the requests that it is to answer."""
+
+    image: Image = Field(description="an image with a fixed tag or a digest")
+    replicas: Replicas = Field(description="the number of pods, 0..1000")
+    weight: Weight = Field(description="the percent of the requests, 0..100; the weights of all versions make 100")
+
+    @field_validator("weight")
+    @classmethod
+    def _has_pods_to_answer(cls, weight: int, info: ValidationInfo) -> int:
+        if weight > 0 and info.data.get("replicas") == 0:
+            raise ValueError(
+                f"{weight} goes to a version with 0 replicas — this share of the requests would fail with 503; "
+                "give it replicas, or weight 0"
+            )
+        return weight
+
+
+def _split_problem(weights: Mapping[str, int]) -> str | None:
+    """Say why these weights are no split of all requests, or nothing."""
+    if not weights:
+        return "names no version — there would be nothing to send requests to; add one with image, replicas and weight"
+    if sum(weights.values()) == PERCENT:
+        return None
+    return (
+        f"the weights {' + '.join(map(str, weights.values()))} make {sum(weights.values())}, not 100 — a weight is a percent "
+        "of the requests, and the measured shares are held against it; change them so that they make 100"
+    )
+
+
+def _stable_problem(stable: str, versions: Iterable[str]) -> str | None:
+    """Say why nothing could be rolled back to this version, or nothing."""
+    known = sorted(versions, key=by_number)
+    if stable in known:
+        return None
+    return (
+        f"{shown(stable)} is not one of the versions — in a rollback nothing could take the requests back; "
+        f"{nearest_of(stable, known, 'versions')}"
+    )
+
+
+class EchoConfig(_Part):
+    """The service echo: its versions, and how clients treat its pods.
+
+    The versions are kept in the order v1, v2, v10, whatever the file's: Pulumi hands a program its configuration sorted by
+    bytes, so the file's own order is not to be had.
+    """
+
+    versions: Mapping[Name, VersionConfig] = Field(
+        description="the versions by name, each with image, replicas and weight"
+    )
+    max_ejection_percent: EjectionPercent | None = Field(
+        default=None,
+        description="the greatest percent of a version's pods that may be ejected at a time, 1..100; left out, Envoy's "
+        "own limit of 10 % holds, which ejects nothing from a service of less than ten pods",
+    )
+    connection_pool: ConnectionPoolConfig = Field(
+        default=ConnectionPoolConfig(), description="the limits of the connection pool"
+    )
+    outlier_detection: OutlierDetectionConfig = Field(
+        default=OutlierDetectionConfig(), description="when a failing pod is ejected"
+    )
+    stable: Name | None = Field(
+        default=_LIMITS.stable,
+        description="the version that takes all requests back in a rollback; left out, the oldest that has requests",
+    )
+    pods_for_all_traffic: PodCount | None = Field(
+        default=_LIMITS.pods_for_all_traffic,
+        description="the number of pods that can answer all requests, 1..1000; left out, the replicas of the largest version",
+    )
+
+    @field_validator("versions")
+    @classmethod
+    def _split_all_requests(cls, versions: Mapping[str, VersionConfig]) -> Mapping[str, VersionConfig]:
+        if problem := _split_problem({name: version.weight for name, version in versions.items()}):
+            raise ValueError(problem)
+        return {name: versions[name] for name in sorted(versions, key=by_number)}
+
+    @field_validator("stable")
+    @classmethod
+    def _is_a_version(cls, stable: str | None, info: ValidationInfo) -> str | None:
+        versions = info.data.get("versions")
+        if stable and versions and (problem := _stable_problem(stable, versions)):
+            raise ValueError(problem)
+        return stable
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """The percent of the requests that each version is to answer."""
+        return {name: version.weight for name, version in self.versions.items()}
+
+    @property
+    def images(self) -> dict[str, str]:
+        """The image that each version runs."""
+        return {name: version.image for name, version in self.versions.items()}
+
+
+class ProbeConfig(_Part):
+    """The client that sends the measuring requests."""
+
+    image: Image = Field(description="an image with a fixed tag or a digest")
+
+
+class RepositoryConfig(_Part):
+    """Where Argo CD reads what it delivers."""
+
+    url: RepositoryUrl = Field(description="the Git repository's address, without a password")
+    revision: Revision = Field(default="main", description="the branch (or tag, or commit) that Argo CD follows")
+    path: RelativePath | None = Field(
+        default=None, description="the folder of this region's overlay; left out, deploy/overlays/<region>/echo"
+    )
+    secret: SecretName | None = Field(
+        default=None,
+        description="the name of a Secret in the namespace argocd, made as Argo CD wants it, for a private repository",
+    )
+
+
+class ArgoCdImages(_Part):
+    """Other images than the manifest's."""
+
+    argocd: Image | None = Field(default=None, description="Argo CD's own image, with a fixed tag or a digest")
+    redis: Image | None = Field(default=None, description="the image of its cache, with a fixed tag or a digest")
+
+
+class ArgoCdConfig(_Part):
+    """Which Argo CD is installed, and what becomes of the workloads when its Application is deleted."""
+
+    manifest: ManifestSource = Field(
+        default=OFFICIAL_MANIFEST,
+        description="the address or the path of an install manifest: the official core-install.yaml or install.yaml",
+    )
+    images: ArgoCdImages = Field(default=ArgoCdImages(), description="images other than the manifest's")
+    image_pull_policy: ImagePullPolicy | None = Field(
+        default=None, description="Always, IfNotPresent or Never; left out, what the manifest says"
+    )
+    application_sets: StrictBool = Field(
+        default=True,
+        description="true: the whole manifest; false: without ApplicationSets, which this program does not use",
+    )
+    cascade: StrictBool = Field(
+        default=False,
+        description="true: the workloads are deleted with the Application, but never during a handover; false: they stay",
+    )
+
+
+def _named_setting(setting: str) -> str:
+    """Refuse a path that no setting has: follow it through the types, as far as they name their keys."""
+    harm = "no difference would be found by it"
+    annotation: Any = RegionConfig
+    named_by_file = False
+    for step in setting.split("."):
+        named_by_file = not is_part(annotation)
+        if step in ("*", "**") and not named_by_file:
+            return setting
+        if get_origin(annotation) is Mapping:
+            annotation = get_args(annotation)[1]
+        elif annotation is Any:
+            return setting
+        elif not is_part(annotation):
+            raise ValueError(
+                f"{shown(setting)} names no setting: what is above {step} has no keys — {harm}; end it there"
+            )
+        elif step in (fields := fields_of(annotation)):
+            annotation = value_type(fields[step].annotation)
+        else:
+            raise ValueError(
+                f"{shown(setting)} names no setting: there is no {step} — {harm}; {nearest_of(step, [*fields], 'keys there')}"
+            )
+    if (is_part(annotation) and not named_by_file) or get_origin(annotation) is Mapping:
+        raise ValueError(
+            f"{shown(setting)} names an object, not a setting — {harm}; for all that is below it write {setting}.**"
+        )
+    return setting
+
+
+class RulesConfig(_Part):
+    """What the rules allow in this region; each key takes the place of its default."""
+
+    largest_increase: Increase = Field(
+        default=_LIMITS.largest_increase,
+        description="the points by which a canary's weight may rise in one change, 1..100",
+    )
+    introduce_together: StrictBool = Field(
+        default=_LIMITS.introduce_together,
+        description="true: a new version may start here in the change that starts it in another region; false: not before",
+    )
+    immutable_tags: tuple[TagPattern, ...] = Field(
+        default=_LIMITS.immutable_tags,
+        description="a list of regular expressions; a tag that matches one whole is taken never to move",
+    )
+    may_differ: tuple[Annotated[SettingPath, AfterValidator(_named_setting)], ...] = Field(
+        default=_LIMITS.may_differ,
+        description="a list of the settings that may differ between regions: * is any one key, ** at the end all below",
+    )
+    waived: Mapping[RuleId, Reason] = Field(
+        default=_LIMITS.waived, description="the ids of rules that need not hold here, each with the reason"
+    )
+
+
+class RegionConfig(_Part):
+    """All that a stack file says about one region."""
+
+    region: Name = Field(description="the region's name; left out, the stack's")
+    delivery: Delivery = Field(
+        default="gitops",
+        description='"gitops" or leave it out: Argo CD applies the workloads; "direct": Pulumi itself does; "handover": both, '
+        "between the one and the other",
+    )
+    cluster: ClusterConfig = Field(description="the cluster of this stack, with its context")
+    mesh: MeshConfig = Field(description="this region's place in the mesh, with its network")
+    istio: IstioConfig = Field(default=IstioConfig(), description="Istio's version, charts and values")
+    repository: RepositoryConfig | None = Field(
+        default=None, validate_default=True, description="the Git repository that Argo CD reads, with its url"
+    )
+    argocd: ArgoCdConfig = Field(default=ArgoCdConfig(), description="Argo CD's manifest and images")
+    echo: EchoConfig = Field(description="the service echo, with its versions")
+    probe: ProbeConfig = Field(description="the measuring client, with its image")
+    rules: RulesConfig = Field(default=RulesConfig(), description="what the rules allow in this region")
+
+    @field_validator("repository")
+    @classmethod
+    def _is_there_for_argo_cd(
+        cls, repository: RepositoryConfig | None, info: ValidationInfo
+    ) -> RepositoryConfig | None:
+        # a delivery that is not known is a problem of its own
+        if repository is None and info.data.get("delivery") in ("gitops", "handover"):
+            raise ValueError(
+                "is missing — Argo CD would have nothing to deliver; give the Git repository with its url, or set delivery: "
+                "direct"
+            )
+        return repository
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object], *, region: str, source: str) -> Self:
+        """Check the values of one stack.
+
+        Args:
+            values: The keys of the project's namespace, without it.
+            region: The region's name where `values` has none.
+            source: The stack file's name, for the messages.
+
+        Raises:
+            ConfigError: With every problem of the values, each with its path, its reason and its mend.
+        """
+        # in the order in which Pulumi passes them, so that it is told in the same order everywhere
+        given = {key: value for key, value in sorted(values.items()) if value not in (None, "")}
+        try:
+            return cls.model_validate({"region": region, **given}, by_alias=True, by_name=False)
+        except ValidationError as error:
+            if not given:
+                needed = ", ".join(str(problem["loc"][0]) for problem in error.errors())
+                raise ConfigError(
+                    [
+                        f"{source}: $: there is no configuration — the program cannot know which cluster to bring up, nor "
+                        f"what to run there; copy another stack's file to {source} and change it (needed: {needed})"
+                    ]
+                ) from None
+            problems = [explained(cls, problem) for problem in error.errors()]
+            problems += [problem for problem in _problems_between_keys(given) if problem not in problems]
+            raise ConfigError([f"{source}: {problem}" for problem in problems]) from None
+
+
+def _problems_between_keys(values: Mapping[str, object]) -> Iterator[str]:
+    """Hold keys of echo against each other; pydantic stops before that where one of the two has a fault of its own."""
+    echo = _object(values.get("echo"))
+    versions = _object(echo.get("versions"))
+    weights = {name: _weight(_object(version).get("weight")) for name, version in versions.items()}
+    known = {name: weight for name, weight in weights.items() if weight is not None}
+    if weights and known == weights and (problem := _split_problem(known)):
+        yield f"$.echo.versions: {problem}"
+    stable = echo.get("stable")
+    if versions and isinstance(stable, str) and (problem := _stable_problem(stable, versions)):
+        yield f"$.echo.stable: {problem}"
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _weight(value: object) -> int | None:
+    try:
+        return TypeAdapter(Weight).validate_python(value)
+    except ValidationError:
+        return None

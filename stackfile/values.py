@@ -1,0 +1,251 @@
+"""The types of a stack file's values: what each accepts, and the message of what it refuses.
+
+Every message has three parts: what is wrong, why it matters, and what to write instead.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from rules.facts.values import shown
+from stackfile.messages import nearest_of
+
+PERCENT = 100
+_LARGEST_INT32 = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class _Check:
+    """A check of a value in Python, and what an editor's JSON Schema says of it beside the type."""
+
+    check: Callable[[Any], object]
+    schema: Callable[[], dict[str, Any]]
+    first: bool = False
+    """It sees the value as the file has it, before its type is checked."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        validator = (
+            core_schema.no_info_before_validator_function
+            if self.first
+            else core_schema.no_info_after_validator_function
+        )
+        return validator(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), **self.schema()}
+
+
+def _whole(low: int, high: int, why: str) -> _Check:
+    """Accept whole numbers only: no text, no booleans, and 90.0 as 90, since Pulumi itself turns the one into the other."""
+
+    def check(value: object) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(  # noqa: TRY004 - pydantic collects nothing else
+                f"{shown(value)} is not a whole number in {low}..{high} — {why}; write a whole number in this range"
+            )
+        if not low <= value <= high:
+            raise ValueError(f"{shown(value)} is not in {low}..{high} — {why}; write a whole number in this range")
+        return value
+
+    return _Check(check, lambda: {"minimum": low, "maximum": high}, first=True)
+
+
+def _matching(pattern: str, what: str, why: str) -> _Check:
+    """Accept text that matches the whole pattern, which ECMA-262 and Python read alike: editors check by it too."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{shown(value)} is not {what} — {why}")
+        return value
+
+    # patternErrorMessage is an addition of the JSON language service's, which editors show in place of the pattern
+    schema = {"pattern": f"^(?:{pattern})$", "patternErrorMessage": f"this is not {what} — {why}"}
+    return _Check(check, lambda: schema)
+
+
+def _without_credentials(mend: str) -> _Check:
+    """Refuse an address with a password, or with a user where that may be a token; the message shows nothing of it."""
+    pattern = r"(?!ssh://)[^/]*://[^/]*@|([^/]*://)?[^/@]*:[^/]*@"
+
+    def check(value: str) -> str:
+        if re.match(pattern, value):
+            raise ValueError(
+                "there is a user or a password in the address — whoever reads this file, the state or the cluster would have "
+                f"it; take it out{mend}"
+            )
+        return value
+
+    return _Check(check, lambda: {"not": {"pattern": f"^(?:{pattern})"}})
+
+
+def _regular_expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(
+            f"{shown(value)} is not a regular expression ({error}) — no tag could be held against it; mend it, and write "
+            "it between single quotes, in which a backslash is a backslash"
+        ) from None
+    return value
+
+
+def _rule_id(value: str) -> str:
+    known = _rule_ids()
+    if value not in known:
+        raise ValueError(
+            f"{shown(value)} is not the id of a rule that can be waived — nothing would be waived; {nearest_of(value, known, 'rules')}"
+        )
+    return value
+
+
+def _rule_ids() -> list[str]:
+    # imported here, not above: only a stack file that waives a rule needs to know which there are
+    from rules import catalogue  # noqa: PLC0415
+
+    return sorted(catalogue.waivable_ids())
+
+
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SHORT_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST_NAME = rf"{_HOST_LABEL}(\.{_HOST_LABEL})*"
+_HOST = rf"({_HOST_NAME}|\[[0-9A-Fa-f:.]+\])"
+_AUTHORITY = rf"{_HOST}(:[1-9][0-9]{{0,4}})?"
+_USER = r"[A-Za-z0-9._-]+"
+# https://github.com/distribution/reference/blob/main/reference.go: what a container runtime takes, and 255 for the name
+_IMAGE_NAME = rf"({_AUTHORITY}/)?[a-z0-9]+((\.|_{{1,2}}|-+|/)[a-z0-9]+)*"
+_IMAGE_PIN = r"(:(?!latest(@|$))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?"
+_IMAGE_LENGTH = r"(?=.{1,255}(:[^:/@]*)?(@.*)?$)"
+_NUMBER = r"(0|[1-9][0-9]*)"
+_PRERELEASE = r"(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+
+Name = Annotated[
+    str,
+    _matching(
+        rf"(?=.{{1,50}}$){_LABEL}",
+        "a DNS label of at most 50 characters",
+        "it becomes part of the names of Kubernetes objects; use lower-case letters, digits and '-'",
+    ),
+]
+Domain = Annotated[
+    str,
+    _matching(
+        rf"(?=.{{1,253}}$){_SHORT_LABEL}(\.{_SHORT_LABEL})*",
+        "a DNS name",
+        "it becomes part of every workload's certificate; use labels of lower-case letters, digits and '-', with dots between",
+    ),
+]
+Image = Annotated[
+    str,
+    _matching(
+        rf"(?=.*[:@][^/]+$){_IMAGE_LENGTH}{_IMAGE_NAME}{_IMAGE_PIN}",
+        "an image reference with a fixed tag or a digest",
+        "what runs must not change without a change of this file; write <registry>/<name>:<tag>, and not the tag latest",
+    ),
+]
+Duration = Annotated[
+    str,
+    _matching(
+        r"(?=.*[1-9])([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?",
+        "a duration",
+        "Istio takes 1ms and more, in whole milliseconds; write whole numbers of h, m, s and ms in this order, such as 5s, "
+        "1m30s or 500ms",
+    ),
+]
+ChartVersion = Annotated[
+    str,
+    _matching(
+        rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_PRERELEASE}(\.{_PRERELEASE})*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?",
+        "an exact chart version",
+        "a range would let Istio change without a change of this file; write for instance 1.31.1",
+    ),
+]
+Text = Annotated[
+    str,
+    _matching(
+        r"[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?",
+        "one line of text",
+        "nothing can be looked up by it; write it on one line",
+    ),
+]
+Weight = Annotated[int, _whole(0, PERCENT, "a weight is the percent of the requests that this version is to answer")]
+Replicas = Annotated[int, _whole(0, 1000, "it is the number of pods of this version")]
+PodCount = Annotated[int, _whole(1, 1000, "it is the number of pods that can answer all requests")]
+Limit = Annotated[int, _whole(1, _LARGEST_INT32, "Istio reads 0 as no limit at all")]
+Errors = Annotated[
+    int, _whole(0, _LARGEST_INT32, "it is a number of failed answers in a row, and 0 turns the check off")
+]
+EjectionPercent = Annotated[int, _whole(1, PERCENT, "Istio reads 0 as not set, as if the key were left out")]
+Increase = Annotated[int, _whole(1, PERCENT, "a canary that may not grow at all would never be done")]
+ChartSource = Annotated[Text, _without_credentials(", and name a copy of the charts that needs none")]
+RepositoryUrl = Annotated[
+    str,
+    _without_credentials(", and give it to Argo CD in a Secret that repository.secret names"),
+    _matching(
+        rf"((https|git)://{_AUTHORITY}|ssh://({_USER}@)?{_AUTHORITY})/[^\s?#]+|{_USER}@{_HOST}:[^\s:/?#][^\s?#]*",
+        "the address of a Git repository",
+        "Argo CD reads what it delivers from there; write https://…, ssh://…, git://… or git@<host>:<path>",
+    ),
+]
+Revision = Annotated[
+    str,
+    _matching(
+        r"(?!.*(\.\.|//|/\.|\.lock(/|$)|[./]$))[A-Za-z0-9_][A-Za-z0-9._/+-]*",
+        "the name of a branch, a tag or a commit",
+        "Argo CD follows it; write for instance main",
+    ),
+]
+RelativePath = Annotated[
+    str,
+    _matching(
+        r"(?!(.*/)?\.\.?(/|$))[^\s/\\]+(/[^\s/\\]+)*",
+        "a folder's path from the root of the repository",
+        "Argo CD delivers what is in it, and looks nowhere else; write for instance deploy/overlays/region-a/echo",
+    ),
+]
+SecretName = Annotated[
+    str,
+    _matching(
+        rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*",
+        "the name of a Secret",
+        "it is looked up in the namespace argocd; use lower-case letters, digits, '-' and '.'",
+    ),
+]
+ManifestSource = Annotated[
+    str,
+    _without_credentials(", and name a copy of the file that needs none"),
+    _matching(
+        r"https?://\S+|(?!\S*://)\S(.*\S)?",
+        "an address or a file's path",
+        "Argo CD is installed from it; write https://… or the path of a file",
+    ),
+]
+TagPattern = Annotated[
+    str,
+    _matching(r"[^\n]+", "a regular expression", "no tag could be held against it; write one, or leave the list empty"),
+    _Check(_regular_expression, lambda: {"format": "regex"}),
+]
+SettingPath = Annotated[
+    str,
+    _matching(
+        r"([^\s.*]+|\*)(\.([^\s.*]+|\*))*(\.\*\*)?",
+        "the path of a setting",
+        "no difference would be found by it; write keys with dots between, * for any one key, or ** at the end for all below",
+    ),
+]
+RuleId = Annotated[str, _Check(_rule_id, lambda: {"enum": _rule_ids()})]
+Reason = Annotated[
+    str,
+    _matching(
+        r"\s*\S[\s\S]*",
+        "a reason",
+        "whoever meets the waiver must be able to tell whether it still holds; say why the rule need not hold here",
+    ),
+]
+ImagePullPolicy = Literal["Always", "IfNotPresent", "Never"]

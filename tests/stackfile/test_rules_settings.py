@@ -1,0 +1,142 @@
+"""A limit that a slip of the hand lifts protects nobody: what a stack file says of the rules is as strict as the rest of it."""
+
+import pytest
+
+from rules import catalogue
+from rules.facts.region import MAY_DIFFER, Limits
+from tests.stackfile.stack_values import MINIMAL, parse, problems, the_problem, with_value
+
+
+def test_what_a_stack_leaves_out_is_what_the_rules_say() -> None:
+    rules, limits = parse(MINIMAL).rules, Limits()
+    assert (rules.largest_increase, rules.introduce_together) == (limits.largest_increase, limits.introduce_together)
+    assert (rules.immutable_tags, rules.may_differ, rules.waived) == (limits.immutable_tags, MAY_DIFFER, {})
+
+
+@pytest.mark.parametrize("value", [0, 101, "50", True, 12.5])
+def test_an_increase_that_is_none_is_refused(value: object) -> None:
+    assert "$.rules.largestIncrease: " in the_problem(with_value("rules.largestIncrease", value))
+
+
+@pytest.mark.parametrize("value", [0, 1001, "3"])
+def test_pods_that_cannot_answer_all_requests_are_refused(value: object) -> None:
+    assert "$.echo.podsForAllTraffic: " in the_problem(with_value("echo.podsForAllTraffic", value))
+
+
+@pytest.mark.parametrize("value", ["yes", 1, "true"])
+def test_to_introduce_together_is_true_or_false_and_nothing_like_it(value: object) -> None:
+    assert " is neither true nor false — give true: " in the_problem(with_value("rules.introduceTogether", value))
+
+
+# --- who is stable
+
+
+def test_the_stable_version_is_one_of_the_versions() -> None:
+    assert parse(with_value("echo.stable", "v2")).echo.stable == "v2"
+
+
+def test_a_stable_version_that_is_not_there_is_refused_with_the_nearest() -> None:
+    problem = the_problem(with_value("echo.stable", "v22"))
+    assert '$.echo.stable: "v22" is not one of the versions — in a rollback nothing could take' in problem
+    assert problem.endswith("did you mean v2?")
+
+
+def test_a_stable_version_that_is_not_there_is_told_beside_a_fault_of_a_version() -> None:
+    values = with_value("echo.stable", "old")
+    values["echo"]["versions"]["v1"]["image"] = "echo"
+    image, stable = problems(values)
+    assert "$.echo.versions.v1.image: " in image
+    assert stable.endswith("the known versions are v1, v2")
+
+
+def test_a_stable_version_with_a_fault_of_its_own_is_there_all_the_same() -> None:
+    values = with_value("echo.stable", "v1")
+    values["echo"]["versions"]["v1"]["image"] = "echo"
+    assert "$.echo.versions.v1.image: " in the_problem(values)
+
+
+# --- lists
+
+
+@pytest.mark.parametrize("key", ["immutableTags", "mayDiffer"])
+@pytest.mark.parametrize("value", ["x", {"x": 1}, 3])
+def test_what_is_no_list_is_refused(key: str, value: object) -> None:
+    problem = the_problem(with_value(f"rules.{key}", value))
+    assert f"$.rules.{key}: " in problem
+    assert " is not a list — give a list of " in problem
+
+
+@pytest.mark.parametrize("value", ["(", "*", "", "a\nb"])
+def test_a_tag_pattern_that_is_no_regular_expression_is_refused_with_its_place(value: str) -> None:
+    problem = the_problem(with_value("rules.immutableTags", ["v[0-9]+", value]))
+    assert "$.rules.immutableTags[1]: " in problem
+    assert " is not a regular expression" in problem
+
+
+def test_an_entry_of_a_list_that_is_no_text_is_refused() -> None:
+    problem = the_problem(with_value("rules.immutableTags", [1.0]))
+    assert "$.rules.immutableTags[0]: 1.0 is not text (a number" in problem
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *MAY_DIFFER,
+        "istio.version",
+        "istio.**",
+        "istio.values.pilot.env.X",
+        "echo.versions.v3",
+        "echo.versions.v3.*",
+        "echo.*.interval",
+        "rules.waived.weights-sum-100",
+        "rules.mayDiffer",
+        "cluster.kubeconfig",
+    ],
+)
+def test_the_path_of_a_setting_may_differ(path: str) -> None:
+    assert parse(with_value("rules.mayDiffer", [path])).rules.may_differ == (path,)
+
+
+@pytest.mark.parametrize(
+    ("path", "mend"),
+    [
+        ("isto.version", "did you mean istio?"),
+        ("echo.version.*", "did you mean versions?"),
+        ("echo.versions.*.wieght", "did you mean weight?"),
+        ("cluster", "for all that is below it write cluster.**"),
+        ("echo.versions", "for all that is below it write echo.versions.**"),
+        ("mesh.network.x", "what is above x has no keys — no difference would be found by it; end it there"),
+        ("**", "or ** at the end for all below"),
+        ("echo.**.weight", "or ** at the end for all below"),
+        ("echo..weight", "or ** at the end for all below"),
+        ("", "or ** at the end for all below"),
+    ],
+)
+def test_a_path_that_no_setting_has_is_refused(path: str, mend: str) -> None:
+    problem = the_problem(with_value("rules.mayDiffer", ["region", path]))
+    assert "$.rules.mayDiffer[1]: " in problem
+    assert problem.endswith(mend)
+
+
+# --- waivers
+
+
+def test_a_rule_that_others_rely_on_cannot_be_waived() -> None:
+    problem = the_problem(with_value("rules.waived", {"objects-readable": "why not"}))
+    assert '"objects-readable" is not the id of a rule that can be waived' in problem
+
+
+def test_every_rule_but_that_can_be_waived_with_a_reason() -> None:
+    waived = dict.fromkeys(catalogue.waivable_ids(), "a region that nobody uses")
+    assert parse(with_value("rules.waived", waived)).rules.waived == waived
+
+
+def test_a_waiver_of_no_rule_is_refused_with_the_nearest() -> None:
+    problem = the_problem(with_value("rules.waived", {"weights-sum": "why not"}))
+    assert '$.rules.waived.weights-sum: "weights-sum" is not the id of a rule that can be waived — ' in problem
+    assert problem.endswith("did you mean weights-sum-100?")
+
+
+@pytest.mark.parametrize("reason", ["", "  ", None, 3, ["x"]])
+def test_a_waiver_without_a_reason_is_refused(reason: object) -> None:
+    assert "$.rules.waived.weights-sum-100: " in the_problem(with_value("rules.waived", {"weights-sum-100": reason}))
