@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,8 @@ class RolloutError(Exception):
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+
+    @classmethod
+    def of(cls, what: str, why: str = "", fix: str = "") -> Self:
+        """One problem; its parts are those of `Problem`."""
+        return cls(Problem(what, why, fix))

@@ -1,9 +1,9 @@
-"""Which regions there are, and how to reach them and their stacks."""
+"""Which regions a project has, found in its files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
@@ -13,26 +13,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from components.config import ConfigError, RegionConfig, load_stack_file
+from rollout.access import PulumiAccess, Region
 from rollout.problem import Problem, RolloutError
 
 REGIONS_FILE = ".regions.yaml"
-
-
-@dataclass(frozen=True)
-class Region:
-    """A region's cluster.
-
-    Attributes:
-        name: What echo says in its answers, and what the tables say.
-        stack: The Pulumi stack that owns the region.
-        context: Its context in the kubeconfig.
-        kubeconfig: The kubeconfig's path; None for the usual rules ($KUBECONFIG, ~/.kube/config).
-    """
-
-    name: str
-    stack: str
-    context: str
-    kubeconfig: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -46,21 +30,6 @@ class StackFile:
     def name(self) -> str:
         """The region's name."""
         return self.config.region
-
-
-@dataclass(frozen=True)
-class PulumiAccess:
-    """How to run the Pulumi CLI so that it sees the stacks.
-
-    Attributes:
-        project: Directory of Pulumi.yaml.
-        path: Directory to look for `pulumi` in, before PATH; None to use PATH as it is.
-        environment: Variables that are set on top of ours (backend, passphrase, PULUMI_HOME).
-    """
-
-    project: Path
-    path: Path | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

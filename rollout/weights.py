@@ -10,6 +10,9 @@ from rollout.problem import Problem, RolloutError
 from rules.versions import by_number
 
 ALL = 100
+ALL_PODS = ""
+"""The name that stands for no subset: echo's pods of every version alike, as without a VirtualService."""
+
 _ASSIGNMENT = re.compile(r"(?P<version>[^=\s]+)=(?P<weight>[0-9]{1,3})%?")
 _WHY = "a weight is a whole percent of the requests, and those of all versions make 100"
 

@@ -13,9 +13,9 @@ from typing import Any
 from kubernetes import client
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
+from rollout.access import Region
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
 
 SYNCED = "Synced"
 OUT_OF_SYNC = "OutOfSync"
@@ -135,6 +135,23 @@ class Application:
             told.append(f"sync{at} {self.operation.phase}: {self.operation.message}")
             told += map(str, self.operation.failed_resources)
         return tuple(told)
+
+
+def synced_commit(application: Application) -> str:
+    """The commit that the cluster has last been brought to.
+
+    Raises:
+        RolloutError: it never was, and what Argo CD says to that.
+    """
+    if application.synced_revision is None:
+        said = "; ".join(application.complaints) or f"sync {application.sync}, health {application.health}"
+        raise RolloutError.of(
+            f"Application {application.name} was never synced: {said}",
+            "a share is judged against the weights that Argo CD last synced",
+            f"see that {application.target_revision} of {application.repository} can be read and has "
+            f"{application.path} (in the lab: git push lab)",
+        )
+    return application.synced_revision
 
 
 def settled_application(region: Region, name: str) -> Application:

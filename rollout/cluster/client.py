@@ -11,8 +11,8 @@ import yaml
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
+from rollout.access import Region
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
 
 # For `_request_timeout`: seconds to connect, and to wait for an answer's next part.
 REQUEST_TIMEOUT = (5.0, 15.0)

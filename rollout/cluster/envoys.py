@@ -18,13 +18,10 @@ import websocket
 from kubernetes import client
 
 from components.names import ECHO_HOST, HTTP_PORT
+from rollout.access import Region
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking, first_line
 from rollout.cluster.exec import STATUS, STDERR, STDOUT, Container, open_exec
-from rollout.regions import Region
-from rollout.weights import routed
-
-ALL_PODS = ""
-"""The name that stands for no subset: echo's pods of every version alike, as without a VirtualService."""
+from rollout.weights import ALL_PODS, routed
 
 SIDECAR = "istio-proxy"
 

@@ -11,12 +11,11 @@ from typing import Any
 from kubernetes import client
 
 from components.names import ECHO, ECHO_NAMESPACE
+from rollout.access import Region
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
-from rollout.cluster.envoys import ALL_PODS
-from rollout.regions import Region
+from rollout.weights import ALL, ALL_PODS
 from rules.versions import VERSION_LABEL
 
-_ALL = 100
 _SELECTOR = f"app={ECHO}"
 
 
@@ -127,7 +126,7 @@ def parse_virtual_services(documents: Iterable[Mapping[str, Any]]) -> Route | No
         return Route(None, changed, f"it has {len(http)} HTTP routes, and which one holds depends on the request")
     destinations = http[0].get("route") or []
     # where there is only one, its weight may be left out
-    left_out = _ALL if len(destinations) == 1 else 0
+    left_out = ALL if len(destinations) == 1 else 0
     weights: dict[str, int] = {}
     for one in destinations:
         subset = one["destination"].get("subset", ALL_PODS)

@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from rollout.access import PulumiAccess, Region
 from rollout.problem import Problem, RolloutError
-from rollout.regions import PulumiAccess, Region
 
 _TIMEOUT_SECONDS = 60.0
 _STDERR_CHARACTERS = 500

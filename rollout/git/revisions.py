@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO
 
 from rollout.git.command import command, git, quiet_environment, said
 from rollout.problem import Problem, RolloutError
@@ -22,19 +22,9 @@ _DIRECTORY_MODE = "40000"
 _FILE_MODES = ("100644", "100755", "100664")
 
 
-class Tree(Protocol):
-    """The files of a project at one time; paths are relative to the project, with `/`."""
-
-    def files(self, directory: str) -> Sequence[str]:
-        """The names of the files in a directory, sorted, not of those below; none where there is no directory."""
-
-    def read(self, path: str) -> bytes | None:
-        """What is in a file; None where there is none."""
-
-
 @dataclass(frozen=True)
 class WorkingTree:
-    """The files on the disk, committed or not."""
+    """The files on the disk, committed or not: a `rollout.plan.declaration.Tree`."""
 
     project: Path
 
@@ -61,7 +51,7 @@ class WorkingTree:
 
 @dataclass(frozen=True)
 class CommittedTree:
-    """The files at a commit; `prefix` is the project's directory in the repository."""
+    """The files at a commit, a `rollout.plan.declaration.Tree`; `prefix` is the project's directory in the repository."""
 
     repository: Repository
     commit: str

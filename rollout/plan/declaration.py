@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import yaml
 
 from components.config import PROJECT, ConfigError, RegionConfig, read_stack_file
 from components.names import overlay
-from rollout.git.revisions import Tree
 from rules.overlay import objects
 from rules.workloads import Workloads
 
 # Most files are the same at two revisions, and most overlays the same in a region's history: each is read once.
 _REMEMBERED = 1024
+
+
+class Tree(Protocol):
+    """The files of a project at one time; paths are relative to the project, with `/`."""
+
+    def files(self, directory: str) -> Sequence[str]:
+        """The names of the files in a directory, sorted, not of those below; none where there is no directory."""
+
+    def read(self, path: str) -> bytes | None:
+        """What is in a file; None where there is none."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from components.config import ConfigError, RegionConfig, read_stack_file
 from components.names import overlay
-from rollout.git.revisions import Tree
-from rollout.plan.declaration import Declared, declared
+from rollout.plan.declaration import Declared, Tree, declared
 from rollout.plan.manifests import overlay_files
 from rollout.plan.overlays import is_of_an_overlay, refuse_foreign
 from rollout.plan.workloads import workload_objects

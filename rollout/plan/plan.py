@@ -8,9 +8,9 @@ from pathlib import Path
 
 from components.judged import as_region
 from components.names import overlay
-from rollout.git.revisions import Repository, Tree, WorkingTree, repository_of
+from rollout.git.revisions import Repository, WorkingTree, repository_of
 from rollout.plan.comparison import Images, Plan, Revision, plan
-from rollout.plan.declaration import Declared, declared, overlay_at
+from rollout.plan.declaration import Declared, Tree, declared, overlay_at
 from rollout.problem import Problem, RolloutError
 from rollout.regions import select
 from rules.capacity import stable_version

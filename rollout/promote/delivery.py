@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rollout.access import Region
 from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
 from rollout.cluster.objects import read_live
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
-from rollout.status.overlay import synced_weights
+from rollout.status.overlay import overlay_weights
 from rollout.weights import routed
 
 WITHIN_SECONDS = 600.0
@@ -26,6 +26,13 @@ _SHOWN = 5
 
 class History(Protocol):
     """What is asked of the repository."""
+
+    @property
+    def project(self) -> Path:
+        """A directory in a clone of it."""
+
+    def tip(self) -> str:
+        """The newest commit that is to be delivered, fetched."""
 
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history."""
@@ -81,7 +88,7 @@ def deliver(
 
 
 def brings(
-    region: Region, project: Path, repository: History, commit: str, weights: Mapping[str, int]
+    region: Region, repository: History, commit: str, weights: Mapping[str, int]
 ) -> Callable[[Application], bool]:
     """Whether an Application has been brought to a commit, or to a later one that says the same weights, and the cluster has them.
 
@@ -90,8 +97,7 @@ def brings(
 
     Args:
         region: The region.
-        project: A directory in a clone of the repository.
-        repository: That clone.
+        repository: Where the commits are.
         commit: The commit's full hash.
         weights: What its overlay says, whole percents by version.
     """
@@ -100,7 +106,7 @@ def brings(
         synced = application.synced_revision
         if synced is None or application.is_moving or not repository.contains(commit, synced):
             return False
-        says_so = synced == commit or synced_weights(project, application) == weights
+        says_so = synced == commit or overlay_weights(repository.project, synced, application.path) == weights
         return says_so and _has(region, weights)
 
     return is_there

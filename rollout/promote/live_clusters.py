@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 
+from rollout.access import Region
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.stack_outputs import StackOutputs, read_outputs
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.problem import Problem, RolloutError
-from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
-from rollout.promote.upstream import Upstream
-from rollout.regions import Discovery, Region, select
+from rollout.promote.delivery import DeliveryTime, History, brings, deliver, lacks, takes
+from rollout.regions import Discovery, select
 from rollout.status.verification import Edges, Outcome, Progress, Ready, Wishes, measure_and_judge, prepare
 from rollout.traffic.probe import connect
 from rollout.traffic.watch import Watch, watched
@@ -22,7 +22,7 @@ class LiveClusters:
     """Regions that are up and that Argo CD delivers to.
 
     Args:
-        upstream: Where what is delivered comes from.
+        history: The commits that are delivered.
         discovery: Where the regions are.
         names: Those that are meant.
         rate: Requests a second to send in a region that is measured or watched.
@@ -31,13 +31,13 @@ class LiveClusters:
 
     def __init__(
         self,
-        upstream: Upstream,
+        history: History,
         discovery: Discovery,
         names: Sequence[str],
         rate: int,
         shown: Callable[[Sequence[Ready]], AbstractContextManager[Progress]],
     ) -> None:
-        self._upstream, self._rate, self._shown = upstream, rate, shown
+        self._history, self._rate, self._shown = history, rate, shown
         self._pulumi = discovery.pulumi
         self._regions = {region.name: region for region in select(discovery.regions, names)}
 
@@ -48,7 +48,7 @@ class LiveClusters:
             RolloutError: one is not ready to be measured.
         """
         # the commit that Argo CD synced may be one that is not here yet
-        self._upstream.tip()
+        self._history.tip()
         ready = prepare([self._regions[name] for name in regions], self._pulumi, Wishes(rate=self._rate), Edges())
         with self._shown(ready) as progress:
             return measure_and_judge(ready, progress, no_failures_but_its_own)
@@ -93,7 +93,7 @@ class LiveClusters:
         application = self._outputs[region].application
         if application is None:
             raise RolloutError(_not_by_argocd(where))
-        there = brings(where, self._upstream.project, self._upstream, commit, weights)
+        there = brings(where, self._history, commit, weights)
         return deliver(where, application, there, is_taken, meanwhile=meanwhile, healthy=healthy)
 
     @cached_property

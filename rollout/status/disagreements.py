@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rollout.cluster.application import Application
-from rollout.cluster.envoys import ALL_PODS, Envoy, acknowledges
+from rollout.cluster.envoys import Envoy, acknowledges
 from rollout.cluster.objects import Live, Route, WaitingPod
 from rollout.git.commits import Entry
 from rollout.git.record import Record
 from rollout.problem import Problem
-from rollout.weights import routed
+from rollout.weights import ALL_PODS, routed
 from rules.versions import by_number
 from rules.workloads import Delivery
 

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from components.names import APPLICATION, overlay
+from rollout.access import Region
 from rollout.cluster.application import Application, read_application
 from rollout.cluster.envoys import Envoy, read_envoys
 from rollout.cluster.objects import Live, read_live
-from rollout.git.commits import Entry, Writer
-from rollout.git.record import Record, newest_in
+from rollout.git.commits import Writer
+from rollout.git.record import newest_in
 from rollout.git.revisions import Repository, WorkingTree, repository_of
 from rollout.plan.declaration import Declared, declared
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
 from rollout.status.answers import await_all, or_problems
 from rollout.status.disagreements import Commit, Declaration, RegionStatus, Status, Weights
-from rollout.status.overlay import synced_weights
+from rollout.status.overlay import overlay_weights
 from rules.versions import versions
 from rules.workloads import Workloads
 
@@ -73,15 +73,9 @@ def gather(project: Path, regions: Sequence[Region], readers: Readers) -> Status
     return Status(
         at=datetime.now(UTC),
         head=head,
-        regions=tuple(
-            _status(_Clone(project, writer), region, read[region.name], seen[region.name]) for region in regions
-        ),
-        promotion=_promotion(writer, head),
+        regions=tuple(_status(project, writer, region, read[region.name], seen[region.name]) for region in regions),
+        promotion=newest_in(writer, head),
     )
-
-
-def _promotion(writer: Writer, head: str) -> tuple[Entry, Record] | None:
-    return newest_in(writer, head)
 
 
 def _read(
@@ -170,10 +164,10 @@ def _ask(regions: Sequence[Region], read: Mapping[str, _Read], readers: Readers)
     return seen
 
 
-def _status(clone: _Clone, region: Region, read: _Read, seen: _Seen) -> RegionStatus:
+def _status(project: Path, writer: Writer, region: Region, read: _Read, seen: _Seen) -> RegionStatus:
     problems: list[Problem] = [*read.problems]
     application = or_problems(seen.application.result, problems) if seen.application else None
-    synced, synced_at = clone.synced(application) if application else (None, None)
+    synced, synced_at = _synced(project, writer, application) if application else (None, None)
     return RegionStatus(
         name=region.name,
         context=region.context,
@@ -188,18 +182,12 @@ def _status(clone: _Clone, region: Region, read: _Read, seen: _Seen) -> RegionSt
     )
 
 
-@dataclass(frozen=True)
-class _Clone:
-    """The repository of the project, asked for what Argo CD last synced."""
-
-    project: Path
-    writer: Writer
-
-    def synced(self, application: Application) -> tuple[Weights | None, datetime | None]:
-        """The weights at that commit, and when it was made; nothing where this clone does not tell, as one that is behind."""
-        revision = application.synced_revision
-        try:
-            weights = synced_weights(self.project, application)
-            return weights, self.writer.log(revision, 1)[0].at if revision else None
-        except RolloutError:
-            return None, None
+def _synced(project: Path, writer: Writer, application: Application) -> tuple[Weights | None, datetime | None]:
+    """The weights at the commit that Argo CD last synced, and when it was made; nothing where this clone does not tell."""
+    revision = application.synced_revision
+    if revision is None:
+        return None, None
+    try:
+        return overlay_weights(project, revision, application.path), writer.log(revision, 1)[0].at
+    except RolloutError:
+        return None, None

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from rollout.cluster.application import Application, settled_application
+from rollout.access import PulumiAccess, Region
+from rollout.cluster.application import Application, settled_application, synced_commit
 from rollout.cluster.stack_outputs import StackOutputs, read_outputs
 from rollout.judge.checks import Check, no_failures
 from rollout.judge.shares import DEFAULT_MOST
 from rollout.judge.verdict import Verdict, is_decided, verdict_of
 from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError
-from rollout.regions import PulumiAccess, Region
 from rollout.status.answers import await_all, or_problems
-from rollout.status.overlay import synced_weights
+from rollout.status.overlay import overlay_weights
 from rollout.traffic.attack import DEFAULT_RATE, Attack
 from rollout.traffic.probe import Source, connect, count_results
 from rollout.traffic.trail import Point, Trail
@@ -49,7 +49,7 @@ class Edges:
     read_outputs: Callable[[PulumiAccess, Region], StackOutputs] = read_outputs
     connect: Callable[[Region], Source] = connect
     read_application: Callable[[Region, str], Application] = settled_application
-    synced_weights: Callable[[Path, Application], Mapping[str, int]] = synced_weights
+    overlay_weights: Callable[[Path, str, str], Mapping[str, int]] = overlay_weights
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _delivered(
     if outputs.application is None:
         return outputs.weights, None
     application = edges.read_application(region, outputs.application)
-    return edges.synced_weights(project, application), application
+    return edges.overlay_weights(project, synced_commit(application), application.path), application
 
 
 def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Check = no_failures) -> tuple[Outcome, ...]:

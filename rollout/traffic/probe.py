@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import websocket
 from kubernetes import client
 
+from rollout.access import Region
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking, first_line
 from rollout.cluster.exec import STATUS, STDERR, STDOUT, Container, ExecStream, open_exec
 from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError, in_order
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
 from rollout.traffic.attack import DEFAULT_RATE, Attack
 
 NAMESPACE = "echo-probe"

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from components.config import ConfigError, load_stack_file
+from rollout.access import PulumiAccess, Region
 from rollout.problem import RolloutError
-from rollout.regions import PulumiAccess, Region, discover, find_project, select
+from rollout.regions import discover, find_project, select
 
 STACK = """\
 config:

@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
+from rollout.access import Region
 from rollout.cli import app as rollout
 from rollout.cli.status import status
 from rollout.cluster.application import Application, parse_application
@@ -19,7 +20,6 @@ from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live, Pods
 from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
 from rollout.status.snapshot import Readers, gather
 from tests.rollout.cluster.applications import well
 from tests.rollout.repository import Repository, new_repository

@@ -13,12 +13,12 @@ import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
+from rollout.access import PulumiAccess, Region
 from rollout.cli import app
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.stack_outputs import StackOutputs
 from rollout.measurement import Result
 from rollout.problem import Problem, RolloutError
-from rollout.regions import PulumiAccess, Region
 from rollout.status.verification import Edges
 from rollout.traffic.attack import Attack
 from tests.rollout.answers import drawn, fault, numbered, ok
@@ -70,7 +70,7 @@ class World:
     attacks: dict[str, Attack] = field(default_factory=dict)
 
     def edges(self) -> Edges:
-        return Edges(self._outputs, self._connect, self._application, self._synced_weights)
+        return Edges(self._outputs, self._connect, self._application, self._overlay_weights)
 
     def _outputs(self, _pulumi: PulumiAccess, region: Region) -> StackOutputs:
         if region.name in self.without_outputs:
@@ -87,13 +87,10 @@ class World:
         assert name == "argocd/echo"
         return parse_application(self.applications[region.name])
 
-    def _synced_weights(self, project: Path, application: Application) -> Mapping[str, int]:
-        assert project == Path.cwd()
-        revision = application.synced_revision
-        if revision is None or revision not in self.committed:
-            raise RolloutError(
-                Problem(f"no commit {application.synced_revision}", "why it is needed", "how to mend it")
-            )
+    def _overlay_weights(self, project: Path, revision: str, folder: str) -> Mapping[str, int]:
+        assert (project, folder) == (Path.cwd(), "deploy/overlays/region-a/echo")
+        if revision not in self.committed:
+            raise RolloutError.of(f"no commit {revision}", "why it is needed", "how to mend it")
         return self.committed[revision]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rollout.access import Region
 from rollout.cluster.application import (
     Application,
     Condition,
@@ -14,11 +15,26 @@ from rollout.cluster.application import (
     parse_application,
     read_application,
     settled_application,
+    synced_commit,
 )
 from rollout.problem import RolloutError
-from rollout.regions import Region
 from tests.rollout.cluster.applications import NEW, OLD, application, refused, unreadable, well
 from tests.rollout.cluster.fake_cluster import FakeCluster, serving
+
+
+class TestSyncedCommit:
+    def test_of_an_application_that_was_never_synced_is_refused_with_its_reasons(self) -> None:
+        with pytest.raises(RolloutError) as found:
+            synced_commit(parse_application(unreadable()))
+
+        assert found.value.problems[0].what == (
+            "Application argocd/echo was never synced: "
+            "ComparisonError: deploy/overlays/region-a/echo: app path does not exist"
+        )
+
+    def test_of_an_application_that_argo_cd_has_not_seen_is_refused_with_its_state(self) -> None:
+        with pytest.raises(RolloutError, match="was never synced: sync Unknown, health Unknown"):
+            synced_commit(parse_application(application()))
 
 
 class TestParse:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rollout.access import Region
 from rollout.cluster.objects import (
     LastChange,
     Live,
@@ -18,7 +19,6 @@ from rollout.cluster.objects import (
     read_live,
 )
 from rollout.problem import RolloutError
-from rollout.regions import Region
 from tests.rollout.cluster.captured import document
 from tests.rollout.cluster.fake_cluster import FakeCluster, serving
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from rollout.access import PulumiAccess, Region
 from rollout.cluster.stack_outputs import parse_outputs, read_outputs
 from rollout.problem import RolloutError
-from rollout.regions import PulumiAccess, Region
 
 REGION = Region("region-a", "region-a", "a")
 OUTPUTS = {

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from subprocess import CalledProcessError
 
+from rollout.access import Region
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.measurement import Count, Measurement, Result
 from rollout.problem import Problem
 from rollout.promote.delivery import DeliveryTime, NotDeliveredError
-from rollout.regions import Region
 from rollout.status.overlay import VIRTUAL_SERVICE, parse_weights
 from rollout.status.verification import Outcome, Ready, measure_and_judge
 from rollout.traffic.attack import Attack

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from rollout.access import Region
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live, Route
 from rollout.problem import RolloutError
 from rollout.promote import delivery as delivery_module
 from rollout.promote.delivery import NotDeliveredError, brings, deliver, lacks, takes
-from rollout.regions import Region
 from tests.rollout.cluster.applications import NEW, OLD, application, well
 from tests.rollout.promote.two_clones import TwoClones, new_two_clones
 
@@ -145,7 +145,7 @@ class TestBrings:
 
     def is_there(self, clones: TwoClones, commit: str, document: dict[str, Any]) -> bool:
         upstream = clones.upstream()
-        is_there = brings(REGION, upstream.project, upstream, commit, {"v1": 90, "v2": 10})
+        is_there = brings(REGION, upstream, commit, {"v1": 90, "v2": 10})
         return is_there(parse_application(document))
 
     def test_the_commit_itself(self, clones: TwoClones) -> None:
@@ -188,7 +188,7 @@ class TestBrings:
     def test_a_weight_of_0_is_no_difference(self, clones: TwoClones) -> None:
         self.route = Route({"v1": 100}, None)
         upstream = clones.upstream()
-        is_there = brings(REGION, upstream.project, upstream, clones.tip, {"v1": 100, "v2": 0})
+        is_there = brings(REGION, upstream, clones.tip, {"v1": 100, "v2": 0})
 
         assert is_there(parse_application(well(clones.tip)))
 

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from rollout.access import Region
 from rollout.measurement import Result
 from rollout.problem import RolloutError
-from rollout.regions import Region
 from rollout.traffic.attack import Attack
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import rollout
+from rollout.access import Region
 from rollout.measurement import Measurement, Origin, Result, Tally
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
 from rollout.traffic.attack import Attack
 from rollout.traffic.probe import connect, count_results
 from tests.rollout.answers import drawn, line, numbered, ok, other

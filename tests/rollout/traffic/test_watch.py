@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from rollout.access import Region
 from rollout.measurement import Measurement, Result
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
 from rollout.traffic import watch as watch_module
 from rollout.traffic.attack import Attack
 from rollout.traffic.watch import Watch, watched

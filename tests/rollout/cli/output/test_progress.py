@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
+from rollout.access import Region
 from rollout.cli.output.progress import shown
-from rollout.regions import Region
 from rollout.status.verification import Ready
 from rollout.traffic.attack import Attack
 from tests.rollout.answers import measured

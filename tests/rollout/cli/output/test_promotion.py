@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from rollout.access import Region
 from rollout.cli.output.promotion import (
     ended_as_json,
     exit_code,
@@ -25,7 +26,6 @@ from rollout.measurement import Tally
 from rollout.problem import Problem
 from rollout.promote.delivery import DeliveryTime
 from rollout.promote.results import Ended, Retired, Taken, Undone
-from rollout.regions import Region
 from rollout.status.verification import Outcome
 from tests.rollout.answers import measured
 

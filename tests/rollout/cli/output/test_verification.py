@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from rollout.access import Region
 from rollout.cli.output.verification import as_json, exit_code, print_report
 from rollout.cluster.application import parse_application
 from rollout.judge.verdict import verdict_of
 from rollout.measurement import Measurement, Origin, Tally
 from rollout.problem import Problem
-from rollout.regions import Region
 from rollout.status.verification import Outcome
 from tests.rollout.answers import measured
 from tests.rollout.cluster.applications import NEW, well
