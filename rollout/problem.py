@@ -37,3 +37,9 @@ class RolloutError(Exception):
     def of(cls, what: str, why: str = "", fix: str = "") -> Self:
         """One problem; its parts are those of `Problem`."""
         return cls(Problem(what, why, fix))
+
+
+def first_line(text: str | None) -> str:
+    """What a library says, short enough for a message."""
+    lines = (text or "").strip().splitlines()
+    return lines[0][:300] if lines else "no reason given"

@@ -88,12 +88,10 @@ def find_project(start: Path) -> Path:
     for directory in (start, *start.parents):
         if (directory / "Pulumi.yaml").is_file():
             return directory
-    raise RolloutError(
-        Problem(
-            f"no Pulumi.yaml in {start} or above it",
-            "the regions are the stacks of a project, and their weights are that project's outputs",
-            "run this in the project's directory",
-        )
+    raise RolloutError.of(
+        f"no Pulumi.yaml in {start} or above it",
+        "the regions are the stacks of a project, and their weights are that project's outputs",
+        "run this in the project's directory",
     )
 
 
@@ -188,12 +186,10 @@ def _bad_regions_file(what: str) -> Problem:
 def _from_stack_files(project: Path) -> Discovery:
     files = read_stack_files(project)
     if not files:
-        raise RolloutError(
-            Problem(
-                f"no region: {project} has neither {REGIONS_FILE} nor a stack file Pulumi.<stack>.yaml",
-                "a stack file names the cluster that acts as its region",
-                "bring the lab up (`make up`), or write a stack file for each of your clusters",
-            )
+        raise RolloutError.of(
+            f"no region: {project} has neither {REGIONS_FILE} nor a stack file Pulumi.<stack>.yaml",
+            "a stack file names the cluster that acts as its region",
+            "bring the lab up (`make up`), or write a stack file for each of your clusters",
         )
     return Discovery(tuple(map(_region_of, files)), PulumiAccess(project), "the stack files")
 

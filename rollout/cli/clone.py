@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from rollout.problem import Problem, RolloutError
+from rollout.problem import RolloutError
 from rollout.regions import Discovery, discover, find_project, select
 
 # ruff: noqa: PLC0415
@@ -61,13 +61,11 @@ class Opened:
         newest = self.upstream.newest(tip)
         if newest and newest[1].state is PromotionState.IN_PROGRESS:
             entry, record = newest
-            raise RolloutError(
-                Problem(
-                    f"the promotion {record.promotion.id} is in progress: {record.promotion.version} has {record.weight} % in "
-                    f"{record.region} by {entry.commit[:10]} of {entry.author}",
-                    "two hands at once would take each other's weights",
-                    "go on with it (rollout promote --resume) or take it back (rollout rollback)",
-                )
+            raise RolloutError.of(
+                f"the promotion {record.promotion.id} is in progress: {record.promotion.version} has {record.weight} % in "
+                f"{record.region} by {entry.commit[:10]} of {entry.author}",
+                "two hands at once would take each other's weights",
+                "go on with it (rollout promote --resume) or take it back (rollout rollback)",
             )
 
     def clusters(self, regions: Sequence[str], rate: int) -> LiveClusters:

@@ -84,8 +84,6 @@ def _refuse_stray(words: Sequence[str]) -> None:
 
 def _refuse_two_forms(*, as_json: bool, as_markdown: bool) -> None:
     if as_json and as_markdown:
-        raise RolloutError(
-            Problem(
-                "--json and --markdown are both given", "only one of them can be all of the output", "leave one out"
-            )
+        raise RolloutError.of(
+            "--json and --markdown are both given", "only one of them can be all of the output", "leave one out"
         )

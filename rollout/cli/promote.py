@@ -12,7 +12,7 @@ import typer
 
 from rollout.cli.options import JsonForTable, RegionsFile, Remote, WatchRate
 from rollout.cli.terminal import messages_console, results_console, told
-from rollout.problem import Problem, RolloutError
+from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE
 
 # ruff: noqa: PLC0415
@@ -125,12 +125,10 @@ def _resumed(found: Opened) -> tuple[Promotion, tuple[str, Record]]:
     newest = found.upstream.newest(found.upstream.tip())
     if newest is None or newest[1].state is not PromotionState.IN_PROGRESS:
         last = f"the last one, {newest[1].promotion.id}, is {newest[1].state}" if newest else "there never was one"
-        raise RolloutError(
-            Problem(
-                f"no promotion is in progress: {last}",
-                "there is nothing to go on with",
-                "begin one: rollout promote VERSION",
-            )
+        raise RolloutError.of(
+            f"no promotion is in progress: {last}",
+            "there is nothing to go on with",
+            "begin one: rollout promote VERSION",
         )
     entry, record = newest
     return record.promotion, (entry.commit, record)
@@ -138,17 +136,13 @@ def _resumed(found: Opened) -> tuple[Promotion, tuple[str, Record]]:
 
 def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[str | None], dry_run: bool) -> None:
     if resume and (version or any(told) or dry_run):
-        raise RolloutError(
-            Problem(
-                "--resume stands beside a version, --steps, --regions, --bake or --dry-run",
-                "a promotion goes on as it began, and its commits say how that was",
-                "leave them out, or roll it back and begin another",
-            )
+        raise RolloutError.of(
+            "--resume stands beside a version, --steps, --regions, --bake or --dry-run",
+            "a promotion goes on as it began, and its commits say how that was",
+            "leave them out, or roll it back and begin another",
         )
     if not resume and not version:
-        raise RolloutError(
-            Problem("which version is not said", "it is the one that gets the weights", "rollout promote v2")
-        )
+        raise RolloutError.of("which version is not said", "it is the one that gets the weights", "rollout promote v2")
 
 
 def _listed(regions: str | None) -> tuple[str, ...]:
@@ -160,12 +154,10 @@ def _rising(text: str) -> tuple[int, ...]:
     weights = tuple(int(word) for word in words if re.fullmatch(r"[0-9]{1,3}", word))
     rises = all(low < high for low, high in pairwise(weights))
     if len(weights) != len(words) or not rises or not 1 <= weights[0] <= weights[-1] <= 100:
-        raise RolloutError(
-            Problem(
-                f"--steps {text}: these are not rising percents in 1..100",
-                "each step gives the version more",
-                f"write for instance {_STEPS}",
-            )
+        raise RolloutError.of(
+            f"--steps {text}: these are not rising percents in 1..100",
+            "each step gives the version more",
+            f"write for instance {_STEPS}",
         )
     return weights
 
@@ -174,11 +166,9 @@ def _seconds(text: str) -> int:
     found = re.fullmatch(r"([0-9]{1,6})([smh])", text)
     seconds = int(found[1]) * _UNITS[found[2]] if found else -1
     if not 0 <= seconds <= _LONGEST_BAKE_SECONDS:
-        raise RolloutError(
-            Problem(
-                f"--bake {text}: this is no time of at most 12h",
-                "each step is watched so long",
-                "write for instance 90s, 2m or 1h",
-            )
+        raise RolloutError.of(
+            f"--bake {text}: this is no time of at most 12h",
+            "each step is watched so long",
+            "write for instance 90s, 2m or 1h",
         )
     return seconds

@@ -18,7 +18,7 @@ from rollout.cli.terminal import (
     results_console,
     told,
 )
-from rollout.problem import Problem, RolloutError
+from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE
 
 # ruff: noqa: PLC0415
@@ -90,11 +90,9 @@ def _left(upstream: Upstream, tip: str) -> tuple[Record, Sequence[str]]:
 def _newest(upstream: Upstream, tip: str) -> Record:
     newest = upstream.newest(tip)
     if newest is None:
-        raise RolloutError(
-            Problem(
-                "there was no promotion to take back",
-                "it says which version it was, and what there was before",
-                "change the weights by hand: rollout set v1=100 --region …",
-            )
+        raise RolloutError.of(
+            "there was no promotion to take back",
+            "it says which version it was, and what there was before",
+            "change the weights by hand: rollout set v1=100 --region …",
         )
     return newest[1]

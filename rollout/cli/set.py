@@ -46,13 +46,13 @@ def set_weights(
     """
     from rollout.git.commits import remote_of
     from rollout.plan import report as plan_report
-    from rollout.promote.weight_change import Done, Wish, change_weights
+    from rollout.promote.weight_change import Done, change_weights
 
     messages = messages_console()
     with told(messages, "stopped"):
         project = find_project(Path.cwd())
         target = remote_of(project, remote, None if remote else discover(project).remote) if push else None
-        outcome = change_weights(project, Wish(region, wishes, message, target, dry_run))
+        outcome = change_weights(project, region, wishes, message=message, remote=target, dry_run=dry_run)
     if as_json:
         typer.echo(json.dumps(_as_json(region, outcome, target), indent=2))
     else:

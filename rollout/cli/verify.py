@@ -69,7 +69,7 @@ def verify(
     """
     from rollout.cli.output import progress
     from rollout.cli.output import verification as report
-    from rollout.status.verification import Edges, Wishes, measure_and_judge, prepare
+    from rollout.status.verification import Edges, measure_and_judge, prepare
 
     messages = messages_console()
     with told(messages, "stopped; the probes stop with it"):
@@ -79,7 +79,7 @@ def verify(
         found = discover(project, regions_file)
         regions = select(found.regions, region or [])
         messages.print(f"regions by {found.source}: {', '.join(one.name for one in regions)}")
-        ready = prepare(regions, found.pulumi, Wishes(url, requests, rate), context.ensure_object(Edges))
+        ready = prepare(regions, found.pulumi, context.ensure_object(Edges), url=url, requests=requests, rate=rate)
         _announce(messages, ready)
         with progress.shown(messages, ready) as shown:
             outcomes = measure_and_judge(ready, shown)
@@ -95,23 +95,19 @@ def verify(
 
 def _refuse_bad_url(url: str | None) -> None:
     if url is not None and not re.match(r"http://[^/\s]+", url):
-        raise RolloutError(
-            Problem(
-                f"--url {url} is not an http:// address",
-                "the probe speaks plain HTTP, and its sidecar adds mutual TLS",
-                "give one like http://echo.echo.svc.cluster.local/",
-            )
+        raise RolloutError.of(
+            f"--url {url} is not an http:// address",
+            "the probe speaks plain HTTP, and its sidecar adds mutual TLS",
+            "give one like http://echo.echo.svc.cluster.local/",
         )
 
 
 def _refuse_bad_plot(plot: Path | None) -> None:
     if plot is not None and not plot.parent.is_dir():
-        raise RolloutError(
-            Problem(
-                f"--plot {plot}: {plot.parent} is not a directory",
-                "the plot is written when the requests have been sent",
-                "make it first, or name another file",
-            )
+        raise RolloutError.of(
+            f"--plot {plot}: {plot.parent} is not a directory",
+            "the plot is written when the requests have been sent",
+            "make it first, or name another file",
         )
 
 

@@ -15,7 +15,7 @@ from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from rollout.access import Region
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
-from rollout.problem import Problem, RolloutError
+from rollout.problem import RolloutError
 
 SYNCED = "Synced"
 OUT_OF_SYNC = "OutOfSync"
@@ -186,12 +186,10 @@ def read_application(region: Region, name: str) -> Application:
         except client.ApiException as error:
             if error.status != 404:
                 raise
-            raise RolloutError(
-                Problem(
-                    f"{region.name}: there is no Application {name} in the cluster of context {region.context}",
-                    "it says which commit the region was last synced to, and so which weights hold there",
-                    f"the stack's EchoApplication brings it up: pulumi up -s {region.stack} (in the lab: make up)",
-                )
+            raise RolloutError.of(
+                f"{region.name}: there is no Application {name} in the cluster of context {region.context}",
+                "it says which commit the region was last synced to, and so which weights hold there",
+                f"the stack's EchoApplication brings it up: pulumi up -s {region.stack} (in the lab: make up)",
             ) from error
     return parse_application(document)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import websocket
 from kubernetes import client
 from kubernetes.stream import stream
+
+from rollout.problem import first_line
 
 STDOUT, STDERR, STATUS = 1, 2, 3
 """The channels of an exec; on the last one the API server says how the command ended."""
@@ -73,3 +76,18 @@ def open_exec(
         _preload_content=False,
     )
     return opened
+
+
+def ending(status: bytes) -> str:
+    """How an exec ended, from what the API server says last; "" for exit code 0."""
+    if not status:
+        return "lost its connection"
+    try:
+        parsed: dict[str, Any] = json.loads(status)
+        if parsed["status"] == "Success":
+            return ""
+        causes = (parsed.get("details") or {}).get("causes") or []
+        codes = [str(cause["message"]) for cause in causes if cause.get("reason") == "ExitCode"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"ended with a status that cannot be read ({first_line(status.decode('utf-8', 'replace'))})"
+    return f"ended with code {codes[0]}" if codes else f"failed ({first_line(str(parsed.get('message', '')))})"

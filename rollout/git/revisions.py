@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from rollout.git.command import command, git, quiet_environment, said
-from rollout.problem import Problem, RolloutError
+from rollout.problem import RolloutError
 
 _WHY = "a change is judged against the revision that runs now, and that one is read from Git"
 _DIRECTORY_MODE = "40000"
@@ -98,12 +98,10 @@ class Repository:
         self._project = project
         found = self._run("rev-parse", "--is-shallow-repository", "--show-prefix")
         if found.returncode != 0:
-            raise RolloutError(
-                Problem(
-                    f"{project} is not in a Git repository that can be read: {said(found)}",
-                    _WHY,
-                    "run this in a clone of the project's repository; if it belongs to another user, do what git says",
-                )
+            raise RolloutError.of(
+                f"{project} is not in a Git repository that can be read: {said(found)}",
+                _WHY,
+                "run this in a clone of the project's repository; if it belongs to another user, do what git says",
             )
         shallow, *prefix = found.stdout.splitlines()
         self.shallow = shallow == "true"
@@ -129,17 +127,13 @@ class Repository:
         if found.returncode == 0:
             return found.stdout.strip()
         if self._run("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode != 0:
-            raise RolloutError(
-                Problem(
-                    f"the repository of {self._project} has no commit yet", _WHY, "commit what runs now, then change it"
-                )
+            raise RolloutError.of(
+                f"the repository of {self._project} has no commit yet", _WHY, "commit what runs now, then change it"
             )
-        raise RolloutError(
-            Problem(
-                f"{option} {revision}: there is no such commit in the repository of {self._project}",
-                _WHY,
-                self._fetch(),
-            )
+        raise RolloutError.of(
+            f"{option} {revision}: there is no such commit in the repository of {self._project}",
+            _WHY,
+            self._fetch(),
         )
 
     def merge_base(self, base: str, head: str) -> str:
@@ -151,12 +145,10 @@ class Repository:
         found = self._run("merge-base", base, head)
         if found.returncode == 0:
             return found.stdout.strip()
-        raise RolloutError(
-            Problem(
-                f"{base[:10]} and {head[:10]} have no commit in common in the repository of {self._project}",
-                "only from the last one that they share on can be told what the change is",
-                self._fetch(),
-            )
+        raise RolloutError.of(
+            f"{base[:10]} and {head[:10]} have no commit in common in the repository of {self._project}",
+            "only from the last one that they share on can be told what the change is",
+            self._fetch(),
         )
 
     def commits_touching(self, commit: str, paths: Sequence[str], most: int) -> list[str]:
@@ -167,7 +159,7 @@ class Repository:
         """
         found = self._run("--literal-pathspecs", "log", f"--max-count={most}", "--format=%H", commit, "--", *paths)
         if found.returncode != 0:
-            raise RolloutError(Problem(f"the history of {', '.join(paths)}: {said(found)}", _WHY, self._fetch()))
+            raise RolloutError.of(f"the history of {', '.join(paths)}: {said(found)}", _WHY, self._fetch())
         return found.stdout.split()
 
     def at(self, commit: str) -> CommittedTree:
@@ -202,13 +194,11 @@ class Repository:
         except BrokenPipeError:
             header = []
         if len(header) != 3:
-            raise RolloutError(
-                Problem(
-                    f"the object {name} cannot be read from the repository of {self._project}: "
-                    f"{' '.join(header[1:]) or 'git cat-file ended'}",
-                    _WHY,
-                    "complete the clone: git fetch --refetch origin (git fsck tells what is missing)",
-                )
+            raise RolloutError.of(
+                f"the object {name} cannot be read from the repository of {self._project}: "
+                f"{' '.join(header[1:]) or 'git cat-file ended'}",
+                _WHY,
+                "complete the clone: git fetch --refetch origin (git fsck tells what is missing)",
             )
         content = answers.read(int(header[2]))
         answers.read(1)
@@ -274,10 +264,8 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RolloutError(
-            Problem(
-                f"{path}: {error.strerror or error}",
-                "what a change does is told from the stack files and the overlays",
-                "see that the directory and its files can be read",
-            )
+        raise RolloutError.of(
+            f"{path}: {error.strerror or error}",
+            "what a change does is told from the stack files and the overlays",
+            "see that the directory and its files can be read",
         ) from error

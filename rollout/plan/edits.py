@@ -47,12 +47,10 @@ def stack_file_of(tree: Tree, region: str) -> Declared:
     """
     found = select(declared(tree), [region])
     if len(found) > 1:
-        raise RolloutError(
-            Problem(
-                f"{' and '.join(each.stack_file for each in found)} are both of the region {region}",
-                "what one of them says would be taken for the other's",
-                "give each stack a region of its own (echo-rollout:region, or the stack's name)",
-            )
+        raise RolloutError.of(
+            f"{' and '.join(each.stack_file for each in found)} are both of the region {region}",
+            "what one of them says would be taken for the other's",
+            "give each stack a region of its own (echo-rollout:region, or the stack's name)",
         )
     if found[0].problems:
         raise RolloutError(*map(Problem, found[0].problems))

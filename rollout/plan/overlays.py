@@ -100,12 +100,10 @@ def make(project: Path, change: FileChange) -> None:
 def _distinct_regions(project: Path) -> tuple[StackFile, ...]:
     files = read_stack_files(project)
     if not files:
-        raise RolloutError(
-            Problem(
-                f"{project} has no stack file Pulumi.<stack>.yaml",
-                "the overlays are made from these, and without any of them all overlays would be removed",
-                "run this in a whole checkout of the project, or write a stack file for each region",
-            )
+        raise RolloutError.of(
+            f"{project} has no stack file Pulumi.<stack>.yaml",
+            "the overlays are made from these, and without any of them all overlays would be removed",
+            "run this in a whole checkout of the project, or write a stack file for each region",
         )
     by_region: dict[str, list[str]] = {}
     for file in files:
@@ -176,10 +174,8 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RolloutError(
-            Problem(
-                f"{path}: {error.strerror or error}",
-                "the overlay is then not what the stack files say",
-                "see that the directory and its files can be read and written, then render again",
-            )
+        raise RolloutError.of(
+            f"{path}: {error.strerror or error}",
+            "the overlay is then not what the stack files say",
+            "see that the directory and its files can be read and written, then render again",
         ) from error

@@ -82,12 +82,10 @@ def _refuse_unusable(head: Revision) -> None:
 
 def _refuse_none_and_two_of_one(before: Revision, after: Revision, project: Path) -> None:
     if not before.regions and not after.regions:
-        raise RolloutError(
-            Problem(
-                f"{project} has no stack file Pulumi.<stack>.yaml, neither in {before} nor in {after}",
-                "the regions are the stacks of a project, and what they change is told from these files",
-                "run this in the project's directory, or write a stack file for each region",
-            )
+        raise RolloutError.of(
+            f"{project} has no stack file Pulumi.<stack>.yaml, neither in {before} nor in {after}",
+            "the regions are the stacks of a project, and what they change is told from these files",
+            "run this in the project's directory, or write a stack file for each region",
         )
     problems = [
         Problem(

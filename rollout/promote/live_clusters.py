@@ -13,7 +13,7 @@ from rollout.judge.checks import no_failures_but_its_own
 from rollout.problem import Problem, RolloutError
 from rollout.promote.delivery import DeliveryTime, History, brings, deliver, lacks, takes
 from rollout.regions import Discovery, select
-from rollout.status.verification import Edges, Outcome, Progress, Ready, Wishes, measure_and_judge, prepare
+from rollout.status.verification import Edges, Outcome, Progress, Ready, measure_and_judge, prepare
 from rollout.traffic.probe import connect
 from rollout.traffic.watch import Watch, watched
 
@@ -49,7 +49,7 @@ class LiveClusters:
         """
         # the commit that Argo CD synced may be one that is not here yet
         self._history.tip()
-        ready = prepare([self._regions[name] for name in regions], self._pulumi, Wishes(rate=self._rate), Edges())
+        ready = prepare([self._regions[name] for name in regions], self._pulumi, Edges(), rate=self._rate)
         with self._shown(ready) as progress:
             return measure_and_judge(ready, progress, no_failures_but_its_own)
 

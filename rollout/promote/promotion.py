@@ -245,12 +245,10 @@ class _Run:
             return "not measured"
         measured = outcome.verdict.measurement
         if measured.interruption and outcome.verdict.standing is Standing.NOT_YET_KNOWN:
-            raise RolloutError(
-                Problem(
-                    f"{outcome.region.name}: {measured.interruption}",
-                    "what is not measured is not known to be well",
-                    "see that the probe runs, then go on (rollout promote --resume) or take it back (rollout rollback)",
-                )
+            raise RolloutError.of(
+                f"{outcome.region.name}: {measured.interruption}",
+                "what is not measured is not known to be well",
+                "see that the probe runs, then go on (rollout promote --resume) or take it back (rollout rollback)",
             )
         if not outcome.holds:
             return f"{outcome.verdict.word}: {'; '.join(finding.text for finding in outcome.verdict.findings)}"
@@ -261,12 +259,10 @@ class _Run:
 
     def _unwell(self, reason: str) -> Ended:
         if self.record is None:
-            raise RolloutError(
-                Problem(
-                    f"{reason}: nothing was changed",
-                    "what is not well before a promotion cannot be told from what the promotion does",
-                    "see what it is (rollout status, rollout verify), mend it, and begin again",
-                )
+            raise RolloutError.of(
+                f"{reason}: nothing was changed",
+                "what is not well before a promotion cannot be told from what the promotion does",
+                "see what it is (rollout status, rollout verify), mend it, and begin again",
             )
         return self._back(reason, None)
 
@@ -449,24 +445,20 @@ def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -
 def _refuse_unknown(upstream: Upstream, promotion: Promotion, region: str) -> None:
     weights = upstream.weights(promotion.before, region)
     if promotion.version not in weights:
-        raise RolloutError(
-            Problem(
-                f"{region} has no version {promotion.version}; it has: {', '.join(weights)}",
-                "a version is there with weight 0 before it gets requests",
-                f"write it into the region's stack file with weight 0, render, commit and push; then promote {promotion.version}",
-            )
+        raise RolloutError.of(
+            f"{region} has no version {promotion.version}; it has: {', '.join(weights)}",
+            "a version is there with weight 0 before it gets requests",
+            f"write it into the region's stack file with weight 0, render, commit and push; then promote {promotion.version}",
         )
 
 
 def _refuse_ahead(upstream: Upstream, promotion: Promotion, region: str) -> None:
     weight, last = upstream.weights(promotion.before, region)[promotion.version], promotion.steps[-1]
     if weight > last:
-        raise RolloutError(
-            Problem(
-                f"{region}: {promotion.version} has weight {weight}, and the last step is {last}",
-                "a promotion gives a version more, never less",
-                f"take steps beyond {weight}, leave the region out (--regions), or use rollout set",
-            )
+        raise RolloutError.of(
+            f"{region}: {promotion.version} has weight {weight}, and the last step is {last}",
+            "a promotion gives a version more, never less",
+            f"take steps beyond {weight}, leave the region out (--regions), or use rollout set",
         )
 
 

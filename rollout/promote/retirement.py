@@ -22,12 +22,10 @@ def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> list[st
     weights = {region: upstream.weights(parent, region) for region in regions}
     found = [region for region in regions if version in weights[region]]
     if not found:
-        raise RolloutError(
-            Problem(
-                f"{version} is in none of the regions {', '.join(regions)}",
-                "what is not there cannot be taken out",
-                f"they have: {', '.join(sorted({name for split in weights.values() for name in split}))}",
-            )
+        raise RolloutError.of(
+            f"{version} is in none of the regions {', '.join(regions)}",
+            "what is not there cannot be taken out",
+            f"they have: {', '.join(sorted({name for split in weights.values() for name in split}))}",
         )
     busy = [region for region in found if weights[region][version]]
     if busy:

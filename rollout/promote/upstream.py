@@ -12,13 +12,16 @@ from typing import TypeVar
 from components.config import RegionConfig
 from components.names import overlay
 from rollout.git.commits import Entry, OvertakenError, Writer
-from rollout.git.record import Record, newest_in
+from rollout.git.record import Record
 from rollout.git.revisions import repository_of
+from rollout.plan.comparison import Plan
 from rollout.plan.declaration import Declared, declared
+from rollout.plan.edits import edited
+from rollout.plan.plan import make_plan
 from rollout.plan.report import as_text
 from rollout.plan.stack_text import with_weights, without_version
 from rollout.problem import Problem, RolloutError
-from rollout.promote.change import commit_edits
+from rules.finding import Severity
 
 _HISTORY = 1_000
 """Commits in which to look for whoever changed a region."""
@@ -32,6 +35,49 @@ _Told = TypeVar("_Told")
 
 class InterferenceError(RolloutError):
     """Somebody else changed what is being changed."""
+
+
+@dataclass(frozen=True)
+class JudgedCommit:
+    """A commit that no branch has yet.
+
+    Attributes:
+        commit: Its full hash.
+        files: What it changes, by paths in the project; None for a file that goes.
+        plan: What it does to the requests; None where it edits no region.
+    """
+
+    commit: str
+    files: Mapping[str, bytes | None]
+    plan: Plan | None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the rules refuse it."""
+        return self.plan is not None and self.plan.severity is Severity.REFUSED
+
+
+def commit_edits(
+    project: Path, writer: Writer, parent: str, edits: Mapping[str, Callable[[str], str]], message: str
+) -> JudgedCommit:
+    """Commits edited stack files, with their overlays rendered anew.
+
+    Args:
+        project: Directory of Pulumi.yaml.
+        writer: Its clone.
+        parent: The commit that it is on top of, by its full hash.
+        edits: Makes the stack file's new text from the old, by region. Where nothing changes, the commit is an empty one.
+        message: The commit's.
+
+    Raises:
+        RolloutError: a stack file cannot be used or an edit refuses.
+    """
+    files: dict[str, bytes | None] = {}
+    with repository_of(project) as repository:
+        for region, edit in edits.items():
+            files |= edited(repository.at(parent), region, edit)
+    commit = writer.commit(parent, files, message)
+    return JudgedCommit(commit, files, make_plan(project, parent, commit, list(edits)) if edits else None)
 
 
 @dataclass(frozen=True)
@@ -86,18 +132,16 @@ class Upstream:
         """
         regions = self.regions(commit)
         if region not in regions:
-            raise RolloutError(
-                Problem(
-                    f"{region}: there is no such region at {commit[:10]}",
-                    "only what a commit declares is delivered",
-                    f"there are: {', '.join(regions)}",
-                )
+            raise RolloutError.of(
+                f"{region}: there is no such region at {commit[:10]}",
+                "only what a commit declares is delivered",
+                f"there are: {', '.join(regions)}",
             )
         return regions[region]
 
     def newest(self, tip: str) -> tuple[Entry, Record] | None:
         """The newest commit of a promotion in the history of a commit, with what it says; None if there is none."""
-        return newest_in(self.writer, tip)
+        return self.writer.newest_record(tip)
 
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history; fetches what is new before it says no.
@@ -163,12 +207,10 @@ class Upstream:
             delivered = self._await_merge(commit, tip) if self.waits_for_merge else commit
             self._follow(delivered)
             return delivered, told
-        raise RolloutError(
-            Problem(
-                f"{_MOST_OVERTAKEN} times in a row somebody else pushed to {self.proposal or self.branch} first",
-                "a commit goes on top of what is there",
-                "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
-            )
+        raise RolloutError.of(
+            f"{_MOST_OVERTAKEN} times in a row somebody else pushed to {self.proposal or self.branch} first",
+            "a commit goes on top of what is there",
+            "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
         )
 
     def _push(self, commit: str, tip: str) -> None:
@@ -180,7 +222,7 @@ class Upstream:
 
     def promoted_since(self, ours: str, tip: str) -> Entry | None:
         """The newest commit of a promotion that is in the history of one commit and not of another; None if there is none."""
-        found = newest_in(self.writer, f"{ours}..{tip}")
+        found = self.writer.newest_record(f"{ours}..{tip}")
         return found[0] if found else None
 
     def left_alone(self, ours: str, tip: str, regions: Sequence[str]) -> list[str]:
@@ -224,12 +266,10 @@ class Upstream:
     def _commit(self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str) -> str:
         change = commit_edits(self.project, self.writer, parent, edits, message)
         if change.plan and change.is_refused:
-            raise RolloutError(
-                Problem(
-                    f"the rules refuse it:\n{as_text(change.plan)}",
-                    "it could lose requests",
-                    "mend what it says, or take other steps; nothing was pushed",
-                )
+            raise RolloutError.of(
+                f"the rules refuse it:\n{as_text(change.plan)}",
+                "it could lose requests",
+                "mend what it says, or take other steps; nothing was pushed",
             )
         return change.commit
 
@@ -247,12 +287,10 @@ class Upstream:
                 return tip
             known = tip
             time.sleep(_LOOK_EVERY_SECONDS)
-        raise RolloutError(
-            Problem(
-                f"{commit[:10]} was not merged into {self.branch} within {_MERGED_WITHIN_SECONDS / 3600:.0f} h",
-                "what is not on that branch is not delivered",
-                "merge it, and go on with --resume",
-            )
+        raise RolloutError.of(
+            f"{commit[:10]} was not merged into {self.branch} within {_MERGED_WITHIN_SECONDS / 3600:.0f} h",
+            "what is not on that branch is not delivered",
+            "merge it, and go on with --resume",
         )
 
     def _says(self, commit: str) -> tuple[Mapping[str, object], Record | None]:
@@ -306,22 +344,18 @@ def followed_branch(regions: Mapping[str, RegionConfig], names: Sequence[str]) -
     """
     direct = [name for name in names if regions[name].delivery != "gitops"]
     if direct:
-        raise RolloutError(
-            Problem(
-                f"{', '.join(direct)}: delivery is not gitops",
-                "a commit changes nothing there: Pulumi applies the workloads",
-                "change the weights with `pulumi up`, or hand the region over to Argo CD (docs/handover.md)",
-            )
+        raise RolloutError.of(
+            f"{', '.join(direct)}: delivery is not gitops",
+            "a commit changes nothing there: Pulumi applies the workloads",
+            "change the weights with `pulumi up`, or hand the region over to Argo CD (docs/handover.md)",
         )
     repositories = {name: regions[name].repository for name in names}
     branches = {name: repository.revision for name, repository in repositories.items() if repository}
     if len(set(branches.values())) != 1:
-        raise RolloutError(
-            Problem(
-                f"the regions follow different branches: {', '.join(f'{name} {branch}' for name, branch in branches.items())}",
-                "one commit is to reach all of them",
-                "name the regions of one branch with --regions",
-            )
+        raise RolloutError.of(
+            f"the regions follow different branches: {', '.join(f'{name} {branch}' for name, branch in branches.items())}",
+            "one commit is to reach all of them",
+            "name the regions of one branch with --regions",
         )
     return next(iter(branches.values()))
 

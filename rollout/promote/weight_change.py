@@ -10,13 +10,13 @@ from pathlib import Path
 from components.config import RegionConfig
 from components.judged import as_region
 from rollout.git.commits import Writer, locked
-from rollout.git.record import PromotionState, newest_in
+from rollout.git.record import PromotionState
 from rollout.git.revisions import CommittedTree, repository_of
 from rollout.plan.comparison import Plan
 from rollout.plan.edits import stack_file_of
 from rollout.plan.stack_text import with_weights
 from rollout.problem import Problem, RolloutError
-from rollout.promote.change import commit_edits
+from rollout.promote.upstream import commit_edits
 from rollout.weights import assignments
 from rules.capacity import stable_version
 
@@ -29,25 +29,6 @@ class Done(StrEnum):
     REFUSED = "refused"
     COMMITTED = "committed"
     PUSHED = "pushed"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What an operator asked for.
-
-    Attributes:
-        region: Where.
-        weights: Such as `v2=25`.
-        message: The commit's; None for the weights before and after.
-        remote: Where to push to; None to push nowhere.
-        dry_run: Only to make the plan.
-    """
-
-    region: str
-    weights: Sequence[str]
-    message: str | None = None
-    remote: str | None = None
-    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,8 +54,24 @@ class WeightChange:
     plan: Plan | None = None
 
 
-def change_weights(project: Path, wish: Wish) -> WeightChange:
+def change_weights(
+    project: Path,
+    region: str,
+    wishes: Sequence[str],
+    *,
+    message: str | None = None,
+    remote: str | None = None,
+    dry_run: bool = False,
+) -> WeightChange:
     """Commits what was wished on the branch that is checked out, and pushes it; all of it or nothing.
+
+    Args:
+        project: Directory of Pulumi.yaml.
+        region: Where.
+        wishes: Such as `v2=25`.
+        message: The commit's; None for the weights before and after.
+        remote: Where to push to; None to push nowhere.
+        dry_run: Only to make the plan.
 
     Raises:
         RolloutError: there is no such region or version, or no split of 100; a promotion of the region is in progress; uncommitted
@@ -86,25 +83,25 @@ def change_weights(project: Path, wish: Wish) -> WeightChange:
         head, branch = writer.head()
         if branch is None:
             raise RolloutError(_no_branch(head))
-        onto = _remote_tip(writer, wish.remote, branch, head) if wish.remote is not None else None
-        _refuse_promotion(writer, head, wish.region)
-        config = _config(repository.at(head), wish.region)
+        onto = _remote_tip(writer, remote, branch, head) if remote is not None else None
+        _refuse_promotion(writer, head, region)
+        config = _config(repository.at(head), region)
         before = config.echo.weights
-        after = assignments(wish.weights, before, stable_version(as_region(config)))
+        after = assignments(wishes, before, stable_version(as_region(config)))
         outcome = WeightChange(Done.NOTHING, before, after, branch)
         if before == after:
             return outcome
         changed = {version: weight for version, weight in after.items() if before[version] != weight}
-        edits = {wish.region: lambda text: with_weights(text, changed)}
-        message = f"{wish.message or _subject(wish.region, before, after)}\n"
-        change = commit_edits(project, writer, head, edits, message)
+        edits = {region: lambda text: with_weights(text, changed)}
+        subject = message or _subject(region, before, after)
+        change = commit_edits(project, writer, head, edits, f"{subject}\n")
         outcome = replace(outcome, commit=change.commit, plan=change.plan)
         if change.is_refused:
             return replace(outcome, done=Done.REFUSED)
-        if wish.dry_run:
+        if dry_run:
             return replace(outcome, done=Done.PLANNED)
         _refuse_loss(writer.uncommitted([*change.files]))
-        return _published(writer, wish.remote, onto, outcome)
+        return _published(writer, remote, onto, outcome)
 
 
 def _published(writer: Writer, remote: str | None, onto: str | None, outcome: WeightChange) -> WeightChange:
@@ -114,12 +111,10 @@ def _published(writer: Writer, remote: str | None, onto: str | None, outcome: We
         writer.push(outcome.commit, remote, outcome.branch, onto=onto)
     followed = writer.follow(outcome.commit, outcome.branch)
     if remote is None and not followed:
-        raise RolloutError(
-            Problem(
-                f"{outcome.branch} cannot be moved to {outcome.commit[:10]}",
-                "a file of it is in the way, or another git is at work",
-                f"see what `git merge --ff-only {outcome.commit[:10]}` says",
-            )
+        raise RolloutError.of(
+            f"{outcome.branch} cannot be moved to {outcome.commit[:10]}",
+            "a file of it is in the way, or another git is at work",
+            f"see what `git merge --ff-only {outcome.commit[:10]}` says",
         )
     return replace(outcome, done=Done.COMMITTED if remote is None else Done.PUSHED, followed=followed)
 
@@ -145,33 +140,29 @@ def _remote_tip(writer: Writer, remote: str, branch: str, head: str) -> str:
     if tip == head:
         return tip
     ahead = writer.contains(tip, head)
-    raise RolloutError(
-        Problem(
-            f"{branch} is at {head[:10]} here and at {tip[:10]} in {remote}",
-            "commits that are not pushed would be delivered with this one, unseen"
-            if ahead
-            else "the weights here are not those that are delivered",
-            f"push them first (git push {remote} {branch})"
-            if ahead
-            else f"bring it up to date first (git pull --ff-only {remote} {branch})",
-        )
+    raise RolloutError.of(
+        f"{branch} is at {head[:10]} here and at {tip[:10]} in {remote}",
+        "commits that are not pushed would be delivered with this one, unseen"
+        if ahead
+        else "the weights here are not those that are delivered",
+        f"push them first (git push {remote} {branch})"
+        if ahead
+        else f"bring it up to date first (git pull --ff-only {remote} {branch})",
     )
 
 
 def _refuse_promotion(writer: Writer, head: str, region: str) -> None:
-    found = newest_in(writer, head)
+    found = writer.newest_record(head)
     if found is None:
         return
     entry, record = found
     promotion = record.promotion
     if record.state is PromotionState.IN_PROGRESS and region in promotion.regions:
-        raise RolloutError(
-            Problem(
-                f"{promotion.version} is being promoted in {', '.join(promotion.regions)} (last by commit {entry.commit[:10]}, "
-                f"{record.region} at weight {record.weight})",
-                "two hands on the same weights undo each other",
-                "let it come to its end (rollout promote --resume), or undo it (rollout rollback)",
-            )
+        raise RolloutError.of(
+            f"{promotion.version} is being promoted in {', '.join(promotion.regions)} (last by commit {entry.commit[:10]}, "
+            f"{record.region} at weight {record.weight})",
+            "two hands on the same weights undo each other",
+            "let it come to its end (rollout promote --resume), or undo it (rollout rollback)",
         )
 
 

@@ -15,12 +15,11 @@ from rollout.cluster.application import Application, read_application
 from rollout.cluster.envoys import Envoy, read_envoys
 from rollout.cluster.objects import Live, read_live
 from rollout.git.commits import Writer
-from rollout.git.record import newest_in
-from rollout.git.revisions import Repository, WorkingTree, repository_of
+from rollout.git.revisions import WorkingTree, repository_of
 from rollout.plan.declaration import Declared, declared
 from rollout.problem import Problem, RolloutError
 from rollout.status.answers import await_all, or_problems
-from rollout.status.disagreements import Commit, Declaration, RegionStatus, Status, Weights
+from rollout.status.disagreements import Declaration, RegionStatus, Status, Weights
 from rollout.status.overlay import overlay_weights
 from rules.versions import versions
 from rules.workloads import Workloads
@@ -46,14 +45,6 @@ class _Seen:
     envoys: Future[tuple[Envoy, ...]]
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A region's files: what they say, and what is wrong with them."""
-
-    declared: Declaration
-    problems: tuple[Problem, ...]
-
-
 def gather(project: Path, regions: Sequence[Region], readers: Readers) -> Status:
     """Looks at the regions. What cannot be seen of one is a problem of that region.
 
@@ -67,47 +58,58 @@ def gather(project: Path, regions: Sequence[Region], readers: Readers) -> Status
     """
     writer = Writer(project)
     head, _branch = writer.head()
-    with repository_of(project) as repository:
-        read = _read(project, repository, writer, head, regions)
-    seen = _ask(regions, read, readers)
-    return Status(
-        at=datetime.now(UTC),
-        head=head,
-        regions=tuple(_status(project, writer, region, read[region.name], seen[region.name]) for region in regions),
-        promotion=newest_in(writer, head),
-    )
-
-
-def _read(
-    project: Path, repository: Repository, writer: Writer, head: str, regions: Sequence[Region]
-) -> Mapping[str, _Read]:
     on_disk = {each.stack: each for each in declared(WorkingTree(project))}
-    committed = {each.stack: each for each in declared(repository.at(head))}
+    with repository_of(project) as repository:
+        committed = {each.stack: each for each in declared(repository.at(head))}
+        touched = {
+            region.name: repository.commits_touching(head, [_stack_file(region), overlay(region.name)], 1)
+            for region in regions
+        }
+    declarations = {
+        region.name: _declaration(
+            project / _stack_file(region),
+            on_disk.get(region.stack),
+            committed.get(region.stack),
+            next((writer.log(commit, 1)[0].at for commit in touched[region.name]), None),
+        )
+        for region in regions
+    }
+    seen = _ask(regions, declarations, readers)
 
-    def read(region: Region) -> _Read:
-        now, then = on_disk.get(region.stack), committed.get(region.stack)
-        found = repository.commits_touching(head, [_stack_file(region), overlay(region.name)], 1)
-        return _Read(
-            _declaration(project, region, now, then, _commit(writer, found[0]) if found else None),
-            tuple(_problems(region, now)),
+    def status(region: Region) -> RegionStatus:
+        problems = _problems(region, on_disk.get(region.stack))
+        answers = seen[region.name]
+        application = or_problems(answers.application.result, problems) if answers.application else None
+        synced, synced_at = _synced(project, writer, application) if application else (None, None)
+        return RegionStatus(
+            name=region.name,
+            context=region.context,
+            declared=declarations[region.name],
+            application=application,
+            synced=synced,
+            synced_at=synced_at,
+            live=or_problems(answers.live.result, problems),
+            envoys=or_problems(answers.envoys.result, problems),
+            # a cluster that does not answer does not answer any question
+            problems=tuple(dict.fromkeys(problems)),
         )
 
-    return {region.name: read(region) for region in regions}
+    return Status(datetime.now(UTC), head, tuple(map(status, regions)), writer.newest_record(head))
 
 
 def _declaration(
-    project: Path, region: Region, now: Declared | None, then: Declared | None, commit: Commit | None
+    stack_file: Path, now: Declared | None, then: Declared | None, committed_at: datetime | None
 ) -> Declaration:
     config = next((each.config for each in (now, then) if each and each.config), None)
     delivery = config.delivery if config else "gitops"
     return Declaration(
-        stack_file=_stack_file(region),
+        stack_file=stack_file.name,
         delivery=delivery,
         stack=_stack_weights(now),
-        edited=_edited(project / _stack_file(region)),
+        edited=datetime.fromtimestamp(stack_file.stat().st_mtime, UTC) if stack_file.is_file() else None,
         committed=_stack_weights(then),
         git=_routed(then.overlay) if then and then.overlay and delivery != "direct" else None,
-        commit=commit,
+        committed_at=committed_at,
     )
 
 
@@ -123,14 +125,6 @@ def _routed(workloads: Workloads) -> Weights | None:
     return {version.name: version.weight for version in versions(workloads).values() if version.routed} or None
 
 
-def _edited(path: Path) -> datetime | None:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.is_file() else None
-
-
-def _commit(writer: Writer, hash_: str) -> Commit:
-    return Commit(hash_, writer.log(hash_, 1)[0].at)
-
-
 def _problems(region: Region, found: Declared | None) -> list[Problem]:
     if found is None:
         return [
@@ -143,14 +137,14 @@ def _problems(region: Region, found: Declared | None) -> list[Problem]:
     return [Problem(line) for line in found.problems]
 
 
-def _ask(regions: Sequence[Region], read: Mapping[str, _Read], readers: Readers) -> Mapping[str, _Seen]:
+def _ask(regions: Sequence[Region], declarations: Mapping[str, Declaration], readers: Readers) -> Mapping[str, _Seen]:
     """Asks for all there is of all regions side by side; returns when each answer is there, or why it is not."""
     with ThreadPoolExecutor(max_workers=max(1, 3 * len(regions))) as pool:
         seen = {
             region.name: _Seen(
                 # Argo CD is only there where it delivers, also for the time of a handover
                 application=None
-                if read[region.name].declared.delivery == "direct"
+                if declarations[region.name].delivery == "direct"
                 else pool.submit(readers.read_application, region, APPLICATION),
                 live=pool.submit(readers.read_live, region),
                 envoys=pool.submit(readers.read_envoys, region),
@@ -162,24 +156,6 @@ def _ask(regions: Sequence[Region], read: Mapping[str, _Read], readers: Readers)
             asked += filter(None, (one.application, one.live, one.envoys))
         await_all(asked)
     return seen
-
-
-def _status(project: Path, writer: Writer, region: Region, read: _Read, seen: _Seen) -> RegionStatus:
-    problems: list[Problem] = [*read.problems]
-    application = or_problems(seen.application.result, problems) if seen.application else None
-    synced, synced_at = _synced(project, writer, application) if application else (None, None)
-    return RegionStatus(
-        name=region.name,
-        context=region.context,
-        declared=read.declared,
-        application=application,
-        synced=synced,
-        synced_at=synced_at,
-        live=or_problems(seen.live.result, problems),
-        envoys=or_problems(seen.envoys.result, problems),
-        # a cluster that does not answer does not answer any question
-        problems=tuple(dict.fromkeys(problems)),
-    )
 
 
 def _synced(project: Path, writer: Writer, application: Application) -> tuple[Weights | None, datetime | None]:

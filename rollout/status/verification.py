@@ -28,21 +28,6 @@ _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the operator asked for.
-
-    Attributes:
-        url: Where to send requests; None for the stack's output `url`.
-        requests: How many in each region at most.
-        rate: Requests per second in each region.
-    """
-
-    url: str | None = None
-    requests: int = DEFAULT_MOST
-    rate: int = DEFAULT_RATE
-
-
-@dataclass(frozen=True)
 class Edges:
     """Where a verification touches the world."""
 
@@ -104,8 +89,24 @@ class Progress(Protocol):
         """Called from each region's thread, after each look at what has been counted there."""
 
 
-def prepare(regions: Sequence[Region], pulumi: PulumiAccess, wishes: Wishes, edges: Edges) -> tuple[Ready, ...]:
+def prepare(
+    regions: Sequence[Region],
+    pulumi: PulumiAccess,
+    edges: Edges,
+    *,
+    url: str | None = None,
+    requests: int = DEFAULT_MOST,
+    rate: int = DEFAULT_RATE,
+) -> tuple[Ready, ...]:
     """Reads each region's weights and finds its probe. No request is sent yet.
+
+    Args:
+        regions: The regions.
+        pulumi: How to ask for their stacks' outputs.
+        edges: How to ask.
+        url: Where to send requests; None for the stack's output `url`.
+        requests: How many in each region at most.
+        rate: Requests per second in each region.
 
     Raises:
         RolloutError: some region is not ready; the problems of all regions together.
@@ -118,7 +119,7 @@ def prepare(regions: Sequence[Region], pulumi: PulumiAccess, wishes: Wishes, edg
         if outputs is None or source is None:
             raise RolloutError(*problems)
         weights, application = _delivered(region, outputs, pulumi.project, edges)
-        attack = Attack(wishes.url or outputs.url, wishes.requests, wishes.rate)
+        attack = Attack(url or outputs.url, requests, rate)
         return Ready(region, source, weights, attack, application)
 
     prepared = _side_by_side(make_ready, regions, threading.Event())

@@ -86,9 +86,7 @@ class Watch:
             while not self._stop.is_set() and time.monotonic() < ends:
                 for result in in_order(self._noted(self._source.results(self._attack, self._stop))):
                     self._add(result)
-            self._fail(
-                RolloutError(Problem(f"{self.region}: watched for {LONGEST_SECONDS / 3600:.0f} h without an end"))
-            )
+            self._fail(RolloutError.of(f"{self.region}: watched for {LONGEST_SECONDS / 3600:.0f} h without an end"))
         except RolloutError as error:
             self._fail(error)
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -183,13 +184,12 @@ class TestGit:
 
     def test_is_as_old_as_the_last_commit_of_the_region(self, clusters: Clusters, repository: Repository) -> None:
         weigh(repository, "region-b", 75, 25)
-        repository.git("commit", "--quiet", "--all", "--message", "Shift region-b")
-        last = repository.git("rev-parse", "HEAD")
+        earlier = "alias.earlier=!GIT_COMMITTER_DATE=2026-01-02T03:04:05Z git commit"
+        repository.git("-c", earlier, "earlier", "--quiet", "--all", "--message", "Shift region-b")
         repository.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
         (found,) = gather(repository.directory, [Region("region-b", "region-b", "b")], clusters.readers()).regions
 
-        assert found.declared.commit is not None
-        assert found.declared.commit.hash == last
+        assert found.declared.committed_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     def test_behind_argo_cd_says_that_its_commit_is_not_here(self, clusters: Clusters) -> None:
         clusters.revision = "f" * 40
