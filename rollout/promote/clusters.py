@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from rollout.measurement import Measurement
+from rollout.problem import Problem
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.verification import Outcome
 
@@ -35,13 +36,18 @@ class Clusters(Protocol):
         region: str,
         commit: str,
         weights: Mapping[str, int],
-        meanwhile: Callable[[], None],
+        meanwhile: Callable[[], Problem | None],
         *,
         healthy: bool = True,
-    ) -> DeliveryTime:
-        """Waits until a region has a commit, and each of its Envoys these weights."""
+    ) -> DeliveryTime | Problem:
+        """Waits until a region has a commit, and each of its Envoys these weights; what is missing, or found meanwhile."""
 
     def deliver_without(
-        self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
-    ) -> DeliveryTime:
-        """Waits until a region has a commit, and none of its Envoys knows a version any more."""
+        self,
+        region: str,
+        commit: str,
+        weights: Mapping[str, int],
+        version: str,
+        meanwhile: Callable[[], Problem | None],
+    ) -> DeliveryTime | Problem:
+        """Waits until a region has a commit, and none of its Envoys knows a version any more; else as `deliver`."""

@@ -66,16 +66,21 @@ class LiveClusters:
         region: str,
         commit: str,
         weights: Mapping[str, int],
-        meanwhile: Callable[[], None],
+        meanwhile: Callable[[], Problem | None],
         *,
         healthy: bool = True,
-    ) -> DeliveryTime:
+    ) -> DeliveryTime | Problem:
         """Waits until a region has a commit, and each of its Envoys these weights; see `rollout.promote.delivery.deliver`."""
         return self._deliver(region, commit, weights, takes(weights), meanwhile, healthy=healthy)
 
     def deliver_without(
-        self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
-    ) -> DeliveryTime:
+        self,
+        region: str,
+        commit: str,
+        weights: Mapping[str, int],
+        version: str,
+        meanwhile: Callable[[], Problem | None],
+    ) -> DeliveryTime | Problem:
         """Waits until a region has a commit, and none of its Envoys knows a version any more."""
         return self._deliver(region, commit, weights, lacks(version), meanwhile)
 
@@ -85,10 +90,10 @@ class LiveClusters:
         commit: str,
         weights: Mapping[str, int],
         is_taken: Callable[[Envoy], bool],
-        meanwhile: Callable[[], None],
+        meanwhile: Callable[[], Problem | None],
         *,
         healthy: bool = True,
-    ) -> DeliveryTime:
+    ) -> DeliveryTime | Problem:
         where = self._regions[region]
         application = self._outputs[region].application
         if application is None:

@@ -29,7 +29,7 @@ from rollout.judge.step import (
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.promote.clusters import Clusters, Watching
-from rollout.promote.delivery import DeliveryTime, NotDeliveredError
+from rollout.promote.delivery import DeliveryTime
 from rollout.promote.results import Ended, Taken, Undone
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.verification import Outcome
@@ -38,10 +38,6 @@ from rules.capacity import stable_version
 
 _LOOK_EVERY_SECONDS = 0.2
 _NO_WEIGHT = 0
-
-
-class _StepFailedError(Exception):
-    """A step is not well; why."""
 
 
 def promote(upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None) -> Ended:
@@ -108,16 +104,18 @@ def roll_back(
         RolloutError: it cannot be committed; or what `where` raises.
     """
     began = time.monotonic()
+    weights: Mapping[str, Mapping[str, int]] = {}
 
-    def make(tip: str) -> tuple[str, Mapping[str, Mapping[str, int]]]:
+    def make(tip: str) -> str:
+        nonlocal weights
         record, regions = where(tip)
         version = record.promotion.version
         weights = {region: _way_back(upstream, record.promotion, tip, region) for region in regions}
         told = replace(record, state=PromotionState.ROLLED_BACK, weight=_NO_WEIGHT, proof=None, reason=reason)
         subject = f"Roll back {version} in {', '.join(weights)}" if weights else f"Roll back {version}"
-        return upstream.shifted(tip, weights, message(subject, told)), weights
+        return upstream.shifted(tip, weights, message(subject, told))
 
-    placed, weights = upstream.placed(make)
+    placed = upstream.placed(make)
     upstream.say(f"rolled back by {placed[:10]}: {_told(weights)}")
     return confirm(clusters, placed, weights, began)
 
@@ -136,9 +134,14 @@ def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, 
     for region, split in weights.items():
         try:
             # pods that are not well are no reason to wait: it is from them that the requests are taken
-            deliveries[region] = clusters.deliver(region, commit, split, _nothing, healthy=False)
+            delivery = clusters.deliver(region, commit, split, _nothing, healthy=False)
         except RolloutError as error:
             problems += error.problems
+            continue
+        if isinstance(delivery, Problem):
+            problems.append(delivery)
+        else:
+            deliveries[region] = delivery
     seconds = time.monotonic() - began
     outcomes: Sequence[Outcome] = ()
     try:
@@ -201,14 +204,13 @@ class _Run:
         """What is committed is delivered and acknowledged, before anything goes on top of it: together they could lose requests."""
         tip = self.upstream.tip()
         self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
-        try:
-            for region in self.promotion.regions:
-                self.upstream.say(f"{region}: {self.last[:10]} is to be delivered first")
-                self.clusters.deliver(region, self.last, self.upstream.weights(tip, region), _nothing)
-        except NotDeliveredError as error:
-            if self.record is None:
-                raise
-            return self._back(str(error), None)
+        for region in self.promotion.regions:
+            self.upstream.say(f"{region}: {self.last[:10]} is to be delivered first")
+            delivery = self.clusters.deliver(region, self.last, self.upstream.weights(tip, region), _nothing)
+            if isinstance(delivery, Problem):
+                if self.record is None:
+                    raise RolloutError(delivery)
+                return self._back(str(delivery))
         return None
 
     def _region(self, region: str) -> Ended | None:
@@ -264,7 +266,7 @@ class _Run:
                 "what is not well before a promotion cannot be told from what the promotion does",
                 "see what it is (rollout status, rollout verify), mend it, and begin again",
             )
-        return self._back(reason, None)
+        return self._back(reason)
 
     def _step(self, region: str, weight: int) -> Ended | None:
         with ExitStack() as stack:
@@ -273,37 +275,41 @@ class _Run:
                 watch = stack.enter_context(self.clusters.watched(region))
                 watch.turn()
             step = self._commit_step(region, weight)
-            watch = watch or stack.enter_context(self.clusters.watched(region))
-            took = Taken(region, weight, self.last)
-            self.taken.append(took)
-            coming: Measurement | None = None
+            return self._prove_step(step, watch or stack.enter_context(self.clusters.watched(region)))
 
-            def check() -> None:
-                _raise_doubt(step, Seen(watch.seen()), proven=False)
+    def _prove_step(self, step: Step, watch: Watching) -> Ended | None:
+        region, weight = step.region, step.weights[step.version]
+        took = Taken(region, weight, self.last)
+        self.taken.append(took)
 
-            try:
-                delivery = self.clusters.deliver(region, self.last, step.weights, check)
-                coming = watch.turn()
-                tally = Tally(coming.requests, coming.failures)
-                took = self._update(replace(took, delivery=delivery, coming=tally))
-                self.upstream.say(
-                    f"{region}: {step.version} {weight} %: synced after {delivery.synced:.1f} s, "
-                    f"acknowledged by {delivery.envoys} Envoys after {delivery.acknowledged:.1f} s"
-                )
-                proof = self._prove(step, watch, coming)
-            except (_StepFailedError, NotDeliveredError) as error:
-                self.upstream.say(f"{region}: {step.version} {weight} % failed: {error}")
-                # what somebody else made of the region says nothing of the step
-                self.upstream.refuse_changed_by_others(self.last, self.upstream.tip(), [region])
-                return self._back(str(error), lambda: _cost(region, [coming] if coming else [], watch))
-            self.proof = proof
-            self._update(replace(took, proof=proof))
-            self.old[region] = proof.old
-            return None
+        def doubted() -> Problem | None:
+            reason = doubt(step, Seen(watch.seen()), proven=False)
+            return Problem(reason) if reason else None
 
-    def _update(self, took: Taken) -> Taken:
+        delivery = self.clusters.deliver(region, self.last, step.weights, doubted)
+        if isinstance(delivery, Problem):
+            return self._failed(step, str(delivery), watch, ())
+        coming = watch.turn()
+        took = replace(took, delivery=delivery, coming=Tally(coming.requests, coming.failures))
         self.taken[-1] = took
-        return took
+        self.upstream.say(
+            f"{region}: {step.version} {weight} %: synced after {delivery.synced:.1f} s, "
+            f"acknowledged by {delivery.envoys} Envoys after {delivery.acknowledged:.1f} s"
+        )
+        proof = self._prove(step, watch, coming)
+        if isinstance(proof, str):
+            return self._failed(step, proof, watch, [coming])
+        self.proof = proof
+        self.taken[-1] = replace(took, proof=proof)
+        self.old[region] = proof.old
+        return None
+
+    def _failed(self, step: Step, reason: str, watch: Watching, before: Sequence[Measurement]) -> Ended:
+        region = step.region
+        self.upstream.say(f"{region}: {step.version} {step.weights[step.version]} % failed: {reason}")
+        # what somebody else made of the region says nothing of the step
+        self.upstream.refuse_changed_by_others(self.last, self.upstream.tip(), [region])
+        return self._back(reason, lambda: _cost(region, before, watch))
 
     def _commit_step(self, region: str, weight: int) -> Step:
         """The step committed where it is delivered; one that was, before this run, is not committed again."""
@@ -317,22 +323,24 @@ class _Run:
             return step
         record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
 
-        def make(tip: str) -> tuple[str, None]:
+        def make(tip: str) -> str:
             self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
             subject = f"Promote {version} in {region}: {weight} %"
-            return self.upstream.shifted(tip, {region: weights}, message(subject, record)), None
+            return self.upstream.shifted(tip, {region: weights}, message(subject, record))
 
-        self.last, _ = self.upstream.placed(make)
+        self.last = self.upstream.placed(make)
         self.record = record
         self.upstream.say(f"{region}: {version} {weight} %: committed as {self.last[:10]}")
         return step
 
-    def _prove(self, step: Step, watch: Watching, coming: Measurement) -> Proof:
+    def _prove(self, step: Step, watch: Watching, coming: Measurement) -> Proof | str:
+        """The proof, when the bake time is over as well; or why the step is not well."""
         began = time.monotonic()
         proven = False
         while True:
             seen = Seen(coming, watch.seen())
-            _raise_doubt(step, seen, proven=proven)
+            if reason := doubt(step, seen, proven=proven):
+                return reason
             proven = proven or is_proven(step, seen)
             seconds = time.monotonic() - began
             if proven and seconds >= self.promotion.bake_seconds:
@@ -341,7 +349,7 @@ class _Run:
                 return proof
             time.sleep(_LOOK_EVERY_SECONDS)
 
-    def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] | None) -> Ended:
+    def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict) -> Ended:
         assert self.record is not None, "there is nothing to take back before the first commit"
         upstream, last, record = self.upstream, self.last, self.record
 
@@ -350,7 +358,7 @@ class _Run:
             return record, upstream.left_alone(last, tip, regions) if regions else ()
 
         undone = roll_back(upstream, self.clusters, where, reason)
-        undone = replace(undone, cost=cost() if cost else {})
+        undone = replace(undone, cost=cost())
         return Ended(self.promotion, PromotionState.ROLLED_BACK, reason, self.taken, undone)
 
     def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
@@ -373,22 +381,17 @@ class _Run:
             else f"End the promotion of {self.promotion.version}"
         )
 
-        def make(tip: str) -> tuple[str, None]:
+        def make(tip: str) -> str:
             if unchanged:
                 self.upstream.refuse_changed_by_others(self.last, tip, unchanged)
-            return self.upstream.shifted(tip, {}, message(subject, told)), None
+            return self.upstream.shifted(tip, {}, message(subject, told))
 
-        placed, _ = self.upstream.placed(make)
+        placed = self.upstream.placed(make)
         self.upstream.say(f"{state} by {placed[:10]}")
 
 
 def _nothing() -> None:
-    """What is done while a way back is delivered: nothing can be better than to go on."""
-
-
-def _raise_doubt(step: Step, seen: Seen, *, proven: bool) -> None:
-    if reason := doubt(step, seen, proven=proven):
-        raise _StepFailedError(reason)
+    """What ends a delivery that has to be: nothing."""
 
 
 def _proof(step: Step, seen: Seen, seconds: float) -> Proof:

@@ -57,24 +57,29 @@ def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -
         if before.get(version):
             raise RolloutError(_has_requests(region, version, before[version]))
         acknowledged = clusters.deliver(region, tip, before, lambda: None)
+        if isinstance(acknowledged, Problem):
+            raise RolloutError(acknowledged)
         upstream.say(f"{region}: weight 0 of {version} is acknowledged by {acknowledged.envoys} Envoys")
         weights = {name: weight for name, weight in before.items() if name != version}
 
-        def make(tip: str) -> tuple[str, None]:
+        def make(tip: str) -> str:
             upstream.refuse_changed_by_others(acknowledged_at, tip, [region])
-            return upstream.without(tip, region, version, _subject(version, region)), None
+            return upstream.without(tip, region, version, _subject(version, region))
 
         acknowledged_at = tip
-        placed, _ = upstream.placed(make)
+        placed = upstream.placed(make)
         step = Step(region, next(iter(weights)), weights, weights)
 
-        def check(window: Measurement) -> None:
-            if reason := somebody_else_answered(step, Seen(window)):
-                raise RolloutError(_lost(region, version, placed, reason))
+        def lost(window: Measurement) -> Problem | None:
+            reason = somebody_else_answered(step, Seen(window))
+            return _lost(region, version, placed, reason) if reason else None
 
-        delivery = clusters.deliver_without(region, placed, weights, version, lambda: check(watch.seen()))
+        delivery = clusters.deliver_without(region, placed, weights, version, lambda: lost(watch.seen()))
+        if isinstance(delivery, Problem):
+            raise RolloutError(delivery)
         coming = watch.turn()
-        check(coming)
+        if problem := lost(coming):
+            raise RolloutError(problem)
         upstream.say(
             f"{region}: {version} is gone since {placed[:10]}, {delivery.acknowledged:.1f} s after it was pushed"
         )

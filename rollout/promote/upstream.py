@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 from components.config import RegionConfig
 from components.names import overlay
@@ -29,8 +28,6 @@ _MERGED_WITHIN_SECONDS = 24 * 3600.0
 _LOOK_EVERY_SECONDS = 5.0
 _MOST_OVERTAKEN = 5
 _REMEMBERED = 64
-
-_Told = TypeVar("_Told")
 
 
 class InterferenceError(RolloutError):
@@ -184,8 +181,8 @@ class Upstream:
         """Whether somebody stands between a commit and its delivery."""
         return self.proposal is not None
 
-    def placed(self, make: Callable[[str], tuple[str, _Told]]) -> tuple[str, _Told]:
-        """Pushes a commit; returns what has it on the branch that is delivered, at once or merged by somebody, and what else was said.
+    def placed(self, make: Callable[[str], str]) -> str:
+        """Pushes a commit; returns what has it on the branch that is delivered, at once or merged by somebody.
 
         Args:
             make: Makes the commit on top of what is delivered now. Called again when somebody else pushed meanwhile.
@@ -195,7 +192,7 @@ class Upstream:
         """
         for _ in range(_MOST_OVERTAKEN):
             tip = self.tip()
-            made, told = make(tip)
+            made = make(tip)
             proposed = self._proposed(made, tip)
             commit = proposed or made
             try:
@@ -206,7 +203,7 @@ class Upstream:
                 continue
             delivered = self._await_merge(commit, tip) if self.waits_for_merge else commit
             self._follow(delivered)
-            return delivered, told
+            return delivered
         raise RolloutError.of(
             f"{_MOST_OVERTAKEN} times in a row somebody else pushed to {self.proposal or self.branch} first",
             "a commit goes on top of what is there",

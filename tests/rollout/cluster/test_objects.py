@@ -99,7 +99,8 @@ def deployment(version: str, replicas: int) -> dict[str, Any]:
 
 def pod(version: str, *, ready: bool = True, waiting: str = "", leaving: bool = False) -> dict[str, Any]:
     condition = {"type": "Ready", "status": str(ready), "reason": "ContainersNotReady", "lastTransitionTime": SINCE}
-    states = [{"state": {"running": {}}}, *([{"state": {"waiting": {"reason": waiting}}}] if waiting else [])]
+    states = [{"name": "istio-proxy", "state": {"running": {}}}]
+    states += [{"name": "echo", "state": {"waiting": {"reason": waiting}}}] if waiting else []
     return {
         "metadata": {
             "name": f"echo-{version}-a",

@@ -13,7 +13,7 @@ from rollout.access import Region
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.measurement import Count, Measurement, Result
 from rollout.problem import Problem
-from rollout.promote.delivery import DeliveryTime, NotDeliveredError
+from rollout.promote.delivery import DeliveryTime
 from rollout.status.overlay import VIRTUAL_SERVICE, parse_weights
 from rollout.status.verification import Outcome, Ready, measure_and_judge
 from rollout.traffic.attack import Attack
@@ -103,23 +103,30 @@ class FakeRegions:
         region: str,
         commit: str,
         weights: Mapping[str, int],
-        meanwhile: Callable[[], None],
+        meanwhile: Callable[[], Problem | None],
         *,
         healthy: bool = True,
-    ) -> DeliveryTime:
+    ) -> DeliveryTime | Problem:
         if healthy and region in self.unhealthy:
-            raise NotDeliveredError(Problem(f"{region}: not synced within 10 min: Degraded"))
+            return Problem(f"{region}: not synced within 10 min: Degraded")
         self._comes_to("deliver", region, weights)
-        meanwhile()
+        if found := meanwhile():
+            return found
         self._sync(region)
-        meanwhile()
+        if found := meanwhile():
+            return found
         if not self._has(commit) or self._weights[region] != weights:
-            raise NotDeliveredError(Problem(f"{region}: not synced within 10 min"))
+            return Problem(f"{region}: not synced within 10 min")
         return DeliveryTime(SYNCED_SECONDS, ACKNOWLEDGED_SECONDS, ENVOYS)
 
     def deliver_without(
-        self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
-    ) -> DeliveryTime:
+        self,
+        region: str,
+        commit: str,
+        weights: Mapping[str, int],
+        version: str,
+        meanwhile: Callable[[], Problem | None],
+    ) -> DeliveryTime | Problem:
         assert version not in weights
         return self.deliver(region, commit, weights, meanwhile)
 

@@ -113,7 +113,7 @@ def test_a_promotion_that_begins_meanwhile_stops_it(clones: TwoClones, regions: 
 
     def begins() -> None:
         text = message("Promote v2", record)
-        theirs.placed(lambda tip: (theirs.shifted(tip, {"region-b": {"v1": 90, "v2": 10}}, text), None))
+        theirs.placed(lambda tip: theirs.shifted(tip, {"region-b": {"v1": 90, "v2": 10}}, text))
 
     regions.once("deliver", "region-a", 0, begins)
 
