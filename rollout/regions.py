@@ -20,19 +20,6 @@ REGIONS_FILE = ".regions.yaml"
 
 
 @dataclass(frozen=True)
-class StackFile:
-    """A stack file that can be used: what it says of its region."""
-
-    path: Path
-    config: RegionConfig
-
-    @property
-    def name(self) -> str:
-        """The region's name."""
-        return self.config.region
-
-
-@dataclass(frozen=True)
 class Discovery:
     """The regions of a project, in the order of their stacks' names.
 
@@ -111,38 +98,28 @@ def discover(project: Path, regions_file: Path | None = None) -> Discovery:
     return _from_regions_file(usual, project) if usual.exists() else _from_stack_files(project)
 
 
-def read_stack_files(project: Path) -> tuple[StackFile, ...]:
-    """The stack files `Pulumi.<stack>.yaml` of a project, by name; none is no error here.
-
-    Raises:
-        RolloutError: files that cannot be used, all problems of all of them together, each in the words of `pulumi preview`.
-    """
-    files: list[StackFile] = []
-    problems: list[Problem] = []
-    for path in sorted(project.glob("Pulumi.*.yaml")):
-        try:
-            files.append(StackFile(path, load_stack_file(path)))
-        except ConfigError as error:
-            problems += map(Problem, error.problems)
-    if problems:
-        raise RolloutError(*problems)
-    return tuple(files)
-
-
 def select(regions: Sequence[_Region], names: Sequence[str]) -> tuple[_Region, ...]:
     """The regions of these names; all of them when there are no names.
 
     Raises:
         RolloutError: a name is not a region's; all such names together.
     """
-    known = {region.name: region for region in regions}
-    unknown = [name for name in dict.fromkeys(names) if name not in known]
-    if unknown:
-        raise RolloutError(*(_unknown_region(name, list(known)) for name in unknown))
+    refuse_unknown([region.name for region in regions], names)
     return tuple(region for region in regions if not names or region.name in names)
 
 
-def _unknown_region(name: str, known: list[str]) -> Problem:
+def refuse_unknown(known: Sequence[str], names: Sequence[str]) -> None:
+    """Refuses names that are no region's.
+
+    Raises:
+        RolloutError: there is one; all such names together.
+    """
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    if unknown:
+        raise RolloutError(*(_unknown_region(name, known) for name in unknown))
+
+
+def _unknown_region(name: str, known: Sequence[str]) -> Problem:
     nearest = get_close_matches(name, known, n=1)
     meant = f"did you mean {nearest[0]}? " if nearest else ""
     return Problem(
@@ -184,22 +161,29 @@ def _bad_regions_file(what: str) -> Problem:
 
 
 def _from_stack_files(project: Path) -> Discovery:
-    files = read_stack_files(project)
-    if not files:
+    regions: list[Region] = []
+    problems: list[Problem] = []
+    for path in sorted(project.glob("Pulumi.*.yaml")):
+        try:
+            regions.append(_region_of(path, load_stack_file(path)))
+        except ConfigError as error:
+            problems += map(Problem, error.problems)
+    if problems:
+        raise RolloutError(*problems)
+    if not regions:
         raise RolloutError.of(
             f"no region: {project} has neither {REGIONS_FILE} nor a stack file Pulumi.<stack>.yaml",
             "a stack file names the cluster that acts as its region",
             "bring the lab up (`make up`), or write a stack file for each of your clusters",
         )
-    return Discovery(tuple(map(_region_of, files)), PulumiAccess(project), "the stack files")
+    return Discovery(tuple(regions), PulumiAccess(project), "the stack files")
 
 
-def _region_of(file: StackFile) -> Region:
-    cluster = file.config.cluster
+def _region_of(path: Path, config: RegionConfig) -> Region:
     return Region(
-        name=file.name,
-        stack=file.path.name.removeprefix("Pulumi.").removesuffix(".yaml"),
-        context=cluster.context,
+        name=config.region,
+        stack=path.name.removeprefix("Pulumi.").removesuffix(".yaml"),
+        context=config.cluster.context,
         # as Pulumi sees it: relative to the project
-        kubeconfig=file.path.parent / Path(cluster.kubeconfig).expanduser() if cluster.kubeconfig else None,
+        kubeconfig=path.parent / Path(config.cluster.kubeconfig).expanduser() if config.cluster.kubeconfig else None,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from rollout.problem import RolloutError
-from rollout.regions import Discovery, discover, find_project, select
+from rollout.regions import Discovery, discover, find_project, refuse_unknown
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Opened:
         from rollout.promote.upstream import followed_branch
 
         declared = self.upstream.regions(commit)
-        select([NamedRegion(name) for name in declared], self.names)
+        refuse_unknown([*declared], self.names)
         chosen = tuple(dict.fromkeys(self.names)) or tuple(declared)
         followed_branch(declared, chosen)
         return chosen
@@ -102,15 +102,8 @@ def opened(
         upstream = Upstream(project, writer, remote_of(project, remote, discovery.remote), "", proposal, messages.print)
         head, _ = writer.head()
         declared = upstream.regions(head)
-        select([NamedRegion(name) for name in declared], names)
+        refuse_unknown([*declared], names)
         # where none is named, those that Argo CD does not deliver to say nothing of its branch
         chosen = [*names] or [name for name, config in declared.items() if config.delivery == "gitops"] or [*declared]
         branch = followed_branch(declared, chosen)
         yield Opened(replace(upstream, branch=branch), discovery, names, messages)
-
-
-@dataclass(frozen=True)
-class NamedRegion:
-    """A region's name, to be chosen by."""
-
-    name: str

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from components.names import overlay
-from rollout.plan.declaration import Declared
-from rollout.plan.source import argo_cd_applies, delivered, differences, is_rendered, to_deliver
+from rollout.plan.declaration import Declared, argo_cd_applies, delivered, differences, is_rendered, to_deliver
 from rules.between import BETWEEN_CHANGES, BETWEEN_REGIONS
 from rules.capacity import capacity_percent
 from rules.finding import Finding, Severity

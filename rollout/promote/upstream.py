@@ -14,8 +14,8 @@ from rollout.git.commits import Entry, OvertakenError, Writer
 from rollout.git.record import Record
 from rollout.git.revisions import repository_of
 from rollout.plan.comparison import Plan
-from rollout.plan.declaration import Declared, declared
-from rollout.plan.edits import edited
+from rollout.plan.declaration import declared, refuse_unusable
+from rollout.plan.overlays import edited
 from rollout.plan.plan import make_plan
 from rollout.plan.report import as_text
 from rollout.plan.stack_text import with_weights, without_version
@@ -362,15 +362,8 @@ def followed_branch(regions: Mapping[str, RegionConfig], names: Sequence[str]) -
 def _regions_at(project: Path, commit: str) -> Mapping[str, RegionConfig]:
     with repository_of(project) as repository:
         found = declared(repository.at(commit))
-    problems = [Problem(line) for region in found for line in region.problems]
-    if problems:
-        raise RolloutError(*problems)
-    return {region.name: _usable(region) for region in found}
-
-
-def _usable(region: Declared) -> RegionConfig:
-    assert region.config is not None, "without problems it can be used"
-    return region.config
+    refuse_unusable(found)
+    return {region.name: region.usable for region in found}
 
 
 def _promoted_by(entry: Entry) -> Problem:

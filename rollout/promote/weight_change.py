@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from components.config import RegionConfig
 from components.judged import as_region
 from rollout.git.commits import Writer, locked
 from rollout.git.record import PromotionState
-from rollout.git.revisions import CommittedTree, repository_of
+from rollout.git.revisions import repository_of
 from rollout.plan.comparison import Plan
-from rollout.plan.edits import stack_file_of
+from rollout.plan.overlays import stack_file_of
 from rollout.plan.stack_text import with_weights
 from rollout.problem import Problem, RolloutError
 from rollout.promote.upstream import commit_edits
@@ -85,7 +84,7 @@ def change_weights(
             raise RolloutError(_no_branch(head))
         onto = _remote_tip(writer, remote, branch, head) if remote is not None else None
         _refuse_promotion(writer, head, region)
-        config = _config(repository.at(head), region)
+        config = stack_file_of(repository.at(head), region).usable
         before = config.echo.weights
         after = assignments(wishes, before, stable_version(as_region(config)))
         outcome = WeightChange(Done.NOTHING, before, after, branch)
@@ -117,12 +116,6 @@ def _published(writer: Writer, remote: str | None, onto: str | None, outcome: We
             f"see what `git merge --ff-only {outcome.commit[:10]}` says",
         )
     return replace(outcome, done=Done.COMMITTED if remote is None else Done.PUSHED, followed=followed)
-
-
-def _config(tree: CommittedTree, region: str) -> RegionConfig:
-    config = stack_file_of(tree, region).config
-    assert config is not None, "it can be used"
-    return config
 
 
 def _subject(region: str, before: Mapping[str, int], after: Mapping[str, int]) -> str:

@@ -39,7 +39,7 @@ def test_import_only_what_they_may(room: str) -> None:
     assert set().union(*map(imported, (PACKAGE / room).rglob("*.py"))) - {room} <= MAY_IMPORT[room]
 
 
-@pytest.mark.parametrize("module", ["problem", "measurement", "regions", "weights"])
+@pytest.mark.parametrize("module", ["problem", "access", "measurement", "regions", "weights"])
 def test_are_not_imported_by_what_all_import(module: str) -> None:
     assert imported(PACKAGE / f"{module}.py") == set()
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from rollout.git.revisions import CommittedTree, WorkingTree, repository_of
-from rollout.plan.edits import edited
-from rollout.plan.overlays import changes
+from rollout.plan.overlays import changes, edited
 from rollout.plan.stack_text import with_weights, without_version
 from rollout.problem import RolloutError
 from tests.rollout.planned import Project, new_planned
