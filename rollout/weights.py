@@ -22,6 +22,11 @@ def routed(weights: Mapping[str, int]) -> dict[str, int]:
     return {version: weight for version, weight in weights.items() if weight}
 
 
+def percents(weights: Mapping[str, int]) -> str:
+    """Weights for people: `v1 90 %, v2 10 %`."""
+    return ", ".join(f"{version} {weight} %" for version, weight in weights.items())
+
+
 def shifted(weights: Mapping[str, int], version: str, to: int, rest_to: str | None = None) -> dict[str, int]:
     """The weights when one version gets `to`: the others share the rest as they shared it before.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,18 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli.options import JsonForTable, RegionsFile, Remote, WatchRate
-from rollout.cli.terminal import messages_console, results_console, told
+from rollout.cli.options import DryRun, JsonForTable, RegionsFile, Remote, WatchRate
+from rollout.cli.terminal import messages_console, print_json, results_console, told
 from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from rollout.cli.clone import Opened
     from rollout.git.record import Promotion, Record
-    from rollout.promote.results import Ended
 
 _STEPS = "10,25,50,100"
 _BAKE = "2m"
@@ -57,7 +53,7 @@ def promote(
     remote: Remote = None,
     rate: WatchRate = DEFAULT_RATE,
     regions_file: RegionsFile = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge and show the steps, and change nothing.")] = False,
+    dry_run: DryRun = False,
     as_json: JsonForTable = False,
 ) -> None:
     """Promote a version step by step, region after region.
@@ -90,17 +86,11 @@ def promote(
                 results_console().print(promotion_report.preview_table(previewed))
                 return
             ended = engine.promote(found.upstream, found.clusters(plan.regions, rate), plan, resumed)
-    _print(results_console(), ended, as_json=as_json)
-    raise typer.Exit(promotion_report.exit_code(ended))
-
-
-def _print(results: Console, ended: Ended, *, as_json: bool) -> None:
-    from rollout.cli.output import promotion as promotion_report
-
     if as_json:
-        typer.echo(json.dumps(promotion_report.ended_as_json(ended), indent=2))
+        print_json(promotion_report.ended_as_json(ended))
     else:
-        promotion_report.print_ended(results, ended)
+        promotion_report.print_ended(results_console(), ended)
+    raise typer.Exit(promotion_report.exit_code(ended))
 
 
 def _begun(found: Opened, version: str, steps: str | None, bake: str | None) -> Promotion:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +14,7 @@ from rollout.cli.terminal import (
     PUSHED_GOES_ON,
     UNUSABLE,
     messages_console,
+    print_json,
     results_console,
     told,
 )
@@ -74,7 +74,7 @@ def rollback(
             weights = {name: upstream.weights(tip, name) for name in record.promotion.regions}
             undone = confirm(clusters, tip, weights, time.monotonic())
     if as_json:
-        typer.echo(json.dumps(promotion_report.undone_as_json(undone), indent=2))
+        print_json(promotion_report.undone_as_json(undone))
     else:
         promotion_report.print_undone(results_console(), undone)
     raise typer.Exit(0 if undone.holds else UNUSABLE if undone.problems else DIFFERS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 from rich.console import Console
 
 from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
-from rollout.cli.terminal import UNUSABLE, messages_console, print_problems, results_console, told
+from rollout.cli.terminal import UNUSABLE, messages_console, print_json, print_problems, results_console, told
 from rollout.judge.shares import DEFAULT_MOST
 from rollout.problem import Problem, RolloutError
 from rollout.regions import discover, find_project, select
@@ -84,7 +83,7 @@ def verify(
         with progress.shown(messages, ready) as shown:
             outcomes = measure_and_judge(ready, shown)
     if as_json:
-        typer.echo(json.dumps(report.as_json(outcomes), indent=2))
+        print_json(report.as_json(outcomes))
     else:
         report.print_report(results_console(), outcomes)
     print_problems(messages, [problem for outcome in outcomes for problem in outcome.problems])

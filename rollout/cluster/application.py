@@ -31,49 +31,6 @@ _FAILED_PHASES = ("Failed", "Error")
 
 
 @dataclass(frozen=True)
-class Condition:
-    """Something that keeps Argo CD from its work, such as a ComparisonError or an InvalidSpecError."""
-
-    type: str
-    message: str
-
-
-@dataclass(frozen=True)
-class FailedResource:
-    """An object that could not be applied, and what the API server or a webhook said to it."""
-
-    kind: str
-    namespace: str
-    name: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}: {self.message}"
-
-
-@dataclass(frozen=True)
-class Operation:
-    """The last sync, or the one that is under way.
-
-    Attributes:
-        phase: Running, Terminating, Succeeded, Failed or Error.
-        message: What came of it; with a retry to come, also why.
-        revision: The commit that it applies; "" if it did not get that far.
-        failed_resources: What it could not apply.
-    """
-
-    phase: str
-    message: str
-    revision: str
-    failed_resources: tuple[FailedResource, ...]
-
-    @property
-    def failed(self) -> bool:
-        """Whether something could not be done, also while it is tried again."""
-        return self.phase in _FAILED_PHASES or bool(self.failed_resources)
-
-
-@dataclass(frozen=True)
 class Application:
     """A region's Application as it is now.
 
@@ -86,8 +43,9 @@ class Application:
         health: Healthy, Progressing, Degraded, Suspended, Missing or Unknown.
         compared_revision: The commit that the cluster was last compared with; "" if it never was.
         history: The commits of the successful syncs, the last one last.
-        operation: The last sync; None if there was none.
-        conditions: What keeps Argo CD from its work, and its warnings.
+        tried_revision: The commit that the last sync applies; "" if there was none, or it did not get that far.
+        is_syncing: Whether a sync goes on in which nothing failed yet.
+        complaints: What Argo CD says is wrong: its conditions, the last sync if something failed in it, and what failed.
         asked: Whether it was asked to look for a newer commit, and has not yet.
     """
 
@@ -99,16 +57,16 @@ class Application:
     health: str
     compared_revision: str
     history: tuple[str, ...]
-    operation: Operation | None
-    conditions: tuple[Condition, ...]
+    tried_revision: str
+    is_syncing: bool
+    complaints: tuple[str, ...]
     asked: bool = False
 
     @property
     def is_moving(self) -> bool:
         """Whether another commit may be there in a moment: Argo CD is about to look or to sync, or a sync goes on without failures."""
-        tried = self.operation.revision if self.operation else ""
-        syncs = self.operation is not None and self.operation.phase == "Running" and not self.operation.failed
-        return self.asked or syncs or (self.sync == OUT_OF_SYNC and tried != self.compared_revision)
+        to_sync = self.sync == OUT_OF_SYNC and self.tried_revision != self.compared_revision
+        return self.asked or self.is_syncing or to_sync
 
     @property
     def synced_revision(self) -> str | None:
@@ -125,16 +83,6 @@ class Application:
     def is_well(self) -> bool:
         """Whether it is Synced and Healthy."""
         return self.sync == SYNCED and self.health == HEALTHY
-
-    @property
-    def complaints(self) -> tuple[str, ...]:
-        """What Argo CD says is wrong: its conditions, the last sync if something failed in it, and what failed."""
-        told = [f"{condition.type}: {condition.message}" for condition in self.conditions]
-        if self.operation and self.operation.failed:
-            at = f" of {self.operation.revision}" if self.operation.revision else ""
-            told.append(f"sync{at} {self.operation.phase}: {self.operation.message}")
-            told += map(str, self.operation.failed_resources)
-        return tuple(told)
 
 
 def synced_commit(application: Application) -> str:
@@ -219,6 +167,16 @@ def parse_application(document: Mapping[str, Any]) -> Application:
     # an Application of several sources has no `source`
     source = spec.get("source") or {}
     sync = status.get("sync") or {}
+    operation = status.get("operationState") or {}
+    result = operation.get("syncResult") or {}
+    tried, phase = result.get("revision", ""), operation.get("phase")
+    # also while it is tried again
+    unapplied = [one for one in result.get("resources") or [] if one.get("status") == "SyncFailed"]
+    complaints = [f"{one['type']}: {one['message']}" for one in status.get("conditions") or []]
+    if phase in _FAILED_PHASES or unapplied:
+        at = f" of {tried}" if tried else ""
+        complaints.append(f"sync{at} {phase}: {operation.get('message', '')}")
+        complaints += [f"{one['kind']} {one['namespace']}/{one['name']}: {one.get('message', '')}" for one in unapplied]
     return Application(
         name=f"{metadata['namespace']}/{metadata['name']}",
         repository=source.get("repoURL", ""),
@@ -228,21 +186,8 @@ def parse_application(document: Mapping[str, Any]) -> Application:
         health=(status.get("health") or {}).get("status") or _UNSAID,
         compared_revision=sync.get("revision", ""),
         history=tuple(entry["revision"] for entry in status.get("history") or [] if entry.get("revision")),
-        operation=_operation(status["operationState"]) if status.get("operationState") else None,
-        conditions=tuple(Condition(one["type"], one["message"]) for one in status.get("conditions") or []),
+        tried_revision=tried,
+        is_syncing=phase == "Running" and not unapplied,
+        complaints=tuple(complaints),
         asked=_REFRESH in (metadata.get("annotations") or {}),
-    )
-
-
-def _operation(state: Mapping[str, Any]) -> Operation:
-    result = state.get("syncResult") or {}
-    return Operation(
-        phase=state["phase"],
-        message=state.get("message", ""),
-        revision=result.get("revision", ""),
-        failed_resources=tuple(
-            FailedResource(one["kind"], one["namespace"], one["name"], one.get("message", ""))
-            for one in result.get("resources") or []
-            if one.get("status") == "SyncFailed"
-        ),
     )

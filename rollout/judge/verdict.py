@@ -11,16 +11,13 @@ from rollout.judge.checks import (
     Check,
     Deviation,
     Kind,
-    all_of,
-    all_readable,
     counts_of,
     independent,
     label,
     no_failures,
-    only_weighted_versions,
+    nothing_lost,
     shares_match,
     split_standing,
-    stays_in_region,
 )
 from rollout.judge.shares import (
     RISK,
@@ -118,7 +115,7 @@ def verdict_of(
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    facts = _facts(weights, failures)(measurement)
+    facts = nothing_lost(weights, failures)(measurement)
     dependent = independent(weights, risk)(measurement)
     off = () if dependent else shares_match(weights, risk)(measurement)
     known = _known(measurement, weights, risk, wrong=bool(facts + off), dependent=bool(dependent))
@@ -146,13 +143,9 @@ def is_decided(
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    wrong = bool(_facts(weights, failures)(measurement))
+    wrong = bool(nothing_lost(weights, failures)(measurement))
     dependent = bool(independent(weights, risk)(measurement))
     return _known(measurement, weights, risk, wrong=wrong, dependent=dependent) is not Standing.NOT_YET_KNOWN
-
-
-def _facts(weights: Mapping[str, int], failures: Check) -> Check:
-    return all_of(failures, all_readable, stays_in_region, only_weighted_versions(weights))
 
 
 def _known(

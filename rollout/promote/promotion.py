@@ -33,7 +33,7 @@ from rollout.promote.delivery import DeliveryTime
 from rollout.promote.results import Ended, Taken, Undone
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.verification import Outcome
-from rollout.weights import shifted
+from rollout.weights import percents, shifted
 from rules.capacity import stable_version
 
 _LOOK_EVERY_SECONDS = 0.2
@@ -116,7 +116,8 @@ def roll_back(
         return upstream.shifted(tip, weights, message(subject, told))
 
     placed = upstream.placed(make)
-    upstream.say(f"rolled back by {placed[:10]}: {_told(weights)}")
+    told = "; ".join(f"{region}: {percents(split)}" for region, split in weights.items())
+    upstream.say(f"rolled back by {placed[:10]}: {told}")
     return confirm(clusters, placed, weights, began)
 
 
@@ -463,10 +464,3 @@ def _refuse_ahead(upstream: Upstream, promotion: Promotion, region: str) -> None
             "a promotion gives a version more, never less",
             f"take steps beyond {weight}, leave the region out (--regions), or use rollout set",
         )
-
-
-def _told(weights: Mapping[str, Mapping[str, int]]) -> str:
-    return "; ".join(
-        f"{region}: {', '.join(f'{version} {weight} %' for version, weight in split.items())}"
-        for region, split in weights.items()
-    )

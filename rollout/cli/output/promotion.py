@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rollout.cli.terminal import new_table
 from rollout.git.record import PromotionState
 from rollout.judge.shares import RISK, TOLERANCE_POINTS
 from rollout.measurement import Tally
 from rollout.promote.results import Ended, Retired, Taken, Undone
 from rollout.status.verification import Outcome
+from rollout.weights import percents
 
 DONE = 0
 TAKEN_BACK = 1
@@ -46,7 +48,7 @@ def print_ended(console: Console, ended: Ended) -> None:
 def print_undone(console: Console, undone: Undone) -> None:
     """What a way back did, how long it took and what it cost."""
     for region, weights in undone.weights.items():
-        split = ", ".join(f"{version} {weight} %" for version, weight in weights.items())
+        split = percents(weights)
         delivery = undone.deliveries.get(region)
         there = f"acknowledged by {delivery.envoys} Envoys" if delivery else "NOT known to be delivered"
         console.print(f"{region}: {split} by {undone.commit[:10]}, {there}")
@@ -90,7 +92,7 @@ def undone_as_json(undone: Undone) -> dict[str, Any]:
         "commit": undone.commit,
         "weights": {region: dict(weights) for region, weights in undone.weights.items()},
         "seconds": round(undone.seconds, 3),
-        "cost": [{"version": version or None, **_tally_json(tally)} for version, tally in undone.cost.items()],
+        "cost": [{"version": version or None, **asdict(tally)} for version, tally in undone.cost.items()],
         "holds": undone.holds,
         "problems": [str(problem) for problem in undone.problems],
     }
@@ -105,7 +107,7 @@ def retired_as_json(version: str, retired: Sequence[Retired]) -> dict[str, Any]:
                 "region": each.region,
                 "commit": each.commit,
                 "seconds": round(each.delivery.acknowledged, 3),
-                **_tally_json(each.coming),
+                **asdict(each.coming),
             }
             for each in retired
         ],
@@ -114,22 +116,18 @@ def retired_as_json(version: str, retired: Sequence[Retired]) -> dict[str, Any]:
 
 def preview_table(steps: Sequence[tuple[str, Mapping[str, int]]]) -> Table:
     """The steps that would be taken."""
-    table = _table()
+    table = new_table()
     table.add_column("step", justify="right")
     table.add_column("region")
     table.add_column("weights")
     for number, (region, weights) in enumerate(steps, start=1):
-        table.add_row(str(number), region, ", ".join(f"{version} {weight} %" for version, weight in weights.items()))
+        table.add_row(str(number), region, percents(weights))
     return table
 
 
 def _steps(ended: Ended) -> Table:
-    table = _table()
-    table.add_column("region", no_wrap=True)
-    for heading in ("weight", "commit", "synced", "acknowledged", "requests", "share", "99.9 % interval"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column(f"failed, {ended.promotion.version}", justify="right", no_wrap=True)
-    table.add_column("failed, old", justify="right", no_wrap=True)
+    numbers = ("weight", "commit", "synced", "acknowledged", "requests", "share", "99.9 % interval")
+    table = new_table("region", right=(*numbers, f"failed, {ended.promotion.version}", "failed, old"))
     table.add_column("step")
     for step in ended.taken:
         table.add_row(*_cells(step))
@@ -171,23 +169,15 @@ def _step_json(step: Taken) -> dict[str, Any]:
         "synced_seconds": step.delivery.synced if step.delivery else None,
         "acknowledged_seconds": step.delivery.acknowledged if step.delivery else None,
         "envoys": step.delivery.envoys if step.delivery else None,
-        "coming": _tally_json(step.coming) if step.coming else None,
+        "coming": asdict(step.coming) if step.coming else None,
         "proof": {
             "requests": proof.requests,
             "share": proof.share,
             "interval": [*proof.interval],
-            "new": _tally_json(proof.new),
-            "old": _tally_json(proof.old),
+            "new": asdict(proof.new),
+            "old": asdict(proof.old),
             "seconds": proof.seconds,
         }
         if proof
         else None,
     }
-
-
-def _tally_json(tally: Tally) -> dict[str, int]:
-    return {"requests": tally.requests, "failures": tally.failures}
-
-
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)

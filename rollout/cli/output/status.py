@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rollout.cli.terminal import new_table
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy
 from rollout.git.commits import Entry
@@ -78,11 +79,7 @@ def as_json(status: Status) -> dict[str, Any]:
 
 
 def _table(status: Status) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    table.add_column("region", no_wrap=True)
-    table.add_column("version")
-    for heading in ("stack file", "Git", "cluster", "Envoys", "ready", "ejected"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = new_table("region", "version", right=("stack file", "Git", "cluster", "Envoys", "ready", "ejected"))
     for region in status.regions:
         for version in region.versions:
             table.add_row(*_cells(region, version))
@@ -161,7 +158,7 @@ def _region_json(region: RegionStatus) -> dict[str, Any]:
         else None,
         "envoys": None if region.envoys is None else [_envoy_json(envoy) for envoy in region.envoys],
         "application": _application_json(region.application) if region.application else None,
-        "problems": [{"what": problem.what, "why": problem.why, "fix": problem.fix} for problem in region.problems],
+        "problems": [asdict(problem) for problem in region.problems],
     }
 
 

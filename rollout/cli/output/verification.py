@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rollout.cli.terminal import new_table
 from rollout.cluster.application import Application
-from rollout.judge.checks import Deviation
 from rollout.judge.independence import runs
 from rollout.judge.shares import RISK, TOLERANCE_POINTS, Standing
 from rollout.judge.verdict import Row, Verdict
@@ -68,9 +68,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 "holds": outcome.holds,
                 "application": _application_json(outcome.application) if outcome.application else None,
                 **(_verdict_json(outcome.verdict) if outcome.verdict else {}),
-                "problems": [
-                    {"what": problem.what, "why": problem.why, "fix": problem.fix} for problem in outcome.problems
-                ],
+                "problems": [asdict(problem) for problem in outcome.problems],
             }
             for outcome in outcomes
         ],
@@ -78,11 +76,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _table(verdicts: Sequence[Verdict]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    table.add_column("region", no_wrap=True)
-    table.add_column("version")
-    for heading in ("weight", "requests", "share", "interval", "failures"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = new_table("region", "version", right=("weight", "requests", "share", "interval", "failures"))
     table.add_column("verdict")
     for verdict in verdicts:
         for row in verdict.rows:
@@ -168,9 +162,5 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
             }
             for row in verdict.rows
         ],
-        "findings": [_finding_json(finding) for finding in verdict.findings],
+        "findings": [asdict(finding) for finding in verdict.findings],
     }
-
-
-def _finding_json(finding: Deviation) -> dict[str, str]:
-    return {"kind": finding.kind.value, "row": finding.row, "text": finding.text}

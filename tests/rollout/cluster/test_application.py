@@ -9,9 +9,6 @@ import pytest
 from rollout.access import Region
 from rollout.cluster.application import (
     Application,
-    Condition,
-    FailedResource,
-    Operation,
     parse_application,
     read_application,
     settled_application,
@@ -48,25 +45,19 @@ class TestParse:
             health="Healthy",
             compared_revision=NEW,
             history=(OLD,),
-            operation=Operation(
-                phase="Failed",
-                message="one or more objects failed to apply",
-                revision=NEW,
-                failed_resources=(FailedResource("VirtualService", "echo", "echo", "weight 190 is too much"),),
+            tried_revision=NEW,
+            is_syncing=False,
+            complaints=(
+                f"sync of {NEW} Failed: one or more objects failed to apply",
+                "VirtualService echo/echo: weight 190 is too much",
             ),
-            conditions=(),
-        )
-
-    def test_takes_the_conditions(self) -> None:
-        assert parse_application(unreadable()).conditions == (
-            Condition("ComparisonError", "deploy/overlays/region-a/echo: app path does not exist"),
         )
 
     def test_of_one_that_argo_cd_has_not_seen_yet_knows_nothing(self) -> None:
         parsed = parse_application(application())
 
         assert (parsed.sync, parsed.health, parsed.synced_revision) == ("Unknown", "Unknown", None)
-        assert (parsed.history, parsed.operation, parsed.conditions) == ((), None, ())
+        assert (parsed.history, parsed.tried_revision, parsed.is_syncing, parsed.complaints) == ((), "", False, ())
 
     @pytest.mark.parametrize("missing", ["history", "conditions", "operationState"])
     def test_takes_null_for_nothing(self, missing: str) -> None:
@@ -74,11 +65,6 @@ class TestParse:
         document["status"][missing] = None
 
         assert parse_application(document).sync == "Synced"
-
-    def test_of_an_operation_that_did_not_get_far_has_no_result(self) -> None:
-        parsed = parse_application(application(operationState={"phase": "Error", "message": "no such branch"}))
-
-        assert parsed.operation == Operation("Error", "no such branch", "", ())
 
 
 class TestSyncedRevision:
@@ -116,12 +102,6 @@ class TestIsWell:
 class TestComplaints:
     def test_are_none_when_all_is_well(self) -> None:
         assert parse_application(well()).complaints == ()
-
-    def test_name_the_commit_the_objects_and_why(self) -> None:
-        assert parse_application(refused()).complaints == (
-            f"sync of {NEW} Failed: one or more objects failed to apply",
-            "VirtualService echo/echo: weight 190 is too much",
-        )
 
     def test_name_the_objects_also_while_the_sync_is_tried_again(self) -> None:
         document = refused()

@@ -305,7 +305,7 @@ class TestTakenBack:
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
         assert ended.state is PromotionState.ROLLED_BACK
-        assert "requests were not answered by echo in region-a" in ended.reason
+        assert "requests failed at (no answer)" in ended.reason
 
     def test_a_region_that_is_done_and_no_longer_well(self, clones: TwoClones, regions: FakeRegions) -> None:
         def fails() -> None:

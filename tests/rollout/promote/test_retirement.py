@@ -129,7 +129,7 @@ def test_a_request_that_is_lost_stops_it_before_the_next_region(clones: TwoClone
 
     regions.once("deliver", "region-a", 0, lambda: regions.once("deliver", "region-a", 0, loses))
 
-    with pytest.raises(RolloutError, match=r"(?s)region-a: while v2 was taken out: .*not answered.*git revert"):
+    with pytest.raises(RolloutError, match=r"(?s)region-a: while v2 was taken out: .*requests failed.*git revert"):
         retire(clones.upstream(), regions, "v2", REGIONS)
 
     assert clones.subjects() == ["Retire v2 in region-a"]
