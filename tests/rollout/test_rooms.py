@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "cli": {"git", "cluster", "judge", "plan", "traffic", "status", "promote"},
 }
 MOST_MODULES = 12
+MOST_LEVELS = 8
 
 
 def imported(file: Path) -> set[str]:
@@ -28,6 +29,29 @@ def imported(file: Path) -> set[str]:
     found = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom) and node.module]
     names = [f"{node.module}.{alias.name}".split(".") for node in found for alias in node.names]
     return {parts[1] for parts in names if parts[0] == "rollout"} & MAY_IMPORT.keys()
+
+
+def levels() -> dict[str, int]:
+    """How long the longest chain of imports is that begins at each module; those for types alone and within functions count."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    known: dict[str, int] = {}
+
+    def level(name: str) -> int:
+        if name not in known:
+            found = [node for node in ast.walk(ast.parse(files[name].read_text())) if isinstance(node, ast.ImportFrom)]
+            pairs = [(str(node.module), f"{node.module}.{alias.name}") for node in found for alias in node.names]
+            names = {whole if whole in files else module for module, whole in pairs} & files.keys()
+            known[name] = 1 + max(map(level, names - {name}), default=0)
+        return known[name]
+
+    return {name: level(name) for name in files}
+
+
+def test_import_one_another_over_few_levels() -> None:
+    assert max(levels().values()) <= MOST_LEVELS
 
 
 def test_are_all_folders() -> None:

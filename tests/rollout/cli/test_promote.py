@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
-from rollout.cli import app
+from rollout.__main__ import app
 from rollout.cli.clone import Opened
 from rollout.git.commits import locked
 from rollout.promote import promotion as engine

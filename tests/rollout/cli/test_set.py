@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
-from rollout.cli import app
+from rollout.__main__ import app
 from rollout.git.commits import Writer, locked
 from rollout.git.record import Promotion, PromotionState, Record, message
 from tests.rollout.planned import Project, new_planned, new_planned_below

@@ -13,8 +13,8 @@ import typer
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
+from rollout.__main__ import app as rollout
 from rollout.access import Region
-from rollout.cli import app as rollout
 from rollout.cli.status import status
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy

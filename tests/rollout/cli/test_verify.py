@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
+from rollout.__main__ import app
 from rollout.access import PulumiAccess, Region
-from rollout.cli import app
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.stack_outputs import StackOutputs
 from rollout.measurement import Result
