@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rollout.cli.clone import Opened
     from rollout.git.record import Promotion, Record
 
-_STEPS = "10,25,50,100"
+DEFAULT_STEPS = "10,25,50,100"
 _BAKE = "2m"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _LONGEST_BAKE_SECONDS = 12 * 3600
@@ -31,7 +31,7 @@ def promote(
         str | None, typer.Argument(metavar="VERSION", help="Which; left out with --resume.", show_default=False)
     ] = None,
     steps: Annotated[
-        str | None, typer.Option(metavar="W,W,…", help="Its weights, rising percents.", show_default=_STEPS)
+        str | None, typer.Option(metavar="W,W,…", help="Its weights, rising percents.", show_default=DEFAULT_STEPS)
     ] = None,
     regions: Annotated[
         str | None,
@@ -102,7 +102,7 @@ def _begun(found: Opened, version: str, steps: str | None, bake: str | None) -> 
         # two that begin at the same commit cannot both push
         id=f"{version}-{tip[:12]}",
         version=version,
-        steps=_rising(steps or _STEPS),
+        steps=_rising(steps or DEFAULT_STEPS),
         regions=found.regions(tip),
         bake_seconds=_seconds(bake or _BAKE),
         before=tip,
@@ -147,7 +147,7 @@ def _rising(text: str) -> tuple[int, ...]:
         raise RolloutError.of(
             f"--steps {text}: these are not rising percents in 1..100",
             "each step gives the version more",
-            f"write for instance {_STEPS}",
+            f"write for instance {DEFAULT_STEPS}",
         )
     return weights
 
