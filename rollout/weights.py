@@ -37,7 +37,7 @@ def shifted(weights: Mapping[str, int], version: str, to: int, rest_to: str | No
         rest_to: Who gets the rest where all others have 0 now; None if nobody.
 
     Raises:
-        RolloutError: there is no such version, `to` is no percent, or nobody is there for the rest.
+        RolloutError: there is no such version, `to` is more than 100, or nobody is there for the rest.
     """
     return _assigned(weights, {version: to}, rest_to)
 
@@ -71,7 +71,6 @@ def assignments(wishes: Sequence[str], weights: Mapping[str, int], stable: str |
 
 def _assigned(weights: Mapping[str, int], wanted: Mapping[str, int], rest_to: str | None) -> dict[str, int]:
     _refuse_unknown(weights, wanted)
-    _refuse_no_percent(wanted)
     others = {name: weight for name, weight in weights.items() if name not in wanted}
     rest = ALL - sum(wanted.values())
     if rest and others and not any(others.values()) and rest_to in others:
@@ -110,12 +109,6 @@ def _refuse_unknown(weights: Mapping[str, int], wanted: Mapping[str, int]) -> No
                 for name in unknown
             )
         )
-
-
-def _refuse_no_percent(wanted: Mapping[str, int]) -> None:
-    wrong = [f"{name}={weight}" for name, weight in wanted.items() if not 0 <= weight <= ALL]
-    if wrong:
-        raise RolloutError(*(Problem(f"{each}: the weight is not in 0..100", _WHY, "give a percent") for each in wrong))
 
 
 def _no_split(weights: Mapping[str, int], wanted: Mapping[str, int], others: Mapping[str, int]) -> Problem:

@@ -7,17 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from rollout.problem import RolloutError
+from rollout.cli.output.progress import shown
+from rollout.git.commits import Writer, locked, remote_of
+from rollout.promote.live_clusters import LiveClusters
+from rollout.promote.upstream import Upstream, followed_branch, refuse_promotion
 from rollout.regions import Discovery, discover, find_project, refuse_unknown
-
-# ruff: noqa: PLC0415
-if TYPE_CHECKING:
-    from rollout.promote.live_clusters import LiveClusters
-    from rollout.promote.upstream import Upstream
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,6 @@ class Opened:
         Raises:
             RolloutError: one is not there, is not delivered by Argo CD, or they follow different branches.
         """
-        from rollout.promote.upstream import followed_branch
-
         declared = self.upstream.regions(commit)
         refuse_unknown([*declared], self.names)
         chosen = tuple(dict.fromkeys(self.names)) or tuple(declared)
@@ -56,23 +51,10 @@ class Opened:
         Raises:
             RolloutError: one has.
         """
-        from rollout.git.record import PromotionState
-
-        newest = self.upstream.newest(tip)
-        if newest and newest[1].state is PromotionState.IN_PROGRESS:
-            entry, record = newest
-            raise RolloutError.of(
-                f"the promotion {record.promotion.id} is in progress: {record.promotion.version} has {record.weight} % in "
-                f"{record.region} by {entry.commit[:10]} of {entry.author}",
-                "two hands at once would take each other's weights",
-                "go on with it (rollout promote --resume) or take it back (rollout rollback)",
-            )
+        refuse_promotion(self.upstream.newest(tip))
 
     def clusters(self, regions: Sequence[str], rate: int) -> LiveClusters:
         """Their clusters; asks nothing yet."""
-        from rollout.cli.output.progress import shown
-        from rollout.promote.live_clusters import LiveClusters
-
         return LiveClusters(self.upstream, self.discovery, regions, rate, partial(shown, self.messages))
 
 
@@ -92,9 +74,6 @@ def opened(
     Raises:
         RolloutError: there is no project, repository, remote or region of these names; or another rollout is at work in this clone.
     """
-    from rollout.git.commits import Writer, locked, remote_of
-    from rollout.promote.upstream import Upstream, followed_branch
-
     project = find_project(Path.cwd())
     discovery = discover(project, regions_file)
     with locked(project):

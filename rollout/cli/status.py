@@ -14,7 +14,6 @@ from rollout.regions import discover, find_project, select
 
 
 def status(
-    context: typer.Context,
     *,
     region: OnlyRegions = None,
     regions_file: RegionsFile = None,
@@ -35,13 +34,13 @@ def status(
       130  stopped by Ctrl-C
     """
     from rollout.cli.output import status as status_report
-    from rollout.status.snapshot import Readers, gather
+    from rollout.status.snapshot import gather
 
     messages = messages_console()
     with told(messages, "stopped"):
         project = find_project(Path.cwd())
         regions = select(discover(project, regions_file).regions, region or [])
-        found = gather(project, regions, context.ensure_object(Readers))
+        found = gather(project, regions)
     if as_json:
         print_json(status_report.as_json(found))
     else:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 def verify(
-    context: typer.Context,
     *,
     region: OnlyRegions = None,
     requests: Annotated[
@@ -68,7 +67,7 @@ def verify(
     """
     from rollout.cli.output import progress
     from rollout.cli.output import verification as report
-    from rollout.status.verification import Edges, measure_and_judge, prepare
+    from rollout.status.verification import measure_and_judge, prepare
 
     messages = messages_console()
     with told(messages, "stopped; the probes stop with it"):
@@ -78,7 +77,7 @@ def verify(
         found = discover(project, regions_file)
         regions = select(found.regions, region or [])
         messages.print(f"regions by {found.source}: {', '.join(one.name for one in regions)}")
-        ready = prepare(regions, found.pulumi, context.ensure_object(Edges), url=url, requests=requests, rate=rate)
+        ready = prepare(regions, found.pulumi, url=url, requests=requests, rate=rate)
         _announce(messages, ready)
         with progress.shown(messages, ready) as shown:
             outcomes = measure_and_judge(ready, shown)

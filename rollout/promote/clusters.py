@@ -39,15 +39,15 @@ class Clusters(Protocol):
         meanwhile: Callable[[], Problem | None],
         *,
         healthy: bool = True,
+        without: str | None = None,
     ) -> DeliveryTime | Problem:
-        """Waits until a region has a commit, and each of its Envoys these weights; what is missing, or found meanwhile."""
+        """Waits until a region has a commit, and each of its Envoys; what is missing, or found meanwhile.
 
-    def deliver_without(
-        self,
-        region: str,
-        commit: str,
-        weights: Mapping[str, int],
-        version: str,
-        meanwhile: Callable[[], Problem | None],
-    ) -> DeliveryTime | Problem:
-        """Waits until a region has a commit, and none of its Envoys knows a version any more; else as `deliver`."""
+        Args:
+            region: By its name.
+            commit: By its full hash.
+            weights: What the commit says, whole percents by version.
+            meanwhile: Called twice a second; a problem that it finds ends the waiting.
+            healthy: Whether all that was committed must be healthy as well.
+            without: An Envoy has it when it knows this version no more; None when it splits by the weights.
+        """

@@ -58,8 +58,8 @@ def promote(upstream: Upstream, clusters: Clusters, promotion: Promotion, resume
     return _Run(upstream, clusters, promotion, resumed).run()
 
 
-def steps_left(promotion: Promotion, region: str, weight: int) -> tuple[int, ...]:
-    """The weights, percents, that a version with this one is still to be given in a region.
+def steps_left(promotion: Promotion, weight: int) -> tuple[int, ...]:
+    """The weights, percents, that a version with this one is still to be given.
 
     The one that it has is among them, if it is a step: whether it was proven is not known.
     """
@@ -77,7 +77,7 @@ def preview(upstream: Upstream, promotion: Promotion) -> list[tuple[str, Mapping
     for region in promotion.regions:
         _refuse_unknown(upstream, promotion, region)
         _refuse_ahead(upstream, promotion, region)
-        for weight in steps_left(promotion, region, upstream.weights(parent, region)[promotion.version]):
+        for weight in steps_left(promotion, upstream.weights(parent, region)[promotion.version]):
             weights = shifted(upstream.weights(parent, region), promotion.version, weight)
             parent = upstream.shifted(parent, {region: weights}, f"{promotion.version} in {region}: {weight} %")
             steps.append((region, weights))
@@ -219,7 +219,7 @@ class _Run:
         if ended := self._certify(region):
             return ended
         weight = self.upstream.weights(self.upstream.tip(), region)[version]
-        for step in steps_left(self.promotion, region, weight):
+        for step in steps_left(self.promotion, weight):
             if ended := self._step(region, step):
                 return ended
         return None

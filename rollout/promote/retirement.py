@@ -74,7 +74,7 @@ def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -
             reason = somebody_else_answered(step, Seen(window))
             return _lost(region, version, placed, reason) if reason else None
 
-        delivery = clusters.deliver_without(region, placed, weights, version, lambda: lost(watch.seen()))
+        delivery = clusters.deliver(region, placed, weights, lambda: lost(watch.seen()), without=version)
         if isinstance(delivery, Problem):
             raise RolloutError(delivery)
         coming = watch.turn()

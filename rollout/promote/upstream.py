@@ -11,7 +11,7 @@ from pathlib import Path
 from components.config import RegionConfig
 from components.names import overlay
 from rollout.git.commits import Entry, OvertakenError, Writer
-from rollout.git.record import Record
+from rollout.git.record import PromotionState, Record
 from rollout.git.revisions import repository_of
 from rollout.plan.comparison import Plan
 from rollout.plan.declaration import declared, refuse_unusable
@@ -248,7 +248,11 @@ class Upstream:
         if ours == tip:
             return
         if promoted := self.promoted_since(ours, tip):
-            raise InterferenceError(_promoted_by(promoted))
+            raise InterferenceError.of(
+                f"another rollout is at work: {promoted.commit[:10]} by {promoted.author}: {promoted.subject}",
+                "two at once would take each other's weights",
+                "wait until it is done, or roll it back; then begin anew",
+            )
         if changed := self._changed(ours, tip, regions):
             raise InterferenceError(*(self._by_whom(ours, tip, region, paths) for region, paths in changed.items()))
 
@@ -357,6 +361,25 @@ def followed_branch(regions: Mapping[str, RegionConfig], names: Sequence[str]) -
     return next(iter(branches.values()))
 
 
+def refuse_promotion(newest: tuple[Entry, Record] | None) -> None:
+    """Nothing else is done while a promotion has begun and is neither done nor taken back.
+
+    Args:
+        newest: The newest commit of a promotion, with what it says; None if there is none.
+
+    Raises:
+        RolloutError: it is in progress.
+    """
+    if newest and newest[1].state is PromotionState.IN_PROGRESS:
+        entry, record = newest
+        raise RolloutError.of(
+            f"the promotion {record.promotion.id} is in progress: {record.promotion.version} has {record.weight} % in "
+            f"{record.region} by {entry.commit[:10]} of {entry.author}",
+            "two hands at once would take each other's weights",
+            "go on with it (rollout promote --resume) or take it back (rollout rollback)",
+        )
+
+
 # what a commit declares never changes, and each step asks for the weights of the same few
 @lru_cache(maxsize=_REMEMBERED)
 def _regions_at(project: Path, commit: str) -> Mapping[str, RegionConfig]:
@@ -364,14 +387,6 @@ def _regions_at(project: Path, commit: str) -> Mapping[str, RegionConfig]:
         found = declared(repository.at(commit))
     refuse_unusable(found)
     return {region.name: region.usable for region in found}
-
-
-def _promoted_by(entry: Entry) -> Problem:
-    return Problem(
-        f"another rollout is at work: {entry.commit[:10]} by {entry.author}: {entry.subject}",
-        "two at once would take each other's weights",
-        "wait until it is done, or roll it back; then begin anew",
-    )
 
 
 def _since(entries: Iterable[Entry], commit: str) -> list[Entry]:

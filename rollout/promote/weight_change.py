@@ -9,13 +9,12 @@ from pathlib import Path
 
 from components.judged import as_region
 from rollout.git.commits import Writer, locked
-from rollout.git.record import PromotionState
 from rollout.git.revisions import repository_of
 from rollout.plan.comparison import Plan
 from rollout.plan.overlays import stack_file_of
 from rollout.plan.stack_text import with_weights
 from rollout.problem import Problem, RolloutError
-from rollout.promote.upstream import commit_edits
+from rollout.promote.upstream import commit_edits, refuse_promotion
 from rollout.weights import assignments
 from rules.capacity import stable_version
 
@@ -81,9 +80,15 @@ def change_weights(
     with locked(project), repository_of(project) as repository:
         head, branch = writer.head()
         if branch is None:
-            raise RolloutError(_no_branch(head))
+            raise RolloutError.of(
+                f"no branch is checked out, but the commit {head[:10]}",
+                "a commit that no branch has is lost",
+                "check the branch out first: git switch main",
+            )
         onto = _remote_tip(writer, remote, branch, head) if remote is not None else None
-        _refuse_promotion(writer, head, region)
+        newest = writer.newest_record(head)
+        if newest and region in newest[1].promotion.regions:
+            refuse_promotion(newest)
         config = stack_file_of(repository.at(head), region).usable
         before = config.echo.weights
         after = assignments(wishes, before, stable_version(as_region(config)))
@@ -144,21 +149,6 @@ def _remote_tip(writer: Writer, remote: str, branch: str, head: str) -> str:
     )
 
 
-def _refuse_promotion(writer: Writer, head: str, region: str) -> None:
-    found = writer.newest_record(head)
-    if found is None:
-        return
-    entry, record = found
-    promotion = record.promotion
-    if record.state is PromotionState.IN_PROGRESS and region in promotion.regions:
-        raise RolloutError.of(
-            f"{promotion.version} is being promoted in {', '.join(promotion.regions)} (last by commit {entry.commit[:10]}, "
-            f"{record.region} at weight {record.weight})",
-            "two hands on the same weights undo each other",
-            "let it come to its end (rollout promote --resume), or undo it (rollout rollback)",
-        )
-
-
 def _refuse_loss(paths: Sequence[str]) -> None:
     if paths:
         raise RolloutError(
@@ -171,11 +161,3 @@ def _refuse_loss(paths: Sequence[str]) -> None:
                 for path in paths
             )
         )
-
-
-def _no_branch(head: str) -> Problem:
-    return Problem(
-        f"no branch is checked out, but the commit {head[:10]}",
-        "a commit that no branch has is lost",
-        "check the branch out first: git switch main",
-    )

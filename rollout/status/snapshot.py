@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,15 +28,6 @@ _WHY = "without it nothing says which weights the region is to have"
 
 
 @dataclass(frozen=True)
-class Readers:
-    """Where a status touches the clusters."""
-
-    read_application: Callable[[Region, str], Application] = read_application
-    read_live: Callable[[Region], Live] = read_live
-    read_envoys: Callable[[Region], tuple[Envoy, ...]] = read_envoys
-
-
-@dataclass(frozen=True)
 class _Seen:
     """What a cluster was asked, each part with its answer or why there is none."""
 
@@ -45,13 +36,12 @@ class _Seen:
     envoys: Future[tuple[Envoy, ...]]
 
 
-def gather(project: Path, regions: Sequence[Region], readers: Readers) -> Status:
+def gather(project: Path, regions: Sequence[Region]) -> Status:
     """Looks at the regions. What cannot be seen of one is a problem of that region.
 
     Args:
         project: Directory of Pulumi.yaml, in a clone of the repository.
         regions: The regions.
-        readers: How to ask their clusters.
 
     Raises:
         RolloutError: the repository cannot be read, or the last commit of a promotion says nothing that can be used.
@@ -74,7 +64,7 @@ def gather(project: Path, regions: Sequence[Region], readers: Readers) -> Status
         )
         for region in regions
     }
-    seen = _ask(regions, declarations, readers)
+    seen = _ask(regions, declarations)
 
     def status(region: Region) -> RegionStatus:
         problems = _problems(region, on_disk.get(region.stack))
@@ -137,7 +127,7 @@ def _problems(region: Region, found: Declared | None) -> list[Problem]:
     return [Problem(line) for line in found.problems]
 
 
-def _ask(regions: Sequence[Region], declarations: Mapping[str, Declaration], readers: Readers) -> Mapping[str, _Seen]:
+def _ask(regions: Sequence[Region], declarations: Mapping[str, Declaration]) -> Mapping[str, _Seen]:
     """Asks for all there is of all regions side by side; returns when each answer is there, or why it is not."""
     with ThreadPoolExecutor(max_workers=max(1, 3 * len(regions))) as pool:
         seen = {
@@ -145,9 +135,9 @@ def _ask(regions: Sequence[Region], declarations: Mapping[str, Declaration], rea
                 # Argo CD is only there where it delivers, also for the time of a handover
                 application=None
                 if declarations[region.name].delivery == "direct"
-                else pool.submit(readers.read_application, region, APPLICATION),
-                live=pool.submit(readers.read_live, region),
-                envoys=pool.submit(readers.read_envoys, region),
+                else pool.submit(read_application, region, APPLICATION),
+                live=pool.submit(read_live, region),
+                envoys=pool.submit(read_envoys, region),
             )
             for region in regions
         }

@@ -28,16 +28,6 @@ _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
-class Edges:
-    """Where a verification touches the world."""
-
-    read_outputs: Callable[[PulumiAccess, Region], StackOutputs] = read_outputs
-    connect: Callable[[Region], Source] = connect
-    read_application: Callable[[Region, str], Application] = settled_application
-    overlay_weights: Callable[[Path, str, str], Mapping[str, int]] = overlay_weights
-
-
-@dataclass(frozen=True)
 class Ready:
     """A region that can be measured.
 
@@ -92,7 +82,6 @@ class Progress(Protocol):
 def prepare(
     regions: Sequence[Region],
     pulumi: PulumiAccess,
-    edges: Edges,
     *,
     url: str | None = None,
     requests: int = DEFAULT_MOST,
@@ -103,7 +92,6 @@ def prepare(
     Args:
         regions: The regions.
         pulumi: How to ask for their stacks' outputs.
-        edges: How to ask.
         url: Where to send requests; None for the stack's output `url`.
         requests: How many in each region at most.
         rate: Requests per second in each region.
@@ -114,11 +102,11 @@ def prepare(
 
     def make_ready(region: Region) -> Ready:
         problems: list[Problem] = []
-        outputs = or_problems(lambda: edges.read_outputs(pulumi, region), problems)
-        source = or_problems(lambda: edges.connect(region), problems)
+        outputs = or_problems(lambda: read_outputs(pulumi, region), problems)
+        source = or_problems(lambda: connect(region), problems)
         if outputs is None or source is None:
             raise RolloutError(*problems)
-        weights, application = _delivered(region, outputs, pulumi.project, edges)
+        weights, application = _delivered(region, outputs, pulumi.project)
         attack = Attack(url or outputs.url, requests, rate)
         return Ready(region, source, weights, attack, application)
 
@@ -129,14 +117,12 @@ def prepare(
     return tuple(one for one in prepared if isinstance(one, Ready))
 
 
-def _delivered(
-    region: Region, outputs: StackOutputs, project: Path, edges: Edges
-) -> tuple[Mapping[str, int], Application | None]:
+def _delivered(region: Region, outputs: StackOutputs, project: Path) -> tuple[Mapping[str, int], Application | None]:
     """The weights that hold in the region, and the Application that brought them, if one did."""
     if outputs.application is None:
         return outputs.weights, None
-    application = edges.read_application(region, outputs.application)
-    return edges.overlay_weights(project, synced_commit(application), application.path), application
+    application = settled_application(region, outputs.application)
+    return overlay_weights(project, synced_commit(application), application.path), application
 
 
 def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Check = no_failures) -> tuple[Outcome, ...]:

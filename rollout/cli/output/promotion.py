@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rollout.cli.terminal import new_table
+from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.git.record import PromotionState
 from rollout.judge.shares import RISK, TOLERANCE_POINTS
 from rollout.measurement import Tally
@@ -18,14 +18,10 @@ from rollout.promote.results import Ended, Retired, Taken, Undone
 from rollout.status.verification import Outcome
 from rollout.weights import percents
 
-DONE = 0
-TAKEN_BACK = 1
-STOPPED = 2
-
 
 def exit_code(ended: Ended) -> int:
     """0 if it is done, 1 if it was taken back, 2 if it ended before it was done."""
-    return {PromotionState.DONE: DONE, PromotionState.ROLLED_BACK: TAKEN_BACK}.get(ended.state, STOPPED)
+    return {PromotionState.DONE: 0, PromotionState.ROLLED_BACK: DIFFERS}.get(ended.state, UNUSABLE)
 
 
 def print_ended(console: Console, ended: Ended) -> None:

@@ -12,16 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rollout.cli.terminal import new_table
+from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy
 from rollout.git.commits import Entry
 from rollout.git.record import PromotionState, Record
 from rollout.status.disagreements import Disagreement, RegionStatus, Status, Weights, all_disagreements, ejected
-
-AGREES = 0
-DISAGREES = 1
-NOT_SEEN = 2
 
 _NOTHING = "-"
 _SHORT_HASH = 7
@@ -31,8 +27,8 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 def exit_code(status: Status) -> int:
     """0 if all agree, 1 if some do not, 2 if something could not be seen."""
     if any(region.problems for region in status.regions):
-        return NOT_SEEN
-    return DISAGREES if all_disagreements(status) else AGREES
+        return UNUSABLE
+    return DIFFERS if all_disagreements(status) else 0
 
 
 def print_status(console: Console, status: Status) -> None:
@@ -63,7 +59,7 @@ def as_json(status: Status) -> dict[str, Any]:
     return {
         "at": status.at.isoformat(),
         "head": status.head,
-        "agrees": exit_code(status) == AGREES,
+        "agrees": exit_code(status) == 0,
         "regions": [_region_json(region) for region in status.regions],
         "promotion": _promotion_json(*status.promotion) if status.promotion else None,
         "disagreements": [

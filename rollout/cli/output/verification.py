@@ -10,16 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rollout.cli.terminal import new_table
+from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.cluster.application import Application
 from rollout.judge.independence import runs
 from rollout.judge.shares import RISK, TOLERANCE_POINTS, Standing
 from rollout.judge.verdict import Row, Verdict
 from rollout.status.verification import Outcome
-
-HOLDS = 0
-DOES_NOT_HOLD = 1
-COULD_NOT_TELL = 2
 
 _TERMS = (
     f"A share may be {TOLERANCE_POINTS} points from its weight; intervals and verdicts are wrong once in "
@@ -30,9 +26,9 @@ _TERMS = (
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """0 if all regions hold. A region that was measured and is not known to hold outweighs one that could not be measured."""
     if all(outcome.holds for outcome in outcomes):
-        return HOLDS
+        return 0
     judged = [outcome.verdict for outcome in outcomes if outcome.verdict]
-    return DOES_NOT_HOLD if any(not verdict.holds for verdict in judged) else COULD_NOT_TELL
+    return DIFFERS if any(not verdict.holds for verdict in judged) else UNUSABLE
 
 
 def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:

@@ -233,7 +233,7 @@ class TestPromotionInProgress:
         ran = set_weights("v2=25")
 
         assert ran.exit_code == 2
-        assert ran.stderr.startswith("error: v2 is being promoted in region-a, region-b (last by commit ")
+        assert ran.stderr.startswith("error: the promotion p-1 is in progress: v2 has 10 % in region-a by ")
         assert "rollout rollback" in ran.stderr
         assert state(project) == before
 

@@ -21,7 +21,8 @@ from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live, Pods
 from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.problem import Problem, RolloutError
-from rollout.status.snapshot import Readers, gather
+from rollout.status import snapshot
+from rollout.status.snapshot import gather
 from tests.rollout.cluster.applications import well
 from tests.rollout.repository import Repository, new_repository
 from tests.rollout.stack_files import ROOT, edit
@@ -42,23 +43,20 @@ class Clusters:
     silent: tuple[str, ...] = ()
     interrupted: bool = False
 
-    def readers(self) -> Readers:
-        return Readers(self._application, self._live, self._envoys)
-
-    def _application(self, region: Region, name: str) -> Application:
+    def read_application(self, region: Region, name: str) -> Application:
         assert name == "argocd/echo"
         self._answer(region)
         document = well(self.revision)
         document["spec"]["source"]["path"] = f"deploy/overlays/{region.name}/echo"
         return parse_application(document)
 
-    def _live(self, region: Region) -> Live:
+    def read_live(self, region: Region) -> Live:
         self._answer(region)
         if self.interrupted:
             raise KeyboardInterrupt
         return Live(route(self._weights(region)), {"v1": Pods(3, 3), "v2": Pods(3, 3)})
 
-    def _envoys(self, region: Region) -> tuple[Envoy, ...]:
+    def read_envoys(self, region: Region) -> tuple[Envoy, ...]:
         self._answer(region)
         return envoys(self._weights(region))
 
@@ -84,12 +82,15 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 
 
 @pytest.fixture
-def clusters(repository: Repository) -> Clusters:
-    return Clusters(repository.git("rev-parse", "HEAD"))
+def clusters(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Clusters:
+    made = Clusters(repository.git("rev-parse", "HEAD"))
+    for name in ("read_application", "read_live", "read_envoys"):
+        monkeypatch.setattr(snapshot, name, getattr(made, name))
+    return made
 
 
-def run(clusters: Clusters, *arguments: str) -> Ran:
-    return CliRunner().invoke(app, arguments, obj=clusters.readers())
+def run(_clusters: Clusters, *arguments: str) -> Ran:
+    return CliRunner().invoke(app, arguments)
 
 
 def shown(clusters: Clusters, *arguments: str) -> dict[str, Any]:
@@ -187,7 +188,7 @@ class TestGit:
         earlier = "alias.earlier=!GIT_COMMITTER_DATE=2026-01-02T03:04:05Z git commit"
         repository.git("-c", earlier, "earlier", "--quiet", "--all", "--message", "Shift region-b")
         repository.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
-        (found,) = gather(repository.directory, [Region("region-b", "region-b", "b")], clusters.readers()).regions
+        (found,) = gather(repository.directory, [Region("region-b", "region-b", "b")]).regions
 
         assert found.declared.committed_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,8 +19,9 @@ from rollout.cluster.application import Application, parse_application
 from rollout.cluster.stack_outputs import StackOutputs
 from rollout.measurement import Result
 from rollout.problem import Problem, RolloutError
-from rollout.status.verification import Edges
+from rollout.status import verification
 from rollout.traffic.attack import Attack
+from rollout.traffic.probe import Source
 from tests.rollout.answers import drawn, fault, numbered, ok
 from tests.rollout.cluster.applications import NEW, OLD, refused, well
 
@@ -69,8 +70,14 @@ class World:
     """Weights by commit."""
     attacks: dict[str, Attack] = field(default_factory=dict)
 
-    def edges(self) -> Edges:
-        return Edges(self._outputs, self._connect, self._application, self._overlay_weights)
+    def stand_ins(self) -> dict[str, Callable[..., object]]:
+        """What is asked instead of the world, by the name that it has in the verification."""
+        return {
+            "read_outputs": self._outputs,
+            "connect": self._connect,
+            "settled_application": self._application,
+            "overlay_weights": self._overlay_weights,
+        }
 
     def _outputs(self, _pulumi: PulumiAccess, region: Region) -> StackOutputs:
         if region.name in self.without_outputs:
@@ -102,8 +109,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def verify(world: World, *arguments: str) -> Ran:
-    return CliRunner().invoke(app, ["verify", *arguments], obj=world.edges())
+def verify(world: World, *arguments: str, connect: Callable[[Region], Source] | None = None) -> Ran:
+    stand_ins = world.stand_ins() | ({"connect": connect} if connect else {})
+    with pytest.MonkeyPatch.context() as patch:
+        for name, stand_in in stand_ins.items():
+            patch.setattr(verification, name, stand_in)
+        return CliRunner().invoke(app, ["verify", *arguments])
 
 
 @pytest.mark.usefixtures("project")
@@ -167,9 +178,8 @@ class TestRequests:
                 yield from [*answers[:33], fault("v2", self.region.name, sequence=33), *answers[34:]]
 
         world = World()
-        edges = replace(world.edges(), connect=lambda region: Failing(region, world))
-
-        regions = json.loads(CliRunner().invoke(app, ["verify", "--json"], obj=edges).stdout)["regions"]
+        ran = verify(world, "--json", connect=lambda region: Failing(region, world))
+        regions = json.loads(ran.stdout)["regions"]
 
         assert [region["requests"] for region in regions] == [40, 40]
         assert [finding["kind"] for region in regions for finding in region["findings"]] == ["failed", "failed"]
@@ -349,7 +359,7 @@ def test_ctrl_c_stops_every_probe_and_ends_with_130() -> None:
             if stop.wait(5):
                 stopped.release()
 
-    ran = CliRunner().invoke(app, ["verify"], obj=Edges(read_outputs=World().edges().read_outputs, connect=Waiting))
+    ran = verify(World(), connect=Waiting)
 
     assert ran.exit_code == 130
     assert all(stopped.acquire(timeout=5) for _region in ("region-a", "region-b"))

@@ -106,7 +106,9 @@ class FakeRegions:
         meanwhile: Callable[[], Problem | None],
         *,
         healthy: bool = True,
+        without: str | None = None,
     ) -> DeliveryTime | Problem:
+        assert without not in weights
         if healthy and region in self.unhealthy:
             return Problem(f"{region}: not synced within 10 min: Degraded")
         self._comes_to("deliver", region, weights)
@@ -118,17 +120,6 @@ class FakeRegions:
         if not self._has(commit) or self._weights[region] != weights:
             return Problem(f"{region}: not synced within 10 min")
         return DeliveryTime(SYNCED_SECONDS, ACKNOWLEDGED_SECONDS, ENVOYS)
-
-    def deliver_without(
-        self,
-        region: str,
-        commit: str,
-        weights: Mapping[str, int],
-        version: str,
-        meanwhile: Callable[[], Problem | None],
-    ) -> DeliveryTime | Problem:
-        assert version not in weights
-        return self.deliver(region, commit, weights, meanwhile)
 
     def answer(self, region: str) -> Result:
         """Who answers the next request of a region."""

@@ -208,7 +208,7 @@ class TestPreview:
     def test_a_step_that_was_reached_is_still_to_be_proven(
         self, clones: TwoClones, weight: int, left: tuple[int, ...]
     ) -> None:
-        assert steps_left(planned(clones, (10, 25, 100)), "region-a", weight) == left
+        assert steps_left(planned(clones, (10, 25, 100)), weight) == left
 
 
 class TestTakenBack:
