@@ -9,7 +9,7 @@ In a test, for example:
 
 from typing import TYPE_CHECKING
 
-from rollout.access import PulumiAccess, Region
+from rollout.access import PulumiAccess, RegionAccess
 from rollout.judge.verdict import Row, Verdict, verdict_of
 from rollout.measurement import Measurement, Origin, Tally
 from rollout.problem import Problem, RolloutError
@@ -24,7 +24,7 @@ __all__ = [
     "Origin",
     "Problem",
     "PulumiAccess",
-    "Region",
+    "RegionAccess",
     "RolloutError",
     "Row",
     "Tally",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Region:
+class RegionAccess:
     """A region's cluster.
 
     Attributes:

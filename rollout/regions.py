@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from components.config import ConfigError, RegionConfig, load_stack_file
-from rollout.access import PulumiAccess, Region
+from rollout.access import PulumiAccess, RegionAccess
 from rollout.problem import Problem, RolloutError
 
 REGIONS_FILE = ".regions.yaml"
@@ -30,7 +30,7 @@ class Discovery:
         remote: The Git remote, by name or address, whose commits are delivered to them; None where Git's own settings say it.
     """
 
-    regions: tuple[Region, ...]
+    regions: tuple[RegionAccess, ...]
     pulumi: PulumiAccess
     source: str
     remote: str | None = None
@@ -143,7 +143,7 @@ def _from_regions_file(path: Path, project: Path) -> Discovery:
         ) from error
     return Discovery(
         regions=tuple(
-            Region(name=name, stack=name, context=entry.context, kubeconfig=entry.kubeconfig)
+            RegionAccess(name=name, stack=name, context=entry.context, kubeconfig=entry.kubeconfig)
             for name, entry in sorted(parsed.regions.items())
         ),
         pulumi=PulumiAccess(project, parsed.pulumi.path, parsed.pulumi.environment),
@@ -161,7 +161,7 @@ def _bad_regions_file(what: str) -> Problem:
 
 
 def _from_stack_files(project: Path) -> Discovery:
-    regions: list[Region] = []
+    regions: list[RegionAccess] = []
     problems: list[Problem] = []
     for path in sorted(project.glob("Pulumi.*.yaml")):
         try:
@@ -179,8 +179,8 @@ def _from_stack_files(project: Path) -> Discovery:
     return Discovery(tuple(regions), PulumiAccess(project), "the stack files")
 
 
-def _region_of(path: Path, config: RegionConfig) -> Region:
-    return Region(
+def _region_of(path: Path, config: RegionConfig) -> RegionAccess:
+    return RegionAccess(
         name=config.region,
         stack=path.name.removeprefix("Pulumi.").removesuffix(".yaml"),
         context=config.cluster.context,

@@ -18,7 +18,7 @@ from rollout.regions import Discovery, discover, find_project, refuse_unknown
 
 
 @dataclass(frozen=True)
-class Opened:
+class Clone:
     """A project whose regions can be changed, and by nobody else in this clone for as long.
 
     Attributes:
@@ -61,7 +61,7 @@ class Opened:
 @contextmanager
 def opened(
     messages: Console, remote: str | None, proposal: str | None, regions_file: Path | None, names: Sequence[str]
-) -> Iterator[Opened]:
+) -> Iterator[Clone]:
     """The project that the working directory is in, for as long as a block lasts.
 
     Args:
@@ -85,4 +85,4 @@ def opened(
         # where none is named, those that Argo CD does not deliver to say nothing of its branch
         chosen = [*names] or [name for name, config in declared.items() if config.delivery == "gitops"] or [*declared]
         branch = followed_branch(declared, chosen)
-        yield Opened(replace(upstream, branch=branch), discovery, names, messages)
+        yield Clone(replace(upstream, branch=branch), discovery, names, messages)

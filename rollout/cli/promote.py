@@ -16,7 +16,7 @@ from rollout.traffic.attack import DEFAULT_RATE
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
-    from rollout.cli.clone import Opened
+    from rollout.cli.clone import Clone
     from rollout.git.record import Promotion, Record
 
 DEFAULT_STEPS = "10,25,50,100"
@@ -93,7 +93,7 @@ def promote(
     raise typer.Exit(promotion_report.exit_code(ended))
 
 
-def _begun(found: Opened, version: str, steps: str | None, bake: str | None) -> Promotion:
+def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> Promotion:
     from rollout.git.record import Promotion
 
     tip = found.upstream.tip()
@@ -109,7 +109,7 @@ def _begun(found: Opened, version: str, steps: str | None, bake: str | None) -> 
     )
 
 
-def _resumed(found: Opened) -> tuple[Promotion, tuple[str, Record]]:
+def _resumed(found: Clone) -> tuple[Promotion, tuple[str, Record]]:
     from rollout.git.record import PromotionState
 
     newest = found.upstream.newest(found.upstream.tip())

@@ -13,7 +13,7 @@ from typing import Any
 from kubernetes import client
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
 from rollout.problem import RolloutError
 
@@ -102,7 +102,7 @@ def synced_commit(application: Application) -> str:
     return application.synced_revision
 
 
-def settled_application(region: Region, name: str) -> Application:
+def settled_application(region: RegionAccess, name: str) -> Application:
     """As `read_application`, once no other commit is on its way: whoever pushed a moment ago means that one.
 
     Takes at most a minute; what still moves then is returned as it is.
@@ -117,7 +117,7 @@ def settled_application(region: Region, name: str) -> Application:
     return settled
 
 
-def read_application(region: Region, name: str) -> Application:
+def read_application(region: RegionAccess, name: str) -> Application:
     """Asks the region's cluster for an Application, given as `namespace/name`. Takes at most 20 s.
 
     Raises:
@@ -142,7 +142,7 @@ def read_application(region: Region, name: str) -> Application:
     return parse_application(document)
 
 
-def ask_to_look(region: Region, name: str) -> None:
+def ask_to_look(region: RegionAccess, name: str) -> None:
     """Asks Argo CD to look for a newer commit at once, as a webhook would; it answers when it has time.
 
     Raises:

@@ -13,7 +13,7 @@ import yaml
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.problem import RolloutError, first_line
 
 # For `_request_timeout`: seconds to connect, and to wait for an answer's next part.
@@ -26,7 +26,7 @@ _WHY = "only the region's own cluster knows what runs there, and can send reques
 _LOADING = threading.Lock()
 
 
-def api_client(region: Region) -> client.ApiClient:
+def api_client(region: RegionAccess) -> client.ApiClient:
     """A client for the region's API server; asks it nothing yet.
 
     Raises:
@@ -60,7 +60,7 @@ def api_client(region: Region) -> client.ApiClient:
 
 
 @contextmanager
-def asking(region: Region, request: str, by_hand: str) -> Iterator[None]:
+def asking(region: RegionAccess, request: str, by_hand: str) -> Iterator[None]:
     """Tells what goes wrong with a request to the region's API server.
 
     Args:
@@ -88,7 +88,7 @@ def asking(region: Region, request: str, by_hand: str) -> Iterator[None]:
         ) from error
 
 
-def list_pods(region: Region, api: client.ApiClient, namespace: str, selector: str) -> list[Mapping[str, Any]]:
+def list_pods(region: RegionAccess, api: client.ApiClient, namespace: str, selector: str) -> list[Mapping[str, Any]]:
     """The pods of a namespace with these labels, as plain values: the client takes 0.2 s to load its classes for them.
 
     Raises:
@@ -102,7 +102,7 @@ def list_pods(region: Region, api: client.ApiClient, namespace: str, selector: s
     return list(json.loads(answer.data)["items"])
 
 
-def list_running_pods(region: Region, api: client.ApiClient) -> list[Mapping[str, Any]]:
+def list_running_pods(region: RegionAccess, api: client.ApiClient) -> list[Mapping[str, Any]]:
     """The pods of all namespaces whose phase is Running, as plain values.
 
     Raises:

@@ -18,7 +18,7 @@ import websocket
 from kubernetes import client
 
 from components.names import ECHO_HOST, HTTP_PORT
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, list_running_pods
 from rollout.cluster.exec import STATUS, STDERR, STDOUT, Container, ending, open_exec
 from rollout.cluster.pods import is_ready
@@ -67,7 +67,7 @@ def acknowledges(envoy: Envoy, weights: Mapping[str, int]) -> bool:
     return not envoy.error and envoy.weights == wanted and wanted.keys() <= envoy.subsets
 
 
-def read_envoys(region: Region, only: Collection[str] | None = None) -> tuple[Envoy, ...]:
+def read_envoys(region: RegionAccess, only: Collection[str] | None = None) -> tuple[Envoy, ...]:
     """Asks every sidecar of the region's cluster, by pod's name; half a second for seven of them.
 
     A pod that is not ready or is being deleted does not count, nor one that goes away meanwhile. A sidecar that does not
@@ -221,7 +221,7 @@ def _page(api: client.ApiClient, pod: str, page: str) -> Page:
     return Page(text.decode("utf-8", "replace"))
 
 
-def _sidecars(region: Region, api: client.ApiClient) -> list[str]:
+def _sidecars(region: RegionAccess, api: client.ApiClient) -> list[str]:
     """The pods, as `namespace/name`, that have a sidecar and are ready."""
     pods = list_running_pods(region, api)
     return sorted(

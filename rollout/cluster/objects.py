@@ -10,7 +10,7 @@ from typing import Any
 from kubernetes import client
 
 from components.names import ECHO, ECHO_NAMESPACE
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking, list_pods
 from rollout.cluster.pods import is_leaving, is_ready, ready_condition, waiting_reasons
 from rollout.weights import ALL, ALL_PODS
@@ -96,7 +96,7 @@ class Live:
     pods: Mapping[str, Pods]
 
 
-def read_live(region: Region) -> Live:
+def read_live(region: RegionAccess) -> Live:
     """Asks the region's API server. Takes some tens of milliseconds, and at most 60 s.
 
     Raises:
@@ -185,7 +185,7 @@ def _version(found: Mapping[str, Any]) -> str:
 
 # As plain values: the client has no class for a VirtualService.
 def _listed(
-    region: Region, api: client.CustomObjectsApi, kind: tuple[str, str, str], selector: str
+    region: RegionAccess, api: client.CustomObjectsApi, kind: tuple[str, str, str], selector: str
 ) -> list[Mapping[str, Any]]:
     group, version, plural = kind
     listed: Any

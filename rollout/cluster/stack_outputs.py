@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from rollout.access import PulumiAccess, Region
+from rollout.access import PulumiAccess, RegionAccess
 from rollout.problem import Problem, RolloutError
 
 _TIMEOUT_SECONDS = 60.0
@@ -44,7 +44,7 @@ class StackOutputs(BaseModel):
         return weights
 
 
-def read_outputs(pulumi: PulumiAccess, region: Region) -> StackOutputs:
+def read_outputs(pulumi: PulumiAccess, region: RegionAccess) -> StackOutputs:
     """Asks the Pulumi CLI for the outputs of the region's stack. Takes about a quarter of a second.
 
     Raises:
@@ -56,7 +56,7 @@ def read_outputs(pulumi: PulumiAccess, region: Region) -> StackOutputs:
     return parse_outputs(answer.stdout, region)
 
 
-def parse_outputs(text: str, region: Region) -> StackOutputs:
+def parse_outputs(text: str, region: RegionAccess) -> StackOutputs:
     """The outputs from what `pulumi stack output --json` printed.
 
     Raises:
@@ -88,7 +88,7 @@ def parse_outputs(text: str, region: Region) -> StackOutputs:
     return outputs
 
 
-def _ask_pulumi(pulumi: PulumiAccess, region: Region) -> subprocess.CompletedProcess[str]:
+def _ask_pulumi(pulumi: PulumiAccess, region: RegionAccess) -> subprocess.CompletedProcess[str]:
     # The CLI itself and not pulumi.automation: `LocalWorkspace.stack_outputs` is this very call made twice, the second
     # time with --show-secrets, after one more for the version. We need no secret, and so must not ask for any.
     search = os.pathsep.join([*([str(pulumi.path)] if pulumi.path else []), os.environ.get("PATH", os.defpath)])
@@ -122,7 +122,7 @@ def _ask_pulumi(pulumi: PulumiAccess, region: Region) -> subprocess.CompletedPro
         raise RolloutError.of(f"{program} cannot be run: {error}", _WHY, "install the Pulumi CLI anew") from error
 
 
-def _refusal(region: Region, answer: subprocess.CompletedProcess[str]) -> Problem:
+def _refusal(region: RegionAccess, answer: subprocess.CompletedProcess[str]) -> Problem:
     said = " ".join(answer.stderr.split())[:_STDERR_CHARACTERS] or "nothing"
     if "no stack named" in answer.stderr:
         return Problem(

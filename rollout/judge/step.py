@@ -51,7 +51,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What was measured of a step; each request is in one of the two.
 
     Attributes:
@@ -67,17 +67,17 @@ class Seen:
         return added(*(tally_of(window, versions) for window in (self.coming, self.proof) if window))
 
 
-def new_tally(step: Step, seen: Seen) -> Tally:
+def new_tally(step: Step, seen: Observation) -> Tally:
     """The new version's requests since the step began."""
     return seen.tally({step.version})
 
 
-def old_tally(step: Step, seen: Seen) -> Tally:
+def old_tally(step: Step, seen: Observation) -> Tally:
     """The others' requests since the region was first watched."""
     return added(step.old, seen.tally({*step.weights} - {step.version}))
 
 
-def doubt(step: Step, seen: Seen, *, proven: bool) -> str | None:
+def doubt(step: Step, seen: Observation, *, proven: bool) -> str | None:
     """Why a step is not well, in a sentence; None while there is nothing to say against it.
 
     It may be asked at any time: each of the tests is valid however often it is.
@@ -92,7 +92,7 @@ def doubt(step: Step, seen: Seen, *, proven: bool) -> str | None:
     )
 
 
-def new_one_fails_more(step: Step, seen: Seen) -> str | None:
+def new_one_fails_more(step: Step, seen: Observation) -> str | None:
     """That the new version is proven to fail more often than the others, in a sentence; None while it is not."""
     new, old = new_tally(step, seen), old_tally(step, seen)
     if new.failures and not old.requests:
@@ -106,7 +106,7 @@ def new_one_fails_more(step: Step, seen: Seen) -> str | None:
     )
 
 
-def somebody_else_answered(step: Step, seen: Seen) -> str | None:
+def somebody_else_answered(step: Step, seen: Observation) -> str | None:
     """That requests were lost, or went where they should not, in a sentence; None while none was."""
     now = routed(step.weights)
     for window, weights in ((seen.coming, routed(step.before) | now), (seen.proof, now)):
@@ -115,12 +115,12 @@ def somebody_else_answered(step: Step, seen: Seen) -> str | None:
     return None
 
 
-def is_proven(step: Step, seen: Seen) -> bool:
+def is_proven(step: Step, seen: Observation) -> bool:
     """Whether the shares are what they are to be, at the declared risk."""
     return seen.proof is not None and split_standing(seen.proof, step.weights) is Standing.HOLDS
 
 
-def interval(step: Step, seen: Seen) -> Interval:
+def interval(step: Step, seen: Observation) -> Interval:
     """Where the new version's share can be, at the risk of a verdict."""
     if seen.proof is None or not seen.proof.requests:
         return Interval(0.0, 1.0)
@@ -139,7 +139,7 @@ def added(*tallies: Tally) -> Tally:
     return Tally(sum(each.requests for each in tallies), sum(each.failures for each in tallies))
 
 
-def _share_is_off(step: Step, seen: Seen, *, proven: bool) -> str | None:
+def _share_is_off(step: Step, seen: Observation, *, proven: bool) -> str | None:
     if seen.proof is None:
         return None
     if off := independent(step.weights)(seen.proof) or shares_match(step.weights)(seen.proof):

@@ -43,7 +43,7 @@ class Tree(Protocol):
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredRegion:
     """A region at a revision.
 
     Attributes:
@@ -72,7 +72,7 @@ class Declared:
         return _stack(self.stack_file)
 
 
-def refuse_unusable(regions: Iterable[Declared]) -> None:
+def refuse_unusable(regions: Iterable[DeclaredRegion]) -> None:
     """Refuses stack files that cannot be used, all problems of all of them together.
 
     Raises:
@@ -83,7 +83,7 @@ def refuse_unusable(regions: Iterable[Declared]) -> None:
         raise RolloutError(*map(Problem, problems))
 
 
-def refuse_shared(regions: Iterable[Declared], why: str) -> None:
+def refuse_shared(regions: Iterable[DeclaredRegion], why: str) -> None:
     """Refuses stack files that are of the same region; `why` is why that cannot be.
 
     Raises:
@@ -105,7 +105,7 @@ def refuse_shared(regions: Iterable[Declared], why: str) -> None:
         raise RolloutError(*problems)
 
 
-def declared(tree: Tree) -> tuple[Declared, ...]:
+def declared(tree: Tree) -> tuple[DeclaredRegion, ...]:
     """All regions of a revision, by the names of their stack files.
 
     Raises:
@@ -126,13 +126,13 @@ def overlay_at(tree: Tree, region: str) -> Workloads | None:
     return _objects(tuple(files), folder) if files else None
 
 
-def _region(tree: Tree, stack_file: str) -> Declared:
+def _region(tree: Tree, stack_file: str) -> DeclaredRegion:
     content = tree.read(stack_file) or b""
     config = _checked(stack_file, content)
     if isinstance(config, RegionConfig):
-        return Declared(config.region, stack_file, config, (), overlay_at(tree, config.region))
+        return DeclaredRegion(config.region, stack_file, config, (), overlay_at(tree, config.region))
     region = _named(stack_file, content)
-    return Declared(region, stack_file, None, config, overlay_at(tree, region))
+    return DeclaredRegion(region, stack_file, None, config, overlay_at(tree, region))
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -164,7 +164,7 @@ def _stack(stack_file: str) -> str:
     return stack_file.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
-def delivered(declared: Declared, successor: Declared | None) -> Region | None:
+def delivered(declared: DeclaredRegion, successor: DeclaredRegion | None) -> Region | None:
     """A region at the base: what was applied of it; None where nothing tells that.
 
     Without an overlay Argo CD leaves alone what it applied before, or has never applied anything: the stack file is the best guess.
@@ -182,7 +182,7 @@ def delivered(declared: Declared, successor: Declared | None) -> Region | None:
     return _with_overlay(region, declared.overlay) if argo_cd_applies(declared) and declared.overlay else region
 
 
-def to_deliver(declared: Declared, *, committed: bool) -> Region:
+def to_deliver(declared: DeclaredRegion, *, committed: bool) -> Region:
     """A region after the change: what will be applied of it.
 
     Args:
@@ -218,7 +218,7 @@ def _by_id(found: _Object) -> ObjectId:
     return found.id
 
 
-def is_rendered(declared: Declared) -> bool:
+def is_rendered(declared: DeclaredRegion) -> bool:
     """Whether an overlay is what its stack file says, as far as the rules look at it.
 
     Waves are the delivery's own and not the stack file's.
@@ -226,12 +226,12 @@ def is_rendered(declared: Declared) -> bool:
     return declared.overlay is not None and not differences(declared)
 
 
-def argo_cd_applies(declared: Declared) -> bool:
+def argo_cd_applies(declared: DeclaredRegion) -> bool:
     """Whether the overlay is applied; not known, and so false, where the stack file cannot be used."""
     return declared.config is not None and declared.config.delivery != "direct"
 
 
-def differences(declared: Declared) -> list[str]:
+def differences(declared: DeclaredRegion) -> list[str]:
     """What in an overlay is not what the stack file says."""
     assert declared.config is not None, "there is something to compare with"
     found = declared.overlay or Workloads()

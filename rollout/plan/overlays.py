@@ -11,7 +11,7 @@ from pathlib import Path
 from components.config import ConfigError, RegionConfig, read_stack_file
 from components.names import overlay
 from rollout.git.revisions import WorkingTree
-from rollout.plan.declaration import Declared, Tree, declared, refuse_shared, refuse_unusable
+from rollout.plan.declaration import DeclaredRegion, Tree, declared, refuse_shared, refuse_unusable
 from rollout.plan.manifests import HEADER_START, KUSTOMIZATION, overlay_files
 from rollout.plan.workloads import workload_objects
 from rollout.problem import Problem, RolloutError
@@ -141,7 +141,7 @@ def edited(tree: Tree, region: str, edit: Callable[[str], str]) -> Mapping[str, 
     return {**differing, **dict.fromkeys(path for path in present if path not in wanted)}
 
 
-def stack_file_of(tree: Tree, region: str) -> Declared:
+def stack_file_of(tree: Tree, region: str) -> DeclaredRegion:
     """The region's stack file, which can be used.
 
     Raises:

@@ -10,7 +10,7 @@ from components.judged import as_region
 from components.names import overlay
 from rollout.git.revisions import Repository, WorkingTree, repository_of
 from rollout.plan.comparison import Images, Plan, Revision, plan
-from rollout.plan.declaration import Declared, Tree, declared, overlay_at, refuse_shared, refuse_unusable
+from rollout.plan.declaration import DeclaredRegion, Tree, declared, overlay_at, refuse_shared, refuse_unusable
 from rollout.problem import RolloutError
 from rollout.regions import select
 from rules.capacity import stable_version
@@ -103,7 +103,7 @@ def _proven(repository: Repository, base: Revision, change: Change) -> Images:
     return found
 
 
-def _delivered_at(tree: Tree, region: Declared) -> Workloads | None:
+def _delivered_at(tree: Tree, region: DeclaredRegion) -> Workloads | None:
     """What was applied of a region at an earlier commit, by the one who applies it now."""
     if region.config is None or region.config.delivery != "direct":
         return overlay_at(tree, region.name)

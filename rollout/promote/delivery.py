@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
 from rollout.cluster.objects import read_live
@@ -55,7 +55,7 @@ class DeliveryTime:
 
 
 def deliver(
-    region: Region,
+    region: RegionAccess,
     application: str,
     is_there: Callable[[Application], bool],
     is_taken: Callable[[Envoy], bool],
@@ -130,7 +130,7 @@ def _await(
 
 
 def brings(
-    region: Region, repository: History, commit: str, weights: Mapping[str, int]
+    region: RegionAccess, repository: History, commit: str, weights: Mapping[str, int]
 ) -> Callable[[Application], bool]:
     """Whether an Application has been brought to a commit, or to a later one that says the same weights, and the cluster has them.
 
@@ -154,7 +154,7 @@ def brings(
     return is_there
 
 
-def _has(region: Region, weights: Mapping[str, int]) -> bool:
+def _has(region: RegionAccess, weights: Mapping[str, int]) -> bool:
     """Whether the cluster's own VirtualService has these weights."""
     route = read_live(region).route
     return route is not None and route.weights is not None and routed(route.weights) == routed(weights)
@@ -175,7 +175,7 @@ def _that_can_send(envoys: Collection[Envoy]) -> list[Envoy]:
     return [envoy for envoy in envoys if envoy.error or envoy.weights is not None or envoy.subsets]
 
 
-def _not_synced(region: Region, application: Application) -> Problem:
+def _not_synced(region: RegionAccess, application: Application) -> Problem:
     said = "; ".join(application.complaints) or "no complaint"
     return Problem(
         f"{region.name}: not synced within {WITHIN_SECONDS / 60:.0f} min: Argo CD says {application.sync}, {application.health}, "
@@ -185,7 +185,7 @@ def _not_synced(region: Region, application: Application) -> Problem:
     )
 
 
-def _not_taken(region: Region, pods: Collection[str]) -> Problem:
+def _not_taken(region: RegionAccess, pods: Collection[str]) -> Problem:
     return Problem(
         f"{region.name}: not acknowledged within {WITHIN_SECONDS / 60:.0f} min by "
         + (

@@ -15,7 +15,7 @@ from components.judged import as_region
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.shares import Standing
 from rollout.judge.step import (
-    Seen,
+    Observation,
     Step,
     added,
     doubt,
@@ -30,7 +30,7 @@ from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.promote.clusters import Clusters, Watching
 from rollout.promote.delivery import DeliveryTime
-from rollout.promote.results import Ended, Taken, Undone
+from rollout.promote.results import PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.verification import Outcome
 from rollout.weights import percents, shifted
@@ -40,7 +40,9 @@ _LOOK_EVERY_SECONDS = 0.2
 _NO_WEIGHT = 0
 
 
-def promote(upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None) -> Ended:
+def promote(
+    upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None
+) -> PromotionResult:
     """Takes all steps of a promotion that are not taken yet; takes them back if one fails.
 
     A region begins when all regions of the promotion hold. The promotion stops where it is, and can be resumed, when something
@@ -88,7 +90,7 @@ def preview(upstream: Upstream, promotion: Promotion) -> list[tuple[str, Mapping
 
 def roll_back(
     upstream: Upstream, clusters: Clusters, where: Callable[[str], tuple[Record, Sequence[str]]], reason: str
-) -> Undone:
+) -> RollbackResult:
     """Takes all requests from a promoted version: one commit for all regions, delivered and measured. It removes nothing.
 
     The others share the requests as they did before the promotion. Not the weights from before it: then a version that is not well
@@ -121,7 +123,7 @@ def roll_back(
     return confirm(clusters, placed, weights, began)
 
 
-def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, int]], began: float) -> Undone:
+def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, int]], began: float) -> RollbackResult:
     """Waits until regions have the weights of a commit, and measures them; tells what cannot be delivered or measured.
 
     Args:
@@ -149,7 +151,7 @@ def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, 
         outcomes = clusters.certify([*deliveries]) if deliveries else ()
     except RolloutError as error:
         problems += error.problems
-    return Undone(commit, weights, deliveries, outcomes, seconds, problems=tuple(problems))
+    return RollbackResult(commit, weights, deliveries, outcomes, seconds, problems=tuple(problems))
 
 
 def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
@@ -183,10 +185,10 @@ class _Run:
         self.last = resumed[0] if resumed else promotion.before
         self.record = resumed[1] if resumed else None
         self.proof = self.record.proof if self.record else None
-        self.taken: list[Taken] = []
+        self.taken: list[StepResult] = []
         self.old = {self.proof.region: self.proof.old} if self.proof else {}
 
-    def run(self) -> Ended:
+    def run(self) -> PromotionResult:
         """All regions from the one where it is."""
         regions = self.promotion.regions
         try:
@@ -198,10 +200,10 @@ class _Run:
         except InterferenceError as error:
             reason = error.problems[0].what
             self._conclude(PromotionState.ENDED, reason)
-            return Ended(self.promotion, PromotionState.ENDED, reason, self.taken)
-        return ended or Ended(self.promotion, PromotionState.DONE, "", self.taken)
+            return PromotionResult(self.promotion, PromotionState.ENDED, reason, self.taken)
+        return ended or PromotionResult(self.promotion, PromotionState.DONE, "", self.taken)
 
-    def _arrive(self) -> Ended | None:
+    def _arrive(self) -> PromotionResult | None:
         """What is committed is delivered and acknowledged, before anything goes on top of it: together they could lose requests."""
         tip = self.upstream.tip()
         self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
@@ -214,7 +216,7 @@ class _Run:
                 return self._back(str(delivery))
         return None
 
-    def _region(self, region: str) -> Ended | None:
+    def _region(self, region: str) -> PromotionResult | None:
         version = self.promotion.version
         if ended := self._certify(region):
             return ended
@@ -224,7 +226,7 @@ class _Run:
                 return ended
         return None
 
-    def _certify(self, region: str) -> Ended | None:
+    def _certify(self, region: str) -> PromotionResult | None:
         """All regions hold before one begins."""
         self.upstream.say(f"{region}: all regions are measured before it begins")
         outcomes = self.clusters.certify(self.promotion.regions)
@@ -258,9 +260,9 @@ class _Run:
         name = outcome.region.name
         old = self.old.get(name, Tally(0, 0))
         step = Step(name, self.promotion.version, outcome.weights, outcome.weights, old)
-        return new_one_fails_more(step, Seen(measured))
+        return new_one_fails_more(step, Observation(measured))
 
-    def _unwell(self, reason: str) -> Ended:
+    def _unwell(self, reason: str) -> PromotionResult:
         if self.record is None:
             raise RolloutError.of(
                 f"{reason}: nothing was changed",
@@ -269,7 +271,7 @@ class _Run:
             )
         return self._back(reason)
 
-    def _step(self, region: str, weight: int) -> Ended | None:
+    def _step(self, region: str, weight: int) -> PromotionResult | None:
         with ExitStack() as stack:
             watch: Watching | None = None
             if not self.upstream.waits_for_merge:
@@ -278,13 +280,13 @@ class _Run:
             step = self._commit_step(region, weight)
             return self._prove_step(step, watch or stack.enter_context(self.clusters.watched(region)))
 
-    def _prove_step(self, step: Step, watch: Watching) -> Ended | None:
+    def _prove_step(self, step: Step, watch: Watching) -> PromotionResult | None:
         region, weight = step.region, step.weights[step.version]
-        took = Taken(region, weight, self.last)
+        took = StepResult(region, weight, self.last)
         self.taken.append(took)
 
         def doubted() -> Problem | None:
-            reason = doubt(step, Seen(watch.seen()), proven=False)
+            reason = doubt(step, Observation(watch.seen()), proven=False)
             return Problem(reason) if reason else None
 
         delivery = self.clusters.deliver(region, self.last, step.weights, doubted)
@@ -305,7 +307,7 @@ class _Run:
         self.old[region] = proof.old
         return None
 
-    def _failed(self, step: Step, reason: str, watch: Watching, before: Sequence[Measurement]) -> Ended:
+    def _failed(self, step: Step, reason: str, watch: Watching, before: Sequence[Measurement]) -> PromotionResult:
         region = step.region
         self.upstream.say(f"{region}: {step.version} {step.weights[step.version]} % failed: {reason}")
         # what somebody else made of the region says nothing of the step
@@ -339,7 +341,7 @@ class _Run:
         began = time.monotonic()
         proven = False
         while True:
-            seen = Seen(coming, watch.seen())
+            seen = Observation(coming, watch.seen())
             if reason := doubt(step, seen, proven=proven):
                 return reason
             proven = proven or is_proven(step, seen)
@@ -350,7 +352,7 @@ class _Run:
                 return proof
             time.sleep(_LOOK_EVERY_SECONDS)
 
-    def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict) -> Ended:
+    def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict) -> PromotionResult:
         assert self.record is not None, "there is nothing to take back before the first commit"
         upstream, last, record = self.upstream, self.last, self.record
 
@@ -360,7 +362,7 @@ class _Run:
 
         undone = roll_back(upstream, self.clusters, where, reason)
         undone = replace(undone, cost=cost())
-        return Ended(self.promotion, PromotionState.ROLLED_BACK, reason, self.taken, undone)
+        return PromotionResult(self.promotion, PromotionState.ROLLED_BACK, reason, self.taken, undone)
 
     def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
         """Says in Git how it ended, by a commit that changes nothing.
@@ -395,11 +397,11 @@ def _nothing() -> None:
     """What ends a delivery that has to be: nothing."""
 
 
-def _proof(step: Step, seen: Seen, seconds: float) -> Proof:
+def _proof(step: Step, seen: Observation, seconds: float) -> Proof:
     assert seen.proof is not None, "nothing is proven before it is measured"
     where = interval(step, seen)
     answered = seen.proof.requests
-    own = Seen(seen.proof)
+    own = Observation(seen.proof)
     return Proof(
         region=step.region,
         version=step.version,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rollout.judge.step import Seen, Step, somebody_else_answered
+from rollout.judge.step import Observation, Step, somebody_else_answered
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.promote.clusters import Clusters
-from rollout.promote.results import Retired
+from rollout.promote.results import RetirementResult
 from rollout.promote.upstream import Upstream
 
 
@@ -35,7 +35,7 @@ def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> list[st
     return found
 
 
-def retire(upstream: Upstream, clusters: Clusters, version: str, regions: Sequence[str]) -> list[Retired]:
+def retire(upstream: Upstream, clusters: Clusters, version: str, regions: Sequence[str]) -> list[RetirementResult]:
     """Takes a version out of regions that do not send it requests; in each, once every Envoy has acknowledged that.
 
     Args:
@@ -50,7 +50,7 @@ def retire(upstream: Upstream, clusters: Clusters, version: str, regions: Sequen
     return [_retire(upstream, clusters, version, region) for region in preview(upstream, version, regions)]
 
 
-def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -> Retired:
+def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -> RetirementResult:
     with clusters.watched(region) as watch:
         tip = upstream.tip()
         before = upstream.weights(tip, region)
@@ -71,7 +71,7 @@ def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -
         step = Step(region, next(iter(weights)), weights, weights)
 
         def lost(window: Measurement) -> Problem | None:
-            reason = somebody_else_answered(step, Seen(window))
+            reason = somebody_else_answered(step, Observation(window))
             return _lost(region, version, placed, reason) if reason else None
 
         delivery = clusters.deliver(region, placed, weights, lambda: lost(watch.seen()), without=version)
@@ -83,7 +83,7 @@ def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -
         upstream.say(
             f"{region}: {version} is gone since {placed[:10]}, {delivery.acknowledged:.1f} s after it was pushed"
         )
-        return Retired(region, placed, delivery, Tally(coming.requests, coming.failures))
+        return RetirementResult(region, placed, delivery, Tally(coming.requests, coming.failures))
 
 
 def _subject(version: str, region: str) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from components.names import APPLICATION, overlay
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.cluster.application import Application, read_application
 from rollout.cluster.envoys import Envoy, read_envoys
 from rollout.cluster.objects import Live, read_live
 from rollout.git.commits import Writer
 from rollout.git.revisions import WorkingTree, repository_of
-from rollout.plan.declaration import Declared, declared
+from rollout.plan.declaration import DeclaredRegion, declared
 from rollout.problem import Problem, RolloutError
 from rollout.status.answers import await_all, or_problems
 from rollout.status.disagreements import Declaration, RegionStatus, Status, Weights
@@ -36,7 +36,7 @@ class _Seen:
     envoys: Future[tuple[Envoy, ...]]
 
 
-def gather(project: Path, regions: Sequence[Region]) -> Status:
+def gather(project: Path, regions: Sequence[RegionAccess]) -> Status:
     """Looks at the regions. What cannot be seen of one is a problem of that region.
 
     Args:
@@ -66,7 +66,7 @@ def gather(project: Path, regions: Sequence[Region]) -> Status:
     }
     seen = _ask(regions, declarations)
 
-    def status(region: Region) -> RegionStatus:
+    def status(region: RegionAccess) -> RegionStatus:
         problems = _problems(region, on_disk.get(region.stack))
         answers = seen[region.name]
         application = or_problems(answers.application.result, problems) if answers.application else None
@@ -88,7 +88,7 @@ def gather(project: Path, regions: Sequence[Region]) -> Status:
 
 
 def _declaration(
-    stack_file: Path, now: Declared | None, then: Declared | None, committed_at: datetime | None
+    stack_file: Path, now: DeclaredRegion | None, then: DeclaredRegion | None, committed_at: datetime | None
 ) -> Declaration:
     config = next((each.config for each in (now, then) if each and each.config), None)
     delivery = config.delivery if config else "gitops"
@@ -103,11 +103,11 @@ def _declaration(
     )
 
 
-def _stack_file(region: Region) -> str:
+def _stack_file(region: RegionAccess) -> str:
     return f"Pulumi.{region.stack}.yaml"
 
 
-def _stack_weights(found: Declared | None) -> Weights | None:
+def _stack_weights(found: DeclaredRegion | None) -> Weights | None:
     return found.config.echo.weights if found and found.config else None
 
 
@@ -115,7 +115,7 @@ def _routed(workloads: Workloads) -> Weights | None:
     return {version.name: version.weight for version in versions(workloads).values() if version.routed} or None
 
 
-def _problems(region: Region, found: Declared | None) -> list[Problem]:
+def _problems(region: RegionAccess, found: DeclaredRegion | None) -> list[Problem]:
     if found is None:
         return [
             Problem(
@@ -127,7 +127,7 @@ def _problems(region: Region, found: Declared | None) -> list[Problem]:
     return [Problem(line) for line in found.problems]
 
 
-def _ask(regions: Sequence[Region], declarations: Mapping[str, Declaration]) -> Mapping[str, _Seen]:
+def _ask(regions: Sequence[RegionAccess], declarations: Mapping[str, Declaration]) -> Mapping[str, _Seen]:
     """Asks for all there is of all regions side by side; returns when each answer is there, or why it is not."""
     with ThreadPoolExecutor(max_workers=max(1, 3 * len(regions))) as pool:
         seen = {

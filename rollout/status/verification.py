@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from rollout.access import PulumiAccess, Region
+from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.application import Application, settled_application, synced_commit
 from rollout.cluster.stack_outputs import StackOutputs, read_outputs
 from rollout.judge.checks import Check, no_failures
@@ -39,7 +39,7 @@ class Ready:
         application: Argo CD's Application, at whose last synced commit the weights are; None where they are the stack's.
     """
 
-    region: Region
+    region: RegionAccess
     source: Source
     weights: Mapping[str, int]
     attack: Attack
@@ -59,7 +59,7 @@ class Outcome:
         application: As in `Ready`.
     """
 
-    region: Region
+    region: RegionAccess
     weights: Mapping[str, int]
     verdict: Verdict | None = None
     trail: tuple[Point, ...] = ()
@@ -80,7 +80,7 @@ class Progress(Protocol):
 
 
 def prepare(
-    regions: Sequence[Region],
+    regions: Sequence[RegionAccess],
     pulumi: PulumiAccess,
     *,
     url: str | None = None,
@@ -100,7 +100,7 @@ def prepare(
         RolloutError: some region is not ready; the problems of all regions together.
     """
 
-    def make_ready(region: Region) -> Ready:
+    def make_ready(region: RegionAccess) -> Ready:
         problems: list[Problem] = []
         outputs = or_problems(lambda: read_outputs(pulumi, region), problems)
         source = or_problems(lambda: connect(region), problems)
@@ -117,7 +117,9 @@ def prepare(
     return tuple(one for one in prepared if isinstance(one, Ready))
 
 
-def _delivered(region: Region, outputs: StackOutputs, project: Path) -> tuple[Mapping[str, int], Application | None]:
+def _delivered(
+    region: RegionAccess, outputs: StackOutputs, project: Path
+) -> tuple[Mapping[str, int], Application | None]:
     """The weights that hold in the region, and the Application that brought them, if one did."""
     if outputs.application is None:
         return outputs.weights, None

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import websocket
 from kubernetes import client
 
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, list_pods
 from rollout.cluster.exec import STATUS, STDERR, STDOUT, Container, ExecStream, ending, open_exec
 from rollout.cluster.pods import is_leaving, is_ready, waiting_reasons
@@ -42,7 +42,7 @@ _WHY_WHOLE = "a part of the requests is no measurement of the split"
 class Probe:
     """A probe pod that is ready."""
 
-    region: Region
+    region: RegionAccess
     pod: str
     core: client.CoreV1Api
 
@@ -68,7 +68,7 @@ class Probe:
             ) from error
 
 
-def connect(region: Region) -> Probe:
+def connect(region: RegionAccess) -> Probe:
     """Finds a probe pod that is ready. Takes at most 20 s.
 
     Raises:
@@ -82,7 +82,7 @@ def connect(region: Region) -> Probe:
     return Probe(region, ready[0], client.CoreV1Api(api))
 
 
-def measure(region: Region, url: str, requests: int, rate: int = DEFAULT_RATE) -> Measurement:
+def measure(region: RegionAccess, url: str, requests: int, rate: int = DEFAULT_RATE) -> Measurement:
     """Sends `requests` requests to `url` at `rate` a second, from the region's probe, and counts who answered.
 
     Raises:
@@ -96,7 +96,7 @@ class Source(Protocol):
     """Something in a region that results come from."""
 
     @property
-    def region(self) -> Region:
+    def region(self) -> RegionAccess:
         """Where it is."""
 
     def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
@@ -216,7 +216,7 @@ def _ended(name: str, said: str, fix: str) -> Problem:
     return Problem(f"{name} {said}", _WHY_WHOLE, fix)
 
 
-def _no_probe(region: Region, pods: Sequence[Mapping[str, Any]]) -> Problem:
+def _no_probe(region: RegionAccess, pods: Sequence[Mapping[str, Any]]) -> Problem:
     where = f"{region.name}: no ready pod {_SELECTOR} in namespace {NAMESPACE} of context {region.context}"
     if not pods:
         return Problem(

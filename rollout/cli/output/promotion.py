@@ -14,17 +14,17 @@ from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.git.record import PromotionState
 from rollout.judge.shares import RISK, TOLERANCE_POINTS
 from rollout.measurement import Tally
-from rollout.promote.results import Ended, Retired, Taken, Undone
+from rollout.promote.results import PromotionResult, RetirementResult, RollbackResult, StepResult
 from rollout.status.verification import Outcome
 from rollout.weights import percents
 
 
-def exit_code(ended: Ended) -> int:
+def exit_code(ended: PromotionResult) -> int:
     """0 if it is done, 1 if it was taken back, 2 if it ended before it was done."""
     return {PromotionState.DONE: 0, PromotionState.ROLLED_BACK: DIFFERS}.get(ended.state, UNUSABLE)
 
 
-def print_ended(console: Console, ended: Ended) -> None:
+def print_ended(console: Console, ended: PromotionResult) -> None:
     """The table of the steps, and how it ended."""
     if ended.taken:
         console.print(_steps(ended))
@@ -41,7 +41,7 @@ def print_ended(console: Console, ended: Ended) -> None:
         print_undone(console, ended.undone)
 
 
-def print_undone(console: Console, undone: Undone) -> None:
+def print_undone(console: Console, undone: RollbackResult) -> None:
     """What a way back did, how long it took and what it cost."""
     for region, weights in undone.weights.items():
         split = percents(weights)
@@ -59,7 +59,7 @@ def print_undone(console: Console, undone: Undone) -> None:
         console.print(Text(_measured(outcome), style="green" if outcome.holds else "red"))
 
 
-def print_retired(console: Console, version: str, retired: Sequence[Retired]) -> None:
+def print_retired(console: Console, version: str, retired: Sequence[RetirementResult]) -> None:
     """What a retirement did."""
     for each in retired:
         console.print(
@@ -68,7 +68,7 @@ def print_retired(console: Console, version: str, retired: Sequence[Retired]) ->
         )
 
 
-def ended_as_json(ended: Ended) -> dict[str, Any]:
+def ended_as_json(ended: PromotionResult) -> dict[str, Any]:
     """The same for a program: weights in percent, shares in 0..1, times in seconds."""
     return {
         "promotion": ended.promotion.id,
@@ -82,7 +82,7 @@ def ended_as_json(ended: Ended) -> dict[str, Any]:
     }
 
 
-def undone_as_json(undone: Undone) -> dict[str, Any]:
+def undone_as_json(undone: RollbackResult) -> dict[str, Any]:
     """A way back for a program."""
     return {
         "commit": undone.commit,
@@ -94,7 +94,7 @@ def undone_as_json(undone: Undone) -> dict[str, Any]:
     }
 
 
-def retired_as_json(version: str, retired: Sequence[Retired]) -> dict[str, Any]:
+def retired_as_json(version: str, retired: Sequence[RetirementResult]) -> dict[str, Any]:
     """A retirement for a program."""
     return {
         "version": version,
@@ -121,7 +121,7 @@ def preview_table(steps: Sequence[tuple[str, Mapping[str, int]]]) -> Table:
     return table
 
 
-def _steps(ended: Ended) -> Table:
+def _steps(ended: PromotionResult) -> Table:
     numbers = ("weight", "commit", "synced", "acknowledged", "requests", "share", "99.9 % interval")
     table = new_table("region", right=(*numbers, f"failed, {ended.promotion.version}", "failed, old"))
     table.add_column("step")
@@ -130,7 +130,7 @@ def _steps(ended: Ended) -> Table:
     return table
 
 
-def _cells(step: Taken) -> tuple[Text, ...]:
+def _cells(step: StepResult) -> tuple[Text, ...]:
     delivery, proof = step.delivery, step.proof
     cells = [step.region, f"{step.weight} %", step.commit[:10]]
     cells += [f"{delivery.synced:.1f} s", f"{delivery.acknowledged:.1f} s"] if delivery else ["-", "-"]
@@ -156,7 +156,7 @@ def _measured(outcome: Outcome) -> str:
     return f"{outcome.region.name}: {'holds' if outcome.holds else found} ({measured.requests:,} requests{failed})"
 
 
-def _step_json(step: Taken) -> dict[str, Any]:
+def _step_json(step: StepResult) -> dict[str, Any]:
     proof = step.proof
     return {
         "region": step.region,

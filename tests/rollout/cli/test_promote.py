@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
 from rollout.__main__ import app
-from rollout.cli.clone import Opened
+from rollout.cli.clone import Clone
 from rollout.cli.promote import DEFAULT_STEPS
 from rollout.git.commits import locked
 from rollout.promote import promotion as engine
@@ -42,10 +42,10 @@ def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoClones:
 def regions(clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> FakeRegions:
     fake = FakeRegions(clones.remote)
 
-    def clusters(_opened: Opened, _names: Sequence[str], _rate: int) -> FakeRegions:
+    def clusters(_opened: Clone, _names: Sequence[str], _rate: int) -> FakeRegions:
         return fake
 
-    monkeypatch.setattr(Opened, "clusters", clusters)
+    monkeypatch.setattr(Clone, "clusters", clusters)
     return fake
 
 

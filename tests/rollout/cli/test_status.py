@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
 from rollout.__main__ import app as rollout
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.cli.status import status
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
@@ -43,27 +43,27 @@ class Clusters:
     silent: tuple[str, ...] = ()
     interrupted: bool = False
 
-    def read_application(self, region: Region, name: str) -> Application:
+    def read_application(self, region: RegionAccess, name: str) -> Application:
         assert name == "argocd/echo"
         self._answer(region)
         document = well(self.revision)
         document["spec"]["source"]["path"] = f"deploy/overlays/{region.name}/echo"
         return parse_application(document)
 
-    def read_live(self, region: Region) -> Live:
+    def read_live(self, region: RegionAccess) -> Live:
         self._answer(region)
         if self.interrupted:
             raise KeyboardInterrupt
         return Live(route(self._weights(region)), {"v1": Pods(3, 3), "v2": Pods(3, 3)})
 
-    def read_envoys(self, region: Region) -> tuple[Envoy, ...]:
+    def read_envoys(self, region: RegionAccess) -> tuple[Envoy, ...]:
         self._answer(region)
         return envoys(self._weights(region))
 
-    def _weights(self, region: Region) -> dict[str, int]:
+    def _weights(self, region: RegionAccess) -> dict[str, int]:
         return self.weights.get(region.name, WEIGHTS)
 
-    def _answer(self, region: Region) -> None:
+    def _answer(self, region: RegionAccess) -> None:
         if region.name in self.silent:
             raise RolloutError(Problem(f"{region.name} does not answer", "why it is needed", "how to mend it"))
 
@@ -188,7 +188,7 @@ class TestGit:
         earlier = "alias.earlier=!GIT_COMMITTER_DATE=2026-01-02T03:04:05Z git commit"
         repository.git("-c", earlier, "earlier", "--quiet", "--all", "--message", "Shift region-b")
         repository.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
-        (found,) = gather(repository.directory, [Region("region-b", "region-b", "b")]).regions
+        (found,) = gather(repository.directory, [RegionAccess("region-b", "region-b", "b")]).regions
 
         assert found.declared.committed_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
 from rollout.__main__ import app
-from rollout.access import PulumiAccess, Region
+from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.stack_outputs import StackOutputs
 from rollout.measurement import Result
@@ -37,7 +37,7 @@ def split(attack: Attack, region: str, percent: int) -> list[Result]:
 
 @dataclass
 class FakeSource:
-    region: Region
+    region: RegionAccess
     world: World
 
     def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
@@ -79,18 +79,18 @@ class World:
             "overlay_weights": self._overlay_weights,
         }
 
-    def _outputs(self, _pulumi: PulumiAccess, region: Region) -> StackOutputs:
+    def _outputs(self, _pulumi: PulumiAccess, region: RegionAccess) -> StackOutputs:
         if region.name in self.without_outputs:
             raise RolloutError(Problem(f"{region.name} has no outputs", "why it is needed", "how to mend it"))
         application = "argocd/echo" if region.name in self.applications else None
         return StackOutputs(region=region.name, weights=dict(self.weights), url=URL, application=application)
 
-    def _connect(self, region: Region) -> FakeSource:
+    def _connect(self, region: RegionAccess) -> FakeSource:
         if region.name in self.without_probe:
             raise RolloutError(Problem(f"{region.name} has no probe", "why it is needed", "how to mend it"))
         return FakeSource(region, self)
 
-    def _application(self, region: Region, name: str) -> Application:
+    def _application(self, region: RegionAccess, name: str) -> Application:
         assert name == "argocd/echo"
         return parse_application(self.applications[region.name])
 
@@ -109,7 +109,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def verify(world: World, *arguments: str, connect: Callable[[Region], Source] | None = None) -> Ran:
+def verify(world: World, *arguments: str, connect: Callable[[RegionAccess], Source] | None = None) -> Ran:
     stand_ins = world.stand_ins() | ({"connect": connect} if connect else {})
     with pytest.MonkeyPatch.context() as patch:
         for name, stand_in in stand_ins.items():
@@ -350,7 +350,7 @@ def test_ctrl_c_stops_every_probe_and_ends_with_130() -> None:
 
     @dataclass
     class Waiting:
-        region: Region
+        region: RegionAccess
 
         def results(self, _attack: Attack, stop: threading.Event) -> Iterator[Result]:
             yield ok()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.cluster.application import (
     Application,
     parse_application,
@@ -151,7 +151,9 @@ class TestMoving:
         asked["metadata"]["annotations"] = {"argocd.argoproj.io/refresh": "normal"}
         cluster = FakeCluster(applications={"argocd/echo": asked})
         with serving(cluster) as port:
-            region = Region("region-a", "stack-a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
+            region = RegionAccess(
+                "region-a", "stack-a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port)
+            )
             threading.Timer(0.5, cluster.applications.__setitem__, ("argocd/echo", well(NEW))).start()
 
             assert settled_application(region, "argocd/echo").synced_revision == NEW
@@ -160,7 +162,9 @@ class TestMoving:
 class TestRead:
     def read_from(self, cluster: FakeCluster, directory: Path) -> Application:
         with serving(cluster) as port:
-            region = Region("region-a", "stack-a", "ctx", cluster.kubeconfig(directory / "kubeconfig", "ctx", port))
+            region = RegionAccess(
+                "region-a", "stack-a", "ctx", cluster.kubeconfig(directory / "kubeconfig", "ctx", port)
+            )
             return read_application(region, "argocd/echo")
 
     def test_asks_the_regions_cluster(self, tmp_path: Path) -> None:

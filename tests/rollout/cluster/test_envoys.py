@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.cluster.envoys import (
     Envoy,
     Page,
@@ -182,7 +182,7 @@ def answering(opened: Exec) -> None:
 
 def read(tmp_path: Path, cluster: FakeCluster, only: set[str] | None = None) -> tuple[Envoy, ...]:
     with serving(cluster) as port:
-        region = Region("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
+        region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
         return read_envoys(region, only)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.cluster.objects import (
     LastChange,
     Live,
@@ -157,7 +157,7 @@ def cluster() -> FakeCluster:
 class TestRead:
     def test_asks_for_the_route_and_the_pods(self, cluster: FakeCluster, tmp_path: Path) -> None:
         with serving(cluster) as port:
-            found = read_live(Region("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))
+            found = read_live(RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))
 
         assert found == Live(Route({"v1": 90, "v2": 10}, BY_ARGO_CD), {"v1": Pods(1, 1)})
 
@@ -167,4 +167,4 @@ class TestRead:
             serving(cluster) as port,
             pytest.raises(RolloutError, match="refused to list virtualservices in echo: 403"),
         ):
-            read_live(Region("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))
+            read_live(RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))

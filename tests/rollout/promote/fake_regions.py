@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from subprocess import CalledProcessError
 
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.measurement import Count, Measurement, Result
 from rollout.problem import Problem
@@ -185,7 +185,7 @@ class FakeWatch:
 @dataclass(frozen=True)
 class _Client:
     regions: FakeRegions
-    region: Region
+    region: RegionAccess
 
     def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
         for sequence in range(attack.requests):
@@ -199,5 +199,5 @@ class _NoProgress:
         pass
 
 
-def _region(name: str) -> Region:
-    return Region(name, stack=name, context=name)
+def _region(name: str) -> RegionAccess:
+    return RegionAccess(name, stack=name, context=name)

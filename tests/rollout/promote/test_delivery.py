@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live, Route
@@ -18,7 +18,7 @@ from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
 from tests.rollout.cluster.applications import NEW, OLD, application, well
 from tests.rollout.promote.two_clones import TwoClones, new_two_clones
 
-REGION = Region("region-a", "region-a", "region-a")
+REGION = RegionAccess("region-a", "region-a", "region-a")
 WANTED = {"v1": 90, "v2": 10}
 
 
@@ -36,13 +36,13 @@ class Cluster:
         self.asked: list[str] = []
         self.only: list[Collection[str] | None] = []
 
-    def ask_to_look(self, _region: Region, name: str) -> None:
+    def ask_to_look(self, _region: RegionAccess, name: str) -> None:
         self.asked.append(name)
 
-    def read_application(self, _region: Region, _name: str) -> Application:
+    def read_application(self, _region: RegionAccess, _name: str) -> Application:
         return self.applications.pop(0) if len(self.applications) > 1 else self.applications[0]
 
-    def read_envoys(self, _region: Region, only: Collection[str] | None = None) -> tuple[Envoy, ...]:
+    def read_envoys(self, _region: RegionAccess, only: Collection[str] | None = None) -> tuple[Envoy, ...]:
         self.only.append(only)
         now = self.envoys.pop(0) if len(self.envoys) > 1 else self.envoys[0]
         return tuple(envoy for envoy in now if only is None or envoy.pod in only)

@@ -16,7 +16,7 @@ from rollout.problem import RolloutError
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from rollout.promote.promotion import preview, promote, roll_back, steps_left, to_take_back
-from rollout.promote.results import Ended
+from rollout.promote.results import PromotionResult
 from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS
 from tests.rollout.promote.fake_regions import RATE, FakeRegions
@@ -54,11 +54,13 @@ def planned(clones: TwoClones, steps: tuple[int, ...] = (50, 100), regions: tupl
     return Promotion(f"v2-{clones.tip[:12]}", "v2", steps, regions, bake_seconds=0, before=clones.tip)
 
 
-def begin(clones: TwoClones, regions: FakeRegions, promotion: Promotion, upstream: Upstream | None = None) -> Ended:
+def begin(
+    clones: TwoClones, regions: FakeRegions, promotion: Promotion, upstream: Upstream | None = None
+) -> PromotionResult:
     return promote(upstream or clones.upstream(), regions, promotion, None)
 
 
-def resume(clones: TwoClones, regions: FakeRegions, upstream: Upstream | None = None) -> Ended:
+def resume(clones: TwoClones, regions: FakeRegions, upstream: Upstream | None = None) -> PromotionResult:
     upstream = upstream or clones.upstream()
     newest = upstream.newest(upstream.tip())
     assert newest is not None
@@ -80,7 +82,7 @@ class Done:
     clones: TwoClones
     regions: FakeRegions
     promotion: Promotion
-    ended: Ended
+    ended: PromotionResult
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from rollout.access import Region
+from rollout.access import RegionAccess
 from rollout.measurement import Measurement, Result
 from rollout.problem import Problem, RolloutError
 from rollout.traffic import watch as watch_module
@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 10.0
 class Scripted:
     """A probe that says what a test lets it say."""
 
-    region: Region = field(default_factory=lambda: Region("region-a", "region-a", "region-a"))
+    region: RegionAccess = field(default_factory=lambda: RegionAccess("region-a", "region-a", "region-a"))
     attacks: list[Attack] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
     script: queue.Queue[Result | RolloutError | None] = field(default_factory=queue.Queue)
