@@ -13,7 +13,7 @@ from rich.console import Console
 from rollout.cli.output.progress import shown
 from rollout.git.commits import Writer, locked, remote_of
 from rollout.promote.live_clusters import LiveClusters
-from rollout.promote.upstream import Upstream, followed_branch, refuse_promotion
+from rollout.promote.upstream import Upstream, followed_branch
 from rollout.regions import Discovery, discover, find_project, refuse_unknown
 
 
@@ -44,14 +44,6 @@ class Clone:
         chosen = tuple(dict.fromkeys(self.names)) or tuple(declared)
         followed_branch(declared, chosen)
         return chosen
-
-    def refuse_in_progress(self, tip: str) -> None:
-        """Nothing else is done while a promotion has begun and is neither done nor taken back.
-
-        Raises:
-            RolloutError: one has.
-        """
-        refuse_promotion(self.upstream.newest(tip))
 
     def clusters(self, regions: Sequence[str], rate: int) -> LiveClusters:
         """Their clusters; asks nothing yet."""

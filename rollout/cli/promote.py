@@ -95,9 +95,10 @@ def promote(
 
 def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> Promotion:
     from rollout.git.record import Promotion
+    from rollout.promote.upstream import refuse_promotion
 
     tip = found.upstream.tip()
-    found.refuse_in_progress(tip)
+    refuse_promotion(found.upstream.newest(tip))
     return Promotion(
         # two that begin at the same commit cannot both push
         id=f"{version}-{tip[:12]}",

@@ -42,6 +42,7 @@ def retire(
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report
     from rollout.promote import retirement
+    from rollout.promote.upstream import refuse_promotion
 
     messages = messages_console()
     with (
@@ -49,7 +50,7 @@ def retire(
         opened(messages, remote, branch, regions_file, region or []) as found,
     ):
         tip = found.upstream.tip()
-        found.refuse_in_progress(tip)
+        refuse_promotion(found.upstream.newest(tip))
         regions = found.regions(tip)
         if dry_run:
             for name in retirement.preview(found.upstream, version, regions):

@@ -20,7 +20,7 @@ from kubernetes import client
 from components.names import ECHO_HOST, HTTP_PORT
 from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, list_running_pods
-from rollout.cluster.exec import STATUS, STDERR, STDOUT, Container, ending, open_exec
+from rollout.cluster.exec import STATUS, STDERR, STDOUT, ending, open_exec
 from rollout.cluster.pods import is_ready
 from rollout.problem import first_line
 from rollout.weights import ALL_PODS, routed
@@ -191,13 +191,13 @@ def _subset(cluster: str) -> str | None:
 
 
 def _page(api: client.ApiClient, pod: str, page: str) -> Page:
-    namespace, name = pod.split("/")
     # the client turns a whole ApiClient into one for an exec while it opens it, so each has its own
     core = client.CoreV1Api(client.ApiClient(api.configuration))
     try:
         opened = open_exec(
             core,
-            Container(namespace, name, SIDECAR),
+            pod,
+            SIDECAR,
             ["pilot-agent", "request", "GET", page],
             stdin=False,
             timeout_seconds=_EXEC_TIMEOUT_SECONDS,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from rollout.git.command import command, git, quiet_environment, said
 from rollout.problem import RolloutError
@@ -87,7 +87,7 @@ class TreeEntry:
 
 
 class Repository:
-    """The Git repository of a project; one `git cat-file` answers for all objects until it is closed."""
+    """The Git repository of a project; a block's, in which one `git cat-file` answers for all objects."""
 
     def __init__(self, project: Path) -> None:
         """Finds the repository.
@@ -108,8 +108,10 @@ class Repository:
         self._prefix = prefix[0] if prefix else ""
         self._trees: dict[str, Mapping[str, TreeEntry]] = {}
 
-    def close(self) -> None:
-        """Ends the process that reads objects, if one was needed."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
         if "_reader" in self.__dict__:
             self._reader.communicate()
 
@@ -224,20 +226,6 @@ class Repository:
                 "`fetch-depth: 0`)"
             )
         return "look it up with `git log --all --oneline`, or fetch it: git fetch --all"
-
-
-@contextmanager
-def repository_of(project: Path) -> Iterator[Repository]:
-    """The repository that a project is in, closed at the end.
-
-    Raises:
-        RolloutError: there is none.
-    """
-    repository = Repository(project)
-    try:
-        yield repository
-    finally:
-        repository.close()
 
 
 def _parsed_tree(hash_: str, content: bytes) -> dict[str, TreeEntry]:

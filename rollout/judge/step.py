@@ -143,7 +143,7 @@ def _share_is_off(step: Step, seen: Observation, *, proven: bool) -> str | None:
     if seen.proof is None:
         return None
     if off := independent(step.weights)(seen.proof) or shares_match(step.weights)(seen.proof):
-        return off[0].text
+        return next((each for each in off if each.row == step.version), off[0]).text
     requests = seen.proof.requests
     if proven or requests < MOST_REQUESTS or split_standing(seen.proof, step.weights) is Standing.HOLDS:
         return None

@@ -72,7 +72,6 @@ class Verdict:
         standing: What is known; None where nothing can be said of shares, because the requests are not independent.
         requests_to_go: How many more requests decide it if the shares stay as seen. 0 unless `standing` is "not yet
             known", None where that is more than 1,000,000.
-        risk: How often, at most, the verdict may be wrong.
     """
 
     measurement: Measurement
@@ -80,7 +79,6 @@ class Verdict:
     findings: tuple[Deviation, ...]
     standing: Standing | None
     requests_to_go: int | None
-    risk: float
 
     @property
     def holds(self) -> bool:
@@ -131,7 +129,6 @@ def verdict_of(
         findings,
         known,
         to_go,
-        risk,
     )
 
 

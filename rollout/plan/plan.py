@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.judged import as_region
 from components.names import overlay
-from rollout.git.revisions import Repository, WorkingTree, repository_of
+from rollout.git.revisions import Repository, WorkingTree
 from rollout.plan.comparison import Images, Plan, Revision, plan
 from rollout.plan.declaration import DeclaredRegion, Tree, declared, overlay_at, refuse_shared, refuse_unusable
 from rollout.problem import RolloutError
@@ -39,7 +39,7 @@ def make_plan(project: Path, base: str, head: str | None, names: Sequence[str]) 
         RolloutError: no repository, no such revision, stack files of the head that cannot be used or are of one region, or a
             name that is no region's; all problems of a kind together.
     """
-    with repository_of(project) as repository:
+    with Repository(project) as repository:
         tip_commit = repository.commit("--base", base)
         head_commit = None if head is None else repository.commit("--head", head)
         base_commit = _set_out(repository, tip_commit, head_commit)

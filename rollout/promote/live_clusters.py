@@ -13,7 +13,7 @@ from rollout.promote.delivery import DeliveryTime, History, brings, deliver, lac
 from rollout.regions import Discovery, select
 from rollout.status.verification import Outcome, Progress, Ready, measure_and_judge, prepare
 from rollout.traffic.probe import connect
-from rollout.traffic.watch import Watch, watched
+from rollout.traffic.watch import Watch
 
 
 class LiveClusters:
@@ -51,13 +51,13 @@ class LiveClusters:
         with self._shown(ready) as progress:
             return measure_and_judge(ready, progress, no_failures_but_its_own)
 
-    def watched(self, region: str) -> AbstractContextManager[Watch]:
+    def watched(self, region: str) -> Watch:
         """A region watched for as long as a block lasts.
 
         Raises:
             RolloutError: it has no probe that is ready.
         """
-        return watched(connect(self._regions[region]), self._outputs[region].url, self._rate)
+        return Watch(connect(self._regions[region]), self._outputs[region].url, self._rate)
 
     def deliver(
         self,

@@ -12,7 +12,7 @@ from components.config import RegionConfig
 from components.names import overlay
 from rollout.git.commits import Entry, OvertakenError, Writer
 from rollout.git.record import PromotionState, Record
-from rollout.git.revisions import repository_of
+from rollout.git.revisions import Repository
 from rollout.plan.comparison import Plan
 from rollout.plan.declaration import declared, refuse_unusable
 from rollout.plan.overlays import edited
@@ -70,7 +70,7 @@ def commit_edits(
         RolloutError: a stack file cannot be used or an edit refuses.
     """
     files: dict[str, bytes | None] = {}
-    with repository_of(project) as repository:
+    with Repository(project) as repository:
         for region, edit in edits.items():
             files |= edited(repository.at(parent), region, edit)
     commit = writer.commit(parent, files, message)
@@ -197,7 +197,9 @@ class Upstream:
             commit = proposed or made
             try:
                 if proposed is None:
-                    self._push(commit, tip)
+                    # not on what somebody has set back meanwhile: it would bring again what they removed
+                    onto = None if self.waits_for_merge else tip
+                    self.writer.push(commit, self.remote, self.proposal or self.branch, onto=onto)
             except OvertakenError:
                 self.say(f"somebody pushed to {self.proposal or self.branch} meanwhile; looks again")
                 continue
@@ -209,13 +211,6 @@ class Upstream:
             "a commit goes on top of what is there",
             "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
         )
-
-    def _push(self, commit: str, tip: str) -> None:
-        if self.proposal is not None:
-            self.writer.push(commit, self.remote, self.proposal)
-        else:
-            # not on what somebody has set back meanwhile: it would bring again what they removed
-            self.writer.push(commit, self.remote, self.branch, onto=tip)
 
     def promoted_since(self, ours: str, tip: str) -> Entry | None:
         """The newest commit of a promotion that is in the history of one commit and not of another; None if there is none."""
@@ -308,7 +303,7 @@ class Upstream:
 
     def _files(self, commit: str, regions: Iterable[str]) -> Mapping[str, Mapping[str, bytes | None]]:
         """What a commit has of each of these regions: its stack file and its overlay."""
-        with repository_of(self.project) as repository:
+        with Repository(self.project) as repository:
             tree = repository.at(commit)
             found = declared(tree)
             paths = {
@@ -383,7 +378,7 @@ def refuse_promotion(newest: tuple[Entry, Record] | None) -> None:
 # what a commit declares never changes, and each step asks for the weights of the same few
 @lru_cache(maxsize=_REMEMBERED)
 def _regions_at(project: Path, commit: str) -> Mapping[str, RegionConfig]:
-    with repository_of(project) as repository:
+    with Repository(project) as repository:
         found = declared(repository.at(commit))
     refuse_unusable(found)
     return {region.name: region.usable for region in found}

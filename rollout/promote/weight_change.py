@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.judged import as_region
 from rollout.git.commits import Writer, locked
-from rollout.git.revisions import repository_of
+from rollout.git.revisions import Repository
 from rollout.plan.comparison import Plan
 from rollout.plan.overlays import stack_file_of
 from rollout.plan.stack_text import with_weights
@@ -77,7 +77,7 @@ def change_weights(
             one; or another rollout is at work.
     """
     writer = Writer(project)
-    with locked(project), repository_of(project) as repository:
+    with locked(project), Repository(project) as repository:
         head, branch = writer.head()
         if branch is None:
             raise RolloutError.of(

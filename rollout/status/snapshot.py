@@ -15,7 +15,7 @@ from rollout.cluster.application import Application, read_application
 from rollout.cluster.envoys import Envoy, read_envoys
 from rollout.cluster.objects import Live, read_live
 from rollout.git.commits import Writer
-from rollout.git.revisions import WorkingTree, repository_of
+from rollout.git.revisions import Repository, WorkingTree
 from rollout.plan.declaration import DeclaredRegion, declared
 from rollout.problem import Problem, RolloutError
 from rollout.status.answers import await_all, or_problems
@@ -49,7 +49,7 @@ def gather(project: Path, regions: Sequence[RegionAccess]) -> Status:
     writer = Writer(project)
     head, _branch = writer.head()
     on_disk = {each.stack: each for each in declared(WorkingTree(project))}
-    with repository_of(project) as repository:
+    with Repository(project) as repository:
         committed = {each.stack: each for each in declared(repository.at(head))}
         touched = {
             region.name: repository.commits_touching(head, [_stack_file(region), overlay(region.name)], 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from kubernetes import client
 
 from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, list_pods
-from rollout.cluster.exec import STATUS, STDERR, STDOUT, Container, ExecStream, ending, open_exec
+from rollout.cluster.exec import STATUS, STDERR, STDOUT, ExecStream, ending, open_exec
 from rollout.cluster.pods import is_leaving, is_ready, waiting_reasons
 from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError, in_order
 from rollout.problem import Problem, RolloutError, first_line
@@ -55,10 +55,16 @@ class Probe:
         yield from results(self._open(attack), attack, stop, f"{self.region.name}: probe pod {NAMESPACE}/{self.pod}")
 
     def _open(self, attack: Attack) -> ExecStream:
-        where = Container(NAMESPACE, self.pod, _CONTAINER)
         try:
             # Nothing is ever written to its stdin. It is there to close when we go, however we go: that stops the probe.
-            return open_exec(self.core, where, attack.command, stdin=True, timeout_seconds=_EXEC_TIMEOUT_SECONDS)
+            return open_exec(
+                self.core,
+                f"{NAMESPACE}/{self.pod}",
+                _CONTAINER,
+                attack.command,
+                stdin=True,
+                timeout_seconds=_EXEC_TIMEOUT_SECONDS,
+            )
         except client.ApiException as error:
             raise RolloutError.of(
                 f"{self.region.name}: exec in {NAMESPACE}/{self.pod} was refused: {first_line(error.reason)}",
@@ -147,7 +153,9 @@ def results(stream: ExecStream, attack: Attack, stop: threading.Event, name: str
     complaints = b""
     given = 0
     deadline = time.monotonic() + attack.longest_seconds
-    with _closed_at_the_end(stream):
+    with ExitStack() as at_the_end:
+        # without the bound, the client waits three seconds for the other side to agree
+        at_the_end.callback(stream.close, timeout=_CLOSE_TIMEOUT_SECONDS)
         try:
             while True:
                 more_may_come = _wait(stream)
@@ -160,33 +168,22 @@ def results(stream: ExecStream, attack: Attack, stop: threading.Event, name: str
                 _refuse_to_go_on(attack, stop, deadline, name)
             lines.finish()
         except UnreadableLineError as error:
-            raise RolloutError(
-                _ended(name, f"wrote {error}", "see that probe.image in the stack file is the probe's image")
+            raise _ended(
+                name, f"wrote {error}", "see that probe.image in the stack file is the probe's image"
             ) from error
         ended = ending(_read(stream, STATUS))
     if ended or given < attack.requests:
         said = f"{ended or 'ended early'} after {given:,} of {attack.requests:,} results"
         heard = f", and said: {first_line(complaints.decode('utf-8', 'replace'))}" if complaints.strip() else ""
-        raise RolloutError(
-            _ended(name, said + heard, f"kubectl -n {NAMESPACE} describe pod says if it was killed; then start again")
-        )
+        raise _ended(name, said + heard, f"kubectl -n {NAMESPACE} describe pod says if it was killed; then start again")
 
 
 def _refuse_to_go_on(attack: Attack, stop: threading.Event, deadline: float, name: str) -> None:
     if stop.is_set():
-        raise RolloutError(_ended(name, "was stopped", "start again"))
+        raise _ended(name, "was stopped", "start again")
     if time.monotonic() > deadline:
         said = f"was not done after {attack.longest_seconds:.0f} s and was stopped"
-        raise RolloutError(_ended(name, said, "lower --rate, or give the cluster's nodes more room"))
-
-
-@contextmanager
-def _closed_at_the_end(stream: ExecStream) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        # without the bound, the client waits three seconds for the other side to agree
-        stream.close(timeout=_CLOSE_TIMEOUT_SECONDS)
+        raise _ended(name, said, "lower --rate, or give the cluster's nodes more room")
 
 
 def _wait(stream: ExecStream) -> bool:
@@ -212,8 +209,8 @@ def _broken_is_closed(stream: ExecStream) -> Iterator[None]:
         stream.close(timeout=_CLOSE_TIMEOUT_SECONDS)
 
 
-def _ended(name: str, said: str, fix: str) -> Problem:
-    return Problem(f"{name} {said}", _WHY_WHOLE, fix)
+def _ended(name: str, said: str, fix: str) -> RolloutError:
+    return RolloutError.of(f"{name} {said}", _WHY_WHOLE, fix)
 
 
 def _no_probe(region: RegionAccess, pods: Sequence[Mapping[str, Any]]) -> Problem:

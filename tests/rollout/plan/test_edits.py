@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.git.revisions import CommittedTree, WorkingTree, repository_of
+from rollout.git.revisions import CommittedTree, Repository, WorkingTree
 from rollout.plan.overlays import changes, edited
 from rollout.plan.stack_text import with_weights, without_version
 from rollout.problem import RolloutError
@@ -23,7 +23,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def head(project: Project) -> Iterator[CommittedTree]:
-    with repository_of(project.directory) as repository:
+    with Repository(project.directory) as repository:
         yield repository.at(repository.commit("--base", "HEAD"))
 
 

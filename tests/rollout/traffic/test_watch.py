@@ -15,7 +15,7 @@ from rollout.measurement import Measurement, Result
 from rollout.problem import Problem, RolloutError
 from rollout.traffic import watch as watch_module
 from rollout.traffic.attack import Attack
-from rollout.traffic.watch import Watch, watched
+from rollout.traffic.watch import Watch
 from tests.rollout.answers import fault, ok
 
 RATE = 10
@@ -94,7 +94,7 @@ def probe() -> Scripted:
 
 @pytest.fixture
 def watch(probe: Scripted) -> Iterator[Watch]:
-    with watched(probe, "http://echo", RATE) as watch:
+    with Watch(probe, "http://echo", RATE) as watch:
         yield watch
 
 
@@ -172,7 +172,7 @@ def test_a_probe_that_falls_silent_is_told(probe: Scripted, watch: Watch, monkey
 
 
 def test_the_sending_ends_with_the_block(probe: Scripted) -> None:
-    with watched(probe, "http://echo", RATE) as watch:
+    with Watch(probe, "http://echo", RATE) as watch:
         probe.say(*answers(0, 1))
 
     assert probe.stopped.is_set()
