@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
 
@@ -13,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from components.config import ConfigError, RegionConfig, load_stack_file
+from components.problems import nearest_of
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.problem import Problem, RolloutError
 
@@ -44,23 +44,21 @@ class _Named(Protocol):
 _Region = TypeVar("_Region", bound=_Named)
 
 
-class _RegionEntry(BaseModel):
+class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+class _RegionEntry(_Part):
     context: Annotated[str, Field(min_length=1)]
     kubeconfig: Path | None = None
 
 
-class _PulumiEntry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _PulumiEntry(_Part):
     path: Path | None = None
     environment: dict[str, str] = Field(default_factory=dict)
 
 
-class _RegionsFile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _RegionsFile(_Part):
     regions: Annotated[dict[str, _RegionEntry], Field(min_length=1)]
     pulumi: _PulumiEntry = _PulumiEntry()
     remote: Annotated[str, Field(min_length=1)] | None = None
@@ -116,17 +114,13 @@ def refuse_unknown(known: Sequence[str], names: Sequence[str]) -> None:
     """
     unknown = [name for name in dict.fromkeys(names) if name not in known]
     if unknown:
-        raise RolloutError(*(_unknown_region(name, known) for name in unknown))
-
-
-def _unknown_region(name: str, known: Sequence[str]) -> Problem:
-    nearest = get_close_matches(name, known, n=1)
-    meant = f"did you mean {nearest[0]}? " if nearest else ""
-    return Problem(
-        f"--region {name}: there is no such region",
-        "only a region with a stack has a cluster, weights and an overlay",
-        f"{meant}there are: {', '.join(known)}",
-    )
+        why = "only a region with a stack has a cluster, weights and an overlay"
+        raise RolloutError(
+            *(
+                Problem(f"--region {name}: there is no such region", why, nearest_of(name, known, "regions"))
+                for name in unknown
+            )
+        )
 
 
 def _from_regions_file(path: Path, project: Path) -> Discovery:

@@ -60,7 +60,7 @@ def overlay_files(objects: Iterable[Mapping[str, Any]], stack_file: str) -> dict
             raise RolloutError.of(
                 f"two objects would be rendered as {name}; one is {found['kind']} {found['metadata']['name']}",
                 "one would take the other's place, and Argo CD would remove what is then in no file",
-                "give them other names in components/, or their kind a name of its own in rollout/manifests.py",
+                "give them other names in components/, or their kind a name of its own in rollout/plan/manifests.py",
             )
         files[name] = header + _as_yaml(_in_order(_for_argo_cd(found)))
     files[KUSTOMIZATION] = header + _as_yaml(_kustomization(files))

@@ -156,8 +156,8 @@ class TestSelect:
             select(self.REGIONS, ["region-bb", "moon"])
 
         first, second = refused.value.problems
-        assert first.fix == "did you mean region-b? there are: region-a, region-b"
-        assert second.fix == "there are: region-a, region-b"
+        assert first.fix == "did you mean region-b?"
+        assert second.fix == "the known regions are region-a, region-b"
 
 
 class TestFindProject:
