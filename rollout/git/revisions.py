@@ -87,7 +87,7 @@ class TreeEntry:
 
 
 class Repository:
-    """The Git repository of a project; a block's, in which one `git cat-file` answers for all objects."""
+    """The Git repository of a project, for as long as a block lasts: one `git cat-file` answers for all objects in it."""
 
     def __init__(self, project: Path) -> None:
         """Finds the repository.
