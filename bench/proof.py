@@ -150,7 +150,7 @@ def neighbours(runs: int) -> list[Table]:
         figures = (f"{np.mean(found):,.0f}", f"{np.max(found):,}") if found.size else ("-", "-")
         table.add_row(what, f"{runs:,}", f"{100 * found.size / runs:.2f} %", *figures)
     turns = [number % 10 == 9 for number in range(most)]
-    first = next(sent for sent in range(LOOK, most, LOOK) if independence.denied(pairs(turns[:sent])))
+    first = next(sent for sent in range(LOOK, most, LOOK) if independence.denied(pairs(turns[:sent]), RISK))
     table.add_row("in turns, every tenth", "1", "100 %", f"{first:,}", f"{first:,}")
     return [table]
 
@@ -176,7 +176,7 @@ def denials(after_v1: float, after_v2: float, runs: int, most: int) -> NDArray[n
             for run in np.flatnonzero(denied == 0):
                 (one, two), (three, four) = seen[run].tolist()
                 names = {("v1", "v1"): one, ("v1", "v2"): two, ("v2", "v1"): three, ("v2", "v2"): four}
-                if independence.denied(names):
+                if independence.denied(names, RISK):
                     denied[run] = sent
     return denied
 

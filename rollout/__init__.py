@@ -9,10 +9,11 @@ In a test, for example:
 
 from typing import TYPE_CHECKING
 
+from rollout.access import PulumiAccess, RegionAccess
 from rollout.judge.verdict import Row, Verdict, verdict_of
 from rollout.measurement import Measurement, Origin, Tally
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Discovery, PulumiAccess, Region, discover
+from rollout.regions import Discovery, discover
 
 if TYPE_CHECKING:
     from rollout.traffic.probe import measure
@@ -23,7 +24,7 @@ __all__ = [
     "Origin",
     "Problem",
     "PulumiAccess",
-    "Region",
+    "RegionAccess",
     "RolloutError",
     "Row",
     "Tally",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,14 @@ class RolloutError(Exception):
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+
+    @classmethod
+    def of(cls, what: str, why: str = "", fix: str = "") -> Self:
+        """One problem; its parts are those of `Problem`."""
+        return cls(Problem(what, why, fix))
+
+
+def first_line(text: str | None) -> str:
+    """What a library says, short enough for a message."""
+    lines = (text or "").strip().splitlines()
+    return lines[0][:300] if lines else "no reason given"

@@ -1,10 +1,9 @@
-"""Which regions there are, and how to reach them and their stacks."""
+"""Which regions a project has, found in its files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
 
@@ -12,56 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from rollout.access import PulumiAccess, RegionAccess
 from rollout.problem import Problem, RolloutError
+from stackfile.messages import nearest_of
 from stackfile.model import ConfigError, RegionConfig
 from stackfile.reader import load_stack_file, stack_of
 
 REGIONS_FILE = ".regions.yaml"
-
-
-@dataclass(frozen=True)
-class Region:
-    """A region's cluster.
-
-    Attributes:
-        name: What echo says in its answers, and what the tables say.
-        stack: The Pulumi stack that owns the region.
-        context: Its context in the kubeconfig.
-        kubeconfig: The kubeconfig's path; None for the usual rules ($KUBECONFIG, ~/.kube/config).
-    """
-
-    name: str
-    stack: str
-    context: str
-    kubeconfig: Path | None = None
-
-
-@dataclass(frozen=True)
-class StackFile:
-    """A stack file that can be used: what it says of its region."""
-
-    path: Path
-    config: RegionConfig
-
-    @property
-    def name(self) -> str:
-        """The region's name."""
-        return self.config.region
-
-
-@dataclass(frozen=True)
-class PulumiAccess:
-    """How to run the Pulumi CLI so that it sees the stacks.
-
-    Attributes:
-        project: Directory of Pulumi.yaml.
-        path: Directory to look for `pulumi` in, before PATH; None to use PATH as it is.
-        environment: Variables that are set on top of ours (backend, passphrase, PULUMI_HOME).
-    """
-
-    project: Path
-    path: Path | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +31,7 @@ class Discovery:
         remote: The Git remote, by name or address, whose commits are delivered to them; None where Git's own settings say it.
     """
 
-    regions: tuple[Region, ...]
+    regions: tuple[RegionAccess, ...]
     pulumi: PulumiAccess
     source: str
     remote: str | None = None
@@ -89,23 +45,21 @@ class _Named(Protocol):
 _Region = TypeVar("_Region", bound=_Named)
 
 
-class _RegionEntry(BaseModel):
+class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+class _RegionEntry(_Part):
     context: Annotated[str, Field(min_length=1)]
     kubeconfig: Path | None = None
 
 
-class _PulumiEntry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _PulumiEntry(_Part):
     path: Path | None = None
     environment: dict[str, str] = Field(default_factory=dict)
 
 
-class _RegionsFile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _RegionsFile(_Part):
     regions: Annotated[dict[str, _RegionEntry], Field(min_length=1)]
     pulumi: _PulumiEntry = _PulumiEntry()
     remote: Annotated[str, Field(min_length=1)] | None = None
@@ -120,12 +74,10 @@ def find_project(start: Path) -> Path:
     for directory in (start, *start.parents):
         if (directory / "Pulumi.yaml").is_file():
             return directory
-    raise RolloutError(
-        Problem(
-            f"no Pulumi.yaml in {start} or above it",
-            "the regions are the stacks of a project, and their weights are that project's outputs",
-            "run this in the project's directory",
-        )
+    raise RolloutError.of(
+        f"no Pulumi.yaml in {start} or above it",
+        "the regions are the stacks of a project, and their weights are that project's outputs",
+        "run this in the project's directory",
     )
 
 
@@ -145,45 +97,31 @@ def discover(project: Path, regions_file: Path | None = None) -> Discovery:
     return _from_regions_file(usual, project) if usual.exists() else _from_stack_files(project)
 
 
-def read_stack_files(project: Path) -> tuple[StackFile, ...]:
-    """The stack files `Pulumi.<stack>.yaml` of a project, by name; none is no error here.
-
-    Raises:
-        RolloutError: files that cannot be used, all problems of all of them together, each in the words of `pulumi preview`.
-    """
-    files: list[StackFile] = []
-    problems: list[Problem] = []
-    for path in sorted(project.glob("Pulumi.*.yaml")):
-        try:
-            files.append(StackFile(path, load_stack_file(path)))
-        except ConfigError as error:
-            problems += map(Problem, error.problems)
-    if problems:
-        raise RolloutError(*problems)
-    return tuple(files)
-
-
 def select(regions: Sequence[_Region], names: Sequence[str]) -> tuple[_Region, ...]:
     """The regions of these names; all of them when there are no names.
 
     Raises:
         RolloutError: a name is not a region's; all such names together.
     """
-    known = {region.name: region for region in regions}
-    unknown = [name for name in dict.fromkeys(names) if name not in known]
-    if unknown:
-        raise RolloutError(*(_unknown_region(name, list(known)) for name in unknown))
+    refuse_unknown([region.name for region in regions], names)
     return tuple(region for region in regions if not names or region.name in names)
 
 
-def _unknown_region(name: str, known: list[str]) -> Problem:
-    nearest = get_close_matches(name, known, n=1)
-    meant = f"did you mean {nearest[0]}? " if nearest else ""
-    return Problem(
-        f"--region {name}: there is no such region",
-        "only a region with a stack has a cluster, weights and an overlay",
-        f"{meant}there are: {', '.join(known)}",
-    )
+def refuse_unknown(known: Sequence[str], names: Sequence[str]) -> None:
+    """Refuses names that are no region's.
+
+    Raises:
+        RolloutError: there is one; all such names together.
+    """
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    if unknown:
+        why = "only a region with a stack has a cluster, weights and an overlay"
+        raise RolloutError(
+            *(
+                Problem(f"--region {name}: there is no such region", why, nearest_of(name, known, "regions"))
+                for name in unknown
+            )
+        )
 
 
 def _from_regions_file(path: Path, project: Path) -> Discovery:
@@ -200,7 +138,7 @@ def _from_regions_file(path: Path, project: Path) -> Discovery:
         ) from error
     return Discovery(
         regions=tuple(
-            Region(name=name, stack=name, context=entry.context, kubeconfig=entry.kubeconfig)
+            RegionAccess(name=name, stack=name, context=entry.context, kubeconfig=entry.kubeconfig)
             for name, entry in sorted(parsed.regions.items())
         ),
         pulumi=PulumiAccess(project, parsed.pulumi.path, parsed.pulumi.environment),
@@ -218,24 +156,29 @@ def _bad_regions_file(what: str) -> Problem:
 
 
 def _from_stack_files(project: Path) -> Discovery:
-    files = read_stack_files(project)
-    if not files:
-        raise RolloutError(
-            Problem(
-                f"no region: {project} has neither {REGIONS_FILE} nor a stack file Pulumi.<stack>.yaml",
-                "a stack file names the cluster that acts as its region",
-                "bring the lab up (`make up`), or write a stack file for each of your clusters",
-            )
+    regions: list[RegionAccess] = []
+    problems: list[Problem] = []
+    for path in sorted(project.glob("Pulumi.*.yaml")):
+        try:
+            regions.append(_region_of(path, load_stack_file(path)))
+        except ConfigError as error:
+            problems += map(Problem, error.problems)
+    if problems:
+        raise RolloutError(*problems)
+    if not regions:
+        raise RolloutError.of(
+            f"no region: {project} has neither {REGIONS_FILE} nor a stack file Pulumi.<stack>.yaml",
+            "a stack file names the cluster that acts as its region",
+            "bring the lab up (`make up`), or write a stack file for each of your clusters",
         )
-    return Discovery(tuple(map(_region_of, files)), PulumiAccess(project), "the stack files")
+    return Discovery(tuple(regions), PulumiAccess(project), "the stack files")
 
 
-def _region_of(file: StackFile) -> Region:
-    cluster = file.config.cluster
-    return Region(
-        name=file.name,
-        stack=stack_of(file.path.name),
-        context=cluster.context,
+def _region_of(path: Path, config: RegionConfig) -> RegionAccess:
+    return RegionAccess(
+        name=config.region,
+        stack=stack_of(path.name),
+        context=config.cluster.context,
         # as Pulumi sees it: relative to the project
-        kubeconfig=file.path.parent / Path(cluster.kubeconfig).expanduser() if cluster.kubeconfig else None,
+        kubeconfig=path.parent / Path(config.cluster.kubeconfig).expanduser() if config.cluster.kubeconfig else None,
     )

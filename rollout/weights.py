@@ -10,6 +10,9 @@ from rules.facts.versions import by_number
 from stackfile.messages import nearest_of
 
 ALL = 100
+ALL_PODS = ""
+"""The name that stands for no subset: echo's pods of every version alike, as without a VirtualService."""
+
 _ASSIGNMENT = re.compile(r"(?P<version>[^=\s]+)=(?P<weight>[0-9]{1,3})%?")
 _WHY = "a weight is a whole percent of the requests, and those of all versions make 100"
 
@@ -17,6 +20,11 @@ _WHY = "a weight is a whole percent of the requests, and those of all versions m
 def routed(weights: Mapping[str, int]) -> dict[str, int]:
     """The weights of those that get requests: Istio drops a destination of weight 0."""
     return {version: weight for version, weight in weights.items() if weight}
+
+
+def percents(weights: Mapping[str, int]) -> str:
+    """Weights for people: `v1 90 %, v2 10 %`."""
+    return ", ".join(f"{version} {weight} %" for version, weight in weights.items())
 
 
 def shifted(weights: Mapping[str, int], version: str, to: int, rest_to: str | None = None) -> dict[str, int]:
@@ -29,7 +37,7 @@ def shifted(weights: Mapping[str, int], version: str, to: int, rest_to: str | No
         rest_to: Who gets the rest where all others have 0 now; None if nobody.
 
     Raises:
-        RolloutError: there is no such version, `to` is no percent, or nobody is there for the rest.
+        RolloutError: there is no such version, `to` is more than 100, or nobody is there for the rest.
     """
     return _assigned(weights, {version: to}, rest_to)
 
@@ -63,7 +71,6 @@ def assignments(wishes: Sequence[str], weights: Mapping[str, int], stable: str |
 
 def _assigned(weights: Mapping[str, int], wanted: Mapping[str, int], rest_to: str | None) -> dict[str, int]:
     _refuse_unknown(weights, wanted)
-    _refuse_no_percent(wanted)
     others = {name: weight for name, weight in weights.items() if name not in wanted}
     rest = ALL - sum(wanted.values())
     if rest and others and not any(others.values()) and rest_to in others:
@@ -102,12 +109,6 @@ def _refuse_unknown(weights: Mapping[str, int], wanted: Mapping[str, int]) -> No
                 for name in unknown
             )
         )
-
-
-def _refuse_no_percent(wanted: Mapping[str, int]) -> None:
-    wrong = [f"{name}={weight}" for name, weight in wanted.items() if not 0 <= weight <= ALL]
-    if wrong:
-        raise RolloutError(*(Problem(f"{each}: the weight is not in 0..100", _WHY, "give a percent") for each in wrong))
 
 
 def _no_split(weights: Mapping[str, int], wanted: Mapping[str, int], others: Mapping[str, int]) -> Problem:

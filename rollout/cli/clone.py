@@ -7,21 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from rollout.problem import Problem, RolloutError
-from rollout.regions import Discovery, discover, find_project, select
-
-# ruff: noqa: PLC0415
-if TYPE_CHECKING:
-    from rollout.promote.live_clusters import LiveClusters
-    from rollout.promote.upstream import Upstream
+from rollout.cli.output.progress import shown
+from rollout.git.commits import Writer, locked, remote_of
+from rollout.promote.live_clusters import LiveClusters
+from rollout.promote.upstream import Upstream, followed_branch
+from rollout.regions import Discovery, discover, find_project, refuse_unknown
 
 
 @dataclass(frozen=True)
-class Opened:
+class Clone:
     """A project whose regions can be changed, and by nobody else in this clone for as long.
 
     Attributes:
@@ -42,46 +39,21 @@ class Opened:
         Raises:
             RolloutError: one is not there, is not delivered by Argo CD, or they follow different branches.
         """
-        from rollout.promote.upstream import followed_branch
-
         declared = self.upstream.regions(commit)
-        select([NamedRegion(name) for name in declared], self.names)
+        refuse_unknown([*declared], self.names)
         chosen = tuple(dict.fromkeys(self.names)) or tuple(declared)
         followed_branch(declared, chosen)
         return chosen
 
-    def refuse_in_progress(self, tip: str) -> None:
-        """Nothing else is done while a promotion has begun and is neither done nor taken back.
-
-        Raises:
-            RolloutError: one has.
-        """
-        from rollout.git.record import PromotionState
-
-        newest = self.upstream.newest(tip)
-        if newest and newest[1].state is PromotionState.IN_PROGRESS:
-            entry, record = newest
-            raise RolloutError(
-                Problem(
-                    f"the promotion {record.promotion.id} is in progress: {record.promotion.version} has {record.weight} % in "
-                    f"{record.region} by {entry.commit[:10]} of {entry.author}",
-                    "two hands at once would take each other's weights",
-                    "go on with it (rollout promote --resume) or take it back (rollout rollback)",
-                )
-            )
-
     def clusters(self, regions: Sequence[str], rate: int) -> LiveClusters:
         """Their clusters; asks nothing yet."""
-        from rollout.cli.output.progress import shown
-        from rollout.promote.live_clusters import LiveClusters
-
         return LiveClusters(self.upstream, self.discovery, regions, rate, partial(shown, self.messages))
 
 
 @contextmanager
 def opened(
     messages: Console, remote: str | None, proposal: str | None, regions_file: Path | None, names: Sequence[str]
-) -> Iterator[Opened]:
+) -> Iterator[Clone]:
     """The project that the working directory is in, for as long as a block lasts.
 
     Args:
@@ -94,9 +66,6 @@ def opened(
     Raises:
         RolloutError: there is no project, repository, remote or region of these names; or another rollout is at work in this clone.
     """
-    from rollout.git.commits import Writer, locked, remote_of
-    from rollout.promote.upstream import Upstream, followed_branch
-
     project = find_project(Path.cwd())
     discovery = discover(project, regions_file)
     with locked(project):
@@ -104,15 +73,8 @@ def opened(
         upstream = Upstream(project, writer, remote_of(project, remote, discovery.remote), "", proposal, messages.print)
         head, _ = writer.head()
         declared = upstream.regions(head)
-        select([NamedRegion(name) for name in declared], names)
+        refuse_unknown([*declared], names)
         # where none is named, those that Argo CD does not deliver to say nothing of its branch
         chosen = [*names] or [name for name, config in declared.items() if config.delivery == "gitops"] or [*declared]
         branch = followed_branch(declared, chosen)
-        yield Opened(replace(upstream, branch=branch), discovery, names, messages)
-
-
-@dataclass(frozen=True)
-class NamedRegion:
-    """A region's name, to be chosen by."""
-
-    name: str
+        yield Clone(replace(upstream, branch=branch), discovery, names, messages)

@@ -37,5 +37,6 @@ WatchRate = Annotated[
         "--rate", metavar="R", min=10, max=HIGHEST_RATE, help="Requests per second in the region that is changed."
     ),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Judge and show the steps, and change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JsonForTable = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

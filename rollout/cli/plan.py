@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rollout.cli.terminal import INTERRUPTED, UNUSABLE, messages_console, print_problems
+from rollout.cli.options import AsJson
+from rollout.cli.terminal import messages_console, print_json, told
 from rollout.problem import Problem, RolloutError
 from rollout.regions import find_project
 
@@ -29,7 +29,7 @@ def plan(
             metavar="NAME", help="Speak only of this region; may be given more than once.", show_default="all"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a comment for a pull request.")] = False,
 ) -> None:
     """Show what a change does to traffic and whether it is safe.
@@ -49,20 +49,17 @@ def plan(
     from rollout.plan.plan import make_plan
 
     messages = messages_console()
-    try:
-        _refuse_stray(context.args)
-        _refuse_two_forms(as_json=as_json, as_markdown=as_markdown)
-        made = make_plan(find_project(Path.cwd()), base, head, region or [])
-    except RolloutError as error:
-        print_problems(messages, error.problems)
-        if as_markdown and not as_json:
-            typer.echo(plan_report.problems_as_markdown(error.problems))
-        raise typer.Exit(UNUSABLE) from error
-    except KeyboardInterrupt as error:
-        messages.print("stopped")
-        raise typer.Exit(INTERRUPTED) from error
+    with told(messages, "stopped"):
+        try:
+            _refuse_stray(context.args)
+            _refuse_two_forms(as_json=as_json, as_markdown=as_markdown)
+            made = make_plan(find_project(Path.cwd()), base, head, region or [])
+        except RolloutError as error:
+            if as_markdown and not as_json:
+                typer.echo(plan_report.problems_as_markdown(error.problems))
+            raise
     if as_json:
-        typer.echo(json.dumps(plan_report.as_json(made), indent=2))
+        print_json(plan_report.as_json(made))
     else:
         typer.echo(plan_report.as_markdown(made) if as_markdown else plan_report.as_text(made))
     raise typer.Exit(plan_report.exit_code(made))
@@ -84,8 +81,6 @@ def _refuse_stray(words: Sequence[str]) -> None:
 
 def _refuse_two_forms(*, as_json: bool, as_markdown: bool) -> None:
     if as_json and as_markdown:
-        raise RolloutError(
-            Problem(
-                "--json and --markdown are both given", "only one of them can be all of the output", "leave one out"
-            )
+        raise RolloutError.of(
+            "--json and --markdown are both given", "only one of them can be all of the output", "leave one out"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,20 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli.options import JsonForTable, RegionsFile, Remote, WatchRate
-from rollout.cli.terminal import messages_console, results_console, told
-from rollout.problem import Problem, RolloutError
+from rollout.cli.options import DryRun, JsonForTable, RegionsFile, Remote, WatchRate
+from rollout.cli.terminal import messages_console, print_json, results_console, told
+from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from rollout.cli.clone import Opened
+    from rollout.cli.clone import Clone
     from rollout.git.record import Promotion, Record
-    from rollout.promote.results import Ended
 
-_STEPS = "10,25,50,100"
+DEFAULT_STEPS = "10,25,50,100"
 _BAKE = "2m"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _LONGEST_BAKE_SECONDS = 12 * 3600
@@ -35,7 +31,7 @@ def promote(
         str | None, typer.Argument(metavar="VERSION", help="Which; left out with --resume.", show_default=False)
     ] = None,
     steps: Annotated[
-        str | None, typer.Option(metavar="W,W,…", help="Its weights, rising percents.", show_default=_STEPS)
+        str | None, typer.Option(metavar="W,W,…", help="Its weights, rising percents.", show_default=DEFAULT_STEPS)
     ] = None,
     regions: Annotated[
         str | None,
@@ -57,7 +53,7 @@ def promote(
     remote: Remote = None,
     rate: WatchRate = DEFAULT_RATE,
     regions_file: RegionsFile = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge and show the steps, and change nothing.")] = False,
+    dry_run: DryRun = False,
     as_json: JsonForTable = False,
 ) -> None:
     """Promote a version step by step, region after region.
@@ -90,47 +86,40 @@ def promote(
                 results_console().print(promotion_report.preview_table(previewed))
                 return
             ended = engine.promote(found.upstream, found.clusters(plan.regions, rate), plan, resumed)
-    _print(results_console(), ended, as_json=as_json)
+    if as_json:
+        print_json(promotion_report.ended_as_json(ended))
+    else:
+        promotion_report.print_ended(results_console(), ended)
     raise typer.Exit(promotion_report.exit_code(ended))
 
 
-def _print(results: Console, ended: Ended, *, as_json: bool) -> None:
-    from rollout.cli.output import promotion as promotion_report
-
-    if as_json:
-        typer.echo(json.dumps(promotion_report.ended_as_json(ended), indent=2))
-    else:
-        promotion_report.print_ended(results, ended)
-
-
-def _begun(found: Opened, version: str, steps: str | None, bake: str | None) -> Promotion:
+def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> Promotion:
     from rollout.git.record import Promotion
+    from rollout.promote.upstream import refuse_promotion
 
     tip = found.upstream.tip()
-    found.refuse_in_progress(tip)
+    refuse_promotion(found.upstream.newest(tip))
     return Promotion(
         # two that begin at the same commit cannot both push
         id=f"{version}-{tip[:12]}",
         version=version,
-        steps=_rising(steps or _STEPS),
+        steps=_rising(steps or DEFAULT_STEPS),
         regions=found.regions(tip),
         bake_seconds=_seconds(bake or _BAKE),
         before=tip,
     )
 
 
-def _resumed(found: Opened) -> tuple[Promotion, tuple[str, Record]]:
+def _resumed(found: Clone) -> tuple[Promotion, tuple[str, Record]]:
     from rollout.git.record import PromotionState
 
     newest = found.upstream.newest(found.upstream.tip())
     if newest is None or newest[1].state is not PromotionState.IN_PROGRESS:
         last = f"the last one, {newest[1].promotion.id}, is {newest[1].state}" if newest else "there never was one"
-        raise RolloutError(
-            Problem(
-                f"no promotion is in progress: {last}",
-                "there is nothing to go on with",
-                "begin one: rollout promote VERSION",
-            )
+        raise RolloutError.of(
+            f"no promotion is in progress: {last}",
+            "there is nothing to go on with",
+            "begin one: rollout promote VERSION",
         )
     entry, record = newest
     return record.promotion, (entry.commit, record)
@@ -138,17 +127,13 @@ def _resumed(found: Opened) -> tuple[Promotion, tuple[str, Record]]:
 
 def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[str | None], dry_run: bool) -> None:
     if resume and (version or any(told) or dry_run):
-        raise RolloutError(
-            Problem(
-                "--resume stands beside a version, --steps, --regions, --bake or --dry-run",
-                "a promotion goes on as it began, and its commits say how that was",
-                "leave them out, or roll it back and begin another",
-            )
+        raise RolloutError.of(
+            "--resume stands beside a version, --steps, --regions, --bake or --dry-run",
+            "a promotion goes on as it began, and its commits say how that was",
+            "leave them out, or roll it back and begin another",
         )
     if not resume and not version:
-        raise RolloutError(
-            Problem("which version is not said", "it is the one that gets the weights", "rollout promote v2")
-        )
+        raise RolloutError.of("which version is not said", "it is the one that gets the weights", "rollout promote v2")
 
 
 def _listed(regions: str | None) -> tuple[str, ...]:
@@ -160,12 +145,10 @@ def _rising(text: str) -> tuple[int, ...]:
     weights = tuple(int(word) for word in words if re.fullmatch(r"[0-9]{1,3}", word))
     rises = all(low < high for low, high in pairwise(weights))
     if len(weights) != len(words) or not rises or not 1 <= weights[0] <= weights[-1] <= 100:
-        raise RolloutError(
-            Problem(
-                f"--steps {text}: these are not rising percents in 1..100",
-                "each step gives the version more",
-                f"write for instance {_STEPS}",
-            )
+        raise RolloutError.of(
+            f"--steps {text}: these are not rising percents in 1..100",
+            "each step gives the version more",
+            f"write for instance {DEFAULT_STEPS}",
         )
     return weights
 
@@ -174,11 +157,9 @@ def _seconds(text: str) -> int:
     found = re.fullmatch(r"([0-9]{1,6})([smh])", text)
     seconds = int(found[1]) * _UNITS[found[2]] if found else -1
     if not 0 <= seconds <= _LONGEST_BAKE_SECONDS:
-        raise RolloutError(
-            Problem(
-                f"--bake {text}: this is no time of at most 12h",
-                "each step is watched so long",
-                "write for instance 90s, 2m or 1h",
-            )
+        raise RolloutError.of(
+            f"--bake {text}: this is no time of at most 12h",
+            "each step is watched so long",
+            "write for instance 90s, 2m or 1h",
         )
     return seconds

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote, WatchRate
-from rollout.cli.terminal import PUSHED_GOES_ON, messages_console, results_console, told
+from rollout.cli.options import AsJson, DryRun, Proposal, RegionsFile, Remote, WatchRate
+from rollout.cli.terminal import PUSHED_GOES_ON, messages_console, print_json, results_console, told
 from rollout.traffic.attack import DEFAULT_RATE
 
 # ruff: noqa: PLC0415
@@ -25,7 +24,7 @@ def retire(
     remote: Remote = None,
     rate: WatchRate = DEFAULT_RATE,
     regions_file: RegionsFile = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge and show the steps, and change nothing.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove a version that has weight 0, region after region.
@@ -43,6 +42,7 @@ def retire(
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report
     from rollout.promote import retirement
+    from rollout.promote.upstream import refuse_promotion
 
     messages = messages_console()
     with (
@@ -50,7 +50,7 @@ def retire(
         opened(messages, remote, branch, regions_file, region or []) as found,
     ):
         tip = found.upstream.tip()
-        found.refuse_in_progress(tip)
+        refuse_promotion(found.upstream.newest(tip))
         regions = found.regions(tip)
         if dry_run:
             for name in retirement.preview(found.upstream, version, regions):
@@ -58,6 +58,6 @@ def retire(
             return
         retired = retirement.retire(found.upstream, found.clusters(regions, rate), version, regions)
     if as_json:
-        typer.echo(json.dumps(promotion_report.retired_as_json(version, retired), indent=2))
+        print_json(promotion_report.retired_as_json(version, retired))
     else:
         promotion_report.print_retired(results_console(), version, retired)

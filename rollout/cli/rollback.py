@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -15,10 +14,11 @@ from rollout.cli.terminal import (
     PUSHED_GOES_ON,
     UNUSABLE,
     messages_console,
+    print_json,
     results_console,
     told,
 )
-from rollout.problem import Problem, RolloutError
+from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE
 
 # ruff: noqa: PLC0415
@@ -74,7 +74,7 @@ def rollback(
             weights = {name: upstream.weights(tip, name) for name in record.promotion.regions}
             undone = confirm(clusters, tip, weights, time.monotonic())
     if as_json:
-        typer.echo(json.dumps(promotion_report.undone_as_json(undone), indent=2))
+        print_json(promotion_report.undone_as_json(undone))
     else:
         promotion_report.print_undone(results_console(), undone)
     raise typer.Exit(0 if undone.holds else UNUSABLE if undone.problems else DIFFERS)
@@ -90,11 +90,9 @@ def _left(upstream: Upstream, tip: str) -> tuple[Record, Sequence[str]]:
 def _newest(upstream: Upstream, tip: str) -> Record:
     newest = upstream.newest(tip)
     if newest is None:
-        raise RolloutError(
-            Problem(
-                "there was no promotion to take back",
-                "it says which version it was, and what there was before",
-                "change the weights by hand: rollout set v1=100 --region …",
-            )
+        raise RolloutError.of(
+            "there was no promotion to take back",
+            "it says which version it was, and what there was before",
+            "change the weights by hand: rollout set v1=100 --region …",
         )
     return newest[1]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rollout.cli.options import AsJson, Remote
-from rollout.cli.terminal import UNUSABLE, messages_console, told
+from rollout.cli.terminal import UNUSABLE, messages_console, print_json, told
 from rollout.regions import discover, find_project
 
 # ruff: noqa: PLC0415
@@ -46,15 +45,15 @@ def set_weights(
     """
     from rollout.git.commits import remote_of
     from rollout.plan import report as plan_report
-    from rollout.promote.weight_change import Done, Wish, change_weights
+    from rollout.promote.weight_change import Done, change_weights
 
     messages = messages_console()
     with told(messages, "stopped"):
         project = find_project(Path.cwd())
         target = remote_of(project, remote, None if remote else discover(project).remote) if push else None
-        outcome = change_weights(project, Wish(region, wishes, message, target, dry_run))
+        outcome = change_weights(project, region, wishes, message=message, remote=target, dry_run=dry_run)
     if as_json:
-        typer.echo(json.dumps(_as_json(region, outcome, target), indent=2))
+        print_json(_as_json(region, outcome, target))
     else:
         if outcome.plan is not None:
             typer.echo(plan_report.as_text(outcome.plan))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 
 from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
-from rollout.cli.terminal import messages_console, print_problems, results_console, told
+from rollout.cli.terminal import messages_console, print_json, print_problems, results_console, told
 from rollout.regions import discover, find_project, select
 
 # ruff: noqa: PLC0415
 
 
 def status(
-    context: typer.Context,
     *,
     region: OnlyRegions = None,
     regions_file: RegionsFile = None,
@@ -36,15 +34,15 @@ def status(
       130  stopped by Ctrl-C
     """
     from rollout.cli.output import status as status_report
-    from rollout.status.snapshot import Readers, gather
+    from rollout.status.snapshot import gather
 
     messages = messages_console()
     with told(messages, "stopped"):
         project = find_project(Path.cwd())
         regions = select(discover(project, regions_file).regions, region or [])
-        found = gather(project, regions, context.ensure_object(Readers))
+        found = gather(project, regions)
     if as_json:
-        typer.echo(json.dumps(status_report.as_json(found), indent=2))
+        print_json(status_report.as_json(found))
     else:
         status_report.print_status(results_console(), found)
     print_problems(messages, [problem for one in found.regions for problem in one.problems])

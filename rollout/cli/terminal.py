@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
 from rollout.problem import Problem, RolloutError
 
@@ -60,3 +64,18 @@ def results_console() -> Console:
     """Where what was asked for is printed."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PLAIN_COLUMNS)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """What a program reads."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def new_table(*left: str, right: Sequence[str] = ()) -> Table:
+    """A table without a frame, with these headings: first those of words, then those of numbers."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    for heading in left:
+        table.add_column(heading, no_wrap=heading == "region")
+    for heading in right:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table

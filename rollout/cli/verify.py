@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.console import Console
 
 from components.names import ECHO_URL
 from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
-from rollout.cli.terminal import UNUSABLE, messages_console, print_problems, results_console, told
+from rollout.cli.terminal import UNUSABLE, messages_console, print_json, print_problems, results_console, told
 from rollout.judge.shares import DEFAULT_MOST
 from rollout.problem import Problem, RolloutError
 from rollout.regions import discover, find_project, select
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 
 def verify(
-    context: typer.Context,
     *,
     region: OnlyRegions = None,
     requests: Annotated[
@@ -70,7 +68,7 @@ def verify(
     """
     from rollout.cli.output import progress
     from rollout.cli.output import verification as report
-    from rollout.status.verification import Edges, Wishes, measure_and_judge, prepare
+    from rollout.status.verification import measure_and_judge, prepare
 
     messages = messages_console()
     with told(messages, "stopped; the probes stop with it"):
@@ -80,12 +78,12 @@ def verify(
         found = discover(project, regions_file)
         regions = select(found.regions, region or [])
         messages.print(f"regions by {found.source}: {', '.join(one.name for one in regions)}")
-        ready = prepare(regions, found.pulumi, Wishes(url, requests, rate), context.ensure_object(Edges))
+        ready = prepare(regions, found.pulumi, url=url, requests=requests, rate=rate)
         _announce(messages, ready)
         with progress.shown(messages, ready) as shown:
             outcomes = measure_and_judge(ready, shown)
     if as_json:
-        typer.echo(json.dumps(report.as_json(outcomes), indent=2))
+        print_json(report.as_json(outcomes))
     else:
         report.print_report(results_console(), outcomes)
     print_problems(messages, [problem for outcome in outcomes for problem in outcome.problems])
@@ -96,23 +94,19 @@ def verify(
 
 def _refuse_bad_url(url: str | None) -> None:
     if url is not None and not re.match(r"http://[^/\s]+", url):
-        raise RolloutError(
-            Problem(
-                f"--url {url} is not an http:// address",
-                "the probe speaks plain HTTP, and its sidecar adds mutual TLS",
-                f"give one like {ECHO_URL}",
-            )
+        raise RolloutError.of(
+            f"--url {url} is not an http:// address",
+            "the probe speaks plain HTTP, and its sidecar adds mutual TLS",
+            f"give one like {ECHO_URL}",
         )
 
 
 def _refuse_bad_plot(plot: Path | None) -> None:
     if plot is not None and not plot.parent.is_dir():
-        raise RolloutError(
-            Problem(
-                f"--plot {plot}: {plot.parent} is not a directory",
-                "the plot is written when the requests have been sent",
-                "make it first, or name another file",
-            )
+        raise RolloutError.of(
+            f"--plot {plot}: {plot.parent} is not a directory",
+            "the plot is written when the requests have been sent",
+            "make it first, or name another file",
         )
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from kubernetes import client
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
+from rollout.access import RegionAccess
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
-from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
+from rollout.problem import RolloutError
 
 SYNCED = "Synced"
 OUT_OF_SYNC = "OutOfSync"
@@ -31,49 +31,6 @@ _FAILED_PHASES = ("Failed", "Error")
 
 
 @dataclass(frozen=True)
-class Condition:
-    """Something that keeps Argo CD from its work, such as a ComparisonError or an InvalidSpecError."""
-
-    type: str
-    message: str
-
-
-@dataclass(frozen=True)
-class FailedResource:
-    """An object that could not be applied, and what the API server or a webhook said to it."""
-
-    kind: str
-    namespace: str
-    name: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}: {self.message}"
-
-
-@dataclass(frozen=True)
-class Operation:
-    """The last sync, or the one that is under way.
-
-    Attributes:
-        phase: Running, Terminating, Succeeded, Failed or Error.
-        message: What came of it; with a retry to come, also why.
-        revision: The commit that it applies; "" if it did not get that far.
-        failed_resources: What it could not apply.
-    """
-
-    phase: str
-    message: str
-    revision: str
-    failed_resources: tuple[FailedResource, ...]
-
-    @property
-    def failed(self) -> bool:
-        """Whether something could not be done, also while it is tried again."""
-        return self.phase in _FAILED_PHASES or bool(self.failed_resources)
-
-
-@dataclass(frozen=True)
 class Application:
     """A region's Application as it is now.
 
@@ -86,8 +43,9 @@ class Application:
         health: Healthy, Progressing, Degraded, Suspended, Missing or Unknown.
         compared_revision: The commit that the cluster was last compared with; "" if it never was.
         history: The commits of the successful syncs, the last one last.
-        operation: The last sync; None if there was none.
-        conditions: What keeps Argo CD from its work, and its warnings.
+        tried_revision: The commit that the last sync applies; "" if there was none, or it did not get that far.
+        is_syncing: Whether a sync goes on in which nothing failed yet.
+        complaints: What Argo CD says is wrong: its conditions, the last sync if something failed in it, and what failed.
         asked: Whether it was asked to look for a newer commit, and has not yet.
     """
 
@@ -99,16 +57,16 @@ class Application:
     health: str
     compared_revision: str
     history: tuple[str, ...]
-    operation: Operation | None
-    conditions: tuple[Condition, ...]
+    tried_revision: str
+    is_syncing: bool
+    complaints: tuple[str, ...]
     asked: bool = False
 
     @property
     def is_moving(self) -> bool:
         """Whether another commit may be there in a moment: Argo CD is about to look or to sync, or a sync goes on without failures."""
-        tried = self.operation.revision if self.operation else ""
-        syncs = self.operation is not None and self.operation.phase == "Running" and not self.operation.failed
-        return self.asked or syncs or (self.sync == OUT_OF_SYNC and tried != self.compared_revision)
+        to_sync = self.sync == OUT_OF_SYNC and self.tried_revision != self.compared_revision
+        return self.asked or self.is_syncing or to_sync
 
     @property
     def synced_revision(self) -> str | None:
@@ -126,18 +84,25 @@ class Application:
         """Whether it is Synced and Healthy."""
         return self.sync == SYNCED and self.health == HEALTHY
 
-    @property
-    def complaints(self) -> tuple[str, ...]:
-        """What Argo CD says is wrong: its conditions, the last sync if something failed in it, and what failed."""
-        told = [f"{condition.type}: {condition.message}" for condition in self.conditions]
-        if self.operation and self.operation.failed:
-            at = f" of {self.operation.revision}" if self.operation.revision else ""
-            told.append(f"sync{at} {self.operation.phase}: {self.operation.message}")
-            told += map(str, self.operation.failed_resources)
-        return tuple(told)
+
+def synced_commit(application: Application) -> str:
+    """The commit that the cluster has last been brought to.
+
+    Raises:
+        RolloutError: it never was, and what Argo CD says to that.
+    """
+    if application.synced_revision is None:
+        said = "; ".join(application.complaints) or f"sync {application.sync}, health {application.health}"
+        raise RolloutError.of(
+            f"Application {application.name} was never synced: {said}",
+            "a share is judged against the weights that Argo CD last synced",
+            f"see that {application.target_revision} of {application.repository} can be read and has "
+            f"{application.path} (in the lab: git push lab)",
+        )
+    return application.synced_revision
 
 
-def settled_application(region: Region, name: str) -> Application:
+def settled_application(region: RegionAccess, name: str) -> Application:
     """As `read_application`, once no other commit is on its way: whoever pushed a moment ago means that one.
 
     Takes at most a minute; what still moves then is returned as it is.
@@ -152,7 +117,7 @@ def settled_application(region: Region, name: str) -> Application:
     return settled
 
 
-def read_application(region: Region, name: str) -> Application:
+def read_application(region: RegionAccess, name: str) -> Application:
     """Asks the region's cluster for an Application, given as `namespace/name`. Takes at most 20 s.
 
     Raises:
@@ -169,17 +134,15 @@ def read_application(region: Region, name: str) -> Application:
         except client.ApiException as error:
             if error.status != 404:
                 raise
-            raise RolloutError(
-                Problem(
-                    f"{region.name}: there is no Application {name} in the cluster of context {region.context}",
-                    "it says which commit the region was last synced to, and so which weights hold there",
-                    f"the stack's EchoApplication brings it up: pulumi up -s {region.stack} (in the lab: make up)",
-                )
+            raise RolloutError.of(
+                f"{region.name}: there is no Application {name} in the cluster of context {region.context}",
+                "it says which commit the region was last synced to, and so which weights hold there",
+                f"the stack's EchoApplication brings it up: pulumi up -s {region.stack} (in the lab: make up)",
             ) from error
     return parse_application(document)
 
 
-def ask_to_look(region: Region, name: str) -> None:
+def ask_to_look(region: RegionAccess, name: str) -> None:
     """Asks Argo CD to look for a newer commit at once, as a webhook would; it answers when it has time.
 
     Raises:
@@ -204,6 +167,16 @@ def parse_application(document: Mapping[str, Any]) -> Application:
     # an Application of several sources has no `source`
     source = spec.get("source") or {}
     sync = status.get("sync") or {}
+    operation = status.get("operationState") or {}
+    result = operation.get("syncResult") or {}
+    tried, phase = result.get("revision", ""), operation.get("phase")
+    # also while it is tried again
+    unapplied = [one for one in result.get("resources") or [] if one.get("status") == "SyncFailed"]
+    complaints = [f"{one['type']}: {one['message']}" for one in status.get("conditions") or []]
+    if phase in _FAILED_PHASES or unapplied:
+        at = f" of {tried}" if tried else ""
+        complaints.append(f"sync{at} {phase}: {operation.get('message', '')}")
+        complaints += [f"{one['kind']} {one['namespace']}/{one['name']}: {one.get('message', '')}" for one in unapplied]
     return Application(
         name=f"{metadata['namespace']}/{metadata['name']}",
         repository=source.get("repoURL", ""),
@@ -213,21 +186,8 @@ def parse_application(document: Mapping[str, Any]) -> Application:
         health=(status.get("health") or {}).get("status") or _UNSAID,
         compared_revision=sync.get("revision", ""),
         history=tuple(entry["revision"] for entry in status.get("history") or [] if entry.get("revision")),
-        operation=_operation(status["operationState"]) if status.get("operationState") else None,
-        conditions=tuple(Condition(one["type"], one["message"]) for one in status.get("conditions") or []),
+        tried_revision=tried,
+        is_syncing=phase == "Running" and not unapplied,
+        complaints=tuple(complaints),
         asked=_REFRESH in (metadata.get("annotations") or {}),
-    )
-
-
-def _operation(state: Mapping[str, Any]) -> Operation:
-    result = state.get("syncResult") or {}
-    return Operation(
-        phase=state["phase"],
-        message=state.get("message", ""),
-        revision=result.get("revision", ""),
-        failed_resources=tuple(
-            FailedResource(one["kind"], one["namespace"], one["name"], one.get("message", ""))
-            for one in result.get("resources") or []
-            if one.get("status") == "SyncFailed"
-        ),
     )

@@ -18,13 +18,12 @@ import websocket
 from kubernetes import client
 
 from components.names import ECHO_HOST, HTTP_PORT
-from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking, first_line
-from rollout.cluster.exec import STATUS, STDERR, STDOUT, Container, open_exec
-from rollout.regions import Region
-from rollout.weights import routed
-
-ALL_PODS = ""
-"""The name that stands for no subset: echo's pods of every version alike, as without a VirtualService."""
+from rollout.access import RegionAccess
+from rollout.cluster.client import api_client, list_running_pods
+from rollout.cluster.exec import STATUS, STDERR, STDOUT, ending, open_exec
+from rollout.cluster.pods import is_ready
+from rollout.problem import first_line
+from rollout.weights import ALL_PODS, routed
 
 SIDECAR = "istio-proxy"
 
@@ -68,7 +67,7 @@ def acknowledges(envoy: Envoy, weights: Mapping[str, int]) -> bool:
     return not envoy.error and envoy.weights == wanted and wanted.keys() <= envoy.subsets
 
 
-def read_envoys(region: Region, only: Collection[str] | None = None) -> tuple[Envoy, ...]:
+def read_envoys(region: RegionAccess, only: Collection[str] | None = None) -> tuple[Envoy, ...]:
     """Asks every sidecar of the region's cluster, by pod's name; half a second for seven of them.
 
     A pod that is not ready or is being deleted does not count, nor one that goes away meanwhile. A sidecar that does not
@@ -192,13 +191,13 @@ def _subset(cluster: str) -> str | None:
 
 
 def _page(api: client.ApiClient, pod: str, page: str) -> Page:
-    namespace, name = pod.split("/")
     # the client turns a whole ApiClient into one for an exec while it opens it, so each has its own
     core = client.CoreV1Api(client.ApiClient(api.configuration))
     try:
         opened = open_exec(
             core,
-            Container(namespace, name, SIDECAR),
+            pod,
+            SIDECAR,
             ["pilot-agent", "request", "GET", page],
             stdin=False,
             timeout_seconds=_EXEC_TIMEOUT_SECONDS,
@@ -215,35 +214,24 @@ def _page(api: client.ApiClient, pod: str, page: str) -> Page:
         return Page(error=f"exec lost its connection: {first_line(str(error))}")
     if not ended:
         return Page(error=f"gave no answer within {_EXEC_TIMEOUT_SECONDS:.0f} s")
-    return _ended(text, complaint, status)
-
-
-def _ended(text: bytes, complaint: bytes, status: bytes) -> Page:
-    """A page from what an exec wrote, and from what the API server said last of it."""
-    try:
-        succeeded = json.loads(status)["status"] == "Success"
-    except (ValueError, KeyError, TypeError):
+    if not status:
         return Page(error="exec lost its connection")
-    if not succeeded:
+    if ending(status):
         return Page(error=f"pilot-agent failed: {first_line(complaint.decode('utf-8', 'replace'))}")
     return Page(text.decode("utf-8", "replace"))
 
 
-def _sidecars(region: Region, api: client.ApiClient) -> list[str]:
+def _sidecars(region: RegionAccess, api: client.ApiClient) -> list[str]:
     """The pods, as `namespace/name`, that have a sidecar and are ready."""
-    with asking(region, "list the pods of all namespaces", "get pods --all-namespaces"):
-        # plain: the client takes 0.2 s to load its classes for all that a pod can be
-        answer: Any = client.CoreV1Api(api).list_pod_for_all_namespaces(
-            field_selector="status.phase=Running", _preload_content=False, _request_timeout=REQUEST_TIMEOUT
-        )
-        pods = json.loads(answer.data)["items"]
-    return sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pods if _counts(pod))
+    pods = list_running_pods(region, api)
+    return sorted(
+        f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        for pod in pods
+        if _has_sidecar(pod) and is_ready(pod)
+    )
 
 
-def _counts(pod: Mapping[str, Any]) -> bool:
+def _has_sidecar(pod: Mapping[str, Any]) -> bool:
     # a native sidecar is an init container
     containers = [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
-    has_sidecar = any(container["name"] == SIDECAR for container in containers)
-    conditions = pod["status"].get("conditions", ())
-    ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-    return has_sidecar and ready and "deletionTimestamp" not in pod["metadata"]
+    return any(container["name"] == SIDECAR for container in containers)

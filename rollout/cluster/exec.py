@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import websocket
 from kubernetes import client
 from kubernetes.stream import stream
 
+from rollout.problem import first_line
+
 STDOUT, STDERR, STATUS = 1, 2, 3
 """The channels of an exec; on the last one the API server says how the command ended."""
-
-
-@dataclass(frozen=True)
-class Container:
-    """A container, by its pod and its name."""
-
-    namespace: str
-    pod: str
-    name: str
 
 
 class ExecStream(Protocol):
@@ -43,13 +36,20 @@ class ExecStream(Protocol):
 
 
 def open_exec(
-    core: client.CoreV1Api, where: Container, command: Sequence[str], *, stdin: bool, timeout_seconds: float
+    core: client.CoreV1Api,
+    pod: str,
+    container: str,
+    command: Sequence[str],
+    *,
+    stdin: bool,
+    timeout_seconds: float,
 ) -> ExecStream:
     """Starts a command.
 
     Args:
         core: A client of its own for each exec that is opened at the same time: the Kubernetes client changes it meanwhile.
-        where: The container.
+        pod: As `namespace/name`.
+        container: Its name there.
         command: The command with its arguments.
         stdin: Whether the command has a stdin, which is closed when the exec is.
         timeout_seconds: How long each answer on the connection may take. It holds for the whole process, not for this exec alone.
@@ -59,11 +59,12 @@ def open_exec(
     """
     # the client opens its websocket without a timeout of its own and takes none, except this one
     websocket.setdefaulttimeout(timeout_seconds)
+    namespace, name = pod.split("/")
     opened: ExecStream = stream(
         core.connect_get_namespaced_pod_exec,
-        where.pod,
-        where.namespace,
-        container=where.name,
+        name,
+        namespace,
+        container=container,
         command=command,
         stdin=stdin,
         stdout=True,
@@ -73,3 +74,18 @@ def open_exec(
         _preload_content=False,
     )
     return opened
+
+
+def ending(status: bytes) -> str:
+    """How an exec ended, from what the API server says last; "" for exit code 0."""
+    if not status:
+        return "lost its connection"
+    try:
+        parsed: dict[str, Any] = json.loads(status)
+        if parsed["status"] == "Success":
+            return ""
+        causes = (parsed.get("details") or {}).get("causes") or []
+        codes = [str(cause["message"]) for cause in causes if cause.get("reason") == "ExitCode"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"ended with a status that cannot be read ({first_line(status.decode('utf-8', 'replace'))})"
+    return f"ended with code {codes[0]}" if codes else f"failed ({first_line(str(parsed.get('message', '')))})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,24 +10,18 @@ from typing import Any
 from kubernetes import client
 
 from components.names import ECHO, ECHO_NAMESPACE
-from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
-from rollout.cluster.envoys import ALL_PODS
-from rollout.regions import Region
+from rollout.access import RegionAccess
+from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking, list_pods
+from rollout.cluster.pods import is_leaving, is_ready, ready_condition, waiting_reasons
+from rollout.weights import ALL, ALL_PODS
 from rules.facts.versions import VERSION_LABEL
 
-_ALL = 100
 _SELECTOR = f"app={ECHO}"
 
 
-@dataclass(frozen=True)
-class _Kind:
-    group: str
-    version: str
-    plural: str
-
-
-_VIRTUAL_SERVICES = _Kind("networking.istio.io", "v1", "virtualservices")
-_DEPLOYMENTS = _Kind("apps", "v1", "deployments")
+# group, version and plural
+_VIRTUAL_SERVICES = ("networking.istio.io", "v1", "virtualservices")
+_DEPLOYMENTS = ("apps", "v1", "deployments")
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,7 @@ class Live:
     pods: Mapping[str, Pods]
 
 
-def read_live(region: Region) -> Live:
+def read_live(region: RegionAccess) -> Live:
     """Asks the region's API server. Takes some tens of milliseconds, and at most 60 s.
 
     Raises:
@@ -112,7 +105,9 @@ def read_live(region: Region) -> Live:
     api = client.CustomObjectsApi(api_client(region))
     return Live(
         route=parse_virtual_services(_listed(region, api, _VIRTUAL_SERVICES, "")),
-        pods=parse_pods(_listed(region, api, _DEPLOYMENTS, _SELECTOR), _pods(region, api.api_client)),
+        pods=parse_pods(
+            _listed(region, api, _DEPLOYMENTS, _SELECTOR), list_pods(region, api.api_client, ECHO_NAMESPACE, _SELECTOR)
+        ),
     )
 
 
@@ -127,7 +122,7 @@ def parse_virtual_services(documents: Iterable[Mapping[str, Any]]) -> Route | No
         return Route(None, changed, f"it has {len(http)} HTTP routes, and which one holds depends on the request")
     destinations = http[0].get("route") or []
     # where there is only one, its weight may be left out
-    left_out = _ALL if len(destinations) == 1 else 0
+    left_out = ALL if len(destinations) == 1 else 0
     weights: dict[str, int] = {}
     for one in destinations:
         subset = one["destination"].get("subset", ALL_PODS)
@@ -158,34 +153,29 @@ def parse_pods(deployments: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[
     ready: dict[str, int] = {}
     waiting: dict[str, list[WaitingPod]] = {}
     for pod in pods:
-        if pod["metadata"].get("deletionTimestamp"):
+        if is_leaving(pod):
             continue
         version = _version(pod)
-        condition = _ready_condition(pod)
-        if condition.get("status") == "True":
+        if is_ready(pod):
             ready[version] = ready.get(version, 0) + 1
         else:
-            waiting.setdefault(version, []).append(_waiting(pod, condition))
+            waiting.setdefault(version, []).append(_waiting(pod))
     return {
         version: Pods(wanted.get(version, 0), ready.get(version, 0), tuple(waiting.get(version, ())))
         for version in sorted({*wanted, *ready, *waiting})
     }
 
 
-def _ready_condition(pod: Mapping[str, Any]) -> Mapping[str, Any]:
-    conditions = pod.get("status", {}).get("conditions") or []
-    return next((one for one in conditions if one["type"] == "Ready"), {})
-
-
-def _waiting(pod: Mapping[str, Any], condition: Mapping[str, Any]) -> WaitingPod:
-    status = pod.get("status", {})
-    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    reasons = [one["state"]["waiting"].get("reason", "") for one in containers if "waiting" in (one.get("state") or {})]
+def _waiting(pod: Mapping[str, Any]) -> WaitingPod:
+    condition = ready_condition(pod)
     since = condition.get("lastTransitionTime")
     return WaitingPod(
         pod["metadata"]["name"],
         datetime.fromisoformat(since) if since else None,
-        next(filter(None, reasons), "") or condition.get("reason") or status.get("phase") or "not ready",
+        next(filter(None, waiting_reasons(pod).values()), "")
+        or condition.get("reason")
+        or pod.get("status", {}).get("phase")
+        or "not ready",
     )
 
 
@@ -194,26 +184,13 @@ def _version(found: Mapping[str, Any]) -> str:
 
 
 # As plain values: the client has no class for a VirtualService.
-def _listed(region: Region, api: client.CustomObjectsApi, kind: _Kind, selector: str) -> list[Mapping[str, Any]]:
+def _listed(
+    region: RegionAccess, api: client.CustomObjectsApi, kind: tuple[str, str, str], selector: str
+) -> list[Mapping[str, Any]]:
+    group, version, plural = kind
     listed: Any
-    with asking(
-        region, f"list {kind.plural} in {ECHO_NAMESPACE}", f"-n {ECHO_NAMESPACE} get {kind.plural}.{kind.group}"
-    ):
+    with asking(region, f"list {plural} in {ECHO_NAMESPACE}", f"-n {ECHO_NAMESPACE} get {plural}.{group}"):
         listed = api.list_namespaced_custom_object(
-            kind.group,
-            kind.version,
-            ECHO_NAMESPACE,
-            kind.plural,
-            label_selector=selector,
-            _request_timeout=REQUEST_TIMEOUT,
+            group, version, ECHO_NAMESPACE, plural, label_selector=selector, _request_timeout=REQUEST_TIMEOUT
         )
     return list(listed["items"])
-
-
-def _pods(region: Region, api: client.ApiClient) -> list[Mapping[str, Any]]:
-    with asking(region, f"list pods in {ECHO_NAMESPACE}", f"-n {ECHO_NAMESPACE} get pods"):
-        answer: Any = client.CoreV1Api(api).list_namespaced_pod(
-            ECHO_NAMESPACE, label_selector=_SELECTOR, _preload_content=False, _request_timeout=REQUEST_TIMEOUT
-        )
-        return list(json.loads(answer.data)["items"])
-    return []

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from rollout.access import PulumiAccess, RegionAccess
 from rollout.problem import Problem, RolloutError
-from rollout.regions import PulumiAccess, Region
 
 _TIMEOUT_SECONDS = 60.0
 _STDERR_CHARACTERS = 500
@@ -45,26 +44,19 @@ class StackOutputs(BaseModel):
         return weights
 
 
-@dataclass(frozen=True)
-class _Answer:
-    code: int
-    stdout: str
-    stderr: str
-
-
-def read_outputs(pulumi: PulumiAccess, region: Region) -> StackOutputs:
+def read_outputs(pulumi: PulumiAccess, region: RegionAccess) -> StackOutputs:
     """Asks the Pulumi CLI for the outputs of the region's stack. Takes about a quarter of a second.
 
     Raises:
         RolloutError: there is no CLI, it fails, or the stack's outputs are not those of a region that is up.
     """
     answer = _ask_pulumi(pulumi, region)
-    if answer.code != 0:
+    if answer.returncode != 0:
         raise RolloutError(_refusal(region, answer))
     return parse_outputs(answer.stdout, region)
 
 
-def parse_outputs(text: str, region: Region) -> StackOutputs:
+def parse_outputs(text: str, region: RegionAccess) -> StackOutputs:
     """The outputs from what `pulumi stack output --json` printed.
 
     Raises:
@@ -73,7 +65,7 @@ def parse_outputs(text: str, region: Region) -> StackOutputs:
     """
     fix = f"bring the stack up: pulumi up -s {region.stack} (in the lab: make up)"
     if text.strip() == "{}":
-        raise RolloutError(Problem(f"stack {region.stack} has no outputs yet", _WHY, fix))
+        raise RolloutError.of(f"stack {region.stack} has no outputs yet", _WHY, fix)
     try:
         outputs = StackOutputs.model_validate_json(text)
     except ValidationError as error:
@@ -88,33 +80,29 @@ def parse_outputs(text: str, region: Region) -> StackOutputs:
             )
         ) from error
     if outputs.region != region.name:
-        raise RolloutError(
-            Problem(
-                f"stack {region.stack}: output region is {outputs.region}, but this is about {region.name}",
-                "answers are checked for the region that they come from, so its name must be beyond doubt",
-                fix,
-            )
+        raise RolloutError.of(
+            f"stack {region.stack}: output region is {outputs.region}, but this is about {region.name}",
+            "answers are checked for the region that they come from, so its name must be beyond doubt",
+            fix,
         )
     return outputs
 
 
-def _ask_pulumi(pulumi: PulumiAccess, region: Region) -> _Answer:
+def _ask_pulumi(pulumi: PulumiAccess, region: RegionAccess) -> subprocess.CompletedProcess[str]:
     # The CLI itself and not pulumi.automation: `LocalWorkspace.stack_outputs` is this very call made twice, the second
     # time with --show-secrets, after one more for the version. We need no secret, and so must not ask for any.
     search = os.pathsep.join([*([str(pulumi.path)] if pulumi.path else []), os.environ.get("PATH", os.defpath)])
     program = shutil.which("pulumi", path=search)
     if program is None:
-        raise RolloutError(
-            Problem(
-                f"pulumi is not on PATH ({search})",
-                _WHY,
-                "install the Pulumi CLI, or let `make up` build it for the lab",
-            )
+        raise RolloutError.of(
+            f"pulumi is not on PATH ({search})",
+            _WHY,
+            "install the Pulumi CLI, or let `make up` build it for the lab",
         )
     command = [program, "stack", "output", "--json", "--non-interactive", "--color", "never", "--stack", region.stack]
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", **pulumi.environment, "PATH": search}
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             cwd=pulumi.project,
             env=environment,
@@ -125,19 +113,16 @@ def _ask_pulumi(pulumi: PulumiAccess, region: Region) -> _Answer:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise RolloutError(
-            Problem(
-                f"`pulumi stack output -s {region.stack}` gave no answer within {_TIMEOUT_SECONDS:.0f} s",
-                _WHY,
-                "run it by hand; the state backend may be out of reach",
-            )
+        raise RolloutError.of(
+            f"`pulumi stack output -s {region.stack}` gave no answer within {_TIMEOUT_SECONDS:.0f} s",
+            _WHY,
+            "run it by hand; the state backend may be out of reach",
         ) from error
     except OSError as error:
-        raise RolloutError(Problem(f"{program} cannot be run: {error}", _WHY, "install the Pulumi CLI anew")) from error
-    return _Answer(done.returncode, done.stdout, done.stderr)
+        raise RolloutError.of(f"{program} cannot be run: {error}", _WHY, "install the Pulumi CLI anew") from error
 
 
-def _refusal(region: Region, answer: _Answer) -> Problem:
+def _refusal(region: RegionAccess, answer: subprocess.CompletedProcess[str]) -> Problem:
     said = " ".join(answer.stderr.split())[:_STDERR_CHARACTERS] or "nothing"
     if "no stack named" in answer.stderr:
         return Problem(
@@ -146,7 +131,7 @@ def _refusal(region: Region, answer: _Answer) -> Problem:
             f"bring it up: pulumi stack init {region.stack} && pulumi up -s {region.stack} (in the lab: make up)",
         )
     return Problem(
-        f"`pulumi stack output -s {region.stack}` ended with code {answer.code} and said: {said}",
+        f"`pulumi stack output -s {region.stack}` ended with code {answer.returncode} and said: {said}",
         _WHY,
         "log in to the state's backend (pulumi login), and see that its passphrase or token is in the environment",
     )

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from rollout.problem import Problem, RolloutError
+from rollout.problem import RolloutError
 
 _LOCAL_SECONDS = 30.0
 # A hook or an alias sets these for the repository that it runs in; here it is the project's directory that says which is meant.
@@ -45,8 +45,8 @@ def git(
             check=False,
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise RolloutError(
-            Problem(f"git cannot be run: {error}", why, "install git, or see what keeps it waiting")
+        raise RolloutError.of(
+            f"git cannot be run: {error}", why, "install git, or see what keeps it waiting"
         ) from error
     # not as text, in which a carriage return would become the end of a line
     return subprocess.CompletedProcess(done.args, done.returncode, _text(done.stdout), _text(done.stderr))

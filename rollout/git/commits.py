@@ -9,7 +9,7 @@ import fcntl
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,12 +17,15 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from rollout.git.command import git, said
+from rollout.git.record import MARK, Record, parse
 from rollout.problem import Problem, RolloutError
 
 _WHY = "a change of weight is a commit, and only what is in the remote's branch is delivered"
 _REMOTE_SECONDS = 120.0
 _FETCHED = "refs/rollout/fetched"
 _FILE_MODE = "100644"
+_CANDIDATES = 10
+"""The newest commits with the mark among which to look for a record: those that only quote one are passed over."""
 _NOT_THERE = 2
 """What `git ls-remote --exit-code` ends with where it finds nothing."""
 
@@ -96,12 +99,10 @@ class Writer:
         options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance")
         done = self._remotely("fetch", *options, "--end-of-options", remote, f"+refs/heads/{branch}:{kept}")
         if done.returncode != 0:
-            raise RolloutError(
-                Problem(
-                    f"{branch} of {remote} cannot be fetched: {said(done)}",
-                    _WHY,
-                    f"see that `git fetch {remote} {branch}` works without asking for anything",
-                )
+            raise RolloutError.of(
+                f"{branch} of {remote} cannot be fetched: {said(done)}",
+                _WHY,
+                f"see that `git fetch {remote} {branch}` works without asking for anything",
             )
         return _line(self._project, "rev-parse", "--verify", f"{kept}^{{commit}}")
 
@@ -153,19 +154,15 @@ class Writer:
         if tip == commit:
             return
         if (tip or "") != onto if onto is not None else tip is not None and not self.contains(tip, commit):
-            raise OvertakenError(
-                Problem(
-                    f"{branch} of {remote} is at {tip[:10] if tip else 'no commit'}, which {commit[:10]} does not follow",
-                    "somebody else's commit came first, and a push by force would take it away",
-                    f"look at it (git fetch {remote} {branch}), then run this again",
-                )
+            raise OvertakenError.of(
+                f"{branch} of {remote} is at {tip[:10] if tip else 'no commit'}, which {commit[:10]} does not follow",
+                "somebody else's commit came first, and a push by force would take it away",
+                f"look at it (git fetch {remote} {branch}), then run this again",
             )
-        raise RolloutError(
-            Problem(
-                f"{branch} of {remote} does not take {commit[:10]}: {said(done)}",
-                _WHY,
-                "do what the remote says; where the branch is protected, push to another one (--branch) and merge that",
-            )
+        raise RolloutError.of(
+            f"{branch} of {remote} does not take {commit[:10]}: {said(done)}",
+            _WHY,
+            "do what the remote says; where the branch is protected, push to another one (--branch) and merge that",
         )
 
     def follow(self, commit: str, branch: str | None = None) -> bool:
@@ -227,6 +224,17 @@ class Writer:
         )
         return tuple(map(_entry, text.split(mark)[1:]))
 
+    def newest_record(self, revisions: str) -> tuple[Entry, Record] | None:
+        """The newest commit of a promotion, with what it says; None where there is none.
+
+        Args:
+            revisions: A commit for its history, or a range of commits.
+
+        Raises:
+            RolloutError: it says something that cannot be read.
+        """
+        return newest_record(self.log(revisions, _CANDIDATES, saying=MARK))
+
     def _index_entry(self, parent: str, path: str, content: bytes | None) -> bytes:
         """A line of `git update-index --index-info`: the mode, the object, the path from the top of the repository."""
         place = os.fsencode(str(PurePosixPath(self._prefix, path)))
@@ -242,12 +250,10 @@ class Writer:
         if done.returncode == _NOT_THERE:
             return None
         if done.returncode != 0:
-            raise RolloutError(
-                Problem(
-                    f"{remote} cannot be asked for {branch}: {said(done)}",
-                    _WHY,
-                    f"see that `git ls-remote {remote}` works without asking for anything",
-                )
+            raise RolloutError.of(
+                f"{remote} cannot be asked for {branch}: {said(done)}",
+                _WHY,
+                f"see that `git ls-remote {remote}` works without asking for anything",
             )
         return done.stdout.split()[0]
 
@@ -259,6 +265,27 @@ class Writer:
 
     def _remotely(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return git(self._project, *arguments, why=_WHY, timeout_seconds=_REMOTE_SECONDS)
+
+
+def newest_record(entries: Iterable[Entry]) -> tuple[Entry, Record] | None:
+    """The first of the commits, the newest first, that has a record, with it; None where none has.
+
+    Raises:
+        RolloutError: it has one that cannot be read.
+    """
+    for entry in entries:
+        try:
+            record = parse(entry.message)
+        except RolloutError as error:
+            raise RolloutError(
+                *(
+                    Problem(f"commit {entry.commit[:10]}, {entry.subject!r}: {each.what}", each.why, each.fix)
+                    for each in error.problems
+                )
+            ) from error
+        if record is not None:
+            return entry, record
+    return None
 
 
 def remote_of(project: Path, wish: str | None, discovered: str | None) -> str:
@@ -283,14 +310,12 @@ def remote_of(project: Path, wish: str | None, discovered: str | None) -> str:
     remotes = _line(project, "remote").split()
     if len(remotes) == 1:
         return remotes[0]
-    raise RolloutError(
-        Problem(
-            f"{project} has {len(remotes)} remotes ({', '.join(remotes)}), and nothing says which is delivered"
-            if remotes
-            else f"the repository of {project} has no remote",
-            _WHY,
-            "name it: --remote NAME, or for good `git config remote.pushDefault NAME`",
-        )
+    raise RolloutError.of(
+        f"{project} has {len(remotes)} remotes ({', '.join(remotes)}), and nothing says which is delivered"
+        if remotes
+        else f"the repository of {project} has no remote",
+        _WHY,
+        "name it: --remote NAME, or for good `git config remote.pushDefault NAME`",
     )
 
 
@@ -306,20 +331,18 @@ def locked(project: Path) -> Iterator[None]:
     try:
         file = path.open("a+")
     except OSError as error:
-        raise RolloutError(
-            Problem(f"{path}: {error.strerror}", "it keeps two rollouts apart", "see that it can be written")
+        raise RolloutError.of(
+            f"{path}: {error.strerror}", "it keeps two rollouts apart", "see that it can be written"
         ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise RolloutError(
-                Problem(
-                    f"another rollout is at work in this clone (pid {file.read().strip() or 'not known'})",
-                    "two at once would undo each other's weights",
-                    "wait until it is done, or stop it",
-                )
+            raise RolloutError.of(
+                f"another rollout is at work in this clone (pid {file.read().strip() or 'not known'})",
+                "two at once would undo each other's weights",
+                "wait until it is done, or stop it",
             ) from error
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
@@ -334,12 +357,10 @@ def _line(
     done = git(project, *arguments, why=_WHY, given=given, environment=environment)
     if done.returncode != 0:
         shown = next(each for each in arguments if each.replace("-", "x").isalpha() and not each.startswith("-"))
-        raise RolloutError(
-            Problem(
-                f"git {shown} in {project}: {said(done)}",
-                _WHY,
-                "do what git says, then run this again",
-            )
+        raise RolloutError.of(
+            f"git {shown} in {project}: {said(done)}",
+            _WHY,
+            "do what git says, then run this again",
         )
     return done.stdout.removesuffix("\n")
 

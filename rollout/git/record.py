@@ -7,22 +7,16 @@ newest one is the state; nothing else is kept anywhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from rollout.measurement import Tally
-from rollout.problem import Problem, RolloutError
-
-if TYPE_CHECKING:
-    from rollout.git.commits import Entry, Writer
+from rollout.problem import RolloutError
 
 MARK = "Rollout-Promotion: "
 """In every message with a record; in another only where somebody quotes one."""
-
-_CANDIDATES = 10
-"""The newest commits with the mark among which to look for a record: those that only quote one are passed over."""
 
 _PREFIX = "Rollout-"
 _LINE = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9-]*): (?P<value>.*)")
@@ -160,73 +154,34 @@ def parse(text: str) -> Record | None:
     found = _trailers(text)
     if not found:
         return None
-    read = _Reading(found)
     promotion = Promotion(
-        id=read.needed("Promotion", _text),
-        version=read.needed("Version", _text),
-        steps=read.needed("Steps", _percents),
-        regions=read.needed("Regions", _names),
-        bake_seconds=read.needed("Bake", _seconds),
-        before=read.needed("Before", _text),
+        id=_needed(found, "Promotion", _text),
+        version=_needed(found, "Version", _text),
+        steps=_needed(found, "Steps", _percents),
+        regions=_needed(found, "Regions", _names),
+        bake_seconds=_needed(found, "Bake", _seconds),
+        before=_needed(found, "Before", _text),
     )
     return Record(
         promotion,
-        state=read.needed("State", PromotionState),
-        region=read.needed("Region", _text),
-        weight=read.needed("Weight", _percent),
-        proof=read.needed("Proof", _proof) if "Proof" in found else None,
+        state=_needed(found, "State", PromotionState),
+        region=_needed(found, "Region", _text),
+        weight=_needed(found, "Weight", _percent),
+        proof=_needed(found, "Proof", _proof) if "Proof" in found else None,
         reason=found.get("Reason", [""])[0],
     )
 
 
-def newest_in(writer: Writer, revisions: str) -> tuple[Entry, Record] | None:
-    """The newest commit with a record, with it; None where there is none.
-
-    Args:
-        writer: The clone to look in.
-        revisions: A commit for its history, or a range of commits.
-
-    Raises:
-        RolloutError: it has one that cannot be read.
-    """
-    return newest(writer.log(revisions, _CANDIDATES, saying=MARK))
-
-
-def newest(entries: Iterable[Entry]) -> tuple[Entry, Record] | None:
-    """The first of the commits, the newest first, that has a record, with it; None where none has.
-
-    Raises:
-        RolloutError: it has one that cannot be read.
-    """
-    for entry in entries:
-        try:
-            record = parse(entry.message)
-        except RolloutError as error:
-            raise RolloutError(
-                *(
-                    Problem(f"commit {entry.commit[:10]}, {entry.subject!r}: {each.what}", each.why, each.fix)
-                    for each in error.problems
-                )
-            ) from error
-        if record is not None:
-            return entry, record
-    return None
-
-
-@dataclass(frozen=True)
-class _Reading:
-    trailers: Mapping[str, list[str]]
-
-    def needed(self, key: str, read: Callable[[str], _Value]) -> _Value:
-        values = self.trailers.get(key, [])
-        if len(values) != 1:
-            raise RolloutError(Problem(f"{_PREFIX}{key} is there {len(values)} times, not once", _WHY, _FIX))
-        try:
-            return read(values[0])
-        except ValueError as error:
-            raise RolloutError(
-                Problem(f"{_PREFIX}{key}: {values[0]!r} is not what a promotion writes there", _WHY, _FIX)
-            ) from error
+def _needed(trailers: Mapping[str, list[str]], key: str, read: Callable[[str], _Value]) -> _Value:
+    values = trailers.get(key, [])
+    if len(values) != 1:
+        raise RolloutError.of(f"{_PREFIX}{key} is there {len(values)} times, not once", _WHY, _FIX)
+    try:
+        return read(values[0])
+    except ValueError as error:
+        raise RolloutError.of(
+            f"{_PREFIX}{key}: {values[0]!r} is not what a promotion writes there", _WHY, _FIX
+        ) from error
 
 
 def _in_one_line(text: str) -> str:

@@ -12,29 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO, Self
 
 from rollout.git.command import command, git, quiet_environment, said
-from rollout.problem import Problem, RolloutError
+from rollout.problem import RolloutError
 
 _WHY = "a change is judged against the revision that runs now, and that one is read from Git"
 _DIRECTORY_MODE = "40000"
 _FILE_MODES = ("100644", "100755", "100664")
 
 
-class Tree(Protocol):
-    """The files of a project at one time; paths are relative to the project, with `/`."""
-
-    def files(self, directory: str) -> Sequence[str]:
-        """The names of the files in a directory, sorted, not of those below; none where there is no directory."""
-
-    def read(self, path: str) -> bytes | None:
-        """What is in a file; None where there is none."""
-
-
 @dataclass(frozen=True)
 class WorkingTree:
-    """The files on the disk, committed or not."""
+    """The files on the disk, committed or not: a `rollout.plan.declaration.Tree`."""
 
     project: Path
 
@@ -61,7 +51,7 @@ class WorkingTree:
 
 @dataclass(frozen=True)
 class CommittedTree:
-    """The files at a commit; `prefix` is the project's directory in the repository."""
+    """The files at a commit, a `rollout.plan.declaration.Tree`; `prefix` is the project's directory in the repository."""
 
     repository: Repository
     commit: str
@@ -97,7 +87,7 @@ class TreeEntry:
 
 
 class Repository:
-    """The Git repository of a project; one `git cat-file` answers for all objects until it is closed."""
+    """The Git repository of a project, for as long as a block lasts: one `git cat-file` answers for all objects in it."""
 
     def __init__(self, project: Path) -> None:
         """Finds the repository.
@@ -108,20 +98,20 @@ class Repository:
         self._project = project
         found = self._run("rev-parse", "--is-shallow-repository", "--show-prefix")
         if found.returncode != 0:
-            raise RolloutError(
-                Problem(
-                    f"{project} is not in a Git repository that can be read: {said(found)}",
-                    _WHY,
-                    "run this in a clone of the project's repository; if it belongs to another user, do what git says",
-                )
+            raise RolloutError.of(
+                f"{project} is not in a Git repository that can be read: {said(found)}",
+                _WHY,
+                "run this in a clone of the project's repository; if it belongs to another user, do what git says",
             )
         shallow, *prefix = found.stdout.splitlines()
         self.shallow = shallow == "true"
         self._prefix = prefix[0] if prefix else ""
         self._trees: dict[str, Mapping[str, TreeEntry]] = {}
 
-    def close(self) -> None:
-        """Ends the process that reads objects, if one was needed."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
         if "_reader" in self.__dict__:
             self._reader.communicate()
 
@@ -139,17 +129,13 @@ class Repository:
         if found.returncode == 0:
             return found.stdout.strip()
         if self._run("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode != 0:
-            raise RolloutError(
-                Problem(
-                    f"the repository of {self._project} has no commit yet", _WHY, "commit what runs now, then change it"
-                )
+            raise RolloutError.of(
+                f"the repository of {self._project} has no commit yet", _WHY, "commit what runs now, then change it"
             )
-        raise RolloutError(
-            Problem(
-                f"{option} {revision}: there is no such commit in the repository of {self._project}",
-                _WHY,
-                self._fetch(),
-            )
+        raise RolloutError.of(
+            f"{option} {revision}: there is no such commit in the repository of {self._project}",
+            _WHY,
+            self._fetch(),
         )
 
     def merge_base(self, base: str, head: str) -> str:
@@ -161,12 +147,10 @@ class Repository:
         found = self._run("merge-base", base, head)
         if found.returncode == 0:
             return found.stdout.strip()
-        raise RolloutError(
-            Problem(
-                f"{base[:10]} and {head[:10]} have no commit in common in the repository of {self._project}",
-                "only from the last one that they share on can be told what the change is",
-                self._fetch(),
-            )
+        raise RolloutError.of(
+            f"{base[:10]} and {head[:10]} have no commit in common in the repository of {self._project}",
+            "only from the last one that they share on can be told what the change is",
+            self._fetch(),
         )
 
     def commits_touching(self, commit: str, paths: Sequence[str], most: int) -> list[str]:
@@ -177,7 +161,7 @@ class Repository:
         """
         found = self._run("--literal-pathspecs", "log", f"--max-count={most}", "--format=%H", commit, "--", *paths)
         if found.returncode != 0:
-            raise RolloutError(Problem(f"the history of {', '.join(paths)}: {said(found)}", _WHY, self._fetch()))
+            raise RolloutError.of(f"the history of {', '.join(paths)}: {said(found)}", _WHY, self._fetch())
         return found.stdout.split()
 
     def at(self, commit: str) -> CommittedTree:
@@ -212,13 +196,11 @@ class Repository:
         except BrokenPipeError:
             header = []
         if len(header) != 3:
-            raise RolloutError(
-                Problem(
-                    f"the object {name} cannot be read from the repository of {self._project}: "
-                    f"{' '.join(header[1:]) or 'git cat-file ended'}",
-                    _WHY,
-                    "complete the clone: git fetch --refetch origin (git fsck tells what is missing)",
-                )
+            raise RolloutError.of(
+                f"the object {name} cannot be read from the repository of {self._project}: "
+                f"{' '.join(header[1:]) or 'git cat-file ended'}",
+                _WHY,
+                "complete the clone: git fetch --refetch origin (git fsck tells what is missing)",
             )
         content = answers.read(int(header[2]))
         answers.read(1)
@@ -246,20 +228,6 @@ class Repository:
         return "look it up with `git log --all --oneline`, or fetch it: git fetch --all"
 
 
-@contextmanager
-def repository_of(project: Path) -> Iterator[Repository]:
-    """The repository that a project is in, closed at the end.
-
-    Raises:
-        RolloutError: there is none.
-    """
-    repository = Repository(project)
-    try:
-        yield repository
-    finally:
-        repository.close()
-
-
 def _parsed_tree(hash_: str, content: bytes) -> dict[str, TreeEntry]:
     """A tree object's entries: `<mode> <name>`, a zero byte, and the hash in bytes, as long as the tree's own."""
     length = len(hash_) // 2
@@ -284,10 +252,8 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RolloutError(
-            Problem(
-                f"{path}: {error.strerror or error}",
-                "what a change does is told from the stack files and the overlays",
-                "see that the directory and its files can be read",
-            )
+        raise RolloutError.of(
+            f"{path}: {error.strerror or error}",
+            "what a change does is told from the stack files and the overlays",
+            "see that the directory and its files can be read",
         ) from error

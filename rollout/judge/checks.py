@@ -130,6 +130,16 @@ def only_weighted_versions(weights: Mapping[str, int]) -> Check:
     return check
 
 
+def nothing_lost(weights: Mapping[str, int], failures: Check = no_failures) -> Check:
+    """Echo answered every request in the region, by a version that has a weight.
+
+    Args:
+        weights: Whole percents by version.
+        failures: Which failed requests count.
+    """
+    return all_of(failures, all_readable, stays_in_region, only_weighted_versions(weights))
+
+
 def shares_match(weights: Mapping[str, int], risk: float = RISK) -> Check:
     """No version's share of all requests, in its own region, is proven to be other than its weight allows."""
 

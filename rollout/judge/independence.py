@@ -22,8 +22,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from rollout.judge.shares import RISK
-
 
 def log_evidence(transitions: Mapping[tuple[str, str], int]) -> float:
     """ln E. Below 0 when independence explains the sequence better.
@@ -54,7 +52,7 @@ def _log_row(times: tuple[int, ...]) -> float:
     )
 
 
-def denied(transitions: Mapping[tuple[str, str], int], risk: float = RISK) -> bool:
+def denied(transitions: Mapping[tuple[str, str], int], risk: float) -> bool:
     """Whether the sequence denies independence. Independent draws are denied, at any time, with probability at most `risk`."""
     return log_evidence(transitions) >= -math.log(risk)
 

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import math
 import sys
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -215,11 +216,7 @@ def requests_to_go(
         return 0
     if not decided(_MOST_TO_GO):
         return None
-    undecided, enough = 0, _MOST_TO_GO
-    while enough - undecided > 1:
-        middle = (undecided + enough) // 2
-        undecided, enough = (undecided, middle) if decided(middle) else (middle, enough)
-    return enough
+    return bisect_left(range(_MOST_TO_GO), True, key=decided)
 
 
 def _check(count: float, requests: float, weight: int) -> None:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from rollout.judge import failures
-from rollout.judge.checks import independent, requests_of, split_standing
+from rollout.judge.checks import (
+    independent,
+    no_failures_but_its_own,
+    nothing_lost,
+    requests_of,
+    shares_match,
+    split_standing,
+)
 from rollout.judge.shares import DEFAULT_MOST, RISK, Interval, Standing, share_interval, version_risk
 from rollout.measurement import Measurement, Tally
 from rollout.weights import routed
@@ -44,7 +51,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What was measured of a step; each request is in one of the two.
 
     Attributes:
@@ -59,23 +66,18 @@ class Seen:
         """What these versions of the region did with all the requests that they got."""
         return added(*(tally_of(window, versions) for window in (self.coming, self.proof) if window))
 
-    @property
-    def lost(self) -> int:
-        """Requests to which no version of echo in the region gave an answer."""
-        return sum(_lost(window) for window in (self.coming, self.proof) if window)
 
-
-def new_tally(step: Step, seen: Seen) -> Tally:
+def new_tally(step: Step, seen: Observation) -> Tally:
     """The new version's requests since the step began."""
     return seen.tally({step.version})
 
 
-def old_tally(step: Step, seen: Seen) -> Tally:
+def old_tally(step: Step, seen: Observation) -> Tally:
     """The others' requests since the region was first watched."""
     return added(step.old, seen.tally({*step.weights} - {step.version}))
 
 
-def doubt(step: Step, seen: Seen, *, proven: bool) -> str | None:
+def doubt(step: Step, seen: Observation, *, proven: bool) -> str | None:
     """Why a step is not well, in a sentence; None while there is nothing to say against it.
 
     It may be asked at any time: each of the tests is valid however often it is.
@@ -90,7 +92,7 @@ def doubt(step: Step, seen: Seen, *, proven: bool) -> str | None:
     )
 
 
-def new_one_fails_more(step: Step, seen: Seen) -> str | None:
+def new_one_fails_more(step: Step, seen: Observation) -> str | None:
     """That the new version is proven to fail more often than the others, in a sentence; None while it is not."""
     new, old = new_tally(step, seen), old_tally(step, seen)
     if new.failures and not old.requests:
@@ -104,25 +106,21 @@ def new_one_fails_more(step: Step, seen: Seen) -> str | None:
     )
 
 
-def somebody_else_answered(step: Step, seen: Seen) -> str | None:
+def somebody_else_answered(step: Step, seen: Observation) -> str | None:
     """That requests were lost, or went where they should not, in a sentence; None while none was."""
-    if seen.lost:
-        reasons = _reasons(seen.coming) or _reasons(seen.proof)
-        return f"{seen.lost:,} requests were not answered by echo in {step.region} ({reasons or 'another region, or no echo'})"
-    now = routed(step.weights).keys()
-    for window, may in ((seen.coming, now | routed(step.before).keys()), (seen.proof, now)):
-        for origin, tally in sorted(window.answered.items()) if window else ():
-            if tally.requests and origin.version not in may:
-                return f"{origin.version} has no weight and answered {tally.requests:,} requests"
+    now = routed(step.weights)
+    for window, weights in ((seen.coming, routed(step.before) | now), (seen.proof, now)):
+        if window and (lost := nothing_lost(weights, no_failures_but_its_own)(window)):
+            return lost[0].text
     return None
 
 
-def is_proven(step: Step, seen: Seen) -> bool:
+def is_proven(step: Step, seen: Observation) -> bool:
     """Whether the shares are what they are to be, at the declared risk."""
     return seen.proof is not None and split_standing(seen.proof, step.weights) is Standing.HOLDS
 
 
-def interval(step: Step, seen: Seen) -> Interval:
+def interval(step: Step, seen: Observation) -> Interval:
     """Where the new version's share can be, at the risk of a verdict."""
     if seen.proof is None or not seen.proof.requests:
         return Interval(0.0, 1.0)
@@ -141,33 +139,21 @@ def added(*tallies: Tally) -> Tally:
     return Tally(sum(each.requests for each in tallies), sum(each.failures for each in tallies))
 
 
-def _share_is_off(step: Step, seen: Seen, *, proven: bool) -> str | None:
+def _share_is_off(step: Step, seen: Observation, *, proven: bool) -> str | None:
     if seen.proof is None:
         return None
-    where = split_standing(seen.proof, step.weights)
+    if off := independent(step.weights)(seen.proof) or shares_match(step.weights)(seen.proof):
+        return next((each for each in off if each.row == step.version), off[0]).text
     requests = seen.proof.requests
-    weight = step.weights[step.version]
-    share = (
-        f"{step.version} got {_percent(step, seen.proof):.1f} % of {requests:,} requests where its weight is {weight}"
+    if proven or requests < MOST_REQUESTS or split_standing(seen.proof, step.weights) is Standing.HOLDS:
+        return None
+    percent = 100 * requests_of(seen.proof, step.version) / requests
+    return (
+        f"{step.version} got {percent:.1f} % of {requests:,} requests where its weight is {step.weights[step.version]}: "
+        "too near the edge of what is allowed to be told from it"
     )
-    if dependent := independent(step.weights)(seen.proof):
-        return dependent[0].text
-    if where is Standing.DOES_NOT_HOLD:
-        return share
-    if where is Standing.NOT_YET_KNOWN and requests >= MOST_REQUESTS and not proven:
-        return f"{share}: too near the edge of what is allowed to be told from it"
-    return None
 
 
-def _percent(step: Step, window: Measurement) -> float:
-    return 100 * requests_of(window, step.version) / max(1, window.requests)
-
-
-def _lost(window: Measurement) -> int:
-    elsewhere = sum(tally.requests for origin, tally in window.answered.items() if origin.region != window.region)
-    return window.unanswered + window.unreadable + elsewhere
-
-
-def _reasons(window: Measurement | None) -> str:
-    reasons = islice(window.reasons.items(), _REASONS_SHOWN) if window else ()
+def _reasons(window: Measurement) -> str:
+    reasons = islice(window.reasons.items(), _REASONS_SHOWN)
     return ", ".join(f"{count:,} x {reason}" for reason, count in reasons)

@@ -11,16 +11,13 @@ from rollout.judge.checks import (
     Check,
     Deviation,
     Kind,
-    all_of,
-    all_readable,
     counts_of,
     independent,
     label,
     no_failures,
-    only_weighted_versions,
+    nothing_lost,
     shares_match,
     split_standing,
-    stays_in_region,
 )
 from rollout.judge.shares import (
     RISK,
@@ -75,7 +72,6 @@ class Verdict:
         standing: What is known; None where nothing can be said of shares, because the requests are not independent.
         requests_to_go: How many more requests decide it if the shares stay as seen. 0 unless `standing` is "not yet
             known", None where that is more than 1,000,000.
-        risk: How often, at most, the verdict may be wrong.
     """
 
     measurement: Measurement
@@ -83,7 +79,6 @@ class Verdict:
     findings: tuple[Deviation, ...]
     standing: Standing | None
     requests_to_go: int | None
-    risk: float
 
     @property
     def holds(self) -> bool:
@@ -118,7 +113,7 @@ def verdict_of(
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    facts = _facts(weights, failures)(measurement)
+    facts = nothing_lost(weights, failures)(measurement)
     dependent = independent(weights, risk)(measurement)
     off = () if dependent else shares_match(weights, risk)(measurement)
     known = _known(measurement, weights, risk, wrong=bool(facts + off), dependent=bool(dependent))
@@ -134,7 +129,6 @@ def verdict_of(
         findings,
         known,
         to_go,
-        risk,
     )
 
 
@@ -146,13 +140,9 @@ def is_decided(
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    wrong = bool(_facts(weights, failures)(measurement))
+    wrong = bool(nothing_lost(weights, failures)(measurement))
     dependent = bool(independent(weights, risk)(measurement))
     return _known(measurement, weights, risk, wrong=wrong, dependent=dependent) is not Standing.NOT_YET_KNOWN
-
-
-def _facts(weights: Mapping[str, int], failures: Check) -> Check:
-    return all_of(failures, all_readable, stays_in_region, only_weighted_versions(weights))
 
 
 def _known(

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from components.names import overlay
-from rollout.plan.declaration import Declared
-from rollout.plan.source import argo_cd_applies, delivered, differences, is_rendered, to_deliver
+from rollout.plan.declaration import DeclaredRegion, argo_cd_applies, delivered, differences, is_rendered, to_deliver
 from rules.between.changes import BETWEEN_CHANGES
 from rules.between.regions import BETWEEN_REGIONS
 from rules.change.order import ORDER
@@ -28,7 +27,7 @@ _SHORT_HASH = 7
 
 Images = Mapping[str, frozenset[str]]
 """Names of versions, each with images."""
-State = Literal["new", "gone", "changed", "unchanged"]
+ChangeKind = Literal["new", "gone", "changed", "unchanged"]
 
 _ORDER_RULES = {rule.id for rule in ORDER}
 _MODEL_RULE = "make-before-break"
@@ -48,7 +47,7 @@ class Revision:
 
     asked: str | None
     commit: str | None
-    regions: tuple[Declared, ...]
+    regions: tuple[DeclaredRegion, ...]
     parted_from: str | None = None
 
     def __str__(self) -> str:
@@ -106,7 +105,7 @@ class RegionPlan:
 
     name: str
     stack: str
-    state: State
+    state: ChangeKind
     delivery: Delivery
     versions: tuple[VersionChange, ...]
     settings: tuple[SettingChange, ...]
@@ -230,7 +229,7 @@ def _findings_of_files(base: Revision, head: Revision, tip: Revision | None) -> 
                 yield _moved_on(region, base, tip)
 
 
-def _unusable_base(declared: Declared, base: Revision) -> Finding:
+def _unusable_base(declared: DeclaredRegion, base: Revision) -> Finding:
     return Finding(
         "base-stack-file",
         declared.name,
@@ -243,7 +242,7 @@ def _unusable_base(declared: Declared, base: Revision) -> Finding:
     )
 
 
-def _not_rendered(declared: Declared, head: Revision) -> Finding:
+def _not_rendered(declared: DeclaredRegion, head: Revision) -> Finding:
     place = overlay(declared.name)
     found = differences(declared)
     more = len(found) - _DIFFERENCES_SHOWN
@@ -300,7 +299,7 @@ def _moves(change: Change) -> bool:
     return change.before is not None and change.after is not None and change.before.workloads != change.after.workloads
 
 
-def _state(change: Change, settings: Sequence[SettingChange]) -> State:
+def _state(change: Change, settings: Sequence[SettingChange]) -> ChangeKind:
     if change.before is None:
         return "new"
     if change.after is None:

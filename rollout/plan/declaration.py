@@ -1,23 +1,48 @@
-"""What a revision declares: each stack file, checked, and beside it the overlay of its region."""
+"""What a revision declares: each stack file, checked, the overlay of its region beside it, and which of the two is applied."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Protocol, TypeVar
 
+from components.facts import as_region
 from components.names import overlay
-from rollout.git.revisions import Tree
+from rollout.problem import Problem, RolloutError
 from rules.facts.overlay import objects
-from rules.facts.workloads import Workloads
+from rules.facts.region import Region
+from rules.facts.workloads import (
+    Budget,
+    Delivery,
+    Deployment,
+    DestinationRule,
+    ObjectId,
+    Service,
+    VirtualService,
+    Workloads,
+)
 from stackfile.model import ConfigError, RegionConfig
 from stackfile.reader import read_stack_file, stack_of
 
 # Most files are the same at two revisions, and most overlays the same in a region's history: each is read once.
 _REMEMBERED = 1024
 
+_Object = TypeVar("_Object", Deployment, Service, DestinationRule, VirtualService, Budget)
+
+
+class Tree(Protocol):
+    """The files of a project at one time; paths are relative to the project, with `/`."""
+
+    def files(self, directory: str) -> Sequence[str]:
+        """The names of the files in a directory, sorted, not of those below; none where there is no directory."""
+
+    def read(self, path: str) -> bytes | None:
+        """What is in a file; None where there is none."""
+
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredRegion:
     """A region at a revision.
 
     Attributes:
@@ -35,12 +60,51 @@ class Declared:
     overlay: Workloads | None
 
     @property
+    def usable(self) -> RegionConfig:
+        """What it says; to be asked once it is known that it can be used."""
+        assert self.config is not None, "it can be used"
+        return self.config
+
+    @property
     def stack(self) -> str:
         """The stack's name."""
         return stack_of(self.stack_file)
 
 
-def declared(tree: Tree) -> tuple[Declared, ...]:
+def refuse_unusable(regions: Iterable[DeclaredRegion]) -> None:
+    """Refuses stack files that cannot be used, all problems of all of them together.
+
+    Raises:
+        RolloutError: there is one.
+    """
+    problems = [problem for region in regions for problem in region.problems]
+    if problems:
+        raise RolloutError(*map(Problem, problems))
+
+
+def refuse_shared(regions: Iterable[DeclaredRegion], why: str) -> None:
+    """Refuses stack files that are of the same region; `why` is why that cannot be.
+
+    Raises:
+        RolloutError: there are two; all such regions together.
+    """
+    files: dict[str, list[str]] = {}
+    for region in regions:
+        files.setdefault(region.name, []).append(region.stack_file)
+    problems = [
+        Problem(
+            f"{' and '.join(names)} are both of the region {region}",
+            why,
+            "give each stack a region of its own (echo-rollout:region, or the stack's name)",
+        )
+        for region, names in files.items()
+        if len(names) > 1
+    ]
+    if problems:
+        raise RolloutError(*problems)
+
+
+def declared(tree: Tree) -> tuple[DeclaredRegion, ...]:
     """All regions of a revision, by the names of their stack files.
 
     Raises:
@@ -61,13 +125,13 @@ def overlay_at(tree: Tree, region: str) -> Workloads | None:
     return _objects(tuple(files), folder) if files else None
 
 
-def _region(tree: Tree, stack_file: str) -> Declared:
+def _region(tree: Tree, stack_file: str) -> DeclaredRegion:
     content = tree.read(stack_file) or b""
     config = _checked(stack_file, content)
     if isinstance(config, RegionConfig):
-        return Declared(config.region, stack_file, config, (), overlay_at(tree, config.region))
+        return DeclaredRegion(config.region, stack_file, config, (), overlay_at(tree, config.region))
     region = config.region or stack_of(stack_file)
-    return Declared(region, stack_file, None, config.problems, overlay_at(tree, region))
+    return DeclaredRegion(region, stack_file, None, config.problems, overlay_at(tree, region))
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -82,3 +146,61 @@ def _checked(stack_file: str, content: bytes) -> RegionConfig | ConfigError:
         return read_stack_file(content, stack_file)
     except ConfigError as error:
         return error
+
+
+def delivered(declared: DeclaredRegion, successor: DeclaredRegion | None) -> Region | None:
+    """A region at the base: what was applied of it; None where nothing tells that.
+
+    Without an overlay Argo CD leaves alone what it applied before, or has never applied anything: the stack file is the best guess.
+
+    Args:
+        declared: The region at the base.
+        successor: The region after the change, which is asked who delivers where the base does not tell; None if it is gone.
+    """
+    if declared.config is None:
+        delivery: Delivery = successor.config.delivery if successor and successor.config else "gitops"
+        return Region(declared.name, delivery, declared.overlay) if declared.overlay else None
+    region = as_region(declared.config)
+    return replace(region, workloads=declared.overlay) if argo_cd_applies(declared) and declared.overlay else region
+
+
+def to_deliver(declared: DeclaredRegion, *, committed: bool) -> Region:
+    """A region after the change: what will be applied of it.
+
+    Args:
+        declared: The region, with a stack file that can be used.
+        committed: It is applied as it is; in the working tree there is still time to render.
+    """
+    assert declared.config is not None, "a head whose stack files cannot be used is not planned"
+    region = as_region(declared.config)
+    if not argo_cd_applies(declared) or declared.overlay is None:
+        return region
+    return replace(region, workloads=declared.overlay) if committed or is_rendered(declared) else region
+
+
+def is_rendered(declared: DeclaredRegion) -> bool:
+    """Whether an overlay is what its stack file says, as far as the rules look at it.
+
+    Waves are the delivery's own and not the stack file's.
+    """
+    return declared.overlay is not None and not differences(declared)
+
+
+def argo_cd_applies(declared: DeclaredRegion) -> bool:
+    """Whether the overlay is applied; not known, and so false, where the stack file cannot be used."""
+    return declared.config is not None and declared.config.delivery != "direct"
+
+
+def differences(declared: DeclaredRegion) -> list[str]:
+    """What in an overlay is not what the stack file says."""
+    assert declared.config is not None, "there is something to compare with"
+    found = declared.overlay or Workloads()
+    wanted, present = _without_waves(as_region(declared.config).workloads), _without_waves(found)
+    unreadable = [f"{each.where}: {each.what}" for each in found.unreadable]
+    differing = [str(each) for each in sorted({*wanted, *present}) if wanted.get(each) != present.get(each)]
+    return unreadable + differing
+
+
+def _without_waves(workloads: Workloads) -> dict[ObjectId, object]:
+    """Each object by its id, without its wave."""
+    return {**dict.fromkeys(workloads.ids), **{each.id: each for each in workloads.without_waves().objects}}

@@ -16,7 +16,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.resolver import VersionedResolver
 
 from components.names import ECHO, WAVES
-from rollout.problem import Problem, RolloutError
+from rollout.problem import RolloutError
 from rules.facts.workloads import SYNC_WAVE
 
 HEADER_START = "# Rendered by `rollout render` from "
@@ -57,12 +57,10 @@ def overlay_files(objects: Iterable[Mapping[str, Any]], stack_file: str) -> dict
     for found in objects:
         name = file_name(found["kind"], found["metadata"]["name"])
         if name in files:
-            raise RolloutError(
-                Problem(
-                    f"two objects would be rendered as {name}; one is {found['kind']} {found['metadata']['name']}",
-                    "one would take the other's place, and Argo CD would remove what is then in no file",
-                    "give them other names in components/, or their kind a name of its own in rollout/manifests.py",
-                )
+            raise RolloutError.of(
+                f"two objects would be rendered as {name}; one is {found['kind']} {found['metadata']['name']}",
+                "one would take the other's place, and Argo CD would remove what is then in no file",
+                "give them other names in components/, or their kind a name of its own in rollout/plan/manifests.py",
             )
         files[name] = header + _as_yaml(_in_order(_for_argo_cd(found)))
     files[KUSTOMIZATION] = header + _as_yaml(_kustomization(files))

@@ -1,19 +1,23 @@
-"""The overlays on the disk: what the stack files ask for, held against what is there, and the difference made good."""
+"""The overlays: what the stack files ask for, held against what is there on the disk or at a commit."""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.names import overlay
+from rollout.git.revisions import WorkingTree
+from rollout.plan.declaration import DeclaredRegion, Tree, declared, refuse_shared, refuse_unusable
 from rollout.plan.manifests import HEADER_START, KUSTOMIZATION, overlay_files
 from rollout.plan.workloads import workload_objects
 from rollout.problem import Problem, RolloutError
-from rollout.regions import StackFile, read_stack_files, select
+from rollout.regions import select
+from stackfile.editing import EditError
+from stackfile.model import ConfigError, RegionConfig
+from stackfile.reader import read_stack_file
 
 # What looks like a part of an overlay. Argo CD applies only what the kustomization lists, so another file here would not run,
 # although whoever put it here means it to; a kustomization of another name would stop every sync, as kustomize refuses two;
@@ -55,21 +59,31 @@ def changes(project: Path, names: Sequence[str]) -> tuple[FileChange, ...]:
         RolloutError: a stack file cannot be used, two are of one region, a name is no region's, or a file in an overlay
             was not written by `rollout render`; all problems of a kind together.
     """
-    chosen = select(_distinct_regions(project), names)
-    wanted = {
-        Path(overlay(file.name), name): text
-        for file in chosen
-        for name, text in overlay_files(workload_objects(file.config), file.path.name).items()
-    }
-    directories = [Path(overlay(file.name)) for file in chosen]
+    tree = WorkingTree(project)
+    regions = declared(tree)
+    if not regions:
+        raise RolloutError.of(
+            f"{project} has no stack file Pulumi.<stack>.yaml",
+            "the overlays are made from these, and without any of them all overlays would be removed",
+            "run this in a whole checkout of the project, or write a stack file for each region",
+        )
+    refuse_unusable(regions)
+    refuse_shared(regions, "they would be rendered into the same overlay")
+    chosen = select(regions, names)
+    wanted = {path: content for each in chosen for path, content in rendered(each.usable, each.stack_file).items()}
+    folders = [overlay(each.name) for each in chosen]
     if not names:
-        directories += _rendered_directories(project)
-    present = {path: text for directory in directories for path, text in _read(project, directory).items()}
+        # also those of regions that are gone
+        found = [path.relative_to(project).as_posix() for path in sorted(project.glob(overlay("*")))]
+        folders += [folder for folder in found if any(map(_is_rendered, overlay_content(tree, folder).values()))]
+    present = {path: content for folder in folders for path, content in overlay_content(tree, folder).items()}
     refuse_foreign(present)
     written = [
-        FileChange(path, present.get(path, ""), text) for path, text in wanted.items() if present.get(path) != text
+        FileChange(Path(path), _text(present.get(path, b"")), _text(content))
+        for path, content in wanted.items()
+        if present.get(path) != content
     ]
-    removed = [FileChange(path, text, None) for path, text in present.items() if path not in wanted]
+    removed = [FileChange(Path(path), _text(content), None) for path, content in present.items() if path not in wanted]
     return (*written, *removed)
 
 
@@ -80,7 +94,7 @@ def make(project: Path, change: FileChange) -> None:
         RolloutError: the file system refuses.
     """
     path = project / change.path
-    with _told(change.path):
+    try:
         if change.after is None:
             path.unlink()
             for directory in (path.parent, path.parent.parent):
@@ -95,68 +109,88 @@ def make(project: Path, change: FileChange) -> None:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise RolloutError.of(
+            f"{change.path}: {error.strerror or error}",
+            "the overlay is then not what the stack files say",
+            "see that the directory and its files can be read and written, then render again",
+        ) from error
 
 
-def _distinct_regions(project: Path) -> tuple[StackFile, ...]:
-    files = read_stack_files(project)
-    if not files:
-        raise RolloutError(
-            Problem(
-                f"{project} has no stack file Pulumi.<stack>.yaml",
-                "the overlays are made from these, and without any of them all overlays would be removed",
-                "run this in a whole checkout of the project, or write a stack file for each region",
-            )
-        )
-    by_region: dict[str, list[str]] = {}
-    for file in files:
-        by_region.setdefault(file.name, []).append(file.path.name)
-    problems = [
-        Problem(
-            f"{' and '.join(names)} are both of the region {region}",
-            f"they would be rendered into the same {overlay(region)}",
-            "give each stack a region of its own (echo-rollout:region, or the stack's name)",
-        )
-        for region, names in by_region.items()
-        if len(names) > 1
-    ]
-    if problems:
-        raise RolloutError(*problems)
-    return files
+def edited(tree: Tree, region: str, edit: Callable[[str], str]) -> Mapping[str, bytes | None]:
+    """What differs when a region's stack file is edited and its overlay is what the file says then.
+
+    Args:
+        tree: The project's files as they are before it.
+        region: A region that has a stack file.
+        edit: Makes the stack file's new text from the old.
+
+    Returns:
+        The new content by path in the project, None for a file that goes; empty where all is so already.
+
+    Raises:
+        RolloutError: there is no such region or two of that name, its stack file cannot be used before or after, a file in its
+            overlay was not rendered, or `edit` refuses.
+    """
+    before = stack_file_of(tree, region)
+    content = tree.read(before.stack_file) or b""
+    try:
+        after = edit(content.decode()).encode()
+    except EditError as error:
+        raise RolloutError.of(error.what, error.why, error.fix) from error
+    config = _usable(after, before.stack_file)
+    wanted = {before.stack_file: after, **rendered(config, before.stack_file)}
+    present = overlay_content(tree, overlay(region))
+    refuse_foreign(present)
+    differing = {path: content for path, content in wanted.items() if tree.read(path) != content}
+    return {**differing, **dict.fromkeys(path for path in present if path not in wanted)}
 
 
-def _rendered_directories(project: Path) -> list[Path]:
-    """The directories that hold a file of ours, also those of regions that are gone."""
-    found = [path.relative_to(project) for path in sorted(project.glob(overlay("*")))]
-    return [
-        directory
-        for directory in found
-        if any(text.startswith(HEADER_START) for text in _read(project, directory).values())
-    ]
+def stack_file_of(tree: Tree, region: str) -> DeclaredRegion:
+    """The region's stack file, which can be used.
+
+    Raises:
+        RolloutError: there is none, there are two, or it cannot be used.
+    """
+    found = select(declared(tree), [region])
+    refuse_shared(found, "what one of them says would be taken for the other's")
+    refuse_unusable(found)
+    return found[0]
 
 
-def _read(project: Path, directory: Path) -> dict[Path, str]:
-    """The files in a directory that look like an overlay's, and what is in them; none where there is no directory."""
-    with _told(directory):
-        return {
-            # a file of ours is UTF-8; of another it only matters that it is another
-            path.relative_to(project): path.read_bytes().decode(errors="replace")
-            for path in sorted((project / directory).glob("*"))
-            if is_of_an_overlay(path.name) and path.is_file()
-        }
+def _usable(content: bytes, stack_file: str) -> RegionConfig:
+    try:
+        return read_stack_file(content, stack_file)
+    except ConfigError as error:
+        raise RolloutError(*map(Problem, error.problems)) from error
 
 
-def is_of_an_overlay(name: str) -> bool:
-    """Whether a file of this name, in an overlay's directory, looks like a part of it."""
-    return name.endswith(_OF_AN_OVERLAY)
+def rendered(config: RegionConfig, stack_file: str) -> dict[str, bytes]:
+    """The files of a region's overlay as they should be, by their paths in the project."""
+    files = overlay_files(workload_objects(config), stack_file)
+    return {f"{overlay(config.region)}/{name}": text.encode() for name, text in files.items()}
 
 
-def refuse_foreign(files: Mapping[Path, str] | Mapping[str, str]) -> None:
-    """Refuses what is among an overlay's files, texts by path, and was not rendered.
+def overlay_content(tree: Tree, folder: str) -> dict[str, bytes]:
+    """The files in a folder that look like an overlay's, by their paths in the project; none where there is no folder.
+
+    Raises:
+        RolloutError: one cannot be read.
+    """
+    return {
+        f"{folder}/{name}": tree.read(f"{folder}/{name}") or b""
+        for name in tree.files(folder)
+        if name.endswith(_OF_AN_OVERLAY)
+    }
+
+
+def refuse_foreign(files: Mapping[str, bytes]) -> None:
+    """Refuses what is among an overlay's files and was not rendered.
 
     Raises:
         RolloutError: all such files together.
     """
-    paths = [path for path, text in files.items() if not text.startswith(HEADER_START)]
+    paths = [path for path, content in files.items() if not _is_rendered(content)]
     if paths:
         raise RolloutError(
             *(
@@ -171,15 +205,10 @@ def refuse_foreign(files: Mapping[Path, str] | Mapping[str, str]) -> None:
         )
 
 
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RolloutError(
-            Problem(
-                f"{path}: {error.strerror or error}",
-                "the overlay is then not what the stack files say",
-                "see that the directory and its files can be read and written, then render again",
-            )
-        ) from error
+def _is_rendered(content: bytes) -> bool:
+    return content.startswith(HEADER_START.encode())
+
+
+def _text(content: bytes) -> str:
+    # a file of ours is UTF-8; of another it only matters that it is another
+    return content.decode(errors="replace")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from components.facts import as_region
 from components.names import overlay
-from rollout.git.revisions import Repository, Tree, WorkingTree, repository_of
+from rollout.git.revisions import Repository, WorkingTree
 from rollout.plan.comparison import Images, Plan, Revision, plan
-from rollout.plan.declaration import Declared, declared, overlay_at
-from rollout.problem import Problem, RolloutError
+from rollout.plan.declaration import DeclaredRegion, Tree, declared, overlay_at, refuse_shared, refuse_unusable
+from rollout.problem import RolloutError
 from rollout.regions import select
 from rules.facts.region import Change
 from rules.facts.versions import versions
@@ -39,14 +39,14 @@ def make_plan(project: Path, base: str, head: str | None, names: Sequence[str]) 
         RolloutError: no repository, no such revision, stack files of the head that cannot be used or are of one region, or a
             name that is no region's; all problems of a kind together.
     """
-    with repository_of(project) as repository:
+    with Repository(project) as repository:
         tip_commit = repository.commit("--base", base)
         head_commit = None if head is None else repository.commit("--head", head)
         base_commit = _set_out(repository, tip_commit, head_commit)
         after = Revision(
             head, head_commit, declared(repository.at(head_commit) if head_commit else WorkingTree(project))
         )
-        _refuse_unusable(after)
+        refuse_unusable(after.regions)
         tip = Revision(base, tip_commit, declared(repository.at(tip_commit)))
         before = (
             tip
@@ -74,39 +74,14 @@ def _set_out(repository: Repository, tip: str, head: str | None) -> str:
     return tip if common == head else common
 
 
-def _refuse_unusable(head: Revision) -> None:
-    problems = [problem for region in head.regions for problem in region.problems]
-    if problems:
-        raise RolloutError(*map(Problem, problems))
-
-
 def _refuse_none_and_two_of_one(before: Revision, after: Revision, project: Path) -> None:
     if not before.regions and not after.regions:
-        raise RolloutError(
-            Problem(
-                f"{project} has no stack file Pulumi.<stack>.yaml, neither in {before} nor in {after}",
-                "the regions are the stacks of a project, and what they change is told from these files",
-                "run this in the project's directory, or write a stack file for each region",
-            )
+        raise RolloutError.of(
+            f"{project} has no stack file Pulumi.<stack>.yaml, neither in {before} nor in {after}",
+            "the regions are the stacks of a project, and what they change is told from these files",
+            "run this in the project's directory, or write a stack file for each region",
         )
-    problems = [
-        Problem(
-            f"{' and '.join(files)} are both of the region {name}",
-            "what one of them says would be judged as what becomes of the other",
-            "give each stack a region of its own (echo-rollout:region, or the stack's name)",
-        )
-        for name, files in _files_by_region(after).items()
-        if len(files) > 1
-    ]
-    if problems:
-        raise RolloutError(*problems)
-
-
-def _files_by_region(revision: Revision) -> dict[str, list[str]]:
-    files: dict[str, list[str]] = {}
-    for region in revision.regions:
-        files.setdefault(region.name, []).append(region.stack_file)
-    return files
+    refuse_shared(after.regions, "what one of them says would be judged as what becomes of the other")
 
 
 def _proven(repository: Repository, base: Revision, change: Change) -> Images:
@@ -128,7 +103,7 @@ def _proven(repository: Repository, base: Revision, change: Change) -> Images:
     return found
 
 
-def _delivered_at(tree: Tree, region: Declared) -> Workloads | None:
+def _delivered_at(tree: Tree, region: DeclaredRegion) -> Workloads | None:
     """What was applied of a region at an earlier commit, by the one who applies it now."""
     if region.config is None or region.config.delivery != "direct":
         return overlay_at(tree, region.name)

@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rollout.plan.comparison import Plan, RegionPlan, SettingChange, VersionChange
@@ -215,10 +216,7 @@ def _region_json(region: RegionPlan) -> dict[str, Any]:
         "order_is_safe": region.order_is_safe,
         "story": list(region.story),
         "versions": [_version_json(version) for version in region.versions],
-        "settings": [
-            {"path": each.path, "before": each.before, "after": each.after, "carrier": each.carrier}
-            for each in region.settings
-        ],
+        "settings": [asdict(each) for each in region.settings],
     }
 
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from rollout.measurement import Measurement
+from rollout.problem import Problem
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.verification import Outcome
 
@@ -35,13 +36,18 @@ class Clusters(Protocol):
         region: str,
         commit: str,
         weights: Mapping[str, int],
-        meanwhile: Callable[[], None],
+        meanwhile: Callable[[], Problem | None],
         *,
         healthy: bool = True,
-    ) -> DeliveryTime:
-        """Waits until a region has a commit, and each of its Envoys these weights."""
+        without: str | None = None,
+    ) -> DeliveryTime | Problem:
+        """Waits until a region has a commit, and each of its Envoys; what is missing, or found meanwhile.
 
-    def deliver_without(
-        self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
-    ) -> DeliveryTime:
-        """Waits until a region has a commit, and none of its Envoys knows a version any more."""
+        Args:
+            region: By its name.
+            commit: By its full hash.
+            weights: What the commit says, whole percents by version.
+            meanwhile: Called twice a second; a problem that it finds ends the waiting.
+            healthy: Whether all that was committed must be healthy as well.
+            without: An Envoy has it when it knows this version no more; None when it splits by the weights.
+        """

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from rollout.access import RegionAccess
 from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
 from rollout.cluster.objects import read_live
-from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
-from rollout.status.overlay import synced_weights
+from rollout.problem import Problem
+from rollout.status.overlay import overlay_weights
 from rollout.weights import routed
 
 WITHIN_SECONDS = 600.0
@@ -22,10 +22,18 @@ WITHIN_SECONDS = 600.0
 _LOOK_EVERY_SECONDS = 0.5
 _ASK_EVERY_SECONDS = 10.0
 _SHOWN = 5
+_Seen = TypeVar("_Seen")
 
 
 class History(Protocol):
     """What is asked of the repository."""
+
+    @property
+    def project(self) -> Path:
+        """A directory in a clone of it."""
+
+    def tip(self) -> str:
+        """The newest commit that is to be delivered, fetched."""
 
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history."""
@@ -46,19 +54,15 @@ class DeliveryTime:
     envoys: int
 
 
-class NotDeliveredError(RolloutError):
-    """A commit did not get where it is meant to be in time."""
-
-
 def deliver(
-    region: Region,
+    region: RegionAccess,
     application: str,
     is_there: Callable[[Application], bool],
     is_taken: Callable[[Envoy], bool],
     *,
-    meanwhile: Callable[[], None],
+    meanwhile: Callable[[], Problem | None],
     healthy: bool = True,
-) -> DeliveryTime:
+) -> DeliveryTime | Problem:
     """Waits until a region has what was committed, after asking Argo CD to look for it.
 
     Args:
@@ -66,22 +70,67 @@ def deliver(
         application: Its Application, as `namespace/name`.
         is_there: Whether what Argo CD last synced is what is waited for.
         is_taken: Whether an Envoy has it.
-        meanwhile: Called twice a second; what it raises ends the waiting.
+        meanwhile: Called twice a second; a problem that it finds ends the waiting.
         healthy: Whether all that was committed must be healthy as well.
 
+    Returns:
+        How long it took; or what is missing after ten minutes, or what was found meanwhile.
+
     Raises:
-        NotDeliveredError: it takes longer than ten minutes; what is missing.
-        RolloutError: the cluster cannot be asked; or what `meanwhile` raises.
+        RolloutError: the cluster cannot be asked; or `meanwhile` raises.
     """
-    began = time.monotonic()
-    meanwhile = _asking_again(region, application, meanwhile)
-    synced = _await_synced(region, application, _and_healthy(is_there) if healthy else is_there, began, meanwhile)
-    envoys = _await_taken(region, is_taken, began, meanwhile)
-    return DeliveryTime(synced, time.monotonic() - began, envoys)
+    began = asked = time.monotonic()
+    ask_to_look(region, application)
+
+    def found_meanwhile() -> Problem | None:
+        nonlocal asked
+        found = meanwhile()
+        # asking once is lost where Argo CD restarts; an istiod that was away makes it compare with what it remembers
+        if time.monotonic() - asked > _ASK_EVERY_SECONDS:
+            ask_to_look(region, application)
+            asked = time.monotonic()
+        return found
+
+    def synced_seconds() -> float | Problem:
+        now = read_application(region, application)
+        is_well = now.health == HEALTHY or not healthy
+        return time.monotonic() - began if is_well and is_there(now) else _not_synced(region, now)
+
+    behind: set[str] = set()
+
+    def envoys_with_it() -> int | Problem:
+        nonlocal behind
+        envoys = read_envoys(region, behind) if behind else _that_can_send(read_envoys(region))
+        behind = {envoy.pod for envoy in envoys if not is_taken(envoy)}
+        if not behind:
+            # one that came meanwhile got its first configuration from the same istiod; it counts as well
+            envoys = _that_can_send(read_envoys(region))
+            if envoys and all(map(is_taken, envoys)):
+                return len(envoys)
+        return _not_taken(region, behind)
+
+    synced = _await(synced_seconds, began, found_meanwhile)
+    if isinstance(synced, Problem):
+        return synced
+    taken = _await(envoys_with_it, began, found_meanwhile)
+    return taken if isinstance(taken, Problem) else DeliveryTime(synced, time.monotonic() - began, taken)
+
+
+def _await(
+    look: Callable[[], _Seen | Problem], began: float, meanwhile: Callable[[], Problem | None]
+) -> _Seen | Problem:
+    """What is looked for, once it is there; what is missing when it is late, or what is found meanwhile."""
+    while isinstance(seen := look(), Problem):
+        if time.monotonic() - began > WITHIN_SECONDS:
+            return seen
+        if found := meanwhile():
+            return found
+        time.sleep(_LOOK_EVERY_SECONDS)
+    return seen
 
 
 def brings(
-    region: Region, project: Path, repository: History, commit: str, weights: Mapping[str, int]
+    region: RegionAccess, repository: History, commit: str, weights: Mapping[str, int]
 ) -> Callable[[Application], bool]:
     """Whether an Application has been brought to a commit, or to a later one that says the same weights, and the cluster has them.
 
@@ -90,8 +139,7 @@ def brings(
 
     Args:
         region: The region.
-        project: A directory in a clone of the repository.
-        repository: That clone.
+        repository: Where the commits are.
         commit: The commit's full hash.
         weights: What its overlay says, whole percents by version.
     """
@@ -100,13 +148,13 @@ def brings(
         synced = application.synced_revision
         if synced is None or application.is_moving or not repository.contains(commit, synced):
             return False
-        says_so = synced == commit or synced_weights(project, application) == weights
+        says_so = synced == commit or overlay_weights(repository.project, synced, application.path) == weights
         return says_so and _has(region, weights)
 
     return is_there
 
 
-def _has(region: Region, weights: Mapping[str, int]) -> bool:
+def _has(region: RegionAccess, weights: Mapping[str, int]) -> bool:
     """Whether the cluster's own VirtualService has these weights."""
     route = read_live(region).route
     return route is not None and route.weights is not None and routed(route.weights) == routed(weights)
@@ -122,75 +170,12 @@ def lacks(version: str) -> Callable[[Envoy], bool]:
     return lambda envoy: not envoy.error and version not in envoy.subsets and version not in (envoy.weights or {})
 
 
-def _and_healthy(is_there: Callable[[Application], bool]) -> Callable[[Application], bool]:
-    return lambda application: application.health == HEALTHY and is_there(application)
-
-
-def _asking_again(region: Region, application: str, meanwhile: Callable[[], None]) -> Callable[[], None]:
-    """Asks Argo CD to look now, and every ten seconds beside what is done meanwhile.
-
-    Once would do if it were never in the way of a restart or of an istiod that is away; whoever is asked does not go by what it remembers.
-    """
-    ask_to_look(region, application)
-    asked = time.monotonic()
-
-    def ask() -> None:
-        nonlocal asked
-        meanwhile()
-        if time.monotonic() - asked > _ASK_EVERY_SECONDS:
-            ask_to_look(region, application)
-            asked = time.monotonic()
-
-    return ask
-
-
-def _await_synced(
-    region: Region,
-    name: str,
-    is_there: Callable[[Application], bool],
-    began: float,
-    meanwhile: Callable[[], None],
-) -> float:
-    while True:
-        application = read_application(region, name)
-        if is_there(application):
-            return time.monotonic() - began
-        if _is_late(began):
-            raise NotDeliveredError(_not_synced(region, application))
-        _pause(meanwhile)
-
-
-def _await_taken(region: Region, is_taken: Callable[[Envoy], bool], began: float, meanwhile: Callable[[], None]) -> int:
-    envoys = _that_can_send(read_envoys(region))
-    while True:
-        behind = [envoy for envoy in envoys if not is_taken(envoy)]
-        if not behind:
-            # one that came meanwhile got its first configuration from the same istiod; it counts as well
-            envoys = _that_can_send(read_envoys(region))
-            if envoys and all(map(is_taken, envoys)):
-                return len(envoys)
-        if _is_late(began):
-            raise NotDeliveredError(_not_taken(region, [envoy.pod for envoy in behind]))
-        _pause(meanwhile)
-        if behind:
-            envoys = [*read_envoys(region, {envoy.pod for envoy in behind})]
-
-
 def _that_can_send(envoys: Collection[Envoy]) -> list[Envoy]:
     """Without those that know nothing of echo, neither a route nor a subset: a gateway, or a Sidecar that leaves it out."""
     return [envoy for envoy in envoys if envoy.error or envoy.weights is not None or envoy.subsets]
 
 
-def _is_late(began: float) -> bool:
-    return time.monotonic() - began > WITHIN_SECONDS
-
-
-def _pause(meanwhile: Callable[[], None]) -> None:
-    meanwhile()
-    time.sleep(_LOOK_EVERY_SECONDS)
-
-
-def _not_synced(region: Region, application: Application) -> Problem:
+def _not_synced(region: RegionAccess, application: Application) -> Problem:
     said = "; ".join(application.complaints) or "no complaint"
     return Problem(
         f"{region.name}: not synced within {WITHIN_SECONDS / 60:.0f} min: Argo CD says {application.sync}, {application.health}, "
@@ -200,7 +185,7 @@ def _not_synced(region: Region, application: Application) -> Problem:
     )
 
 
-def _not_taken(region: Region, pods: Collection[str]) -> Problem:
+def _not_taken(region: RegionAccess, pods: Collection[str]) -> Problem:
     return Problem(
         f"{region.name}: not acknowledged within {WITHIN_SECONDS / 60:.0f} min by "
         + (

@@ -6,23 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 
-from rollout.cluster.envoys import Envoy
 from rollout.cluster.stack_outputs import StackOutputs, read_outputs
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.problem import Problem, RolloutError
-from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
-from rollout.promote.upstream import Upstream
-from rollout.regions import Discovery, Region, select
-from rollout.status.verification import Edges, Outcome, Progress, Ready, Wishes, measure_and_judge, prepare
+from rollout.promote.delivery import DeliveryTime, History, brings, deliver, lacks, takes
+from rollout.regions import Discovery, select
+from rollout.status.verification import Outcome, Progress, Ready, measure_and_judge, prepare
 from rollout.traffic.probe import connect
-from rollout.traffic.watch import Watch, watched
+from rollout.traffic.watch import Watch
 
 
 class LiveClusters:
     """Regions that are up and that Argo CD delivers to.
 
     Args:
-        upstream: Where what is delivered comes from.
+        history: The commits that are delivered.
         discovery: Where the regions are.
         names: Those that are meant.
         rate: Requests a second to send in a region that is measured or watched.
@@ -31,13 +29,13 @@ class LiveClusters:
 
     def __init__(
         self,
-        upstream: Upstream,
+        history: History,
         discovery: Discovery,
         names: Sequence[str],
         rate: int,
         shown: Callable[[Sequence[Ready]], AbstractContextManager[Progress]],
     ) -> None:
-        self._upstream, self._rate, self._shown = upstream, rate, shown
+        self._history, self._rate, self._shown = history, rate, shown
         self._pulumi = discovery.pulumi
         self._regions = {region.name: region for region in select(discovery.regions, names)}
 
@@ -48,62 +46,42 @@ class LiveClusters:
             RolloutError: one is not ready to be measured.
         """
         # the commit that Argo CD synced may be one that is not here yet
-        self._upstream.tip()
-        ready = prepare([self._regions[name] for name in regions], self._pulumi, Wishes(rate=self._rate), Edges())
+        self._history.tip()
+        ready = prepare([self._regions[name] for name in regions], self._pulumi, rate=self._rate)
         with self._shown(ready) as progress:
             return measure_and_judge(ready, progress, no_failures_but_its_own)
 
-    def watched(self, region: str) -> AbstractContextManager[Watch]:
+    def watched(self, region: str) -> Watch:
         """A region watched for as long as a block lasts.
 
         Raises:
             RolloutError: it has no probe that is ready.
         """
-        return watched(connect(self._regions[region]), self._outputs[region].url, self._rate)
+        return Watch(connect(self._regions[region]), self._outputs[region].url, self._rate)
 
     def deliver(
         self,
         region: str,
         commit: str,
         weights: Mapping[str, int],
-        meanwhile: Callable[[], None],
+        meanwhile: Callable[[], Problem | None],
         *,
         healthy: bool = True,
-    ) -> DeliveryTime:
-        """Waits until a region has a commit, and each of its Envoys these weights; see `rollout.promote.delivery.deliver`."""
-        return self._deliver(region, commit, weights, takes(weights), meanwhile, healthy=healthy)
-
-    def deliver_without(
-        self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
-    ) -> DeliveryTime:
-        """Waits until a region has a commit, and none of its Envoys knows a version any more."""
-        return self._deliver(region, commit, weights, lacks(version), meanwhile)
-
-    def _deliver(
-        self,
-        region: str,
-        commit: str,
-        weights: Mapping[str, int],
-        is_taken: Callable[[Envoy], bool],
-        meanwhile: Callable[[], None],
-        *,
-        healthy: bool = True,
-    ) -> DeliveryTime:
+        without: str | None = None,
+    ) -> DeliveryTime | Problem:
+        """As `rollout.promote.clusters.Clusters.deliver`."""
         where = self._regions[region]
         application = self._outputs[region].application
         if application is None:
-            raise RolloutError(_not_by_argocd(where))
-        there = brings(where, self._upstream.project, self._upstream, commit, weights)
-        return deliver(where, application, there, is_taken, meanwhile=meanwhile, healthy=healthy)
+            raise RolloutError.of(
+                f"stack {where.stack}: it has no Application",
+                "without one, a commit is delivered by nobody",
+                f"bring it up with delivery gitops: pulumi up -s {where.stack} (docs/handover.md)",
+            )
+        is_there = brings(where, self._history, commit, weights)
+        is_taken = takes(weights) if without is None else lacks(without)
+        return deliver(where, application, is_there, is_taken, meanwhile=meanwhile, healthy=healthy)
 
     @cached_property
     def _outputs(self) -> Mapping[str, StackOutputs]:
         return {name: read_outputs(self._pulumi, region) for name, region in self._regions.items()}
-
-
-def _not_by_argocd(region: Region) -> Problem:
-    return Problem(
-        f"stack {region.stack}: it has no Application",
-        "without one, a commit is delivered by nobody",
-        f"bring it up with delivery gitops: pulumi up -s {region.stack} (docs/handover.md)",
-    )

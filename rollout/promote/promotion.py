@@ -15,7 +15,7 @@ from components.facts import as_region
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.shares import Standing
 from rollout.judge.step import (
-    Seen,
+    Observation,
     Step,
     added,
     doubt,
@@ -29,22 +29,20 @@ from rollout.judge.step import (
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.promote.clusters import Clusters, Watching
-from rollout.promote.delivery import DeliveryTime, NotDeliveredError
-from rollout.promote.results import Ended, Taken, Undone
+from rollout.promote.delivery import DeliveryTime
+from rollout.promote.results import PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.verification import Outcome
-from rollout.weights import shifted
+from rollout.weights import percents, shifted
 from rules.region.capacity import stable_version
 
 _LOOK_EVERY_SECONDS = 0.2
 _NO_WEIGHT = 0
 
 
-class _StepFailedError(Exception):
-    """A step is not well; why."""
-
-
-def promote(upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None) -> Ended:
+def promote(
+    upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None
+) -> PromotionResult:
     """Takes all steps of a promotion that are not taken yet; takes them back if one fails.
 
     A region begins when all regions of the promotion hold. The promotion stops where it is, and can be resumed, when something
@@ -62,8 +60,8 @@ def promote(upstream: Upstream, clusters: Clusters, promotion: Promotion, resume
     return _Run(upstream, clusters, promotion, resumed).run()
 
 
-def steps_left(promotion: Promotion, region: str, weight: int) -> tuple[int, ...]:
-    """The weights, percents, that a version with this one is still to be given in a region.
+def steps_left(promotion: Promotion, weight: int) -> tuple[int, ...]:
+    """The weights, percents, that a version with this one is still to be given.
 
     The one that it has is among them, if it is a step: whether it was proven is not known.
     """
@@ -81,7 +79,7 @@ def preview(upstream: Upstream, promotion: Promotion) -> list[tuple[str, Mapping
     for region in promotion.regions:
         _refuse_unknown(upstream, promotion, region)
         _refuse_ahead(upstream, promotion, region)
-        for weight in steps_left(promotion, region, upstream.weights(parent, region)[promotion.version]):
+        for weight in steps_left(promotion, upstream.weights(parent, region)[promotion.version]):
             weights = shifted(upstream.weights(parent, region), promotion.version, weight)
             parent = upstream.shifted(parent, {region: weights}, f"{promotion.version} in {region}: {weight} %")
             steps.append((region, weights))
@@ -92,7 +90,7 @@ def preview(upstream: Upstream, promotion: Promotion) -> list[tuple[str, Mapping
 
 def roll_back(
     upstream: Upstream, clusters: Clusters, where: Callable[[str], tuple[Record, Sequence[str]]], reason: str
-) -> Undone:
+) -> RollbackResult:
     """Takes all requests from a promoted version: one commit for all regions, delivered and measured. It removes nothing.
 
     The others share the requests as they did before the promotion. Not the weights from before it: then a version that is not well
@@ -108,21 +106,24 @@ def roll_back(
         RolloutError: it cannot be committed; or what `where` raises.
     """
     began = time.monotonic()
+    weights: Mapping[str, Mapping[str, int]] = {}
 
-    def make(tip: str) -> tuple[str, Mapping[str, Mapping[str, int]]]:
+    def make(tip: str) -> str:
+        nonlocal weights
         record, regions = where(tip)
         version = record.promotion.version
         weights = {region: _way_back(upstream, record.promotion, tip, region) for region in regions}
         told = replace(record, state=PromotionState.ROLLED_BACK, weight=_NO_WEIGHT, proof=None, reason=reason)
         subject = f"Roll back {version} in {', '.join(weights)}" if weights else f"Roll back {version}"
-        return upstream.shifted(tip, weights, message(subject, told)), weights
+        return upstream.shifted(tip, weights, message(subject, told))
 
-    placed, weights = upstream.placed(make)
-    upstream.say(f"rolled back by {placed[:10]}: {_told(weights)}")
+    placed = upstream.placed(make)
+    told = "; ".join(f"{region}: {percents(split)}" for region, split in weights.items())
+    upstream.say(f"rolled back by {placed[:10]}: {told}")
     return confirm(clusters, placed, weights, began)
 
 
-def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, int]], began: float) -> Undone:
+def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, int]], began: float) -> RollbackResult:
     """Waits until regions have the weights of a commit, and measures them; tells what cannot be delivered or measured.
 
     Args:
@@ -136,16 +137,21 @@ def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, 
     for region, split in weights.items():
         try:
             # pods that are not well are no reason to wait: it is from them that the requests are taken
-            deliveries[region] = clusters.deliver(region, commit, split, _nothing, healthy=False)
+            delivery = clusters.deliver(region, commit, split, _nothing, healthy=False)
         except RolloutError as error:
             problems += error.problems
+            continue
+        if isinstance(delivery, Problem):
+            problems.append(delivery)
+        else:
+            deliveries[region] = delivery
     seconds = time.monotonic() - began
     outcomes: Sequence[Outcome] = ()
     try:
         outcomes = clusters.certify([*deliveries]) if deliveries else ()
     except RolloutError as error:
         problems += error.problems
-    return Undone(commit, weights, deliveries, outcomes, seconds, problems=tuple(problems))
+    return RollbackResult(commit, weights, deliveries, outcomes, seconds, problems=tuple(problems))
 
 
 def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
@@ -179,10 +185,10 @@ class _Run:
         self.last = resumed[0] if resumed else promotion.before
         self.record = resumed[1] if resumed else None
         self.proof = self.record.proof if self.record else None
-        self.taken: list[Taken] = []
+        self.taken: list[StepResult] = []
         self.old = {self.proof.region: self.proof.old} if self.proof else {}
 
-    def run(self) -> Ended:
+    def run(self) -> PromotionResult:
         """All regions from the one where it is."""
         regions = self.promotion.regions
         try:
@@ -194,34 +200,33 @@ class _Run:
         except InterferenceError as error:
             reason = error.problems[0].what
             self._conclude(PromotionState.ENDED, reason)
-            return Ended(self.promotion, PromotionState.ENDED, reason, self.taken)
-        return ended or Ended(self.promotion, PromotionState.DONE, "", self.taken)
+            return PromotionResult(self.promotion, PromotionState.ENDED, reason, self.taken)
+        return ended or PromotionResult(self.promotion, PromotionState.DONE, "", self.taken)
 
-    def _arrive(self) -> Ended | None:
+    def _arrive(self) -> PromotionResult | None:
         """What is committed is delivered and acknowledged, before anything goes on top of it: together they could lose requests."""
         tip = self.upstream.tip()
         self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
-        try:
-            for region in self.promotion.regions:
-                self.upstream.say(f"{region}: {self.last[:10]} is to be delivered first")
-                self.clusters.deliver(region, self.last, self.upstream.weights(tip, region), _nothing)
-        except NotDeliveredError as error:
-            if self.record is None:
-                raise
-            return self._back(str(error), None)
+        for region in self.promotion.regions:
+            self.upstream.say(f"{region}: {self.last[:10]} is to be delivered first")
+            delivery = self.clusters.deliver(region, self.last, self.upstream.weights(tip, region), _nothing)
+            if isinstance(delivery, Problem):
+                if self.record is None:
+                    raise RolloutError(delivery)
+                return self._back(str(delivery))
         return None
 
-    def _region(self, region: str) -> Ended | None:
+    def _region(self, region: str) -> PromotionResult | None:
         version = self.promotion.version
         if ended := self._certify(region):
             return ended
         weight = self.upstream.weights(self.upstream.tip(), region)[version]
-        for step in steps_left(self.promotion, region, weight):
+        for step in steps_left(self.promotion, weight):
             if ended := self._step(region, step):
                 return ended
         return None
 
-    def _certify(self, region: str) -> Ended | None:
+    def _certify(self, region: str) -> PromotionResult | None:
         """All regions hold before one begins."""
         self.upstream.say(f"{region}: all regions are measured before it begins")
         outcomes = self.clusters.certify(self.promotion.regions)
@@ -245,69 +250,69 @@ class _Run:
             return "not measured"
         measured = outcome.verdict.measurement
         if measured.interruption and outcome.verdict.standing is Standing.NOT_YET_KNOWN:
-            raise RolloutError(
-                Problem(
-                    f"{outcome.region.name}: {measured.interruption}",
-                    "what is not measured is not known to be well",
-                    "see that the probe runs, then go on (rollout promote --resume) or take it back (rollout rollback)",
-                )
+            raise RolloutError.of(
+                f"{outcome.region.name}: {measured.interruption}",
+                "what is not measured is not known to be well",
+                "see that the probe runs, then go on (rollout promote --resume) or take it back (rollout rollback)",
             )
         if not outcome.holds:
             return f"{outcome.verdict.word}: {'; '.join(finding.text for finding in outcome.verdict.findings)}"
         name = outcome.region.name
         old = self.old.get(name, Tally(0, 0))
         step = Step(name, self.promotion.version, outcome.weights, outcome.weights, old)
-        return new_one_fails_more(step, Seen(measured))
+        return new_one_fails_more(step, Observation(measured))
 
-    def _unwell(self, reason: str) -> Ended:
+    def _unwell(self, reason: str) -> PromotionResult:
         if self.record is None:
-            raise RolloutError(
-                Problem(
-                    f"{reason}: nothing was changed",
-                    "what is not well before a promotion cannot be told from what the promotion does",
-                    "see what it is (rollout status, rollout verify), mend it, and begin again",
-                )
+            raise RolloutError.of(
+                f"{reason}: nothing was changed",
+                "what is not well before a promotion cannot be told from what the promotion does",
+                "see what it is (rollout status, rollout verify), mend it, and begin again",
             )
-        return self._back(reason, None)
+        return self._back(reason)
 
-    def _step(self, region: str, weight: int) -> Ended | None:
+    def _step(self, region: str, weight: int) -> PromotionResult | None:
         with ExitStack() as stack:
             watch: Watching | None = None
             if not self.upstream.waits_for_merge:
                 watch = stack.enter_context(self.clusters.watched(region))
                 watch.turn()
             step = self._commit_step(region, weight)
-            watch = watch or stack.enter_context(self.clusters.watched(region))
-            took = Taken(region, weight, self.last)
-            self.taken.append(took)
-            coming: Measurement | None = None
+            return self._prove_step(step, watch or stack.enter_context(self.clusters.watched(region)))
 
-            def check() -> None:
-                _raise_doubt(step, Seen(watch.seen()), proven=False)
+    def _prove_step(self, step: Step, watch: Watching) -> PromotionResult | None:
+        region, weight = step.region, step.weights[step.version]
+        took = StepResult(region, weight, self.last)
+        self.taken.append(took)
 
-            try:
-                delivery = self.clusters.deliver(region, self.last, step.weights, check)
-                coming = watch.turn()
-                tally = Tally(coming.requests, coming.failures)
-                took = self._update(replace(took, delivery=delivery, coming=tally))
-                self.upstream.say(
-                    f"{region}: {step.version} {weight} %: synced after {delivery.synced:.1f} s, "
-                    f"acknowledged by {delivery.envoys} Envoys after {delivery.acknowledged:.1f} s"
-                )
-                proof = self._prove(step, watch, coming)
-            except (_StepFailedError, NotDeliveredError) as error:
-                self.upstream.say(f"{region}: {step.version} {weight} % failed: {error}")
-                # what somebody else made of the region says nothing of the step
-                self.upstream.refuse_changed_by_others(self.last, self.upstream.tip(), [region])
-                return self._back(str(error), lambda: _cost(region, [coming] if coming else [], watch))
-            self.proof = proof
-            self._update(replace(took, proof=proof))
-            self.old[region] = proof.old
-            return None
+        def doubted() -> Problem | None:
+            reason = doubt(step, Observation(watch.seen()), proven=False)
+            return Problem(reason) if reason else None
 
-    def _update(self, took: Taken) -> Taken:
+        delivery = self.clusters.deliver(region, self.last, step.weights, doubted)
+        if isinstance(delivery, Problem):
+            return self._failed(step, str(delivery), watch, ())
+        coming = watch.turn()
+        took = replace(took, delivery=delivery, coming=Tally(coming.requests, coming.failures))
         self.taken[-1] = took
-        return took
+        self.upstream.say(
+            f"{region}: {step.version} {weight} %: synced after {delivery.synced:.1f} s, "
+            f"acknowledged by {delivery.envoys} Envoys after {delivery.acknowledged:.1f} s"
+        )
+        proof = self._prove(step, watch, coming)
+        if isinstance(proof, str):
+            return self._failed(step, proof, watch, [coming])
+        self.proof = proof
+        self.taken[-1] = replace(took, proof=proof)
+        self.old[region] = proof.old
+        return None
+
+    def _failed(self, step: Step, reason: str, watch: Watching, before: Sequence[Measurement]) -> PromotionResult:
+        region = step.region
+        self.upstream.say(f"{region}: {step.version} {step.weights[step.version]} % failed: {reason}")
+        # what somebody else made of the region says nothing of the step
+        self.upstream.refuse_changed_by_others(self.last, self.upstream.tip(), [region])
+        return self._back(reason, lambda: _cost(region, before, watch))
 
     def _commit_step(self, region: str, weight: int) -> Step:
         """The step committed where it is delivered; one that was, before this run, is not committed again."""
@@ -321,22 +326,24 @@ class _Run:
             return step
         record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
 
-        def make(tip: str) -> tuple[str, None]:
+        def make(tip: str) -> str:
             self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
             subject = f"Promote {version} in {region}: {weight} %"
-            return self.upstream.shifted(tip, {region: weights}, message(subject, record)), None
+            return self.upstream.shifted(tip, {region: weights}, message(subject, record))
 
-        self.last, _ = self.upstream.placed(make)
+        self.last = self.upstream.placed(make)
         self.record = record
         self.upstream.say(f"{region}: {version} {weight} %: committed as {self.last[:10]}")
         return step
 
-    def _prove(self, step: Step, watch: Watching, coming: Measurement) -> Proof:
+    def _prove(self, step: Step, watch: Watching, coming: Measurement) -> Proof | str:
+        """The proof, when the bake time is over as well; or why the step is not well."""
         began = time.monotonic()
         proven = False
         while True:
-            seen = Seen(coming, watch.seen())
-            _raise_doubt(step, seen, proven=proven)
+            seen = Observation(coming, watch.seen())
+            if reason := doubt(step, seen, proven=proven):
+                return reason
             proven = proven or is_proven(step, seen)
             seconds = time.monotonic() - began
             if proven and seconds >= self.promotion.bake_seconds:
@@ -345,7 +352,7 @@ class _Run:
                 return proof
             time.sleep(_LOOK_EVERY_SECONDS)
 
-    def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] | None) -> Ended:
+    def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict) -> PromotionResult:
         assert self.record is not None, "there is nothing to take back before the first commit"
         upstream, last, record = self.upstream, self.last, self.record
 
@@ -354,8 +361,8 @@ class _Run:
             return record, upstream.left_alone(last, tip, regions) if regions else ()
 
         undone = roll_back(upstream, self.clusters, where, reason)
-        undone = replace(undone, cost=cost() if cost else {})
-        return Ended(self.promotion, PromotionState.ROLLED_BACK, reason, self.taken, undone)
+        undone = replace(undone, cost=cost())
+        return PromotionResult(self.promotion, PromotionState.ROLLED_BACK, reason, self.taken, undone)
 
     def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
         """Says in Git how it ended, by a commit that changes nothing.
@@ -377,29 +384,24 @@ class _Run:
             else f"End the promotion of {self.promotion.version}"
         )
 
-        def make(tip: str) -> tuple[str, None]:
+        def make(tip: str) -> str:
             if unchanged:
                 self.upstream.refuse_changed_by_others(self.last, tip, unchanged)
-            return self.upstream.shifted(tip, {}, message(subject, told)), None
+            return self.upstream.shifted(tip, {}, message(subject, told))
 
-        placed, _ = self.upstream.placed(make)
+        placed = self.upstream.placed(make)
         self.upstream.say(f"{state} by {placed[:10]}")
 
 
 def _nothing() -> None:
-    """What is done while a way back is delivered: nothing can be better than to go on."""
+    """What ends a delivery that has to be: nothing."""
 
 
-def _raise_doubt(step: Step, seen: Seen, *, proven: bool) -> None:
-    if reason := doubt(step, seen, proven=proven):
-        raise _StepFailedError(reason)
-
-
-def _proof(step: Step, seen: Seen, seconds: float) -> Proof:
+def _proof(step: Step, seen: Observation, seconds: float) -> Proof:
     assert seen.proof is not None, "nothing is proven before it is measured"
     where = interval(step, seen)
     answered = seen.proof.requests
-    own = Seen(seen.proof)
+    own = Observation(seen.proof)
     return Proof(
         region=step.region,
         version=step.version,
@@ -449,29 +451,18 @@ def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -
 def _refuse_unknown(upstream: Upstream, promotion: Promotion, region: str) -> None:
     weights = upstream.weights(promotion.before, region)
     if promotion.version not in weights:
-        raise RolloutError(
-            Problem(
-                f"{region} has no version {promotion.version}; it has: {', '.join(weights)}",
-                "a version is there with weight 0 before it gets requests",
-                f"write it into the region's stack file with weight 0, render, commit and push; then promote {promotion.version}",
-            )
+        raise RolloutError.of(
+            f"{region} has no version {promotion.version}; it has: {', '.join(weights)}",
+            "a version is there with weight 0 before it gets requests",
+            f"write it into the region's stack file with weight 0, render, commit and push; then promote {promotion.version}",
         )
 
 
 def _refuse_ahead(upstream: Upstream, promotion: Promotion, region: str) -> None:
     weight, last = upstream.weights(promotion.before, region)[promotion.version], promotion.steps[-1]
     if weight > last:
-        raise RolloutError(
-            Problem(
-                f"{region}: {promotion.version} has weight {weight}, and the last step is {last}",
-                "a promotion gives a version more, never less",
-                f"take steps beyond {weight}, leave the region out (--regions), or use rollout set",
-            )
+        raise RolloutError.of(
+            f"{region}: {promotion.version} has weight {weight}, and the last step is {last}",
+            "a promotion gives a version more, never less",
+            f"take steps beyond {weight}, leave the region out (--regions), or use rollout set",
         )
-
-
-def _told(weights: Mapping[str, Mapping[str, int]]) -> str:
-    return "; ".join(
-        f"{region}: {', '.join(f'{version} {weight} %' for version, weight in split.items())}"
-        for region, split in weights.items()
-    )

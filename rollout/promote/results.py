@@ -13,7 +13,7 @@ from rollout.status.verification import Outcome
 
 
 @dataclass(frozen=True)
-class Taken:
+class StepResult:
     """A step that was taken.
 
     Attributes:
@@ -35,7 +35,7 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Undone:
+class RollbackResult:
     """A way back.
 
     Attributes:
@@ -64,7 +64,7 @@ class Undone:
 
 
 @dataclass(frozen=True)
-class Ended:
+class PromotionResult:
     """How a promotion ended.
 
     Attributes:
@@ -78,12 +78,12 @@ class Ended:
     promotion: Promotion
     state: PromotionState
     reason: str
-    taken: Sequence[Taken]
-    undone: Undone | None = None
+    taken: Sequence[StepResult]
+    undone: RollbackResult | None = None
 
 
 @dataclass(frozen=True)
-class Retired:
+class RetirementResult:
     """A region without the version.
 
     Attributes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rollout.judge.step import Seen, Step, somebody_else_answered
+from rollout.judge.step import Observation, Step, somebody_else_answered
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.promote.clusters import Clusters
-from rollout.promote.results import Retired
+from rollout.promote.results import RetirementResult
 from rollout.promote.upstream import Upstream
 
 
@@ -22,12 +22,10 @@ def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> list[st
     weights = {region: upstream.weights(parent, region) for region in regions}
     found = [region for region in regions if version in weights[region]]
     if not found:
-        raise RolloutError(
-            Problem(
-                f"{version} is in none of the regions {', '.join(regions)}",
-                "what is not there cannot be taken out",
-                f"they have: {', '.join(sorted({name for split in weights.values() for name in split}))}",
-            )
+        raise RolloutError.of(
+            f"{version} is in none of the regions {', '.join(regions)}",
+            "what is not there cannot be taken out",
+            f"they have: {', '.join(sorted({name for split in weights.values() for name in split}))}",
         )
     busy = [region for region in found if weights[region][version]]
     if busy:
@@ -37,7 +35,7 @@ def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> list[st
     return found
 
 
-def retire(upstream: Upstream, clusters: Clusters, version: str, regions: Sequence[str]) -> list[Retired]:
+def retire(upstream: Upstream, clusters: Clusters, version: str, regions: Sequence[str]) -> list[RetirementResult]:
     """Takes a version out of regions that do not send it requests; in each, once every Envoy has acknowledged that.
 
     Args:
@@ -52,35 +50,40 @@ def retire(upstream: Upstream, clusters: Clusters, version: str, regions: Sequen
     return [_retire(upstream, clusters, version, region) for region in preview(upstream, version, regions)]
 
 
-def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -> Retired:
+def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -> RetirementResult:
     with clusters.watched(region) as watch:
         tip = upstream.tip()
         before = upstream.weights(tip, region)
         if before.get(version):
             raise RolloutError(_has_requests(region, version, before[version]))
         acknowledged = clusters.deliver(region, tip, before, lambda: None)
+        if isinstance(acknowledged, Problem):
+            raise RolloutError(acknowledged)
         upstream.say(f"{region}: weight 0 of {version} is acknowledged by {acknowledged.envoys} Envoys")
         weights = {name: weight for name, weight in before.items() if name != version}
 
-        def make(tip: str) -> tuple[str, None]:
+        def make(tip: str) -> str:
             upstream.refuse_changed_by_others(acknowledged_at, tip, [region])
-            return upstream.without(tip, region, version, _subject(version, region)), None
+            return upstream.without(tip, region, version, _subject(version, region))
 
         acknowledged_at = tip
-        placed, _ = upstream.placed(make)
+        placed = upstream.placed(make)
         step = Step(region, next(iter(weights)), weights, weights)
 
-        def check(window: Measurement) -> None:
-            if reason := somebody_else_answered(step, Seen(window)):
-                raise RolloutError(_lost(region, version, placed, reason))
+        def lost(window: Measurement) -> Problem | None:
+            reason = somebody_else_answered(step, Observation(window))
+            return _lost(region, version, placed, reason) if reason else None
 
-        delivery = clusters.deliver_without(region, placed, weights, version, lambda: check(watch.seen()))
+        delivery = clusters.deliver(region, placed, weights, lambda: lost(watch.seen()), without=version)
+        if isinstance(delivery, Problem):
+            raise RolloutError(delivery)
         coming = watch.turn()
-        check(coming)
+        if problem := lost(coming):
+            raise RolloutError(problem)
         upstream.say(
             f"{region}: {version} is gone since {placed[:10]}, {delivery.acknowledged:.1f} s after it was pushed"
         )
-        return Retired(region, placed, delivery, Tally(coming.requests, coming.failures))
+        return RetirementResult(region, placed, delivery, Tally(coming.requests, coming.failures))
 
 
 def _subject(version: str, region: str) -> str:

@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 from components.names import overlay
 from rollout.git.commits import Entry, OvertakenError, Writer
-from rollout.git.record import Record, newest_in
-from rollout.git.revisions import repository_of
-from rollout.plan.declaration import Declared, declared
+from rollout.git.record import PromotionState, Record
+from rollout.git.revisions import Repository
+from rollout.plan.comparison import Plan
+from rollout.plan.declaration import declared, refuse_unusable
+from rollout.plan.overlays import edited
+from rollout.plan.plan import make_plan
 from rollout.plan.report import as_text
 from rollout.problem import Problem, RolloutError
-from rollout.promote.change import commit_edits
+from rules.finding import Severity
 from stackfile.editing import with_weights, without_version
 from stackfile.model import RegionConfig
 
@@ -27,11 +29,52 @@ _LOOK_EVERY_SECONDS = 5.0
 _MOST_OVERTAKEN = 5
 _REMEMBERED = 64
 
-_Told = TypeVar("_Told")
-
 
 class InterferenceError(RolloutError):
     """Somebody else changed what is being changed."""
+
+
+@dataclass(frozen=True)
+class JudgedCommit:
+    """A commit that no branch has yet.
+
+    Attributes:
+        commit: Its full hash.
+        files: What it changes, by paths in the project; None for a file that goes.
+        plan: What it does to the requests; None where it edits no region.
+    """
+
+    commit: str
+    files: Mapping[str, bytes | None]
+    plan: Plan | None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the rules refuse it."""
+        return self.plan is not None and self.plan.severity is Severity.REFUSED
+
+
+def commit_edits(
+    project: Path, writer: Writer, parent: str, edits: Mapping[str, Callable[[str], str]], message: str
+) -> JudgedCommit:
+    """Commits edited stack files, with their overlays rendered anew.
+
+    Args:
+        project: Directory of Pulumi.yaml.
+        writer: Its clone.
+        parent: The commit that it is on top of, by its full hash.
+        edits: Makes the stack file's new text from the old, by region. Where nothing changes, the commit is an empty one.
+        message: The commit's.
+
+    Raises:
+        RolloutError: a stack file cannot be used or an edit refuses.
+    """
+    files: dict[str, bytes | None] = {}
+    with Repository(project) as repository:
+        for region, edit in edits.items():
+            files |= edited(repository.at(parent), region, edit)
+    commit = writer.commit(parent, files, message)
+    return JudgedCommit(commit, files, make_plan(project, parent, commit, list(edits)) if edits else None)
 
 
 @dataclass(frozen=True)
@@ -86,18 +129,16 @@ class Upstream:
         """
         regions = self.regions(commit)
         if region not in regions:
-            raise RolloutError(
-                Problem(
-                    f"{region}: there is no such region at {commit[:10]}",
-                    "only what a commit declares is delivered",
-                    f"there are: {', '.join(regions)}",
-                )
+            raise RolloutError.of(
+                f"{region}: there is no such region at {commit[:10]}",
+                "only what a commit declares is delivered",
+                f"there are: {', '.join(regions)}",
             )
         return regions[region]
 
     def newest(self, tip: str) -> tuple[Entry, Record] | None:
         """The newest commit of a promotion in the history of a commit, with what it says; None if there is none."""
-        return newest_in(self.writer, tip)
+        return self.writer.newest_record(tip)
 
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history; fetches what is new before it says no.
@@ -140,8 +181,8 @@ class Upstream:
         """Whether somebody stands between a commit and its delivery."""
         return self.proposal is not None
 
-    def placed(self, make: Callable[[str], tuple[str, _Told]]) -> tuple[str, _Told]:
-        """Pushes a commit; returns what has it on the branch that is delivered, at once or merged by somebody, and what else was said.
+    def placed(self, make: Callable[[str], str]) -> str:
+        """Pushes a commit; returns what has it on the branch that is delivered, at once or merged by somebody.
 
         Args:
             make: Makes the commit on top of what is delivered now. Called again when somebody else pushed meanwhile.
@@ -151,36 +192,29 @@ class Upstream:
         """
         for _ in range(_MOST_OVERTAKEN):
             tip = self.tip()
-            made, told = make(tip)
+            made = make(tip)
             proposed = self._proposed(made, tip)
             commit = proposed or made
             try:
                 if proposed is None:
-                    self._push(commit, tip)
+                    # not on what somebody has set back meanwhile: it would bring again what they removed
+                    onto = None if self.waits_for_merge else tip
+                    self.writer.push(commit, self.remote, self.proposal or self.branch, onto=onto)
             except OvertakenError:
                 self.say(f"somebody pushed to {self.proposal or self.branch} meanwhile; looks again")
                 continue
             delivered = self._await_merge(commit, tip) if self.waits_for_merge else commit
             self._follow(delivered)
-            return delivered, told
-        raise RolloutError(
-            Problem(
-                f"{_MOST_OVERTAKEN} times in a row somebody else pushed to {self.proposal or self.branch} first",
-                "a commit goes on top of what is there",
-                "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
-            )
+            return delivered
+        raise RolloutError.of(
+            f"{_MOST_OVERTAKEN} times in a row somebody else pushed to {self.proposal or self.branch} first",
+            "a commit goes on top of what is there",
+            "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
         )
-
-    def _push(self, commit: str, tip: str) -> None:
-        if self.proposal is not None:
-            self.writer.push(commit, self.remote, self.proposal)
-        else:
-            # not on what somebody has set back meanwhile: it would bring again what they removed
-            self.writer.push(commit, self.remote, self.branch, onto=tip)
 
     def promoted_since(self, ours: str, tip: str) -> Entry | None:
         """The newest commit of a promotion that is in the history of one commit and not of another; None if there is none."""
-        found = newest_in(self.writer, f"{ours}..{tip}")
+        found = self.writer.newest_record(f"{ours}..{tip}")
         return found[0] if found else None
 
     def left_alone(self, ours: str, tip: str, regions: Sequence[str]) -> list[str]:
@@ -209,7 +243,11 @@ class Upstream:
         if ours == tip:
             return
         if promoted := self.promoted_since(ours, tip):
-            raise InterferenceError(_promoted_by(promoted))
+            raise InterferenceError.of(
+                f"another rollout is at work: {promoted.commit[:10]} by {promoted.author}: {promoted.subject}",
+                "two at once would take each other's weights",
+                "wait until it is done, or roll it back; then begin anew",
+            )
         if changed := self._changed(ours, tip, regions):
             raise InterferenceError(*(self._by_whom(ours, tip, region, paths) for region, paths in changed.items()))
 
@@ -224,12 +262,10 @@ class Upstream:
     def _commit(self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str) -> str:
         change = commit_edits(self.project, self.writer, parent, edits, message)
         if change.plan and change.is_refused:
-            raise RolloutError(
-                Problem(
-                    f"the rules refuse it:\n{as_text(change.plan)}",
-                    "it could lose requests",
-                    "mend what it says, or take other steps; nothing was pushed",
-                )
+            raise RolloutError.of(
+                f"the rules refuse it:\n{as_text(change.plan)}",
+                "it could lose requests",
+                "mend what it says, or take other steps; nothing was pushed",
             )
         return change.commit
 
@@ -247,12 +283,10 @@ class Upstream:
                 return tip
             known = tip
             time.sleep(_LOOK_EVERY_SECONDS)
-        raise RolloutError(
-            Problem(
-                f"{commit[:10]} was not merged into {self.branch} within {_MERGED_WITHIN_SECONDS / 3600:.0f} h",
-                "what is not on that branch is not delivered",
-                "merge it, and go on with --resume",
-            )
+        raise RolloutError.of(
+            f"{commit[:10]} was not merged into {self.branch} within {_MERGED_WITHIN_SECONDS / 3600:.0f} h",
+            "what is not on that branch is not delivered",
+            "merge it, and go on with --resume",
         )
 
     def _says(self, commit: str) -> tuple[Mapping[str, object], Record | None]:
@@ -269,7 +303,7 @@ class Upstream:
 
     def _files(self, commit: str, regions: Iterable[str]) -> Mapping[str, Mapping[str, bytes | None]]:
         """What a commit has of each of these regions: its stack file and its overlay."""
-        with repository_of(self.project) as repository:
+        with Repository(self.project) as repository:
             tree = repository.at(commit)
             found = declared(tree)
             paths = {
@@ -306,48 +340,48 @@ def followed_branch(regions: Mapping[str, RegionConfig], names: Sequence[str]) -
     """
     direct = [name for name in names if regions[name].delivery != "gitops"]
     if direct:
-        raise RolloutError(
-            Problem(
-                f"{', '.join(direct)}: delivery is not gitops",
-                "a commit changes nothing there: Pulumi applies the workloads",
-                "change the weights with `pulumi up`, or hand the region over to Argo CD (docs/handover.md)",
-            )
+        raise RolloutError.of(
+            f"{', '.join(direct)}: delivery is not gitops",
+            "a commit changes nothing there: Pulumi applies the workloads",
+            "change the weights with `pulumi up`, or hand the region over to Argo CD (docs/handover.md)",
         )
     repositories = {name: regions[name].repository for name in names}
     branches = {name: repository.revision for name, repository in repositories.items() if repository}
     if len(set(branches.values())) != 1:
-        raise RolloutError(
-            Problem(
-                f"the regions follow different branches: {', '.join(f'{name} {branch}' for name, branch in branches.items())}",
-                "one commit is to reach all of them",
-                "name the regions of one branch with --regions",
-            )
+        raise RolloutError.of(
+            f"the regions follow different branches: {', '.join(f'{name} {branch}' for name, branch in branches.items())}",
+            "one commit is to reach all of them",
+            "name the regions of one branch with --regions",
         )
     return next(iter(branches.values()))
+
+
+def refuse_promotion(newest: tuple[Entry, Record] | None) -> None:
+    """Nothing else is done while a promotion has begun and is neither done nor taken back.
+
+    Args:
+        newest: The newest commit of a promotion, with what it says; None if there is none.
+
+    Raises:
+        RolloutError: it is in progress.
+    """
+    if newest and newest[1].state is PromotionState.IN_PROGRESS:
+        entry, record = newest
+        raise RolloutError.of(
+            f"the promotion {record.promotion.id} is in progress: {record.promotion.version} has {record.weight} % in "
+            f"{record.region} by {entry.commit[:10]} of {entry.author}",
+            "two hands at once would take each other's weights",
+            "go on with it (rollout promote --resume) or take it back (rollout rollback)",
+        )
 
 
 # what a commit declares never changes, and each step asks for the weights of the same few
 @lru_cache(maxsize=_REMEMBERED)
 def _regions_at(project: Path, commit: str) -> Mapping[str, RegionConfig]:
-    with repository_of(project) as repository:
+    with Repository(project) as repository:
         found = declared(repository.at(commit))
-    problems = [Problem(line) for region in found for line in region.problems]
-    if problems:
-        raise RolloutError(*problems)
-    return {region.name: _usable(region) for region in found}
-
-
-def _usable(region: Declared) -> RegionConfig:
-    assert region.config is not None, "without problems it can be used"
-    return region.config
-
-
-def _promoted_by(entry: Entry) -> Problem:
-    return Problem(
-        f"another rollout is at work: {entry.commit[:10]} by {entry.author}: {entry.subject}",
-        "two at once would take each other's weights",
-        "wait until it is done, or roll it back; then begin anew",
-    )
+    refuse_unusable(found)
+    return {region.name: region.usable for region in found}
 
 
 def _since(entries: Iterable[Entry], commit: str) -> list[Entry]:

@@ -9,16 +9,14 @@ from pathlib import Path
 
 from components.facts import as_region
 from rollout.git.commits import Writer, locked
-from rollout.git.record import PromotionState, newest_in
-from rollout.git.revisions import CommittedTree, repository_of
+from rollout.git.revisions import Repository
 from rollout.plan.comparison import Plan
-from rollout.plan.edits import stack_file_of
+from rollout.plan.overlays import stack_file_of
 from rollout.problem import Problem, RolloutError
-from rollout.promote.change import commit_edits
+from rollout.promote.upstream import commit_edits, refuse_promotion
 from rollout.weights import assignments
 from rules.region.capacity import stable_version
 from stackfile.editing import with_weights
-from stackfile.model import RegionConfig
 
 
 class Done(StrEnum):
@@ -29,25 +27,6 @@ class Done(StrEnum):
     REFUSED = "refused"
     COMMITTED = "committed"
     PUSHED = "pushed"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What an operator asked for.
-
-    Attributes:
-        region: Where.
-        weights: Such as `v2=25`.
-        message: The commit's; None for the weights before and after.
-        remote: Where to push to; None to push nowhere.
-        dry_run: Only to make the plan.
-    """
-
-    region: str
-    weights: Sequence[str]
-    message: str | None = None
-    remote: str | None = None
-    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,8 +52,24 @@ class WeightChange:
     plan: Plan | None = None
 
 
-def change_weights(project: Path, wish: Wish) -> WeightChange:
+def change_weights(
+    project: Path,
+    region: str,
+    wishes: Sequence[str],
+    *,
+    message: str | None = None,
+    remote: str | None = None,
+    dry_run: bool = False,
+) -> WeightChange:
     """Commits what was wished on the branch that is checked out, and pushes it; all of it or nothing.
+
+    Args:
+        project: Directory of Pulumi.yaml.
+        region: Where.
+        wishes: Such as `v2=25`.
+        message: The commit's; None for the weights before and after.
+        remote: Where to push to; None to push nowhere.
+        dry_run: Only to make the plan.
 
     Raises:
         RolloutError: there is no such region or version, or no split of 100; a promotion of the region is in progress; uncommitted
@@ -82,29 +77,35 @@ def change_weights(project: Path, wish: Wish) -> WeightChange:
             one; or another rollout is at work.
     """
     writer = Writer(project)
-    with locked(project), repository_of(project) as repository:
+    with locked(project), Repository(project) as repository:
         head, branch = writer.head()
         if branch is None:
-            raise RolloutError(_no_branch(head))
-        onto = _remote_tip(writer, wish.remote, branch, head) if wish.remote is not None else None
-        _refuse_promotion(writer, head, wish.region)
-        config = _config(repository.at(head), wish.region)
+            raise RolloutError.of(
+                f"no branch is checked out, but the commit {head[:10]}",
+                "a commit that no branch has is lost",
+                "check the branch out first: git switch main",
+            )
+        onto = _remote_tip(writer, remote, branch, head) if remote is not None else None
+        newest = writer.newest_record(head)
+        if newest and region in newest[1].promotion.regions:
+            refuse_promotion(newest)
+        config = stack_file_of(repository.at(head), region).usable
         before = config.echo.weights
-        after = assignments(wish.weights, before, stable_version(as_region(config)))
+        after = assignments(wishes, before, stable_version(as_region(config)))
         outcome = WeightChange(Done.NOTHING, before, after, branch)
         if before == after:
             return outcome
         changed = {version: weight for version, weight in after.items() if before[version] != weight}
-        edits = {wish.region: lambda text: with_weights(text, changed)}
-        message = f"{wish.message or _subject(wish.region, before, after)}\n"
-        change = commit_edits(project, writer, head, edits, message)
+        edits = {region: lambda text: with_weights(text, changed)}
+        subject = message or _subject(region, before, after)
+        change = commit_edits(project, writer, head, edits, f"{subject}\n")
         outcome = replace(outcome, commit=change.commit, plan=change.plan)
         if change.is_refused:
             return replace(outcome, done=Done.REFUSED)
-        if wish.dry_run:
+        if dry_run:
             return replace(outcome, done=Done.PLANNED)
         _refuse_loss(writer.uncommitted([*change.files]))
-        return _published(writer, wish.remote, onto, outcome)
+        return _published(writer, remote, onto, outcome)
 
 
 def _published(writer: Writer, remote: str | None, onto: str | None, outcome: WeightChange) -> WeightChange:
@@ -114,20 +115,12 @@ def _published(writer: Writer, remote: str | None, onto: str | None, outcome: We
         writer.push(outcome.commit, remote, outcome.branch, onto=onto)
     followed = writer.follow(outcome.commit, outcome.branch)
     if remote is None and not followed:
-        raise RolloutError(
-            Problem(
-                f"{outcome.branch} cannot be moved to {outcome.commit[:10]}",
-                "a file of it is in the way, or another git is at work",
-                f"see what `git merge --ff-only {outcome.commit[:10]}` says",
-            )
+        raise RolloutError.of(
+            f"{outcome.branch} cannot be moved to {outcome.commit[:10]}",
+            "a file of it is in the way, or another git is at work",
+            f"see what `git merge --ff-only {outcome.commit[:10]}` says",
         )
     return replace(outcome, done=Done.COMMITTED if remote is None else Done.PUSHED, followed=followed)
-
-
-def _config(tree: CommittedTree, region: str) -> RegionConfig:
-    config = stack_file_of(tree, region).config
-    assert config is not None, "it can be used"
-    return config
 
 
 def _subject(region: str, before: Mapping[str, int], after: Mapping[str, int]) -> str:
@@ -145,34 +138,15 @@ def _remote_tip(writer: Writer, remote: str, branch: str, head: str) -> str:
     if tip == head:
         return tip
     ahead = writer.contains(tip, head)
-    raise RolloutError(
-        Problem(
-            f"{branch} is at {head[:10]} here and at {tip[:10]} in {remote}",
-            "commits that are not pushed would be delivered with this one, unseen"
-            if ahead
-            else "the weights here are not those that are delivered",
-            f"push them first (git push {remote} {branch})"
-            if ahead
-            else f"bring it up to date first (git pull --ff-only {remote} {branch})",
-        )
+    raise RolloutError.of(
+        f"{branch} is at {head[:10]} here and at {tip[:10]} in {remote}",
+        "commits that are not pushed would be delivered with this one, unseen"
+        if ahead
+        else "the weights here are not those that are delivered",
+        f"push them first (git push {remote} {branch})"
+        if ahead
+        else f"bring it up to date first (git pull --ff-only {remote} {branch})",
     )
-
-
-def _refuse_promotion(writer: Writer, head: str, region: str) -> None:
-    found = newest_in(writer, head)
-    if found is None:
-        return
-    entry, record = found
-    promotion = record.promotion
-    if record.state is PromotionState.IN_PROGRESS and region in promotion.regions:
-        raise RolloutError(
-            Problem(
-                f"{promotion.version} is being promoted in {', '.join(promotion.regions)} (last by commit {entry.commit[:10]}, "
-                f"{record.region} at weight {record.weight})",
-                "two hands on the same weights undo each other",
-                "let it come to its end (rollout promote --resume), or undo it (rollout rollback)",
-            )
-        )
 
 
 def _refuse_loss(paths: Sequence[str]) -> None:
@@ -187,11 +161,3 @@ def _refuse_loss(paths: Sequence[str]) -> None:
                 for path in paths
             )
         )
-
-
-def _no_branch(head: str) -> Problem:
-    return Problem(
-        f"no branch is checked out, but the commit {head[:10]}",
-        "a commit that no branch has is lost",
-        "check the branch out first: git switch main",
-    )

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rollout.cluster.application import Application
-from rollout.cluster.envoys import ALL_PODS, Envoy, acknowledges
+from rollout.cluster.envoys import Envoy, acknowledges
 from rollout.cluster.objects import Live, Route, WaitingPod
 from rollout.git.commits import Entry
 from rollout.git.record import Record
 from rollout.problem import Problem
-from rollout.weights import routed
+from rollout.weights import ALL_PODS, routed
 from rules.facts.versions import by_number
 from rules.facts.workloads import Delivery
 
@@ -21,19 +21,6 @@ Weights = Mapping[str, int]
 
 _SHORT_HASH = 7
 _PODS_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A commit by its full hash, and when it was made."""
-
-    hash: str
-    at: datetime
-
-    @property
-    def short(self) -> str:
-        """As people write it."""
-        return self.hash[:_SHORT_HASH]
 
 
 @dataclass(frozen=True)
@@ -47,7 +34,7 @@ class Declaration:
         edited: When that file was last written.
         committed: Those of the stack file at HEAD.
         git: Those of the overlay at HEAD; None where there is none, and with `delivery: direct`.
-        commit: The newest commit up to HEAD that touched one of both; None where none did.
+        committed_at: When the newest commit up to HEAD was made that touched one of both; None where none did.
     """
 
     stack_file: str
@@ -56,7 +43,7 @@ class Declaration:
     edited: datetime | None
     committed: Weights | None
     git: Weights | None
-    commit: Commit | None
+    committed_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -176,7 +163,7 @@ def _stack_and_git(region: RegionStatus) -> Iterator[Disagreement]:
         yield Disagreement(
             region.name,
             f"{declared.stack_file} at HEAD says {told(declared.committed or {})}, and its overlay, not rendered from it, {said}",
-            declared.commit.at if declared.commit else None,
+            declared.committed_at,
         )
 
 
@@ -220,7 +207,7 @@ def _against_git(region: RegionStatus, route: Route, weights: Weights) -> Iterat
     if region.synced is not None and at is not None:
         what = f"Argo CD last synced {at[:_SHORT_HASH]} with {told(region.synced)}, and HEAD says {told(declared.git)}"
         # this clone may be ahead, or behind
-        made = [at for at in (declared.commit and declared.commit.at, region.synced_at) if at]
+        made = [at for at in (declared.committed_at, region.synced_at) if at]
         yield Disagreement(region.name, what, max(made, default=None))
     else:
         here = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,31 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from components.names import APPLICATION, overlay
+from rollout.access import RegionAccess
 from rollout.cluster.application import Application, read_application
 from rollout.cluster.envoys import Envoy, read_envoys
 from rollout.cluster.objects import Live, read_live
-from rollout.git.commits import Entry, Writer
-from rollout.git.record import Record, newest_in
-from rollout.git.revisions import Repository, WorkingTree, repository_of
-from rollout.plan.declaration import Declared, declared
+from rollout.git.commits import Writer
+from rollout.git.revisions import Repository, WorkingTree
+from rollout.plan.declaration import DeclaredRegion, declared
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
 from rollout.status.answers import await_all, or_problems
-from rollout.status.disagreements import Commit, Declaration, RegionStatus, Status, Weights
-from rollout.status.overlay import synced_weights
+from rollout.status.disagreements import Declaration, RegionStatus, Status, Weights
+from rollout.status.overlay import overlay_weights
 from rules.facts.versions import versions
 from rules.facts.workloads import Workloads
 
 _WHY = "without it nothing says which weights the region is to have"
-
-
-@dataclass(frozen=True)
-class Readers:
-    """Where a status touches the clusters."""
-
-    read_application: Callable[[Region, str], Application] = read_application
-    read_live: Callable[[Region], Live] = read_live
-    read_envoys: Callable[[Region], tuple[Envoy, ...]] = read_envoys
 
 
 @dataclass(frozen=True)
@@ -46,82 +36,78 @@ class _Seen:
     envoys: Future[tuple[Envoy, ...]]
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A region's files: what they say, and what is wrong with them."""
-
-    declared: Declaration
-    problems: tuple[Problem, ...]
-
-
-def gather(project: Path, regions: Sequence[Region], readers: Readers) -> Status:
+def gather(project: Path, regions: Sequence[RegionAccess]) -> Status:
     """Looks at the regions. What cannot be seen of one is a problem of that region.
 
     Args:
         project: Directory of Pulumi.yaml, in a clone of the repository.
         regions: The regions.
-        readers: How to ask their clusters.
 
     Raises:
         RolloutError: the repository cannot be read, or the last commit of a promotion says nothing that can be used.
     """
     writer = Writer(project)
     head, _branch = writer.head()
-    with repository_of(project) as repository:
-        read = _read(project, repository, writer, head, regions)
-    seen = _ask(regions, read, readers)
-    return Status(
-        at=datetime.now(UTC),
-        head=head,
-        regions=tuple(
-            _status(_Clone(project, writer), region, read[region.name], seen[region.name]) for region in regions
-        ),
-        promotion=_promotion(writer, head),
-    )
-
-
-def _promotion(writer: Writer, head: str) -> tuple[Entry, Record] | None:
-    return newest_in(writer, head)
-
-
-def _read(
-    project: Path, repository: Repository, writer: Writer, head: str, regions: Sequence[Region]
-) -> Mapping[str, _Read]:
     on_disk = {each.stack: each for each in declared(WorkingTree(project))}
-    committed = {each.stack: each for each in declared(repository.at(head))}
+    with Repository(project) as repository:
+        committed = {each.stack: each for each in declared(repository.at(head))}
+        touched = {
+            region.name: repository.commits_touching(head, [_stack_file(region), overlay(region.name)], 1)
+            for region in regions
+        }
+    declarations = {
+        region.name: _declaration(
+            project / _stack_file(region),
+            on_disk.get(region.stack),
+            committed.get(region.stack),
+            next((writer.log(commit, 1)[0].at for commit in touched[region.name]), None),
+        )
+        for region in regions
+    }
+    seen = _ask(regions, declarations)
 
-    def read(region: Region) -> _Read:
-        now, then = on_disk.get(region.stack), committed.get(region.stack)
-        found = repository.commits_touching(head, [_stack_file(region), overlay(region.name)], 1)
-        return _Read(
-            _declaration(project, region, now, then, _commit(writer, found[0]) if found else None),
-            tuple(_problems(region, now)),
+    def status(region: RegionAccess) -> RegionStatus:
+        problems = _problems(region, on_disk.get(region.stack))
+        answers = seen[region.name]
+        application = or_problems(answers.application.result, problems) if answers.application else None
+        synced, synced_at = _synced(project, writer, application) if application else (None, None)
+        return RegionStatus(
+            name=region.name,
+            context=region.context,
+            declared=declarations[region.name],
+            application=application,
+            synced=synced,
+            synced_at=synced_at,
+            live=or_problems(answers.live.result, problems),
+            envoys=or_problems(answers.envoys.result, problems),
+            # a cluster that does not answer does not answer any question
+            problems=tuple(dict.fromkeys(problems)),
         )
 
-    return {region.name: read(region) for region in regions}
+    return Status(datetime.now(UTC), head, tuple(map(status, regions)), writer.newest_record(head))
 
 
 def _declaration(
-    project: Path, region: Region, now: Declared | None, then: Declared | None, commit: Commit | None
+    stack_file: Path, now: DeclaredRegion | None, then: DeclaredRegion | None, committed_at: datetime | None
 ) -> Declaration:
     config = next((each.config for each in (now, then) if each and each.config), None)
     delivery = config.delivery if config else "gitops"
     return Declaration(
-        stack_file=_stack_file(region),
+        stack_file=stack_file.name,
         delivery=delivery,
         stack=_stack_weights(now),
-        edited=_edited(project / _stack_file(region)),
+        edited=datetime.fromtimestamp(stack_file.stat().st_mtime, UTC) if stack_file.is_file() else None,
         committed=_stack_weights(then),
         git=_routed(then.overlay) if then and then.overlay and delivery != "direct" else None,
-        commit=commit,
+        committed_at=committed_at,
     )
 
 
-def _stack_file(region: Region) -> str:
+def _stack_file(region: RegionAccess) -> str:
     return f"Pulumi.{region.stack}.yaml"
 
 
-def _stack_weights(found: Declared | None) -> Weights | None:
+def _stack_weights(found: DeclaredRegion | None) -> Weights | None:
     return found.config.echo.weights if found and found.config else None
 
 
@@ -129,15 +115,7 @@ def _routed(workloads: Workloads) -> Weights | None:
     return {version.name: version.weight for version in versions(workloads).values() if version.routed} or None
 
 
-def _edited(path: Path) -> datetime | None:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.is_file() else None
-
-
-def _commit(writer: Writer, hash_: str) -> Commit:
-    return Commit(hash_, writer.log(hash_, 1)[0].at)
-
-
-def _problems(region: Region, found: Declared | None) -> list[Problem]:
+def _problems(region: RegionAccess, found: DeclaredRegion | None) -> list[Problem]:
     if found is None:
         return [
             Problem(
@@ -149,17 +127,17 @@ def _problems(region: Region, found: Declared | None) -> list[Problem]:
     return [Problem(line) for line in found.problems]
 
 
-def _ask(regions: Sequence[Region], read: Mapping[str, _Read], readers: Readers) -> Mapping[str, _Seen]:
+def _ask(regions: Sequence[RegionAccess], declarations: Mapping[str, Declaration]) -> Mapping[str, _Seen]:
     """Asks for all there is of all regions side by side; returns when each answer is there, or why it is not."""
     with ThreadPoolExecutor(max_workers=max(1, 3 * len(regions))) as pool:
         seen = {
             region.name: _Seen(
                 # Argo CD is only there where it delivers, also for the time of a handover
                 application=None
-                if read[region.name].declared.delivery == "direct"
-                else pool.submit(readers.read_application, region, APPLICATION),
-                live=pool.submit(readers.read_live, region),
-                envoys=pool.submit(readers.read_envoys, region),
+                if declarations[region.name].delivery == "direct"
+                else pool.submit(read_application, region, APPLICATION),
+                live=pool.submit(read_live, region),
+                envoys=pool.submit(read_envoys, region),
             )
             for region in regions
         }
@@ -170,36 +148,12 @@ def _ask(regions: Sequence[Region], read: Mapping[str, _Read], readers: Readers)
     return seen
 
 
-def _status(clone: _Clone, region: Region, read: _Read, seen: _Seen) -> RegionStatus:
-    problems: list[Problem] = [*read.problems]
-    application = or_problems(seen.application.result, problems) if seen.application else None
-    synced, synced_at = clone.synced(application) if application else (None, None)
-    return RegionStatus(
-        name=region.name,
-        context=region.context,
-        declared=read.declared,
-        application=application,
-        synced=synced,
-        synced_at=synced_at,
-        live=or_problems(seen.live.result, problems),
-        envoys=or_problems(seen.envoys.result, problems),
-        # a cluster that does not answer does not answer any question
-        problems=tuple(dict.fromkeys(problems)),
-    )
-
-
-@dataclass(frozen=True)
-class _Clone:
-    """The repository of the project, asked for what Argo CD last synced."""
-
-    project: Path
-    writer: Writer
-
-    def synced(self, application: Application) -> tuple[Weights | None, datetime | None]:
-        """The weights at that commit, and when it was made; nothing where this clone does not tell, as one that is behind."""
-        revision = application.synced_revision
-        try:
-            weights = synced_weights(self.project, application)
-            return weights, self.writer.log(revision, 1)[0].at if revision else None
-        except RolloutError:
-            return None, None
+def _synced(project: Path, writer: Writer, application: Application) -> tuple[Weights | None, datetime | None]:
+    """The weights at the commit that Argo CD last synced, and when it was made; nothing where this clone does not tell."""
+    revision = application.synced_revision
+    if revision is None:
+        return None, None
+    try:
+        return overlay_weights(project, revision, application.path), writer.log(revision, 1)[0].at
+    except RolloutError:
+        return None, None

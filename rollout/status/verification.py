@@ -9,47 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from rollout.cluster.application import Application, settled_application
+from rollout.access import PulumiAccess, RegionAccess
+from rollout.cluster.application import Application, settled_application, synced_commit
 from rollout.cluster.stack_outputs import StackOutputs, read_outputs
 from rollout.judge.checks import Check, no_failures
 from rollout.judge.shares import DEFAULT_MOST
 from rollout.judge.verdict import Verdict, is_decided, verdict_of
 from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError
-from rollout.regions import PulumiAccess, Region
 from rollout.status.answers import await_all, or_problems
-from rollout.status.overlay import synced_weights
+from rollout.status.overlay import overlay_weights
 from rollout.traffic.attack import DEFAULT_RATE, Attack
 from rollout.traffic.probe import Source, connect, count_results
 from rollout.traffic.trail import Point, Trail
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the operator asked for.
-
-    Attributes:
-        url: Where to send requests; None for the stack's output `url`.
-        requests: How many in each region at most.
-        rate: Requests per second in each region.
-    """
-
-    url: str | None = None
-    requests: int = DEFAULT_MOST
-    rate: int = DEFAULT_RATE
-
-
-@dataclass(frozen=True)
-class Edges:
-    """Where a verification touches the world."""
-
-    read_outputs: Callable[[PulumiAccess, Region], StackOutputs] = read_outputs
-    connect: Callable[[Region], Source] = connect
-    read_application: Callable[[Region, str], Application] = settled_application
-    synced_weights: Callable[[Path, Application], Mapping[str, int]] = synced_weights
 
 
 @dataclass(frozen=True)
@@ -64,7 +39,7 @@ class Ready:
         application: Argo CD's Application, at whose last synced commit the weights are; None where they are the stack's.
     """
 
-    region: Region
+    region: RegionAccess
     source: Source
     weights: Mapping[str, int]
     attack: Attack
@@ -84,7 +59,7 @@ class Outcome:
         application: As in `Ready`.
     """
 
-    region: Region
+    region: RegionAccess
     weights: Mapping[str, int]
     verdict: Verdict | None = None
     trail: tuple[Point, ...] = ()
@@ -104,21 +79,35 @@ class Progress(Protocol):
         """Called from each region's thread, after each look at what has been counted there."""
 
 
-def prepare(regions: Sequence[Region], pulumi: PulumiAccess, wishes: Wishes, edges: Edges) -> tuple[Ready, ...]:
+def prepare(
+    regions: Sequence[RegionAccess],
+    pulumi: PulumiAccess,
+    *,
+    url: str | None = None,
+    requests: int = DEFAULT_MOST,
+    rate: int = DEFAULT_RATE,
+) -> tuple[Ready, ...]:
     """Reads each region's weights and finds its probe. No request is sent yet.
+
+    Args:
+        regions: The regions.
+        pulumi: How to ask for their stacks' outputs.
+        url: Where to send requests; None for the stack's output `url`.
+        requests: How many in each region at most.
+        rate: Requests per second in each region.
 
     Raises:
         RolloutError: some region is not ready; the problems of all regions together.
     """
 
-    def make_ready(region: Region) -> Ready:
+    def make_ready(region: RegionAccess) -> Ready:
         problems: list[Problem] = []
-        outputs = or_problems(lambda: edges.read_outputs(pulumi, region), problems)
-        source = or_problems(lambda: edges.connect(region), problems)
+        outputs = or_problems(lambda: read_outputs(pulumi, region), problems)
+        source = or_problems(lambda: connect(region), problems)
         if outputs is None or source is None:
             raise RolloutError(*problems)
-        weights, application = _delivered(region, outputs, pulumi.project, edges)
-        attack = Attack(wishes.url or outputs.url, wishes.requests, wishes.rate)
+        weights, application = _delivered(region, outputs, pulumi.project)
+        attack = Attack(url or outputs.url, requests, rate)
         return Ready(region, source, weights, attack, application)
 
     prepared = _side_by_side(make_ready, regions, threading.Event())
@@ -129,13 +118,13 @@ def prepare(regions: Sequence[Region], pulumi: PulumiAccess, wishes: Wishes, edg
 
 
 def _delivered(
-    region: Region, outputs: StackOutputs, project: Path, edges: Edges
+    region: RegionAccess, outputs: StackOutputs, project: Path
 ) -> tuple[Mapping[str, int], Application | None]:
     """The weights that hold in the region, and the Application that brought them, if one did."""
     if outputs.application is None:
         return outputs.weights, None
-    application = edges.read_application(region, outputs.application)
-    return edges.synced_weights(project, application), application
+    application = settled_application(region, outputs.application)
+    return overlay_weights(project, synced_commit(application), application.path), application
 
 
 def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Check = no_failures) -> tuple[Outcome, ...]:

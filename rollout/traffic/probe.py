@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import websocket
 from kubernetes import client
 
-from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking, first_line
-from rollout.cluster.exec import STATUS, STDERR, STDOUT, Container, ExecStream, open_exec
+from rollout.access import RegionAccess
+from rollout.cluster.client import api_client, list_pods
+from rollout.cluster.exec import STATUS, STDERR, STDOUT, ExecStream, ending, open_exec
+from rollout.cluster.pods import is_leaving, is_ready, waiting_reasons
 from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError, in_order
-from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
+from rollout.problem import Problem, RolloutError, first_line
 from rollout.traffic.attack import DEFAULT_RATE, Attack
 
 NAMESPACE = "echo-probe"
@@ -42,7 +42,7 @@ _WHY_WHOLE = "a part of the requests is no measurement of the split"
 class Probe:
     """A probe pod that is ready."""
 
-    region: Region
+    region: RegionAccess
     pod: str
     core: client.CoreV1Api
 
@@ -55,36 +55,40 @@ class Probe:
         yield from results(self._open(attack), attack, stop, f"{self.region.name}: probe pod {NAMESPACE}/{self.pod}")
 
     def _open(self, attack: Attack) -> ExecStream:
-        where = Container(NAMESPACE, self.pod, _CONTAINER)
         try:
             # Nothing is ever written to its stdin. It is there to close when we go, however we go: that stops the probe.
-            return open_exec(self.core, where, attack.command, stdin=True, timeout_seconds=_EXEC_TIMEOUT_SECONDS)
+            return open_exec(
+                self.core,
+                f"{NAMESPACE}/{self.pod}",
+                _CONTAINER,
+                attack.command,
+                stdin=True,
+                timeout_seconds=_EXEC_TIMEOUT_SECONDS,
+            )
         except client.ApiException as error:
-            raise RolloutError(
-                Problem(
-                    f"{self.region.name}: exec in {NAMESPACE}/{self.pod} was refused: {first_line(error.reason)}",
-                    _WHY_REACH,
-                    f"see that context {self.region.context} may create pods/exec in {NAMESPACE}, "
-                    "and that the node's kubelet answers (kubectl exec uses the same way)",
-                )
+            raise RolloutError.of(
+                f"{self.region.name}: exec in {NAMESPACE}/{self.pod} was refused: {first_line(error.reason)}",
+                _WHY_REACH,
+                f"see that context {self.region.context} may create pods/exec in {NAMESPACE}, "
+                "and that the node's kubelet answers (kubectl exec uses the same way)",
             ) from error
 
 
-def connect(region: Region) -> Probe:
+def connect(region: RegionAccess) -> Probe:
     """Finds a probe pod that is ready. Takes at most 20 s.
 
     Raises:
         RolloutError: no such context, the cluster does not answer or refuses, or no probe is ready in it.
     """
-    core = client.CoreV1Api(api_client(region))
-    pods = _pods(region, core)
-    ready = sorted(pod.name for pod in pods if pod.ready)
+    api = api_client(region)
+    pods = list_pods(region, api, NAMESPACE, _SELECTOR)
+    ready = sorted(pod["metadata"]["name"] for pod in pods if is_ready(pod))
     if not ready:
         raise RolloutError(_no_probe(region, pods))
-    return Probe(region, ready[0], core)
+    return Probe(region, ready[0], client.CoreV1Api(api))
 
 
-def measure(region: Region, url: str, requests: int, rate: int = DEFAULT_RATE) -> Measurement:
+def measure(region: RegionAccess, url: str, requests: int, rate: int = DEFAULT_RATE) -> Measurement:
     """Sends `requests` requests to `url` at `rate` a second, from the region's probe, and counts who answered.
 
     Raises:
@@ -98,7 +102,7 @@ class Source(Protocol):
     """Something in a region that results come from."""
 
     @property
-    def region(self) -> Region:
+    def region(self) -> RegionAccess:
         """Where it is."""
 
     def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
@@ -149,7 +153,9 @@ def results(stream: ExecStream, attack: Attack, stop: threading.Event, name: str
     complaints = b""
     given = 0
     deadline = time.monotonic() + attack.longest_seconds
-    with _closed_at_the_end(stream):
+    with ExitStack() as at_the_end:
+        # without the bound, the client waits three seconds for the other side to agree
+        at_the_end.callback(stream.close, timeout=_CLOSE_TIMEOUT_SECONDS)
         try:
             while True:
                 more_may_come = _wait(stream)
@@ -162,33 +168,22 @@ def results(stream: ExecStream, attack: Attack, stop: threading.Event, name: str
                 _refuse_to_go_on(attack, stop, deadline, name)
             lines.finish()
         except UnreadableLineError as error:
-            raise RolloutError(
-                _ended(name, f"wrote {error}", "see that probe.image in the stack file is the probe's image")
+            raise _ended(
+                name, f"wrote {error}", "see that probe.image in the stack file is the probe's image"
             ) from error
-        ending = _ending(_read(stream, STATUS))
-    if ending or given < attack.requests:
-        said = f"{ending or 'ended early'} after {given:,} of {attack.requests:,} results"
+        ended = ending(_read(stream, STATUS))
+    if ended or given < attack.requests:
+        said = f"{ended or 'ended early'} after {given:,} of {attack.requests:,} results"
         heard = f", and said: {first_line(complaints.decode('utf-8', 'replace'))}" if complaints.strip() else ""
-        raise RolloutError(
-            _ended(name, said + heard, f"kubectl -n {NAMESPACE} describe pod says if it was killed; then start again")
-        )
+        raise _ended(name, said + heard, f"kubectl -n {NAMESPACE} describe pod says if it was killed; then start again")
 
 
 def _refuse_to_go_on(attack: Attack, stop: threading.Event, deadline: float, name: str) -> None:
     if stop.is_set():
-        raise RolloutError(_ended(name, "was stopped", "start again"))
+        raise _ended(name, "was stopped", "start again")
     if time.monotonic() > deadline:
         said = f"was not done after {attack.longest_seconds:.0f} s and was stopped"
-        raise RolloutError(_ended(name, said, "lower --rate, or give the cluster's nodes more room"))
-
-
-@contextmanager
-def _closed_at_the_end(stream: ExecStream) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        # without the bound, the client waits three seconds for the other side to agree
-        stream.close(timeout=_CLOSE_TIMEOUT_SECONDS)
+        raise _ended(name, said, "lower --rate, or give the cluster's nodes more room")
 
 
 def _wait(stream: ExecStream) -> bool:
@@ -214,52 +209,11 @@ def _broken_is_closed(stream: ExecStream) -> Iterator[None]:
         stream.close(timeout=_CLOSE_TIMEOUT_SECONDS)
 
 
-def _ending(status: bytes) -> str:
-    """How an exec ended, from what the API server says last; "" for exit code 0."""
-    if not status:
-        return "lost its connection"
-    try:
-        parsed: dict[str, Any] = json.loads(status)
-        if parsed["status"] == "Success":
-            return ""
-        causes = (parsed.get("details") or {}).get("causes") or []
-        codes = [str(cause["message"]) for cause in causes if cause.get("reason") == "ExitCode"]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return f"ended with a status that cannot be read ({first_line(status.decode('utf-8', 'replace'))})"
-    return f"ended with code {codes[0]}" if codes else f"failed ({first_line(str(parsed.get('message', '')))})"
+def _ended(name: str, said: str, fix: str) -> RolloutError:
+    return RolloutError.of(f"{name} {said}", _WHY_WHOLE, fix)
 
 
-def _ended(name: str, said: str, fix: str) -> Problem:
-    return Problem(f"{name} {said}", _WHY_WHOLE, fix)
-
-
-@dataclass(frozen=True)
-class _Pod:
-    name: str
-    ready: bool
-    state: str
-
-
-def _pods(region: Region, core: client.CoreV1Api) -> list[_Pod]:
-    with asking(region, f"list pods in {NAMESPACE}", f"-n {NAMESPACE} get pods"):
-        pods = core.list_namespaced_pod(NAMESPACE, label_selector=_SELECTOR, _request_timeout=REQUEST_TIMEOUT).items
-    return [_seen(pod) for pod in pods]
-
-
-# The client declares each field of each object as optional, also those that the API server always fills in.
-def _seen(pod: Any) -> _Pod:
-    leaving = pod.metadata.deletion_timestamp is not None
-    ready = any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or [])
-    statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
-    waiting = [f"{one.name}: {one.state.waiting.reason}" for one in statuses if one.state and one.state.waiting]
-    return _Pod(
-        name=pod.metadata.name,
-        ready=ready and not leaving,
-        state="being deleted" if leaving else f"{pod.status.phase} ({', '.join(waiting) or 'not ready'})",
-    )
-
-
-def _no_probe(region: Region, pods: list[_Pod]) -> Problem:
+def _no_probe(region: RegionAccess, pods: Sequence[Mapping[str, Any]]) -> Problem:
     where = f"{region.name}: no ready pod {_SELECTOR} in namespace {NAMESPACE} of context {region.context}"
     if not pods:
         return Problem(
@@ -267,8 +221,16 @@ def _no_probe(region: Region, pods: list[_Pod]) -> Problem:
             _WHY_REACH,
             f"the stack's EchoProbe brings it up: pulumi up -s {region.stack} (in the lab: make up)",
         )
+    told = [f"{pod['metadata']['name']} is {_state(pod)}" for pod in pods]
     return Problem(
-        f"{where}: {'; '.join(f'{pod.name} is {pod.state}' for pod in pods)}",
+        f"{where}: {'; '.join(told)}",
         _WHY_REACH,
         f"kubectl --context {region.context} -n {NAMESPACE} describe pods says what it waits for",
     )
+
+
+def _state(pod: Mapping[str, Any]) -> str:
+    if is_leaving(pod):
+        return "being deleted"
+    waiting = ", ".join(f"{container}: {reason}" for container, reason in waiting_reasons(pod).items())
+    return f"{pod['status']['phase']} ({waiting or 'not ready'})"

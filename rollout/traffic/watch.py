@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from rollout.measurement import Count, Measurement, Result, in_order
 from rollout.problem import Problem, RolloutError
@@ -22,7 +22,13 @@ _QUIET_SECONDS = 30.0
 class Watch:
     """What a region does with the requests that are sent to it all the time, each of them counted in one window.
 
-    Requests are counted in the order in which they were sent. Those that are under way when the watch ends are not counted.
+    It lasts as long as the block that it is entered for. Requests are counted in the order in which they were sent. Those
+    that are under way when the watch ends are not counted.
+
+    Args:
+        source: The region's probe.
+        url: Where to send the requests.
+        rate: How many a second.
     """
 
     def __init__(self, source: Source, url: str, rate: int) -> None:
@@ -42,6 +48,14 @@ class Watch:
     def region(self) -> str:
         """The region's name."""
         return self._source.region.name
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        self._thread.join()
 
     def seen(self) -> Measurement:
         """The window so far.
@@ -86,9 +100,7 @@ class Watch:
             while not self._stop.is_set() and time.monotonic() < ends:
                 for result in in_order(self._noted(self._source.results(self._attack, self._stop))):
                     self._add(result)
-            self._fail(
-                RolloutError(Problem(f"{self.region}: watched for {LONGEST_SECONDS / 3600:.0f} h without an end"))
-            )
+            self._fail(RolloutError.of(f"{self.region}: watched for {LONGEST_SECONDS / 3600:.0f} h without an end"))
         except RolloutError as error:
             self._fail(error)
 
@@ -122,29 +134,3 @@ class Watch:
             "what is not measured is not known to be well",
             f"see that the probe runs and its exec goes through: kubectl --context {self._source.region.context} -n echo-probe get pods",
         )
-
-    def start(self) -> None:
-        """Begins to send."""
-        self._thread.start()
-
-    def end(self) -> None:
-        """Ends the sending; returns when it has ended."""
-        self._stop.set()
-        self._thread.join()
-
-
-@contextmanager
-def watched(source: Source, url: str, rate: int) -> Iterator[Watch]:
-    """A region watched for as long as a block lasts.
-
-    Args:
-        source: The region's probe.
-        url: Where to send the requests.
-        rate: How many a second.
-    """
-    watch = Watch(source, url, rate)
-    watch.start()
-    try:
-        yield watch
-    finally:
-        watch.end()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rollout.cli.promote import DEFAULT_STEPS
 from tests.e2e.drills import Row, UnderLoad, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.promoting import Promoted, Somebody, faulty, promote, rollout, trailers
@@ -48,7 +49,8 @@ def _only_v2_failed(load: UnderLoad) -> bool:
 
 
 def test_a_version_is_promoted_through_both_regions(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:
-    drill = "v2 promoted 10, 25, 50, 100 in both regions"
+    steps = DEFAULT_STEPS.split(",")
+    drill = f"v2 promoted {', '.join(steps)} in both regions"
     began = time.monotonic()
     with _restored(lab) as before:
         with _story(lab, drill, drills):
@@ -57,7 +59,7 @@ def test_a_version_is_promoted_through_both_regions(lab: Laboratory, drills: lis
         assert {region: _weights(lab, region) for region in REGIONS} == {region: {"v2": 100} for region in REGIONS}
         told = trailers(lab, before)
         assert [(each["Rollout-Region"], each["Rollout-Weight"]) for each in told] == [
-            *((region, weight) for region in REGIONS for weight in ("10", "25", "50", "100")),
+            *((region, weight) for region in REGIONS for weight in steps),
             ("region-b", "100"),
         ]
         assert [each["Rollout-State"] for each in told] == ["in progress"] * 8 + ["done"]

@@ -14,7 +14,7 @@ from typing import Any
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
-from rollout.cli import app
+from rollout.__main__ import app
 from rollout.plan.overlays import changes, make
 from tests.rollout.repository import Repository, new_repository
 from tests.rollout.stack_files import ROOT, edit, stack_file

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from rollout.access import PulumiAccess, RegionAccess
 from rollout.problem import RolloutError
-from rollout.regions import PulumiAccess, Region, discover, find_project, select
+from rollout.regions import discover, find_project, select
 from stackfile.model import ConfigError
 from stackfile.reader import load_stack_file
 
@@ -57,14 +58,14 @@ class TestStackFiles:
             (project / f"Pulumi.{name}.yaml").write_text(STACK.format(context=f"context-of-{name}"))
 
         assert discover(project).regions == (
-            Region("region-a", "region-a", "context-of-region-a"),
-            Region("region-b", "region-b", "context-of-region-b"),
+            RegionAccess("region-a", "region-a", "context-of-region-a"),
+            RegionAccess("region-b", "region-b", "context-of-region-b"),
         )
 
     def test_region_may_have_another_name_than_its_stack(self, project: Path) -> None:
         (project / "Pulumi.prod-1.yaml").write_text(STACK.format(context="c") + "  echo-rollout:region: north\n")
 
-        assert discover(project).regions == (Region("north", "prod-1", "c"),)
+        assert discover(project).regions == (RegionAccess("north", "prod-1", "c"),)
 
     def test_kubeconfig_is_relative_to_the_project(self, project: Path) -> None:
         text = STACK.format(context="c\n    kubeconfig: clusters/a.yaml")
@@ -108,8 +109,8 @@ class TestRegionsFile:
         (project / ".regions.yaml").write_text(REGIONS)
 
         assert discover(project).regions == (
-            Region("region-a", "region-a", "a", Path("/lab/kubeconfig")),
-            Region("region-b", "region-b", "b", Path("/lab/kubeconfig")),
+            RegionAccess("region-a", "region-a", "a", Path("/lab/kubeconfig")),
+            RegionAccess("region-b", "region-b", "b", Path("/lab/kubeconfig")),
         )
 
     def test_says_how_to_reach_pulumi(self, project: Path) -> None:
@@ -140,7 +141,7 @@ class TestRegionsFile:
 
 
 class TestSelect:
-    REGIONS = (Region("region-a", "region-a", "a"), Region("region-b", "region-b", "b"))
+    REGIONS = (RegionAccess("region-a", "region-a", "a"), RegionAccess("region-b", "region-b", "b"))
 
     def test_nothing_named_is_all(self) -> None:
         assert select(self.REGIONS, []) == self.REGIONS
@@ -156,8 +157,8 @@ class TestSelect:
             select(self.REGIONS, ["region-bb", "moon"])
 
         first, second = refused.value.problems
-        assert first.fix == "did you mean region-b? there are: region-a, region-b"
-        assert second.fix == "there are: region-a, region-b"
+        assert first.fix == "did you mean region-b?"
+        assert second.fix == "the known regions are region-a, region-b"
 
 
 class TestFindProject:

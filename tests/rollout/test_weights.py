@@ -81,7 +81,7 @@ class TestAssignments:
             (["v2=-1"], "'v2=-1' is not of the form VERSION=WEIGHT"),
             (["v2=2.5"], "'v2=2.5' is not of the form VERSION=WEIGHT"),
             (["v2=1", "v2=2"], "v2 is given a weight twice"),
-            (["v2=101"], "v2=101: the weight is not in 0..100"),
+            (["v2=101"], "v2 101 makes 101, not 100"),
             (["v22=10"], "v22: there is no such version here"),
             (["v1=60", "v2=60"], "v1 60 \\+ v2 60 makes 120, not 100"),
             (["v1=60", "v2=20", "v3=10"], "makes 90, not 100"),

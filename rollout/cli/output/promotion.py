@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.git.record import PromotionState
 from rollout.judge.shares import RISK, TOLERANCE_POINTS
 from rollout.measurement import Tally
-from rollout.promote.results import Ended, Retired, Taken, Undone
+from rollout.promote.results import PromotionResult, RetirementResult, RollbackResult, StepResult
 from rollout.status.verification import Outcome
-
-DONE = 0
-TAKEN_BACK = 1
-STOPPED = 2
+from rollout.weights import percents
 
 
-def exit_code(ended: Ended) -> int:
+def exit_code(ended: PromotionResult) -> int:
     """0 if it is done, 1 if it was taken back, 2 if it ended before it was done."""
-    return {PromotionState.DONE: DONE, PromotionState.ROLLED_BACK: TAKEN_BACK}.get(ended.state, STOPPED)
+    return {PromotionState.DONE: 0, PromotionState.ROLLED_BACK: DIFFERS}.get(ended.state, UNUSABLE)
 
 
-def print_ended(console: Console, ended: Ended) -> None:
+def print_ended(console: Console, ended: PromotionResult) -> None:
     """The table of the steps, and how it ended."""
     if ended.taken:
         console.print(_steps(ended))
@@ -43,10 +41,10 @@ def print_ended(console: Console, ended: Ended) -> None:
         print_undone(console, ended.undone)
 
 
-def print_undone(console: Console, undone: Undone) -> None:
+def print_undone(console: Console, undone: RollbackResult) -> None:
     """What a way back did, how long it took and what it cost."""
     for region, weights in undone.weights.items():
-        split = ", ".join(f"{version} {weight} %" for version, weight in weights.items())
+        split = percents(weights)
         delivery = undone.deliveries.get(region)
         there = f"acknowledged by {delivery.envoys} Envoys" if delivery else "NOT known to be delivered"
         console.print(f"{region}: {split} by {undone.commit[:10]}, {there}")
@@ -61,7 +59,7 @@ def print_undone(console: Console, undone: Undone) -> None:
         console.print(Text(_measured(outcome), style="green" if outcome.holds else "red"))
 
 
-def print_retired(console: Console, version: str, retired: Sequence[Retired]) -> None:
+def print_retired(console: Console, version: str, retired: Sequence[RetirementResult]) -> None:
     """What a retirement did."""
     for each in retired:
         console.print(
@@ -70,7 +68,7 @@ def print_retired(console: Console, version: str, retired: Sequence[Retired]) ->
         )
 
 
-def ended_as_json(ended: Ended) -> dict[str, Any]:
+def ended_as_json(ended: PromotionResult) -> dict[str, Any]:
     """The same for a program: weights in percent, shares in 0..1, times in seconds."""
     return {
         "promotion": ended.promotion.id,
@@ -84,19 +82,19 @@ def ended_as_json(ended: Ended) -> dict[str, Any]:
     }
 
 
-def undone_as_json(undone: Undone) -> dict[str, Any]:
+def undone_as_json(undone: RollbackResult) -> dict[str, Any]:
     """A way back for a program."""
     return {
         "commit": undone.commit,
         "weights": {region: dict(weights) for region, weights in undone.weights.items()},
         "seconds": round(undone.seconds, 3),
-        "cost": [{"version": version or None, **_tally_json(tally)} for version, tally in undone.cost.items()],
+        "cost": [{"version": version or None, **asdict(tally)} for version, tally in undone.cost.items()],
         "holds": undone.holds,
         "problems": [str(problem) for problem in undone.problems],
     }
 
 
-def retired_as_json(version: str, retired: Sequence[Retired]) -> dict[str, Any]:
+def retired_as_json(version: str, retired: Sequence[RetirementResult]) -> dict[str, Any]:
     """A retirement for a program."""
     return {
         "version": version,
@@ -105,7 +103,7 @@ def retired_as_json(version: str, retired: Sequence[Retired]) -> dict[str, Any]:
                 "region": each.region,
                 "commit": each.commit,
                 "seconds": round(each.delivery.acknowledged, 3),
-                **_tally_json(each.coming),
+                **asdict(each.coming),
             }
             for each in retired
         ],
@@ -114,29 +112,25 @@ def retired_as_json(version: str, retired: Sequence[Retired]) -> dict[str, Any]:
 
 def preview_table(steps: Sequence[tuple[str, Mapping[str, int]]]) -> Table:
     """The steps that would be taken."""
-    table = _table()
+    table = new_table()
     table.add_column("step", justify="right")
     table.add_column("region")
     table.add_column("weights")
     for number, (region, weights) in enumerate(steps, start=1):
-        table.add_row(str(number), region, ", ".join(f"{version} {weight} %" for version, weight in weights.items()))
+        table.add_row(str(number), region, percents(weights))
     return table
 
 
-def _steps(ended: Ended) -> Table:
-    table = _table()
-    table.add_column("region", no_wrap=True)
-    for heading in ("weight", "commit", "synced", "acknowledged", "requests", "share", "99.9 % interval"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column(f"failed, {ended.promotion.version}", justify="right", no_wrap=True)
-    table.add_column("failed, old", justify="right", no_wrap=True)
+def _steps(ended: PromotionResult) -> Table:
+    numbers = ("weight", "commit", "synced", "acknowledged", "requests", "share", "99.9 % interval")
+    table = new_table("region", right=(*numbers, f"failed, {ended.promotion.version}", "failed, old"))
     table.add_column("step")
     for step in ended.taken:
         table.add_row(*_cells(step))
     return table
 
 
-def _cells(step: Taken) -> tuple[Text, ...]:
+def _cells(step: StepResult) -> tuple[Text, ...]:
     delivery, proof = step.delivery, step.proof
     cells = [step.region, f"{step.weight} %", step.commit[:10]]
     cells += [f"{delivery.synced:.1f} s", f"{delivery.acknowledged:.1f} s"] if delivery else ["-", "-"]
@@ -162,7 +156,7 @@ def _measured(outcome: Outcome) -> str:
     return f"{outcome.region.name}: {'holds' if outcome.holds else found} ({measured.requests:,} requests{failed})"
 
 
-def _step_json(step: Taken) -> dict[str, Any]:
+def _step_json(step: StepResult) -> dict[str, Any]:
     proof = step.proof
     return {
         "region": step.region,
@@ -171,23 +165,15 @@ def _step_json(step: Taken) -> dict[str, Any]:
         "synced_seconds": step.delivery.synced if step.delivery else None,
         "acknowledged_seconds": step.delivery.acknowledged if step.delivery else None,
         "envoys": step.delivery.envoys if step.delivery else None,
-        "coming": _tally_json(step.coming) if step.coming else None,
+        "coming": asdict(step.coming) if step.coming else None,
         "proof": {
             "requests": proof.requests,
             "share": proof.share,
             "interval": [*proof.interval],
-            "new": _tally_json(proof.new),
-            "old": _tally_json(proof.old),
+            "new": asdict(proof.new),
+            "old": asdict(proof.old),
             "seconds": proof.seconds,
         }
         if proof
         else None,
     }
-
-
-def _tally_json(tally: Tally) -> dict[str, int]:
-    return {"requests": tally.requests, "failures": tally.failures}
-
-
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)

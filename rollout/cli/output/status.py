@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy
 from rollout.git.commits import Entry
 from rollout.git.record import PromotionState, Record
 from rollout.status.disagreements import Disagreement, RegionStatus, Status, Weights, all_disagreements, ejected
-
-AGREES = 0
-DISAGREES = 1
-NOT_SEEN = 2
 
 _NOTHING = "-"
 _SHORT_HASH = 7
@@ -30,8 +27,8 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 def exit_code(status: Status) -> int:
     """0 if all agree, 1 if some do not, 2 if something could not be seen."""
     if any(region.problems for region in status.regions):
-        return NOT_SEEN
-    return DISAGREES if all_disagreements(status) else AGREES
+        return UNUSABLE
+    return DIFFERS if all_disagreements(status) else 0
 
 
 def print_status(console: Console, status: Status) -> None:
@@ -62,7 +59,7 @@ def as_json(status: Status) -> dict[str, Any]:
     return {
         "at": status.at.isoformat(),
         "head": status.head,
-        "agrees": exit_code(status) == AGREES,
+        "agrees": exit_code(status) == 0,
         "regions": [_region_json(region) for region in status.regions],
         "promotion": _promotion_json(*status.promotion) if status.promotion else None,
         "disagreements": [
@@ -78,11 +75,7 @@ def as_json(status: Status) -> dict[str, Any]:
 
 
 def _table(status: Status) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    table.add_column("region", no_wrap=True)
-    table.add_column("version")
-    for heading in ("stack file", "Git", "cluster", "Envoys", "ready", "ejected"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = new_table("region", "version", right=("stack file", "Git", "cluster", "Envoys", "ready", "ejected"))
     for region in status.regions:
         for version in region.versions:
             table.add_row(*_cells(region, version))
@@ -161,7 +154,7 @@ def _region_json(region: RegionStatus) -> dict[str, Any]:
         else None,
         "envoys": None if region.envoys is None else [_envoy_json(envoy) for envoy in region.envoys],
         "application": _application_json(region.application) if region.application else None,
-        "problems": [{"what": problem.what, "why": problem.why, "fix": problem.fix} for problem in region.problems],
+        "problems": [asdict(problem) for problem in region.problems],
     }
 
 

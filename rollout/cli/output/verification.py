@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.cluster.application import Application
-from rollout.judge.checks import Deviation
 from rollout.judge.independence import runs
 from rollout.judge.shares import RISK, TOLERANCE_POINTS, Standing
 from rollout.judge.verdict import Row, Verdict
 from rollout.status.verification import Outcome
-
-HOLDS = 0
-DOES_NOT_HOLD = 1
-COULD_NOT_TELL = 2
 
 _TERMS = (
     f"A share may be {TOLERANCE_POINTS} points from its weight; intervals and verdicts are wrong once in "
@@ -30,9 +26,9 @@ _TERMS = (
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """0 if all regions hold. A region that was measured and is not known to hold outweighs one that could not be measured."""
     if all(outcome.holds for outcome in outcomes):
-        return HOLDS
+        return 0
     judged = [outcome.verdict for outcome in outcomes if outcome.verdict]
-    return DOES_NOT_HOLD if any(not verdict.holds for verdict in judged) else COULD_NOT_TELL
+    return DIFFERS if any(not verdict.holds for verdict in judged) else UNUSABLE
 
 
 def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
@@ -68,9 +64,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 "holds": outcome.holds,
                 "application": _application_json(outcome.application) if outcome.application else None,
                 **(_verdict_json(outcome.verdict) if outcome.verdict else {}),
-                "problems": [
-                    {"what": problem.what, "why": problem.why, "fix": problem.fix} for problem in outcome.problems
-                ],
+                "problems": [asdict(problem) for problem in outcome.problems],
             }
             for outcome in outcomes
         ],
@@ -78,11 +72,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _table(verdicts: Sequence[Verdict]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    table.add_column("region", no_wrap=True)
-    table.add_column("version")
-    for heading in ("weight", "requests", "share", "interval", "failures"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = new_table("region", "version", right=("weight", "requests", "share", "interval", "failures"))
     table.add_column("verdict")
     for verdict in verdicts:
         for row in verdict.rows:
@@ -168,9 +158,5 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
             }
             for row in verdict.rows
         ],
-        "findings": [_finding_json(finding) for finding in verdict.findings],
+        "findings": [asdict(finding) for finding in verdict.findings],
     }
-
-
-def _finding_json(finding: Deviation) -> dict[str, str]:
-    return {"kind": finding.kind.value, "row": finding.row, "text": finding.text}

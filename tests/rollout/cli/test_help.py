@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from typer.testing import CliRunner
 
-from rollout.cli import app
+from rollout.__main__ import app
 
 _COLUMNS = 80
 

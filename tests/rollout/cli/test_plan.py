@@ -231,7 +231,7 @@ class TestRegion:
         ran = plan("--region", "region-c")
 
         assert ran.exit_code == 2
-        assert "there are: region-a, region-b" in ran.stderr
+        assert "the known regions are region-a, region-b" in ran.stderr
 
     def test_is_called_by_its_own_name_not_the_stacks(self, project: Project) -> None:
         project.replace("region-b", "config:\n", "config:\n  echo-rollout:region: north\n")

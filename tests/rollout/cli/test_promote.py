@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
-from rollout.cli import app
-from rollout.cli.clone import Opened
+from rollout.__main__ import app
+from rollout.cli.clone import Clone
+from rollout.cli.promote import DEFAULT_STEPS
 from rollout.git.commits import locked
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
@@ -41,10 +42,10 @@ def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoClones:
 def regions(clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> FakeRegions:
     fake = FakeRegions(clones.remote)
 
-    def clusters(_opened: Opened, _names: Sequence[str], _rate: int) -> FakeRegions:
+    def clusters(_opened: Clone, _names: Sequence[str], _rate: int) -> FakeRegions:
         return fake
 
-    monkeypatch.setattr(Opened, "clusters", clusters)
+    monkeypatch.setattr(Clone, "clusters", clusters)
     return fake
 
 
@@ -137,10 +138,12 @@ class TestDryRun:
 
         assert ran.exit_code == 0, ran.output
         rows = [line.split() for line in ran.stdout.splitlines() if "region-" in line]
-        assert [row[:2] for row in rows] == [
-            [str(number), "region-a" if number <= 4 else "region-b"] for number in range(1, 9)
+        weights = list(map(int, DEFAULT_STEPS.split(",")))
+        steps = [(region, weight) for region in ("region-a", "region-b") for weight in weights]
+        assert rows == [
+            [str(number), region, "v1", str(100 - weight), "%,", "v2", str(weight), "%"]
+            for number, (region, weight) in enumerate(steps, 1)
         ]
-        assert rows[1][2:] == ["v1", "75", "%,", "v2", "25", "%"]
         assert clones.subjects() == []
         assert regions.moments == []
 

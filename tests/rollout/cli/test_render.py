@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
-from rollout.cli import app
+from rollout.__main__ import app
 from tests.rollout.stack_files import RENDERED, ROOT, edit, files_below, new_project, stack_file
 
 OVERLAY = "deploy/overlays/region-a/echo"

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
-from rollout.cli import app
+from rollout.__main__ import app
 from rollout.git.commits import Writer, locked
 from rollout.git.record import Promotion, PromotionState, Record, message
 from tests.rollout.planned import Project, new_planned, new_planned_below
@@ -233,7 +233,7 @@ class TestPromotionInProgress:
         ran = set_weights("v2=25")
 
         assert ran.exit_code == 2
-        assert ran.stderr.startswith("error: v2 is being promoted in region-a, region-b (last by commit ")
+        assert ran.stderr.startswith("error: the promotion p-1 is in progress: v2 has 10 % in region-a by ")
         assert "rollout rollback" in ran.stderr
         assert state(project) == before
 

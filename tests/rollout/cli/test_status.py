@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ import typer
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
-from rollout.cli import app as rollout
+from rollout.__main__ import app as rollout
+from rollout.access import RegionAccess
 from rollout.cli.status import status
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live, Pods
 from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
-from rollout.status.snapshot import Readers, gather
+from rollout.status import snapshot
+from rollout.status.snapshot import gather
 from tests.rollout.cluster.applications import well
 from tests.rollout.repository import Repository, new_repository
 from tests.rollout.stack_files import ROOT, edit
@@ -41,30 +43,27 @@ class Clusters:
     silent: tuple[str, ...] = ()
     interrupted: bool = False
 
-    def readers(self) -> Readers:
-        return Readers(self._application, self._live, self._envoys)
-
-    def _application(self, region: Region, name: str) -> Application:
+    def read_application(self, region: RegionAccess, name: str) -> Application:
         assert name == "argocd/echo"
         self._answer(region)
         document = well(self.revision)
         document["spec"]["source"]["path"] = f"deploy/overlays/{region.name}/echo"
         return parse_application(document)
 
-    def _live(self, region: Region) -> Live:
+    def read_live(self, region: RegionAccess) -> Live:
         self._answer(region)
         if self.interrupted:
             raise KeyboardInterrupt
         return Live(route(self._weights(region)), {"v1": Pods(3, 3), "v2": Pods(3, 3)})
 
-    def _envoys(self, region: Region) -> tuple[Envoy, ...]:
+    def read_envoys(self, region: RegionAccess) -> tuple[Envoy, ...]:
         self._answer(region)
         return envoys(self._weights(region))
 
-    def _weights(self, region: Region) -> dict[str, int]:
+    def _weights(self, region: RegionAccess) -> dict[str, int]:
         return self.weights.get(region.name, WEIGHTS)
 
-    def _answer(self, region: Region) -> None:
+    def _answer(self, region: RegionAccess) -> None:
         if region.name in self.silent:
             raise RolloutError(Problem(f"{region.name} does not answer", "why it is needed", "how to mend it"))
 
@@ -83,12 +82,15 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 
 
 @pytest.fixture
-def clusters(repository: Repository) -> Clusters:
-    return Clusters(repository.git("rev-parse", "HEAD"))
+def clusters(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Clusters:
+    made = Clusters(repository.git("rev-parse", "HEAD"))
+    for name in ("read_application", "read_live", "read_envoys"):
+        monkeypatch.setattr(snapshot, name, getattr(made, name))
+    return made
 
 
-def run(clusters: Clusters, *arguments: str) -> Ran:
-    return CliRunner().invoke(app, arguments, obj=clusters.readers())
+def run(_clusters: Clusters, *arguments: str) -> Ran:
+    return CliRunner().invoke(app, arguments)
 
 
 def shown(clusters: Clusters, *arguments: str) -> dict[str, Any]:
@@ -183,13 +185,12 @@ class TestGit:
 
     def test_is_as_old_as_the_last_commit_of_the_region(self, clusters: Clusters, repository: Repository) -> None:
         weigh(repository, "region-b", 75, 25)
-        repository.git("commit", "--quiet", "--all", "--message", "Shift region-b")
-        last = repository.git("rev-parse", "HEAD")
+        earlier = "alias.earlier=!GIT_COMMITTER_DATE=2026-01-02T03:04:05Z git commit"
+        repository.git("-c", earlier, "earlier", "--quiet", "--all", "--message", "Shift region-b")
         repository.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
-        (found,) = gather(repository.directory, [Region("region-b", "region-b", "b")], clusters.readers()).regions
+        (found,) = gather(repository.directory, [RegionAccess("region-b", "region-b", "b")]).regions
 
-        assert found.declared.commit is not None
-        assert found.declared.commit.hash == last
+        assert found.declared.committed_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     def test_behind_argo_cd_says_that_its_commit_is_not_here(self, clusters: Clusters) -> None:
         clusters.revision = "f" * 40

@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,14 +13,15 @@ import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
-from rollout.cli import app
+from rollout.__main__ import app
+from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.stack_outputs import StackOutputs
 from rollout.measurement import Result
 from rollout.problem import Problem, RolloutError
-from rollout.regions import PulumiAccess, Region
-from rollout.status.verification import Edges
+from rollout.status import verification
 from rollout.traffic.attack import Attack
+from rollout.traffic.probe import Source
 from tests.rollout.answers import drawn, fault, numbered, ok
 from tests.rollout.cluster.applications import NEW, OLD, refused, well
 
@@ -36,7 +37,7 @@ def split(attack: Attack, region: str, percent: int) -> list[Result]:
 
 @dataclass
 class FakeSource:
-    region: Region
+    region: RegionAccess
     world: World
 
     def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
@@ -69,31 +70,34 @@ class World:
     """Weights by commit."""
     attacks: dict[str, Attack] = field(default_factory=dict)
 
-    def edges(self) -> Edges:
-        return Edges(self._outputs, self._connect, self._application, self._synced_weights)
+    def stand_ins(self) -> dict[str, Callable[..., object]]:
+        """What is asked instead of the world, by the name that it has in the verification."""
+        return {
+            "read_outputs": self._outputs,
+            "connect": self._connect,
+            "settled_application": self._application,
+            "overlay_weights": self._overlay_weights,
+        }
 
-    def _outputs(self, _pulumi: PulumiAccess, region: Region) -> StackOutputs:
+    def _outputs(self, _pulumi: PulumiAccess, region: RegionAccess) -> StackOutputs:
         if region.name in self.without_outputs:
             raise RolloutError(Problem(f"{region.name} has no outputs", "why it is needed", "how to mend it"))
         application = "argocd/echo" if region.name in self.applications else None
         return StackOutputs(region=region.name, weights=dict(self.weights), url=URL, application=application)
 
-    def _connect(self, region: Region) -> FakeSource:
+    def _connect(self, region: RegionAccess) -> FakeSource:
         if region.name in self.without_probe:
             raise RolloutError(Problem(f"{region.name} has no probe", "why it is needed", "how to mend it"))
         return FakeSource(region, self)
 
-    def _application(self, region: Region, name: str) -> Application:
+    def _application(self, region: RegionAccess, name: str) -> Application:
         assert name == "argocd/echo"
         return parse_application(self.applications[region.name])
 
-    def _synced_weights(self, project: Path, application: Application) -> Mapping[str, int]:
-        assert project == Path.cwd()
-        revision = application.synced_revision
-        if revision is None or revision not in self.committed:
-            raise RolloutError(
-                Problem(f"no commit {application.synced_revision}", "why it is needed", "how to mend it")
-            )
+    def _overlay_weights(self, project: Path, revision: str, folder: str) -> Mapping[str, int]:
+        assert (project, folder) == (Path.cwd(), "deploy/overlays/region-a/echo")
+        if revision not in self.committed:
+            raise RolloutError.of(f"no commit {revision}", "why it is needed", "how to mend it")
         return self.committed[revision]
 
 
@@ -105,8 +109,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def verify(world: World, *arguments: str) -> Ran:
-    return CliRunner().invoke(app, ["verify", *arguments], obj=world.edges())
+def verify(world: World, *arguments: str, connect: Callable[[RegionAccess], Source] | None = None) -> Ran:
+    stand_ins = world.stand_ins() | ({"connect": connect} if connect else {})
+    with pytest.MonkeyPatch.context() as patch:
+        for name, stand_in in stand_ins.items():
+            patch.setattr(verification, name, stand_in)
+        return CliRunner().invoke(app, ["verify", *arguments])
 
 
 @pytest.mark.usefixtures("project")
@@ -170,9 +178,8 @@ class TestRequests:
                 yield from [*answers[:33], fault("v2", self.region.name, sequence=33), *answers[34:]]
 
         world = World()
-        edges = replace(world.edges(), connect=lambda region: Failing(region, world))
-
-        regions = json.loads(CliRunner().invoke(app, ["verify", "--json"], obj=edges).stdout)["regions"]
+        ran = verify(world, "--json", connect=lambda region: Failing(region, world))
+        regions = json.loads(ran.stdout)["regions"]
 
         assert [region["requests"] for region in regions] == [40, 40]
         assert [finding["kind"] for region in regions for finding in region["findings"]] == ["failed", "failed"]
@@ -343,7 +350,7 @@ def test_ctrl_c_stops_every_probe_and_ends_with_130() -> None:
 
     @dataclass
     class Waiting:
-        region: Region
+        region: RegionAccess
 
         def results(self, _attack: Attack, stop: threading.Event) -> Iterator[Result]:
             yield ok()
@@ -352,7 +359,7 @@ def test_ctrl_c_stops_every_probe_and_ends_with_130() -> None:
             if stop.wait(5):
                 stopped.release()
 
-    ran = CliRunner().invoke(app, ["verify"], obj=Edges(read_outputs=World().edges().read_outputs, connect=Waiting))
+    ran = verify(World(), connect=Waiting)
 
     assert ran.exit_code == 130
     assert all(stopped.acquire(timeout=5) for _region in ("region-a", "region-b"))

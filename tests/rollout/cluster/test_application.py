@@ -6,19 +6,32 @@ from typing import Any
 
 import pytest
 
+from rollout.access import RegionAccess
 from rollout.cluster.application import (
     Application,
-    Condition,
-    FailedResource,
-    Operation,
     parse_application,
     read_application,
     settled_application,
+    synced_commit,
 )
 from rollout.problem import RolloutError
-from rollout.regions import Region
 from tests.rollout.cluster.applications import NEW, OLD, application, refused, unreadable, well
 from tests.rollout.cluster.fake_cluster import FakeCluster, serving
+
+
+class TestSyncedCommit:
+    def test_of_an_application_that_was_never_synced_is_refused_with_its_reasons(self) -> None:
+        with pytest.raises(RolloutError) as found:
+            synced_commit(parse_application(unreadable()))
+
+        assert found.value.problems[0].what == (
+            "Application argocd/echo was never synced: "
+            "ComparisonError: deploy/overlays/region-a/echo: app path does not exist"
+        )
+
+    def test_of_an_application_that_argo_cd_has_not_seen_is_refused_with_its_state(self) -> None:
+        with pytest.raises(RolloutError, match="was never synced: sync Unknown, health Unknown"):
+            synced_commit(parse_application(application()))
 
 
 class TestParse:
@@ -32,25 +45,19 @@ class TestParse:
             health="Healthy",
             compared_revision=NEW,
             history=(OLD,),
-            operation=Operation(
-                phase="Failed",
-                message="one or more objects failed to apply",
-                revision=NEW,
-                failed_resources=(FailedResource("VirtualService", "echo", "echo", "weight 190 is too much"),),
+            tried_revision=NEW,
+            is_syncing=False,
+            complaints=(
+                f"sync of {NEW} Failed: one or more objects failed to apply",
+                "VirtualService echo/echo: weight 190 is too much",
             ),
-            conditions=(),
-        )
-
-    def test_takes_the_conditions(self) -> None:
-        assert parse_application(unreadable()).conditions == (
-            Condition("ComparisonError", "deploy/overlays/region-a/echo: app path does not exist"),
         )
 
     def test_of_one_that_argo_cd_has_not_seen_yet_knows_nothing(self) -> None:
         parsed = parse_application(application())
 
         assert (parsed.sync, parsed.health, parsed.synced_revision) == ("Unknown", "Unknown", None)
-        assert (parsed.history, parsed.operation, parsed.conditions) == ((), None, ())
+        assert (parsed.history, parsed.tried_revision, parsed.is_syncing, parsed.complaints) == ((), "", False, ())
 
     @pytest.mark.parametrize("missing", ["history", "conditions", "operationState"])
     def test_takes_null_for_nothing(self, missing: str) -> None:
@@ -58,11 +65,6 @@ class TestParse:
         document["status"][missing] = None
 
         assert parse_application(document).sync == "Synced"
-
-    def test_of_an_operation_that_did_not_get_far_has_no_result(self) -> None:
-        parsed = parse_application(application(operationState={"phase": "Error", "message": "no such branch"}))
-
-        assert parsed.operation == Operation("Error", "no such branch", "", ())
 
 
 class TestSyncedRevision:
@@ -100,12 +102,6 @@ class TestIsWell:
 class TestComplaints:
     def test_are_none_when_all_is_well(self) -> None:
         assert parse_application(well()).complaints == ()
-
-    def test_name_the_commit_the_objects_and_why(self) -> None:
-        assert parse_application(refused()).complaints == (
-            f"sync of {NEW} Failed: one or more objects failed to apply",
-            "VirtualService echo/echo: weight 190 is too much",
-        )
 
     def test_name_the_objects_also_while_the_sync_is_tried_again(self) -> None:
         document = refused()
@@ -155,7 +151,9 @@ class TestMoving:
         asked["metadata"]["annotations"] = {"argocd.argoproj.io/refresh": "normal"}
         cluster = FakeCluster(applications={"argocd/echo": asked})
         with serving(cluster) as port:
-            region = Region("region-a", "stack-a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
+            region = RegionAccess(
+                "region-a", "stack-a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port)
+            )
             threading.Timer(0.5, cluster.applications.__setitem__, ("argocd/echo", well(NEW))).start()
 
             assert settled_application(region, "argocd/echo").synced_revision == NEW
@@ -164,7 +162,9 @@ class TestMoving:
 class TestRead:
     def read_from(self, cluster: FakeCluster, directory: Path) -> Application:
         with serving(cluster) as port:
-            region = Region("region-a", "stack-a", "ctx", cluster.kubeconfig(directory / "kubeconfig", "ctx", port))
+            region = RegionAccess(
+                "region-a", "stack-a", "ctx", cluster.kubeconfig(directory / "kubeconfig", "ctx", port)
+            )
             return read_application(region, "argocd/echo")
 
     def test_asks_the_regions_cluster(self, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from rollout.access import RegionAccess
 from rollout.cluster.envoys import (
-    ALL_PODS,
     Envoy,
     Page,
     UnreadablePageError,
@@ -19,7 +19,7 @@ from rollout.cluster.envoys import (
     route_weights,
 )
 from rollout.problem import RolloutError
-from rollout.regions import Region
+from rollout.weights import ALL_PODS
 from tests.rollout.cluster.captured import document, text
 from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, serving
 
@@ -182,7 +182,7 @@ def answering(opened: Exec) -> None:
 
 def read(tmp_path: Path, cluster: FakeCluster, only: set[str] | None = None) -> tuple[Envoy, ...]:
     with serving(cluster) as port:
-        region = Region("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
+        region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
         return read_envoys(region, only)
 
 

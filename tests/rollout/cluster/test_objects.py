@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rollout.access import RegionAccess
 from rollout.cluster.objects import (
     LastChange,
     Live,
@@ -18,7 +19,6 @@ from rollout.cluster.objects import (
     read_live,
 )
 from rollout.problem import RolloutError
-from rollout.regions import Region
 from tests.rollout.cluster.captured import document
 from tests.rollout.cluster.fake_cluster import FakeCluster, serving
 
@@ -99,7 +99,8 @@ def deployment(version: str, replicas: int) -> dict[str, Any]:
 
 def pod(version: str, *, ready: bool = True, waiting: str = "", leaving: bool = False) -> dict[str, Any]:
     condition = {"type": "Ready", "status": str(ready), "reason": "ContainersNotReady", "lastTransitionTime": SINCE}
-    states = [{"state": {"running": {}}}, *([{"state": {"waiting": {"reason": waiting}}}] if waiting else [])]
+    states = [{"name": "istio-proxy", "state": {"running": {}}}]
+    states += [{"name": "echo", "state": {"waiting": {"reason": waiting}}}] if waiting else []
     return {
         "metadata": {
             "name": f"echo-{version}-a",
@@ -156,7 +157,7 @@ def cluster() -> FakeCluster:
 class TestRead:
     def test_asks_for_the_route_and_the_pods(self, cluster: FakeCluster, tmp_path: Path) -> None:
         with serving(cluster) as port:
-            found = read_live(Region("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))
+            found = read_live(RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))
 
         assert found == Live(Route({"v1": 90, "v2": 10}, BY_ARGO_CD), {"v1": Pods(1, 1)})
 
@@ -166,4 +167,4 @@ class TestRead:
             serving(cluster) as port,
             pytest.raises(RolloutError, match="refused to list virtualservices in echo: 403"),
         ):
-            read_live(Region("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))
+            read_live(RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.stack_outputs import parse_outputs, read_outputs
 from rollout.problem import RolloutError
-from rollout.regions import PulumiAccess, Region
 
-REGION = Region("region-a", "region-a", "a")
+REGION = RegionAccess("region-a", "region-a", "a")
 OUTPUTS = {
     "region": "region-a",
     "weights": {"v1": 90, "v2": 10},

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.git.commits import Entry
-from rollout.git.record import MARK, Promotion, PromotionState, Proof, Record, message, newest, parse
+from rollout.git.commits import Entry, newest_record
+from rollout.git.record import MARK, Promotion, PromotionState, Proof, Record, message, parse
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
 
@@ -167,11 +167,11 @@ class TestNewest:
         old = message("old", replace(RECORD, weight=10))
         entries = [entry("theirs"), entry(TEXT, "1" * 40), entry(old, "2" * 40)]
 
-        assert newest(entries) == (entries[1], RECORD)
+        assert newest_record(entries) == (entries[1], RECORD)
 
     def test_is_none_where_nobody_promoted(self) -> None:
-        assert newest([entry("theirs")]) is None
+        assert newest_record([entry("theirs")]) is None
 
     def test_that_cannot_be_read_is_told_with_its_commit(self) -> None:
         with pytest.raises(RolloutError, match=r"commit cccccccccc, 'region-a: v2 10 → 25 %': Rollout-Weight"):
-            newest([entry(TEXT.replace("Weight: 25", "Weight: x")), entry(TEXT)])
+            newest_record([entry(TEXT.replace("Weight: 25", "Weight: x")), entry(TEXT)])

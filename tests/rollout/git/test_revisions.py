@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.git.revisions import Repository, WorkingTree, repository_of
+from rollout.git.revisions import Repository, WorkingTree
 from rollout.problem import RolloutError
 from tests.rollout.repository import Repository as Work
 from tests.rollout.repository import new_repository
@@ -25,7 +25,7 @@ def work(tmp_path: Path) -> Work:
 
 @pytest.fixture
 def repository(work: Work) -> Iterator[Repository]:
-    with repository_of(work.directory) as repository:
+    with Repository(work.directory) as repository:
         yield repository
 
 
@@ -99,7 +99,7 @@ class TestFiles:
 
     def test_of_a_project_below_the_top_are_relative_to_it(self, work: Work) -> None:
         revision = commit(work, infra__a="1", infra__below__b="2", c="3")
-        with repository_of(work.directory / "infra") as repository:
+        with Repository(work.directory / "infra") as repository:
             tree = repository.at(revision)
 
             assert tree.files("") == ["a"]
@@ -109,7 +109,7 @@ class TestFiles:
         work = Work(tmp_path)
         work.git("init", "--quiet", "--object-format=sha256")
         revision = commit(work, below__a="1", b="2")
-        with repository_of(tmp_path) as repository:
+        with Repository(tmp_path) as repository:
             assert repository.at(revision).read("below/a") == b"1"
 
 
@@ -136,7 +136,7 @@ class TestCommit:
         commit(work, a="1")
         commit(work, a="2")
         work.git("clone", "--quiet", "--depth=1", f"file://{work.directory}", str(tmp_path / "clone"))
-        with repository_of(tmp_path / "clone") as repository:
+        with Repository(tmp_path / "clone") as repository:
             assert "git fetch --unshallow" in problem_of(repository, "--base", "HEAD~1")
 
 
@@ -183,7 +183,7 @@ class TestHistory:
     def test_of_a_project_below_the_top_is_its_own(self, work: Work) -> None:
         commit(work, a="1")
         mine = commit(work, infra__a="1")
-        with repository_of(work.directory / "infra") as repository:
+        with Repository(work.directory / "infra") as repository:
             assert repository.commits_touching(mine, ["a"], 200) == [mine]
 
 
@@ -197,7 +197,7 @@ class TestReading:
         os.utime(work.directory / "below" / "b", (1, 1))
         before = files_below(work.directory)
 
-        with repository_of(work.directory) as repository:
+        with Repository(work.directory) as repository:
             head = repository.commit("--base", "HEAD")
             repository.merge_base(head, head)
             repository.commits_touching(head, ["a"], 200)
@@ -207,7 +207,7 @@ class TestReading:
 
     def test_leaves_no_process(self, work: Work) -> None:
         revision = commit(work, a="1")
-        with repository_of(work.directory) as repository:
+        with Repository(work.directory) as repository:
             repository.at(revision).read("a")
             ours = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout
         left = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout
@@ -220,7 +220,7 @@ class TestReading:
         revision = commit(work, a="1")
         other = new_repository(tmp_path / "other")
         monkeypatch.setenv("GIT_DIR", str(other.directory / ".git"))
-        with repository_of(work.directory) as repository:
+        with Repository(work.directory) as repository:
             assert repository.commit("--base", "HEAD") == revision
 
     def test_outside_of_a_repository_is_told(self, tmp_path: Path) -> None:

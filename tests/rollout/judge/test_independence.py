@@ -68,20 +68,20 @@ def test_independent_draws_are_denied_no_more_often_than_the_risk_at_any_look(
 
 @pytest.mark.parametrize("cycle", ["ab", "aab", "aaaaaaaaab"])
 def test_taking_turns_is_denied(cycle: str) -> None:
-    assert denied(transitions(cycle * 400))
+    assert denied(transitions(cycle * 400), RISK)
 
 
 def test_a_connection_that_sticks_is_denied() -> None:
-    assert denied(transitions(("a" * 90 + "b" * 10) * 3))
+    assert denied(transitions(("a" * 90 + "b" * 10) * 3), RISK)
 
 
 def test_a_few_requests_deny_nothing() -> None:
-    assert not denied(transitions("abababab"))
+    assert not denied(transitions("abababab"), RISK)
 
 
 def test_one_version_alone_says_nothing() -> None:
     assert log_evidence(transitions("a" * 1_000)) == 0
-    assert not denied({})
+    assert not denied({}, RISK)
 
 
 def test_of_two_labels_it_depends_on_the_runs_alone() -> None:
@@ -106,4 +106,4 @@ def test_the_risk_decides() -> None:
 
     assert RISK < math.exp(-log_evidence(labels)) < 0.1
     assert denied(labels, 0.1)
-    assert not denied(labels)
+    assert not denied(labels, RISK)

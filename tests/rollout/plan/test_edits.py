@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.git.revisions import CommittedTree, WorkingTree, repository_of
-from rollout.plan.edits import edited
-from rollout.plan.overlays import changes
+from rollout.git.revisions import CommittedTree, Repository, WorkingTree
+from rollout.plan.overlays import changes, edited
 from rollout.problem import RolloutError
 from stackfile.editing import with_weights, without_version
 from tests.rollout.planned import Project, new_planned
@@ -24,7 +23,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def head(project: Project) -> Iterator[CommittedTree]:
-    with repository_of(project.directory) as repository:
+    with Repository(project.directory) as repository:
         yield repository.at(repository.commit("--base", "HEAD"))
 
 

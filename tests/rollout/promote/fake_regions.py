@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from subprocess import CalledProcessError
 
+from rollout.access import RegionAccess
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.measurement import Count, Measurement, Result
 from rollout.problem import Problem
-from rollout.promote.delivery import DeliveryTime, NotDeliveredError
-from rollout.regions import Region
+from rollout.promote.delivery import DeliveryTime
 from rollout.status.overlay import VIRTUAL_SERVICE, parse_weights
 from rollout.status.verification import Outcome, Ready, measure_and_judge
 from rollout.traffic.attack import Attack
@@ -103,25 +103,23 @@ class FakeRegions:
         region: str,
         commit: str,
         weights: Mapping[str, int],
-        meanwhile: Callable[[], None],
+        meanwhile: Callable[[], Problem | None],
         *,
         healthy: bool = True,
-    ) -> DeliveryTime:
+        without: str | None = None,
+    ) -> DeliveryTime | Problem:
+        assert without not in weights
         if healthy and region in self.unhealthy:
-            raise NotDeliveredError(Problem(f"{region}: not synced within 10 min: Degraded"))
+            return Problem(f"{region}: not synced within 10 min: Degraded")
         self._comes_to("deliver", region, weights)
-        meanwhile()
+        if found := meanwhile():
+            return found
         self._sync(region)
-        meanwhile()
+        if found := meanwhile():
+            return found
         if not self._has(commit) or self._weights[region] != weights:
-            raise NotDeliveredError(Problem(f"{region}: not synced within 10 min"))
+            return Problem(f"{region}: not synced within 10 min")
         return DeliveryTime(SYNCED_SECONDS, ACKNOWLEDGED_SECONDS, ENVOYS)
-
-    def deliver_without(
-        self, region: str, commit: str, weights: Mapping[str, int], version: str, meanwhile: Callable[[], None]
-    ) -> DeliveryTime:
-        assert version not in weights
-        return self.deliver(region, commit, weights, meanwhile)
 
     def answer(self, region: str) -> Result:
         """Who answers the next request of a region."""
@@ -187,7 +185,7 @@ class FakeWatch:
 @dataclass(frozen=True)
 class _Client:
     regions: FakeRegions
-    region: Region
+    region: RegionAccess
 
     def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
         for sequence in range(attack.requests):
@@ -201,5 +199,5 @@ class _NoProgress:
         pass
 
 
-def _region(name: str) -> Region:
-    return Region(name, stack=name, context=name)
+def _region(name: str) -> RegionAccess:
+    return RegionAccess(name, stack=name, context=name)

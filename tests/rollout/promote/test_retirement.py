@@ -113,7 +113,7 @@ def test_a_promotion_that_begins_meanwhile_stops_it(clones: TwoClones, regions: 
 
     def begins() -> None:
         text = message("Promote v2", record)
-        theirs.placed(lambda tip: (theirs.shifted(tip, {"region-b": {"v1": 90, "v2": 10}}, text), None))
+        theirs.placed(lambda tip: theirs.shifted(tip, {"region-b": {"v1": 90, "v2": 10}}, text))
 
     regions.once("deliver", "region-a", 0, begins)
 
@@ -129,7 +129,7 @@ def test_a_request_that_is_lost_stops_it_before_the_next_region(clones: TwoClone
 
     regions.once("deliver", "region-a", 0, lambda: regions.once("deliver", "region-a", 0, loses))
 
-    with pytest.raises(RolloutError, match=r"(?s)region-a: while v2 was taken out: .*not answered.*git revert"):
+    with pytest.raises(RolloutError, match=r"(?s)region-a: while v2 was taken out: .*requests failed.*git revert"):
         retire(clones.upstream(), regions, "v2", REGIONS)
 
     assert clones.subjects() == ["Retire v2 in region-a"]

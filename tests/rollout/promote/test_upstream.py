@@ -40,8 +40,8 @@ def upstream(clones: TwoClones) -> Upstream:
     return clones.upstream()
 
 
-def canary(upstream: Upstream, region: str = "region-a") -> Callable[[str], tuple[str, str]]:
-    return lambda tip: (upstream.shifted(tip, {region: CANARY}, "Canary"), tip)
+def canary(upstream: Upstream, region: str = "region-a") -> Callable[[str], str]:
+    return lambda tip: upstream.shifted(tip, {region: CANARY}, "Canary")
 
 
 def _with(model: _Model, **values: object) -> _Model:
@@ -84,23 +84,21 @@ class TestCommit:
 
 class TestPlaced:
     def test_is_pushed_and_followed(self, clones: TwoClones, upstream: Upstream) -> None:
-        before = clones.tip
+        commit = upstream.placed(canary(upstream))
 
-        commit, told = upstream.placed(canary(upstream))
-
-        assert (clones.tip, told) == (commit, before)
+        assert clones.tip == commit
         assert clones.operator.repository.git("rev-parse", "HEAD") == commit
         assert "weight: 10" in clones.operator.stack_file("region-a").read_text()
 
     def test_is_made_anew_on_top_of_what_somebody_else_pushed(self, clones: TwoClones, upstream: Upstream) -> None:
         tips: list[str] = []
 
-        def make(tip: str) -> tuple[str, None]:
+        def make(tip: str) -> str:
             tips.append(tip)
             commit = upstream.shifted(tip, {"region-a": CANARY}, "Canary")
             if len(tips) == 1:
                 clones.somebody_writes()
-            return commit, None
+            return commit
 
         upstream.placed(make)
 
@@ -111,10 +109,10 @@ class TestPlaced:
         first = clones.tip
         clones.somebody_writes()
 
-        def make(tip: str) -> tuple[str, None]:
+        def make(tip: str) -> str:
             commit = upstream.shifted(tip, {"region-a": CANARY}, "Canary")
             clones.remote.git("update-ref", "refs/heads/main", first)
-            return commit, None
+            return commit
 
         upstream.placed(make)
 
@@ -166,20 +164,20 @@ class TestPlaced:
 
 class TestOthers:
     def test_a_change_is_told_with_its_commit_and_its_author(self, clones: TwoClones, upstream: Upstream) -> None:
-        ours, _ = upstream.placed(canary(upstream))
+        ours = upstream.placed(canary(upstream))
         theirs = clones.somebody_weighs("region-a", v1=80, v2=20)
 
         with pytest.raises(InterferenceError, match=f"region-a was changed .*: {theirs[:10]} by test: Set weights"):
             upstream.refuse_changed_by_others(ours, upstream.tip(), REGIONS)
 
     def test_a_change_elsewhere_is_none(self, clones: TwoClones, upstream: Upstream) -> None:
-        ours, _ = upstream.placed(canary(upstream))
+        ours = upstream.placed(canary(upstream))
         clones.somebody_weighs("region-b", v1=80, v2=20)
 
         upstream.refuse_changed_by_others(ours, upstream.tip(), ["region-a"])
 
     def test_a_change_that_was_taken_back_is_none(self, clones: TwoClones, upstream: Upstream) -> None:
-        ours, _ = upstream.placed(canary(upstream))
+        ours = upstream.placed(canary(upstream))
         clones.somebody_weighs("region-a", v1=80, v2=20)
         clones.somebody_weighs("region-a", **CANARY)
 
@@ -188,14 +186,14 @@ class TestOthers:
     def test_a_promotion_of_somebody_else_is_one_wherever_it_is(self, clones: TwoClones, upstream: Upstream) -> None:
         ours = upstream.tip()
         text = message("Promote", record(clones))
-        theirs, _ = upstream.placed(lambda tip: (upstream.shifted(tip, {"region-b": CANARY}, text), None))
+        theirs = upstream.placed(lambda tip: upstream.shifted(tip, {"region-b": CANARY}, text))
 
         with pytest.raises(InterferenceError, match=f"another rollout is at work: {theirs[:10]}"):
             upstream.refuse_changed_by_others(ours, theirs, ["region-a"])
         upstream.refuse_changed_by_others(theirs, theirs, ["region-a"])
 
     def test_the_regions_that_nobody_changed_are_left(self, clones: TwoClones, upstream: Upstream) -> None:
-        ours, _ = upstream.placed(canary(upstream))
+        ours = upstream.placed(canary(upstream))
         clones.somebody_weighs("region-a", v1=80, v2=20)
 
         assert upstream.left_alone(ours, upstream.tip(), REGIONS) == ["region-b"]
@@ -204,8 +202,8 @@ class TestOthers:
 
 
 class TestHistory:
-    def saying(self, upstream: Upstream, record: Record) -> Callable[[str], tuple[str, None]]:
-        return lambda tip: (upstream.shifted(tip, {}, message("Promote", record)), None)
+    def saying(self, upstream: Upstream, record: Record) -> Callable[[str], str]:
+        return lambda tip: upstream.shifted(tip, {}, message("Promote", record))
 
     def test_the_newest_record_is_found_below_other_commits(self, clones: TwoClones, upstream: Upstream) -> None:
         done = record(clones, PromotionState.DONE)

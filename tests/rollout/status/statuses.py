@@ -9,7 +9,7 @@ from typing import Any
 from rollout.cluster.application import parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import LastChange, Live, Pods, Route
-from rollout.status.disagreements import Commit, Declaration, RegionStatus, Status
+from rollout.status.disagreements import Declaration, RegionStatus, Status
 from tests.rollout.cluster.applications import NEW, well
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -25,7 +25,7 @@ DECLARED = Declaration(
     edited=EDITED,
     committed=WEIGHTS,
     git=WEIGHTS,
-    commit=Commit(NEW, COMMITTED),
+    committed_at=COMMITTED,
 )
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from rollout.cluster.application import parse_application
 from rollout.problem import Problem, RolloutError
-from rollout.status.overlay import parse_weights, read_file, synced_weights
-from tests.rollout.cluster.applications import NEW, application, unreadable, well
+from rollout.status.overlay import overlay_weights, parse_weights, read_file
+from tests.rollout.cluster.applications import NEW
 from tests.rollout.repository import OVERLAY, VIRTUAL_SERVICE, Repository, new_repository
+
+HEAD = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: echo, namespace: echo}\n"
 
 
 @pytest.fixture
@@ -24,38 +25,23 @@ def problem_of(project: Path, revision: str, path: str = f"{OVERLAY}/vs.yaml") -
     return problem
 
 
-class TestSyncedWeights:
-    def test_are_those_of_the_synced_commit_not_of_the_working_tree(self, repository: Repository) -> None:
+class TestOverlayWeights:
+    def test_are_those_of_the_commit_not_of_the_working_tree(self, repository: Repository) -> None:
         synced = repository.commit_weights(90, 10)
         repository.commit_weights(50, 50)
 
-        assert synced_weights(repository.directory, parse_application(well(synced))) == {"v1": 90, "v2": 10}
+        assert overlay_weights(repository.directory, synced, OVERLAY) == {"v1": 90, "v2": 10}
 
     def test_are_found_from_a_project_below_the_top_of_the_repository(self, repository: Repository) -> None:
         synced = repository.commit_weights(90, 10)
 
-        project = repository.directory / "deploy"
-        assert synced_weights(project, parse_application(well(synced))) == {"v1": 90, "v2": 10}
+        assert overlay_weights(repository.directory / "deploy", synced, OVERLAY) == {"v1": 90, "v2": 10}
 
     @pytest.mark.parametrize("path", [f"{OVERLAY}/", f"./{OVERLAY}"])
     def test_are_found_however_the_path_is_written(self, repository: Repository, path: str) -> None:
-        document = well(repository.commit_weights(90, 10))
-        document["spec"]["source"]["path"] = path
+        synced = repository.commit_weights(90, 10)
 
-        assert synced_weights(repository.directory / "deploy", parse_application(document)) == {"v1": 90, "v2": 10}
-
-    def test_of_an_application_that_was_never_synced_are_refused_with_its_reasons(self, tmp_path: Path) -> None:
-        with pytest.raises(RolloutError) as refused:
-            synced_weights(tmp_path, parse_application(unreadable()))
-
-        assert refused.value.problems[0].what == (
-            "Application argocd/echo was never synced: "
-            "ComparisonError: deploy/overlays/region-a/echo: app path does not exist"
-        )
-
-    def test_of_an_application_that_argo_cd_has_not_seen_are_refused_with_its_state(self, tmp_path: Path) -> None:
-        with pytest.raises(RolloutError, match="was never synced: sync Unknown, health Unknown"):
-            synced_weights(tmp_path, parse_application(application()))
+        assert overlay_weights(repository.directory / "deploy", synced, path) == {"v1": 90, "v2": 10}
 
 
 class TestReadFile:
@@ -109,9 +95,9 @@ class TestParseWeights:
     @pytest.mark.parametrize(
         ("v1", "v2", "told"),
         [
-            ("90", "11", "vs.yaml at 1: $.spec.http.0.route: v1 90 + v2 11 is no split of 100 percent"),
-            ("101", "-1", "vs.yaml at 1: $.spec.http.0.route.0.weight: Input should be less than or equal to 100"),
-            ("many", "10", "vs.yaml at 1: $.spec.http.0.route.0.weight: Input should be a valid integer"),
+            ("90", "11", "vs.yaml at 1: v1 90 + v2 11 is no split of 100 percent"),
+            ("101", "-1", "vs.yaml at 1: v1 101 + v2 -1 is no split of 100 percent"),
+            ("many", "10", "vs.yaml at 1: VirtualService echo/echo: spec.http[0].route[0].weight: "),
         ],
     )
     def test_weights_that_are_no_split_are_told_with_their_place(self, v1: str, v2: str, told: str) -> None:
@@ -126,11 +112,12 @@ class TestParseWeights:
             "",
             "a: [",
             "kind: ConfigMap",
-            "spec: {http: []}",
-            "spec: {http: [{route: []}]}",
-            "spec: {http: [{route: [{destination: {host: echo}, weight: 100}]}]}",
-            "spec: {http: [{route: [{destination: {subset: v1}, weight: 100}]}, {route: []}]}",
-            "spec: {http: [{route: [{destination: {subset: v1}, weight: 50}, {destination: {subset: v1}, weight: 50}]}]}",
+            HEAD + "spec: {http: []}",
+            HEAD + "spec: {http: [{route: []}]}",
+            HEAD + "spec: {http: [{route: [{destination: {host: echo}, weight: 100}]}]}",
+            HEAD + "spec: {http: [{route: [{destination: {host: e, subset: v1}, weight: 100}]}, {route: []}]}",
+            HEAD + "spec: {http: [{route: [{destination: {host: e, subset: v1}, weight: 50},"
+            " {destination: {host: e, subset: v1}, weight: 50}]}]}",
         ],
     )
     def test_what_does_not_split_all_requests_between_subsets_is_refused(self, text: str) -> None:

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from rollout.access import RegionAccess
 from rollout.measurement import Result
 from rollout.problem import RolloutError
-from rollout.regions import Region
 from rollout.traffic.attack import Attack
 
 
@@ -16,7 +16,7 @@ from rollout.traffic.attack import Attack
 class Given:
     """Gives these results, as many as are asked for at most, and notes what was asked and taken of it."""
 
-    region: Region
+    region: RegionAccess
     answers: Sequence[Result]
     dies: RolloutError | None = None
     attacks: list[Attack] = field(default_factory=list)

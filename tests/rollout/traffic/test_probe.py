@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import rollout
+from rollout.access import RegionAccess
 from rollout.measurement import Measurement, Origin, Result, Tally
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
 from rollout.traffic.attack import Attack
 from rollout.traffic.probe import connect, count_results
 from tests.rollout.answers import drawn, line, numbered, ok, other
@@ -19,7 +19,7 @@ from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, Fa
 from tests.rollout.traffic.sources import Given
 
 URL = "http://echo.echo.svc.cluster.local/"
-REGION = Region("region-a", "region-a", "ctx")
+REGION = RegionAccess("region-a", "region-a", "ctx")
 
 
 def measured_by(cluster: FakeCluster, directory: Path, requests: int = 3) -> Measurement:
@@ -27,8 +27,8 @@ def measured_by(cluster: FakeCluster, directory: Path, requests: int = 3) -> Mea
         return rollout.measure(region_at(cluster, directory, port), URL, requests, rate=100)
 
 
-def region_at(cluster: FakeCluster, directory: Path, port: int) -> Region:
-    return Region("region-a", "region-a", "ctx", cluster.kubeconfig(directory / "kubeconfig", "ctx", port))
+def region_at(cluster: FakeCluster, directory: Path, port: int) -> RegionAccess:
+    return RegionAccess("region-a", "region-a", "ctx", cluster.kubeconfig(directory / "kubeconfig", "ctx", port))
 
 
 def refusal(action: Callable[[], object]) -> str:
@@ -274,7 +274,7 @@ class TestConnect:
     def test_a_context_that_is_not_there_is_told_with_those_that_are(self, tmp_path: Path) -> None:
         kubeconfig = FakeCluster().kubeconfig(tmp_path / "kubeconfig", "other", 1)
 
-        assert refusal(lambda: connect(Region("region-a", "region-a", "ctx", kubeconfig))) == (
+        assert refusal(lambda: connect(RegionAccess("region-a", "region-a", "ctx", kubeconfig))) == (
             f"region-a: {kubeconfig} has no context ctx; it has: other"
         )
 
@@ -285,5 +285,5 @@ class TestConnect:
             kubeconfig.write_text(text)
 
         assert f"{kubeconfig} cannot be used" in refusal(
-            lambda: connect(Region("region-a", "region-a", "ctx", kubeconfig))
+            lambda: connect(RegionAccess("region-a", "region-a", "ctx", kubeconfig))
         )

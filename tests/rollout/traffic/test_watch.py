@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from rollout.access import RegionAccess
 from rollout.measurement import Measurement, Result
 from rollout.problem import Problem, RolloutError
-from rollout.regions import Region
 from rollout.traffic import watch as watch_module
 from rollout.traffic.attack import Attack
-from rollout.traffic.watch import Watch, watched
+from rollout.traffic.watch import Watch
 from tests.rollout.answers import fault, ok
 
 RATE = 10
@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 10.0
 class Scripted:
     """A probe that says what a test lets it say."""
 
-    region: Region = field(default_factory=lambda: Region("region-a", "region-a", "region-a"))
+    region: RegionAccess = field(default_factory=lambda: RegionAccess("region-a", "region-a", "region-a"))
     attacks: list[Attack] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
     script: queue.Queue[Result | RolloutError | None] = field(default_factory=queue.Queue)
@@ -94,7 +94,7 @@ def probe() -> Scripted:
 
 @pytest.fixture
 def watch(probe: Scripted) -> Iterator[Watch]:
-    with watched(probe, "http://echo", RATE) as watch:
+    with Watch(probe, "http://echo", RATE) as watch:
         yield watch
 
 
@@ -172,7 +172,7 @@ def test_a_probe_that_falls_silent_is_told(probe: Scripted, watch: Watch, monkey
 
 
 def test_the_sending_ends_with_the_block(probe: Scripted) -> None:
-    with watched(probe, "http://echo", RATE) as watch:
+    with Watch(probe, "http://echo", RATE) as watch:
         probe.say(*answers(0, 1))
 
     assert probe.stopped.is_set()

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
+from rollout.access import RegionAccess
 from rollout.cli.output.progress import shown
-from rollout.regions import Region
 from rollout.status.verification import Ready
 from rollout.traffic.attack import Attack
 from tests.rollout.answers import measured
@@ -14,7 +14,7 @@ from tests.rollout.traffic.sources import Given
 
 def progress_of(requests: int, *, terminal: bool) -> str:
     """What is shown of a region that is looked at after every 10 of so many requests, of which v2 gets every tenth."""
-    region = Region("region-a", "region-a", "a")
+    region = RegionAccess("region-a", "region-a", "a")
     ready = Ready(region, Given(region, []), {"v1": 90, "v2": 10, "v3": 0}, Attack("http://echo/", requests, 500))
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=terminal, width=100)

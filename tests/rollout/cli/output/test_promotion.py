@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from rollout.access import RegionAccess
 from rollout.cli.output.promotion import (
     ended_as_json,
     exit_code,
@@ -24,8 +25,7 @@ from rollout.judge.verdict import verdict_of
 from rollout.measurement import Tally
 from rollout.problem import Problem
 from rollout.promote.delivery import DeliveryTime
-from rollout.promote.results import Ended, Retired, Taken, Undone
-from rollout.regions import Region
+from rollout.promote.results import PromotionResult, RetirementResult, RollbackResult, StepResult
 from rollout.status.verification import Outcome
 from tests.rollout.answers import measured
 
@@ -45,15 +45,15 @@ PROOF = Proof(
     old_version="v1",
     seconds=120.4,
 )
-PROVEN = Taken("region-a", 10, COMMIT, DELIVERY, PROOF, Tally(700, 3))
-FAILED = Taken("region-a", 25, COMMIT, DELIVERY)
-NEVER_THERE = Taken("region-a", 25, COMMIT)
-REGION = Region("region-a", "region-a", "region-a")
+PROVEN = StepResult("region-a", 10, COMMIT, DELIVERY, PROOF, Tally(700, 3))
+FAILED = StepResult("region-a", 25, COMMIT, DELIVERY)
+NEVER_THERE = StepResult("region-a", 25, COMMIT)
+REGION = RegionAccess("region-a", "region-a", "region-a")
 WEIGHTS = {"v1": 100, "v2": 0}
 WELL = Outcome(REGION, WEIGHTS, verdict_of(measured({"v1": 4_000}), WEIGHTS))
 UNWELL = Outcome(REGION, WEIGHTS, verdict_of(measured({"v1": 4_000, "v2": 3}), WEIGHTS))
 UNKNOWN = Outcome(REGION, WEIGHTS, problems=(Problem("the probe died"),))
-UNDONE = Undone(
+UNDONE = RollbackResult(
     commit=BACK,
     weights={"region-a": WEIGHTS},
     deliveries={"region-a": DELIVERY},
@@ -61,12 +61,19 @@ UNDONE = Undone(
     seconds=3.21,
     cost={"v1": Tally(1_200, 0), "v2": Tally(90, 61), "": Tally(2, 2)},
 )
-DONE = Ended(PROMOTION, PromotionState.DONE, "", [PROVEN])
-TAKEN_BACK = Ended(PROMOTION, PromotionState.ROLLED_BACK, "v2 fails more often than v1", [PROVEN, FAILED], UNDONE)
-RETIRED = Retired("region-a", COMMIT, DELIVERY, Tally(900, 4))
+DONE = PromotionResult(PROMOTION, PromotionState.DONE, "", [PROVEN])
+TAKEN_BACK = PromotionResult(
+    PROMOTION, PromotionState.ROLLED_BACK, "v2 fails more often than v1", [PROVEN, FAILED], UNDONE
+)
+RETIRED = RetirementResult("region-a", COMMIT, DELIVERY, Tally(900, 4))
 
 
-def printed(*, ended: Ended | None = None, undone: Undone | None = None, retired: Retired | None = None) -> str:
+def printed(
+    *,
+    ended: PromotionResult | None = None,
+    undone: RollbackResult | None = None,
+    retired: RetirementResult | None = None,
+) -> str:
     console = Console(file=io.StringIO(), width=200)
     if ended:
         print_ended(console, ended)

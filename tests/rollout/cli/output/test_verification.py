@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from rollout.access import RegionAccess
 from rollout.cli.output.verification import as_json, exit_code, print_report
 from rollout.cluster.application import parse_application
 from rollout.judge.verdict import verdict_of
 from rollout.measurement import Measurement, Origin, Tally
 from rollout.problem import Problem
-from rollout.regions import Region
 from rollout.status.verification import Outcome
 from tests.rollout.answers import measured
 from tests.rollout.cluster.applications import NEW, well
@@ -23,7 +23,7 @@ WEIGHTS = {"v1": 90, "v2": 10}
 
 def judged(measurement: Measurement) -> Outcome:
     name = measurement.region
-    return Outcome(Region(name, name, f"context-{name}"), WEIGHTS, verdict_of(measurement, WEIGHTS))
+    return Outcome(RegionAccess(name, name, f"context-{name}"), WEIGHTS, verdict_of(measurement, WEIGHTS))
 
 
 def outcome(region: str, counts: dict[str, int]) -> Outcome:
@@ -38,7 +38,7 @@ DEPENDENT = judged(
     replace(measured({"v1": 900, "v2": 100}), transitions={("v1", "v1"): 899, ("v1", "v2"): 1, ("v2", "v2"): 99})
 )
 UNMEASURED = Outcome(
-    Region("region-c", "region-c", "c"), WEIGHTS, problems=(Problem("probe lost", "no requests", "start again"),)
+    RegionAccess("region-c", "region-c", "c"), WEIGHTS, problems=(Problem("probe lost", "no requests", "start again"),)
 )
 
 
