@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 
-from components.config import ConfigError, RegionConfig, read_stack_file
+from components.config import ConfigError, read_stack_file
 from components.names import overlay
 from rollout.git.revisions import Tree
 from rollout.plan.declaration import Declared, declared
@@ -13,6 +14,8 @@ from rollout.plan.overlays import is_of_an_overlay, refuse_foreign
 from rollout.plan.workloads import workload_objects
 from rollout.problem import Problem, RolloutError
 from rollout.regions import select
+
+_REMEMBERED = 64
 
 
 def edited(tree: Tree, region: str, edit: Callable[[str], str]) -> Mapping[str, bytes | None]:
@@ -33,8 +36,7 @@ def edited(tree: Tree, region: str, edit: Callable[[str], str]) -> Mapping[str, 
     before = stack_file_of(tree, region)
     content = tree.read(before.stack_file) or b""
     after = edit(content.decode()).encode()
-    config = _usable(after, before.stack_file)
-    wanted = {before.stack_file: after, **_rendered(config, before.stack_file)}
+    wanted = {before.stack_file: after, **_rendered(after, before.stack_file)}
     gone = [path for path in _overlay_paths(tree, region) if path not in wanted]
     differing = {path: text for path, text in wanted.items() if tree.read(path) != text}
     return {**differing, **dict.fromkeys(gone)}
@@ -60,14 +62,14 @@ def stack_file_of(tree: Tree, region: str) -> Declared:
     return found[0]
 
 
-def _usable(content: bytes, stack_file: str) -> RegionConfig:
+# a promotion renders each of its steps twice: to preview it, and to commit it
+@lru_cache(maxsize=_REMEMBERED)
+def _rendered(content: bytes, stack_file: str) -> Mapping[str, bytes]:
+    """The files of the overlay that a stack file describes, by their paths."""
     try:
-        return read_stack_file(content, stack_file)
+        config = read_stack_file(content, stack_file)
     except ConfigError as error:
         raise RolloutError(*map(Problem, error.problems)) from error
-
-
-def _rendered(config: RegionConfig, stack_file: str) -> Mapping[str, bytes]:
     folder = overlay(config.region)
     files = overlay_files(workload_objects(config), stack_file)
     return {f"{folder}/{name}": text.encode() for name, text in files.items()}

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from random import Random
 from subprocess import CalledProcessError
 
@@ -123,14 +124,15 @@ class FakeRegions:
         assert version not in weights
         return self.deliver(region, commit, weights, meanwhile)
 
-    def answer(self, region: str) -> Result:
-        """Who answers the next request of a region."""
-        weights, random = self._weights[region], self._random[region]
-        version = random.choices([*weights], [*weights.values()])[0]
-        lot = random.random()
-        if lot < self.unanswered_rate(region):
-            return other(0, error="connection refused")
-        return (fault if lot < self.failure_rate(region, version, weights[version]) else ok)(version, region)
+    def answers(self, region: str) -> Sequence[Result]:
+        """What becomes of a second's requests of a region."""
+        unanswered = self.unanswered_rate(region)
+        chances = {other(0, error="connection refused"): unanswered}
+        for version, weight in self._weights[region].items():
+            failing = max(unanswered, self.failure_rate(region, version, weight))
+            chances[fault(version, region)] = weight / 100 * (failing - unanswered)
+            chances[ok(version, region)] = weight / 100 * (1 - failing)
+        return self._random[region].choices([*chances], [*chances.values()], k=RATE)
 
     def look(self, region: str) -> None:
         self._comes_to("look", region, self._weights[region])
@@ -179,8 +181,8 @@ class FakeWatch:
         return ended
 
     def _after_a_second(self) -> Measurement:
-        for _ in range(RATE):
-            self._count.add(self._regions.answer(self._region))
+        for answer in self._regions.answers(self._region):
+            self._count.add(answer)
         return self._count.measurement(planned=self._count.requests, seconds=self._count.requests / RATE)
 
 
@@ -190,10 +192,11 @@ class _Client:
     region: Region
 
     def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
-        for sequence in range(attack.requests):
+        seconds = (self.regions.answers(self.region.name) for _ in range(attack.requests // RATE))
+        for sequence, answer in enumerate(chain.from_iterable(seconds)):
             if stop.is_set():
                 return
-            yield replace(self.regions.answer(self.region.name), sequence=sequence)
+            yield replace(answer, sequence=sequence)
 
 
 class _NoProgress:
