@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,9 @@ def test_are_not_imported_by_what_all_import(module: str) -> None:
 def test_are_small() -> None:
     folders = {path.parent for path in PACKAGE.rglob("*.py")}
     assert [folder.name for folder in folders if len([*folder.glob("[!_]*.py")]) > MOST_MODULES] == []
+
+
+@pytest.mark.parametrize("folder", ["bench", "components", "lab", "policies", "rollout", "rules"])
+def test_import_nothing_of_the_tests(folder: str) -> None:
+    files = (ROOT / folder).rglob("*.py")
+    assert [file for file in files if re.search(r"(?m)^\s*(from|import) tests\b", file.read_text())] == []
