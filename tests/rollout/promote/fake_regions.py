@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
 from random import Random
 from subprocess import CalledProcessError
@@ -153,8 +154,7 @@ class FakeRegions:
             self._weights[region] = declared
 
     def _declared(self, region: str) -> Mapping[str, int]:
-        path = f"main:deploy/overlays/{region}/echo/{VIRTUAL_SERVICE}"
-        return parse_weights(self._remote.git("show", path), path)
+        return _weights_of(self._remote.git("show", f"main:deploy/overlays/{region}/echo/{VIRTUAL_SERVICE}"))
 
     def _has(self, commit: str) -> bool:
         try:
@@ -202,6 +202,11 @@ class _Client:
 class _NoProgress:
     def looked(self, so_far: Measurement) -> None:
         pass
+
+
+@cache
+def _weights_of(routes: str) -> Mapping[str, int]:
+    return parse_weights(routes, VIRTUAL_SERVICE)
 
 
 def _region(name: str) -> Region:
