@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 
 from components.config import ConfigError, read_stack_file
 from components.names import overlay
 from rollout.git.revisions import Tree
 from rollout.plan.declaration import Declared, declared
-from rollout.plan.manifests import overlay_files
-from rollout.plan.overlays import is_of_an_overlay, refuse_foreign
-from rollout.plan.workloads import workload_objects
+from rollout.plan.overlays import is_of_an_overlay, refuse_foreign, rendered
 from rollout.problem import Problem, RolloutError
 from rollout.regions import select
-
-_REMEMBERED = 64
 
 
 def edited(tree: Tree, region: str, edit: Callable[[str], str]) -> Mapping[str, bytes | None]:
@@ -62,17 +57,12 @@ def stack_file_of(tree: Tree, region: str) -> Declared:
     return found[0]
 
 
-# a promotion renders each of its steps twice: to preview it, and to commit it
-@lru_cache(maxsize=_REMEMBERED)
 def _rendered(content: bytes, stack_file: str) -> Mapping[str, bytes]:
-    """The files of the overlay that a stack file describes, by their paths."""
     try:
         config = read_stack_file(content, stack_file)
     except ConfigError as error:
         raise RolloutError(*map(Problem, error.problems)) from error
-    folder = overlay(config.region)
-    files = overlay_files(workload_objects(config), stack_file)
-    return {f"{folder}/{name}": text.encode() for name, text in files.items()}
+    return {path: text.encode() for path, text in rendered(config, stack_file).items()}
 
 
 def _overlay_paths(tree: Tree, region: str) -> tuple[str, ...]:

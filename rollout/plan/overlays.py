@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.config import RegionConfig
 from components.names import overlay
 from rollout.plan.manifests import HEADER_START, KUSTOMIZATION, overlay_files
 from rollout.plan.workloads import workload_objects
@@ -20,6 +21,7 @@ from rollout.regions import StackFile, read_stack_files, select
 # and an .argocd-source.yaml would change what is applied. The endings are those that Argo CD applies of a directory without a
 # kustomization (`manifestFile` in its repo-server).
 _OF_AN_OVERLAY = (".yaml", ".yml", ".json", ".jsonnet", "Kustomization")
+_RENDERED: dict[tuple[str, str], Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,7 @@ def changes(project: Path, names: Sequence[str]) -> tuple[FileChange, ...]:
             was not written by `rollout render`; all problems of a kind together.
     """
     chosen = select(_distinct_regions(project), names)
-    wanted = {
-        Path(overlay(file.name), name): text
-        for file in chosen
-        for name, text in overlay_files(workload_objects(file.config), file.path.name).items()
-    }
+    wanted = {Path(path): text for file in chosen for path, text in rendered(file.config, file.path.name).items()}
     directories = [Path(overlay(file.name)) for file in chosen]
     if not names:
         directories += _rendered_directories(project)
@@ -71,6 +69,23 @@ def changes(project: Path, names: Sequence[str]) -> tuple[FileChange, ...]:
     ]
     removed = [FileChange(path, text, None) for path, text in present.items() if path not in wanted]
     return (*written, *removed)
+
+
+def rendered(config: RegionConfig, stack_file: str) -> Mapping[str, str]:
+    """What is in a region's overlay, texts by their paths in the project. It is remembered: a promotion asks twice for each step.
+
+    Args:
+        config: What the stack file says.
+        stack_file: The file's name, for the headers.
+
+    Raises:
+        RolloutError: two objects would have the same file name.
+    """
+    key = (config.model_dump_json(), stack_file)
+    if key not in _RENDERED:
+        files = overlay_files(workload_objects(config), stack_file)
+        _RENDERED[key] = {f"{overlay(config.region)}/{name}": text for name, text in files.items()}
+    return _RENDERED[key]
 
 
 def make(project: Path, change: FileChange) -> None:
