@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from functools import cache
 
@@ -15,11 +14,3 @@ def _one_command() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(testing, "_get_command", cache(get_command))
         yield
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """SIGINT as at a terminal: a shell's background job, and all its children, start with the signal ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)

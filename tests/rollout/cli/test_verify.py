@@ -337,7 +337,7 @@ class TestPlot:
         assert "error: --plot shares.svg cannot be written" in ran.stderr
 
 
-@pytest.mark.usefixtures("project", "interruptible")
+@pytest.mark.usefixtures("project")
 def test_ctrl_c_stops_every_probe_and_ends_with_130() -> None:
     stopped = threading.Semaphore(0)
     running = threading.Barrier(2)
