@@ -10,28 +10,33 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bench.load import Answer, Load
 from lab.delivery.remote import Remote
 from lab.place import CHECKOUT, Lab
-from tests.e2e.checkout import fresh_checkout
-from tests.e2e.laboratory import REGIONS, Laboratory
-from tests.e2e.load import Answer, Load
-from tests.e2e.waiting import until
+from rollout.cluster.application import read_application
+from rollout.git.commits import Writer
+from rollout.promote.upstream import commit_edits
+from rollout.regions import discover
+from stackfile.editing import with_weights
 
 RATE = 100
 _WINDOW = 10
 """Requests by which a half is told: a tenth of a second."""
 _PUSHED_SECONDS = 60
+_SYNCED_SECONDS = 180
 _POLLED_SECONDS = 420  # Argo CD looks every 120 s, up to 60 s later, at a branch's head that it remembers for 180 s
 _V1, _V2 = {"v1": 100, "v2": 0}, {"v1": 0, "v2": 100}
 
@@ -46,21 +51,83 @@ def half_on(version: str, answers: list[Answer], since_seconds: float) -> float 
     return None
 
 
-def change(lab: Laboratory, loads: Mapping[str, Load], weights: Mapping[str, int], limit_seconds: float) -> list[float]:
+@dataclass
+class Project:
+    """A clone with a lab of its own.
+
+    Attributes:
+        lab: The lab.
+        tip: The commit that is delivered.
+    """
+
+    lab: Lab
+    tip: str
+
+    def run(self, *arguments: str) -> None:
+        """Run `python -m lab …` in it."""
+        subprocess.run([sys.executable, "-m", "lab", *arguments], cwd=self.lab.checkout, check=True)
+
+    def commit(self, weights: Mapping[str, int]) -> None:
+        """Commit these weights of all regions, with what is rendered of them; pushed nowhere yet."""
+        edits = {region.name: lambda text: with_weights(text, weights) for region in self.lab.regions}
+        self.tip = commit_edits(self.lab.checkout, self._writer, self.tip, edits, f"Weigh {dict(weights)}").commit
+
+    def push(self) -> None:
+        """Push the last commit."""
+        self._writer.push(self.tip, "lab", "main")
+
+    def await_synced(self) -> None:
+        """Wait until Argo CD has brought all regions to the last commit and finds them healthy."""
+        until(self._is_synced, _SYNCED_SECONDS)
+
+    def _is_synced(self) -> bool:
+        regions = discover(self.lab.checkout).regions
+        found = [read_application(region, "argocd/echo") for region in regions]
+        return all(each.is_well and each.synced_revision == self.tip for each in found)
+
+    @property
+    def _writer(self) -> Writer:
+        return Writer(self.lab.checkout)
+
+
+def cloned(checkout: Path) -> Project:
+    """Clone what is committed here, to a branch `main`."""
+    git = ("git", "-c", "safe.directory=*")
+    subprocess.run([*git, "clone", "--quiet", str(CHECKOUT), str(checkout)], check=True)
+    (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
+    for arguments in (
+        ("switch", "--quiet", "--force-create", "main"),
+        ("config", "user.name", "bench"),
+        ("config", "user.email", "bench@corp.local"),
+    ):
+        subprocess.run([*git, *arguments], cwd=checkout, check=True)
+    return Project(Lab(checkout, checkout / ".lab", Lab.of_environment().cache), Writer(checkout).head()[0])
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until a condition is met.
+
+    Raises:
+        TimeoutError: it is not in time.
+    """
+    ends = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > ends:
+            raise TimeoutError(f"it took longer than {seconds:.0f} s")
+        time.sleep(0.1)
+
+
+def change(project: Project, loads: Iterable[Load], weights: Mapping[str, int], limit_seconds: float) -> list[float]:
     """Turn all requests to one version by a commit; the seconds that it took in each region."""
     (version,) = (name for name, weight in weights.items() if weight)
-    revision = lab.commit_weights(weights, *REGIONS)
+    project.commit(weights)
     began = time.time()
-    lab.git("push", "--quiet", "lab")
-    for load in loads.values():
-        until(partial(_all_on, load, version), seconds=limit_seconds)
-    times = [half_on(version, load.answers, began) for load in loads.values()]
-    lab.await_synced(revision)
+    project.push()
+    for load in loads:
+        until(lambda: load.share(version, RATE) == 1, limit_seconds)  # noqa: B023
+    times = [half_on(version, load.answers, began) for load in loads]
+    project.await_synced()
     return [moment - began for moment in times if moment is not None]
-
-
-def _all_on(load: Load, version: str) -> bool:
-    return load.share(version, RATE) == 1
 
 
 def main() -> None:
@@ -73,13 +140,13 @@ def main() -> None:
         "commit to half of the traffic", "changes × regions", "median s", "95 % s", "slowest s", "sent", "failed"
     )
     with tempfile.TemporaryDirectory(prefix="echo-bench-") as folder:
-        checkout = Path(folder) / "checkout"
-        fresh_checkout(CHECKOUT, checkout)
-        lab = Laboratory(Lab(checkout, checkout / ".lab", Lab.of_environment().cache))
-        hook = Remote(lab.place).hook
+        project = cloned(Path(folder) / "checkout")
+        hook = Remote(project.lab).hook
         try:
-            lab.run("up", "--no-verify")
-            lab.await_synced(lab.weigh(_V1, *REGIONS))
+            project.run("up", "--no-verify")
+            project.commit(_V1)
+            project.push()
+            project.await_synced()
             turns = itertools.cycle((_V2, _V1))
             for what, count, limit_seconds in (
                 ("asked for by the push", asked.changes, _PUSHED_SECONDS),
@@ -87,7 +154,7 @@ def main() -> None:
             ):
                 if what == "found by polling":
                     hook.rename(hook.with_suffix(".off"))
-                times, sent, failed = measure(lab, what, itertools.islice(turns, count), limit_seconds)
+                times, sent, failed = measure(project, what, itertools.islice(turns, count), limit_seconds)
                 if times:
                     ordered = sorted(times)
                     most = ordered[max(0, -(-len(ordered) * 95 // 100) - 1)]
@@ -95,22 +162,22 @@ def main() -> None:
                     table.add_row(what, str(len(times)), *figures, f"{sent:,}", str(failed))
         finally:
             Console().print(table)
-            lab.run("down")
+            project.run("down")
 
 
 def measure(
-    lab: Laboratory, what: str, turns: Iterable[Mapping[str, int]], limit_seconds: float
+    project: Project, what: str, turns: Iterable[Mapping[str, int]], limit_seconds: float
 ) -> tuple[list[float], int, int]:
     """The seconds of each turn in each region, and how many requests were sent and failed meanwhile."""
     times: list[float] = []
     with ExitStack() as stack:
-        loads = {region.name: stack.enter_context(Load(region, RATE)) for region in lab.place.regions}
+        loads = [stack.enter_context(Load(region, RATE)) for region in project.lab.regions]
         for weights in track(list(turns), description=what):
-            times += change(lab, loads, weights, limit_seconds)
+            times += change(project, loads, weights, limit_seconds)
     return (
         times,
-        sum(load.sent for load in loads.values()),
-        sum(sum(load.failures().values()) for load in loads.values()),
+        sum(load.sent for load in loads),
+        sum(sum(load.failures().values()) for load in loads),
     )
 
 

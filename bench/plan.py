@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,54 +25,72 @@ from rich.table import Table
 from rollout.git.revisions import WorkingTree
 from rollout.plan.comparison import Revision, changes_between
 from rollout.plan.declaration import declared
+from rollout.plan.overlays import changes, make
 from rules.facts.region import Change
 from rules.judgement import judge
-from tests.rollout.planned import V2, Project, new_planned
-from tests.rollout.stack_files import ROOT
+from stackfile.editing import with_weights, without_version
 
+ROOT = Path(__file__).resolve().parents[1]
 MANY = 50
+_VERSIONS = """\
+      v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}
+      v2: {image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}
+"""
 
 
-def project_of(regions: int, directory: Path) -> Project:
-    """The project with this many regions, committed; those that are more than it has are made from region-b."""
-    project = new_planned(directory)
-    text = project.stack_file("region-b").read_text()
-    for number in range(regions - 2):
-        name = f"{number:02}"
-        project.stack_file(f"region-{name}").write_text(
-            text.replace("region-b", f"region-{name}").replace("network-b", f"network-{name}")
-        )
-    project.render()
-    project.commit()
+def project_of(regions: int, project: Path) -> Path:
+    """Make the project with this many regions, committed; each but region-a is made from region-b's stack file."""
+    project.mkdir()
+    shutil.copy(ROOT / "Pulumi.yaml", project)
+    for region in ("a", "b", *(f"{number:02}" for number in range(regions - 2))):
+        text = (ROOT / f"Pulumi.region-{'a' if region == 'a' else 'b'}.yaml").read_text()
+        # those of the project change from day to day
+        text, found = re.subn(r"(?m)(^      v[0-9]+: \{.*\}\n)+", _VERSIONS, text)
+        assert found == 1, f"the versions of region-{region} are not where they were"
+        text = text.replace("region-b", f"region-{region}").replace("network-b", f"network-{region}")
+        (project / f"Pulumi.region-{region}.yaml").write_text(text)
+    render(project)
+    git(project, "init", "--quiet")
+    git(project, "add", "--all")
+    git(project, "-c", "user.name=bench", "-c", "user.email=bench@corp.local", "commit", "--quiet", "--message=Begin")
     return project
 
 
-def regions_of(project: Project) -> list[str]:
-    """The names of its regions."""
-    return [path.name.split(".")[1] for path in sorted(project.directory.glob("Pulumi.*.yaml"))]
+def git(project: Path, *arguments: str) -> None:
+    """Run git in a project."""
+    subprocess.run(["git", *arguments], cwd=project, check=True)
 
 
-def weigh(project: Project) -> None:
-    """Raises the canary in every region."""
-    for region in regions_of(project):
-        project.weigh(region, v1=75, v2=25)
+def render(project: Path) -> None:
+    """Write the overlays, as `rollout render` does."""
+    for change in changes(project, []):
+        make(project, change)
 
 
-def retire(project: Project) -> None:
-    """Retires the canary in one step in every region."""
-    for region in regions_of(project):
-        project.weigh(region, v1=100, v2=0)
-        project.replace(region, V2.replace("10}", "0}"), "")
-    project.render()
+def edit(project: Path, text_of: Callable[[str], str]) -> None:
+    """Change the stack file of every region, and render."""
+    for path in project.glob("Pulumi.*.yaml"):
+        path.write_text(text_of(path.read_text()))
+    render(project)
 
 
-def changes_of(project: Project, change: Callable[[Project], None]) -> tuple[Change, ...]:
+def weigh(project: Path) -> None:
+    """Raise the canary in every region."""
+    edit(project, lambda text: with_weights(text, {"v1": 75, "v2": 25}))
+
+
+def retire(project: Path) -> None:
+    """Retire the canary in one step in every region."""
+    edit(project, lambda text: without_version(with_weights(text, {"v1": 100, "v2": 0}), "v2"))
+
+
+def changes_of(project: Path, change: Callable[[Path], None]) -> tuple[Change, ...]:
     """What the rules are given for a change of the working tree, which is undone again."""
-    before = Revision("HEAD", "0" * 40, declared(WorkingTree(project.directory)))
+    before = Revision("HEAD", "0" * 40, declared(WorkingTree(project)))
     change(project)
-    after = Revision(None, None, declared(WorkingTree(project.directory)))
-    project.repository.git("checkout", "--quiet", ".")
-    project.repository.git("clean", "--quiet", "--force", "-d")
+    after = Revision(None, None, declared(WorkingTree(project)))
+    git(project, "checkout", "--quiet", ".")
+    git(project, "clean", "--quiet", "--force", "-d")
     return changes_between(before, after)
 
 
@@ -85,11 +105,11 @@ def seconds_of(action: Callable[[], object], runs: int) -> list[tuple[float, flo
     return times
 
 
-def command(project: Project, *words: str) -> Callable[[], object]:
+def command(project: Path, *words: str) -> Callable[[], object]:
     """A command run in the project's directory, whatever it ends with."""
     return lambda: subprocess.run(
         words,
-        cwd=project.directory,
+        cwd=project,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         check=False,

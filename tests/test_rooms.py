@@ -41,7 +41,7 @@ MOST_MODULES = 12
 # files that import one another in a row, by package
 LONGEST_CHAIN = {"lab": 8, "rollout": 8}
 
-OURS = {"app", "bench", "components", "lab", "policies", "rollout", "rules", "tests"}
+OURS = {"bench", "components", "lab", "policies", "rollout", "rules", "stackfile", "tests"}
 EVERY_ROOM = [(package, room) for package, rooms in ROOMS.items() for room in rooms]
 
 
@@ -123,3 +123,9 @@ def test_imports_make_no_circle_and_no_long_row(package: str) -> None:
 def test_folders_are_small(package: str) -> None:
     folders = {path.parent for path in (ROOT / package).rglob("*.py")}
     assert [folder.name for folder in folders if len([*folder.glob("[!_]*.py")]) > MOST_MODULES] == []
+
+
+@pytest.mark.parametrize("package", sorted(OURS - {"tests"}))
+def test_only_tests_import_tests(package: str) -> None:
+    names = {name.partition(".")[0] for file in modules(package).values() for name in imported(file)}
+    assert "tests" not in names

@@ -24,6 +24,7 @@ from stackfile.reader import read_stack_file
 # and an .argocd-source.yaml would change what is applied. The endings are those that Argo CD applies of a directory without a
 # kustomization (`manifestFile` in its repo-server).
 _OF_AN_OVERLAY = (".yaml", ".yml", ".json", ".jsonnet", "Kustomization")
+_RENDERED: dict[tuple[str, str], Mapping[str, bytes]] = {}
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,23 @@ def changes(project: Path, names: Sequence[str]) -> tuple[FileChange, ...]:
     ]
     removed = [FileChange(Path(path), _text(content), None) for path, content in present.items() if path not in wanted]
     return (*written, *removed)
+
+
+def rendered(config: RegionConfig, stack_file: str) -> Mapping[str, bytes]:
+    """What is in a region's overlay, by its paths in the project. It is remembered: a promotion asks twice for each step.
+
+    Args:
+        config: What the stack file says.
+        stack_file: The file's name, for the headers.
+
+    Raises:
+        RolloutError: two objects would have the same file name.
+    """
+    key = (config.model_dump_json(), stack_file)
+    if key not in _RENDERED:
+        files = overlay_files(workload_objects(config), stack_file)
+        _RENDERED[key] = {f"{overlay(config.region)}/{name}": text.encode() for name, text in files.items()}
+    return _RENDERED[key]
 
 
 def make(project: Path, change: FileChange) -> None:
@@ -163,12 +181,6 @@ def _usable(content: bytes, stack_file: str) -> RegionConfig:
         return read_stack_file(content, stack_file)
     except ConfigError as error:
         raise RolloutError(*map(Problem, error.problems)) from error
-
-
-def rendered(config: RegionConfig, stack_file: str) -> dict[str, bytes]:
-    """The files of a region's overlay as they should be, by their paths in the project."""
-    files = overlay_files(workload_objects(config), stack_file)
-    return {f"{overlay(config.region)}/{name}": text.encode() for name, text in files.items()}
 
 
 def overlay_content(tree: Tree, folder: str) -> dict[str, bytes]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from bench.load import Load
 from tests.e2e.laboratory import REGIONS, Laboratory
-from tests.e2e.load import Load
 from tests.e2e.waiting import until
 
 RATE = 150

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from bench.load import Load
 from lab.machine import cgroups, processes
 from lab.place import Region
 from tests.e2e.drills import is_share
 from tests.e2e.laboratory import Laboratory
-from tests.e2e.load import Load
 from tests.e2e.waiting import until
 
 pytestmark = pytest.mark.drill

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
+from bench.load import Answer, Load
 from lab.machine import processes
 from lab.place import Region
 from tests.e2e.drills import RATE, Row, UnderLoad, is_share, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
-from tests.e2e.load import Answer, Load
 from tests.e2e.waiting import until
 
 pytestmark = pytest.mark.drill

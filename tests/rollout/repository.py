@@ -58,5 +58,12 @@ class Repository:
 def new_repository(directory: Path) -> Repository:
     directory.mkdir(parents=True, exist_ok=True)
     repository = Repository(directory)
-    repository.git("init", "--quiet", "--initial-branch", "main")
+    repository.git("init", "--quiet", "--template=", "--initial-branch", "main")
+    without_maintenance(repository)
     return repository
+
+
+def without_maintenance(repository: Repository) -> None:
+    """Keeps git from starting another process after each commit and each push, to see whether there is something to tidy up."""
+    for setting in ("maintenance.auto", "receive.autoGC"):
+        repository.git("config", setting, "false")

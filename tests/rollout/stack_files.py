@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rollout.plan.overlays import changes, make
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +35,7 @@ OBJECT_FILES = {
     "vs.yaml",
 }
 RENDERED = OBJECT_FILES | {"kustomization.yaml"}
+_TEMPLATES: list[TemporaryDirectory[str]] = []
 
 
 def new_project(directory: Path, *regions: str) -> Path:
@@ -38,6 +44,22 @@ def new_project(directory: Path, *regions: str) -> Path:
     for region in regions:
         stack_file(directory, region).write_text(STACK)
     return directory
+
+
+def new_rendered_project(directory: Path) -> Path:
+    """Makes the directory a project with the stacks region-a and region-b, whose overlays are as they should be."""
+    shutil.copytree(_rendered(), directory, dirs_exist_ok=True)
+    return directory
+
+
+@cache
+def _rendered() -> Path:
+    # removed when the interpreter ends
+    _TEMPLATES.append(TemporaryDirectory(prefix="rollout-test-"))
+    project = new_project(Path(_TEMPLATES[-1].name), "region-a", "region-b")
+    for change in changes(project, []):
+        make(project, change)
+    return project
 
 
 def stack_file(project: Path, stack: str) -> Path:

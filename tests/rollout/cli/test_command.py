@@ -88,21 +88,7 @@ def answering(region: str, counts: Mapping[str, int]) -> Callable[[Exec], None]:
     return script
 
 
-def test_two_regions_that_hold_end_with_a_table_and_0(lab: Lab) -> None:
-    for region, cluster in lab.clusters.items():
-        cluster.script = answering(region, {"v1": 18_000, "v2": 2_000})
-
-    process = lab.start()
-    stdout, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
-
-    assert process.returncode == 0, stderr
-    rows = [row.split() for row in stdout.splitlines() if row.split()[-1:] == ["holds"]]
-    assert [(row[0], row[1], row[2], row[-2]) for row in rows] == [
-        (region, version, weight, "0") for region in REGIONS for version, weight in (("v1", "90"), ("v2", "10"))
-    ]
-
-
-def test_shares_are_held_against_the_commit_that_argo_cd_synced(lab: Lab) -> None:
+def test_two_regions_that_hold_what_argo_cd_synced_end_with_a_table_and_0(lab: Lab) -> None:
     repository = new_repository(lab.directory)
     synced = repository.commit_weights(75, 25)
     repository.commit_weights(50, 50)
@@ -116,10 +102,15 @@ def test_shares_are_held_against_the_commit_that_argo_cd_synced(lab: Lab) -> Non
 
     assert process.returncode == 0, stderr
     assert f"region-b: weights of deploy/overlays/region-a/echo at {synced}" in stdout
+    rows = [row.split() for row in stdout.splitlines() if row.split()[-1:] == ["holds"]]
+    assert [(row[0], row[1], row[2], row[-2]) for row in rows] == [
+        (region, version, weight, "0") for region in REGIONS for version, weight in (("v1", "75"), ("v2", "25"))
+    ]
 
 
-@pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_closes_the_stdin_of_both_probes_and_ends_with_130(lab: Lab) -> None:
+@pytest.fixture
+def measuring(lab: Lab) -> subprocess.Popen[str]:
+    """A verification that has heard from both probes, and whose requests go on."""
     running = threading.Barrier(len(REGIONS) + 1)
     for cluster in lab.clusters.values():
 
@@ -130,32 +121,22 @@ def test_ctrl_c_closes_the_stdin_of_both_probes_and_ends_with_130(lab: Lab) -> N
                 went.set()
 
         cluster.script = script
-
     process = lab.start()
     running.wait(TIMEOUT_SECONDS)
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
+    return process
 
-    assert process.returncode == 130
+
+def test_ctrl_c_closes_the_stdin_of_both_probes_and_ends_with_130(lab: Lab, measuring: subprocess.Popen[str]) -> None:
+    measuring.send_signal(signal.SIGINT)
+    stdout, stderr = measuring.communicate(timeout=TIMEOUT_SECONDS)
+
+    assert measuring.returncode == 130
     assert (stdout, stderr.splitlines()[-1]) == ("", "stopped; the probes stop with it")
     assert all(cluster.client_went.is_set() for cluster in lab.clusters.values())
 
 
-def test_kill_9_closes_the_stdin_of_both_probes(lab: Lab) -> None:
-    running = threading.Barrier(len(REGIONS) + 1)
-    for cluster in lab.clusters.values():
-
-        def script(exec_: Exec, went: threading.Event = cluster.client_went) -> None:
-            exec_.send(STDOUT, line(ok()))
-            running.wait(TIMEOUT_SECONDS)
-            if exec_.wait_until_client_goes():
-                went.set()
-
-        cluster.script = script
-
-    process = lab.start()
-    running.wait(TIMEOUT_SECONDS)
-    process.kill()
-    process.communicate(timeout=TIMEOUT_SECONDS)
+def test_kill_9_closes_the_stdin_of_both_probes(lab: Lab, measuring: subprocess.Popen[str]) -> None:
+    measuring.kill()
+    measuring.communicate(timeout=TIMEOUT_SECONDS)
 
     assert all(cluster.client_went.wait(TIMEOUT_SECONDS) for cluster in lab.clusters.values())

@@ -723,7 +723,6 @@ def started(project: Path, *arguments: str, path: str = "") -> subprocess.Popen[
     )
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_with_130_and_without_a_word_of_python(project: Project, tmp_path: Path) -> None:
     slow = tmp_path / "bin" / "git"
     slow.parent.mkdir()

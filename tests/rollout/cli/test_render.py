@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
 from rollout.__main__ import app
-from tests.rollout.stack_files import RENDERED, ROOT, edit, files_below, new_project, stack_file
+from tests.rollout.stack_files import RENDERED, ROOT, edit, files_below, new_rendered_project, stack_file
 
 OVERLAY = "deploy/overlays/region-a/echo"
 
@@ -20,8 +20,7 @@ OVERLAY = "deploy/overlays/region-a/echo"
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose overlays are as they should be."""
-    monkeypatch.chdir(new_project(tmp_path, "region-a", "region-b"))
-    assert render().exit_code == 0
+    monkeypatch.chdir(new_rendered_project(tmp_path))
     return tmp_path
 
 

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -28,11 +29,11 @@ from tests.rollout.cluster.applications import NEW, OLD, refused, well
 URL = "http://echo.echo.svc.cluster.local/"
 
 
-def split(attack: Attack, region: str, percent: int) -> list[Result]:
-    """Answers of v1 and v2 in exactly these shares, in an order by lot; no more than any test takes."""
-    requests = min(attack.requests, 20_000)
+@cache
+def split(requests: int, region: str, percent: int) -> tuple[Result, ...]:
+    """Answers of v1 and v2 in exactly these shares, in an order by lot."""
     second = requests * percent // 100
-    return drawn({"v2": second, "v1": requests - second}, region)
+    return tuple(drawn({"v2": second, "v1": requests - second}, region))
 
 
 @dataclass
@@ -42,10 +43,10 @@ class FakeSource:
 
     def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
         self.world.attacks[self.region.name] = attack
-        answers = split(attack, self.region.name, self.world.got.get(self.region.name, 10))
+        # no more than any test takes
+        answers = split(min(attack.requests, 20_000), self.region.name, self.world.got.get(self.region.name, 10))
         if self.region.name in self.world.sorted:
-            answers.sort(key=lambda answer: answer.body)
-            answers = numbered(*answers)
+            answers = tuple(numbered(*sorted(answers, key=lambda answer: answer.body)))
         if self.region.name in self.world.probes_die:
             yield from answers[:500]
             raise RolloutError(Problem("the probe died", "why", "fix"))
@@ -343,7 +344,7 @@ class TestPlot:
         assert "error: --plot shares.svg cannot be written" in ran.stderr
 
 
-@pytest.mark.usefixtures("project", "interruptible")
+@pytest.mark.usefixtures("project")
 def test_ctrl_c_stops_every_probe_and_ends_with_130() -> None:
     stopped = threading.Semaphore(0)
     running = threading.Barrier(2)

@@ -16,7 +16,16 @@ from rollout.problem import RolloutError
 from rules.facts.workloads import SYNC_WAVE
 from tests.components.api_server import api_server
 from tests.components.graph import record_stack
-from tests.rollout.stack_files import OBJECT_FILES, RENDERED, ROOT, edit, files_below, new_project, stack_file
+from tests.rollout.stack_files import (
+    OBJECT_FILES,
+    RENDERED,
+    ROOT,
+    edit,
+    files_below,
+    new_project,
+    new_rendered_project,
+    stack_file,
+)
 
 OVERLAY = "deploy/overlays/region-a/echo"
 FOREIGN = "kind: ConfigMap\n"
@@ -29,10 +38,9 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def rendered(project: Path) -> Path:
+def rendered(tmp_path: Path) -> Path:
     """A project whose overlays are as they should be."""
-    render(project)
-    return project
+    return new_rendered_project(tmp_path)
 
 
 def render(project: Path, *regions: str) -> list[str]:
@@ -98,8 +106,10 @@ class TestContent:
 
 
 class TestFirstTime:
-    def test_writes_the_overlay_of_every_region(self, rendered: Path) -> None:
-        assert set(files_below(rendered / "deploy")) == {
+    def test_writes_the_overlay_of_every_region(self, project: Path) -> None:
+        render(project)
+
+        assert set(files_below(project / "deploy")) == {
             f"overlays/{region}/echo/{name}" for region in ("region-a", "region-b") for name in RENDERED
         }
 
@@ -110,11 +120,12 @@ class TestFirstTime:
         text = (project / "deploy/overlays/north/echo/vs.yaml").read_text()
         assert text.startswith("# Rendered by `rollout render` from Pulumi.region-b.yaml;")
 
-    def test_leaves_the_usual_permissions(self, rendered: Path) -> None:
+    def test_leaves_the_usual_permissions(self, project: Path) -> None:
         mask = os.umask(0)
         os.umask(mask)
+        render(project)
 
-        assert (rendered / OVERLAY / "vs.yaml").stat().st_mode & 0o777 == 0o666 & ~mask
+        assert (project / OVERLAY / "vs.yaml").stat().st_mode & 0o777 == 0o666 & ~mask
 
     def test_of_one_region_leaves_the_others(self, project: Path) -> None:
         render(project, "region-b")

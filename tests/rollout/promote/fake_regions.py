@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
 from random import Random
 from subprocess import CalledProcessError
 
@@ -121,14 +123,15 @@ class FakeRegions:
             return Problem(f"{region}: not synced within 10 min")
         return DeliveryTime(SYNCED_SECONDS, ACKNOWLEDGED_SECONDS, ENVOYS)
 
-    def answer(self, region: str) -> Result:
-        """Who answers the next request of a region."""
-        weights, random = self._weights[region], self._random[region]
-        version = random.choices([*weights], [*weights.values()])[0]
-        lot = random.random()
-        if lot < self.unanswered_rate(region):
-            return other(0, error="connection refused")
-        return (fault if lot < self.failure_rate(region, version, weights[version]) else ok)(version, region)
+    def answers(self, region: str) -> Sequence[Result]:
+        """What becomes of a second's requests of a region."""
+        unanswered = self.unanswered_rate(region)
+        chances = {other(0, error="connection refused"): unanswered}
+        for version, weight in self._weights[region].items():
+            failing = max(unanswered, self.failure_rate(region, version, weight))
+            chances[fault(version, region)] = weight / 100 * (failing - unanswered)
+            chances[ok(version, region)] = weight / 100 * (1 - failing)
+        return self._random[region].choices([*chances], [*chances.values()], k=RATE)
 
     def look(self, region: str) -> None:
         self._comes_to("look", region, self._weights[region])
@@ -149,8 +152,7 @@ class FakeRegions:
             self._weights[region] = declared
 
     def _declared(self, region: str) -> Mapping[str, int]:
-        path = f"main:deploy/overlays/{region}/echo/{VIRTUAL_SERVICE}"
-        return parse_weights(self._remote.git("show", path), path)
+        return _weights_of(self._remote.git("show", f"main:deploy/overlays/{region}/echo/{VIRTUAL_SERVICE}"))
 
     def _has(self, commit: str) -> bool:
         try:
@@ -177,8 +179,8 @@ class FakeWatch:
         return ended
 
     def _after_a_second(self) -> Measurement:
-        for _ in range(RATE):
-            self._count.add(self._regions.answer(self._region))
+        for answer in self._regions.answers(self._region):
+            self._count.add(answer)
         return self._count.measurement(planned=self._count.requests, seconds=self._count.requests / RATE)
 
 
@@ -188,15 +190,21 @@ class _Client:
     region: RegionAccess
 
     def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
-        for sequence in range(attack.requests):
+        seconds = (self.regions.answers(self.region.name) for _ in range(attack.requests // RATE))
+        for sequence, answer in enumerate(chain.from_iterable(seconds)):
             if stop.is_set():
                 return
-            yield replace(self.regions.answer(self.region.name), sequence=sequence)
+            yield replace(answer, sequence=sequence)
 
 
 class _NoProgress:
     def looked(self, so_far: Measurement) -> None:
         pass
+
+
+@cache
+def _weights_of(routes: str) -> Mapping[str, int]:
+    return parse_weights(routes, VIRTUAL_SERVICE)
 
 
 def _region(name: str) -> RegionAccess:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,7 +13,7 @@ from rollout.git.commits import Writer
 from rollout.git.record import Record, parse
 from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS, Project, new_planned
-from tests.rollout.repository import Repository
+from tests.rollout.repository import Repository, without_maintenance
 
 REMOTE = "origin"
 BRANCH = "main"
@@ -86,32 +86,35 @@ class TwoClones:
 
 def new_two_clones(directory: Path) -> TwoClones:
     """Makes them below a directory; v2 has weight 0 in both regions."""
-    remote = Repository(directory / "remote.git")
-    _clone("--bare", str(_template().directory), str(remote.directory))
-    return TwoClones(remote, new_clone(remote, directory / "operator"), new_clone(remote, directory / "colleague"))
-
-
-def new_clone(remote: Repository, directory: Path) -> Project:
-    """A clone in this directory, of a person with the directory's name."""
-    _clone(str(remote.directory), str(directory))
-    clone = Repository(directory)
-    clone.git("config", "user.name", directory.name)
-    clone.git("config", "user.email", f"{directory.name}@corp.local")
-    return Project(directory, clone)
-
-
-def _clone(*arguments: str) -> None:
-    subprocess.run(["git", "clone", "--quiet", *arguments], check=True)
+    shutil.copytree(_template(), directory, dirs_exist_ok=True)
+    operator, colleague = (
+        Project(directory / name, Repository(directory / name)) for name in ("operator", "colleague")
+    )
+    return TwoClones(Repository(directory / "remote.git"), operator, colleague)
 
 
 @cache
-def _template() -> Project:
+def _template() -> Path:
+    """The directory of the three repositories. They are copied, not cloned: the clones know their remote as `../remote.git`."""
     # removed when the interpreter ends
     _TEMPLATES.append(TemporaryDirectory(prefix="rollout-test-"))
-    project = new_planned(Path(_TEMPLATES[-1].name) / "project")
+    directory = Path(_TEMPLATES[-1].name)
+    project = new_planned(directory / "operator")
+    operator = project.repository
     for region in REGIONS:
         project.weigh(region, **BEFORE)
-    project.repository.git("add", "--all")
+    operator.git("add", "--all")
     # one commit: what the remote has since then is what a test did
-    project.repository.git("commit", "--quiet", "--amend", "--message", "Begin with v2 at weight 0")
-    return project
+    operator.git("commit", "--quiet", "--amend", "--message", "Begin with v2 at weight 0")
+    operator.git("clone", "--quiet", "--bare", "--template=", ".", "../remote.git")
+    operator.git("remote", "add", REMOTE, "../remote.git")
+    operator.git("fetch", "--quiet", REMOTE)
+    operator.git("branch", "--quiet", f"--set-upstream-to={REMOTE}/{BRANCH}")
+    shutil.copytree(operator.directory, directory / "colleague")
+    (directory / "remote.git" / "hooks").mkdir()
+    without_maintenance(Repository(directory / "remote.git"))
+    for name in ("operator", "colleague"):
+        clone = Repository(directory / name)
+        clone.git("config", "user.name", name)
+        clone.git("config", "user.email", f"{name}@corp.local")
+    return directory
