@@ -227,11 +227,11 @@ class TestRegion:
         for name in ("region-a", "region-b"):
             assert [rule for _, _, rule in rules_of(plan_json("--region", name))] == ["differ-only-where-allowed"]
 
-    def test_that_is_unknown_is_told_with_those_that_are(self, project: Project) -> None:
+    def test_that_is_unknown_is_told_with_the_nearest_that_is(self, project: Project) -> None:
         ran = plan("--region", "region-c")
 
         assert ran.exit_code == 2
-        assert "the known regions are region-a, region-b" in ran.stderr
+        assert "did you mean region-b?" in ran.stderr
 
     def test_is_called_by_its_own_name_not_the_stacks(self, project: Project) -> None:
         project.replace("region-b", "config:\n", "config:\n  echo-rollout:region: north\n")
