@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import pytest
 
 from bench.load import Load
 from tests.e2e.laboratory import REGIONS, Laboratory
@@ -46,6 +49,11 @@ class UnderLoad:
     @staticmethod
     def _splits(load: Load, weights: Mapping[str, int]) -> bool:
         return all(abs(load.share(version, _LAST) - weight / 100) <= 0.12 for version, weight in weights.items())
+
+
+def mostly_drills(cases: Iterable[Any], *kept: Any) -> list[Any]:
+    """The cases of a parametrized test, of which `make e2e` runs only the ones that are kept."""
+    return [case if case in kept else pytest.param(case, marks=pytest.mark.drill) for case in cases]
 
 
 def none_failed(table: Sequence[Row], drill: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.drills import Row, none_failed, under_load
+from tests.e2e.drills import Row, mostly_drills, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.waiting import until
 
@@ -94,7 +94,7 @@ _DRIFTS: dict[str, Callable[[Laboratory], object]] = {
 }
 
 
-@pytest.mark.parametrize("drift", list(_DRIFTS))
+@pytest.mark.parametrize("drift", mostly_drills(_DRIFTS, "a weight"))
 def test_what_is_changed_by_hand_is_undone(lab: Laboratory, notes: list[str], drift: str) -> None:
     """How long it takes is printed; a second change of the same kind waits longer, for Argo CD backs off."""
     before = _state(lab)
@@ -152,7 +152,10 @@ def _forbidden_kind(overlay: Path) -> str:
     return "Role"
 
 
-@pytest.mark.parametrize("breaking", [_bad_yaml, _refused_by_the_api_server, _refused_by_istio, _forbidden_kind])
+_BREAKINGS = (_bad_yaml, _refused_by_the_api_server, _refused_by_istio, _forbidden_kind)
+
+
+@pytest.mark.parametrize("breaking", mostly_drills(_BREAKINGS, _refused_by_istio))
 def test_a_broken_commit_changes_nothing_and_the_next_good_one_heals(
     lab: Laboratory, drills: list[Row], breaking: Callable[[Path], str]
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rollout.cli.promote import DEFAULT_STEPS
-from tests.e2e.drills import Row, UnderLoad, none_failed, under_load
+from tests.e2e.drills import Row, UnderLoad, mostly_drills, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.promoting import Promoted, Somebody, faulty, promote, rollout, trailers
 from tests.e2e.waiting import until
@@ -97,9 +97,12 @@ class Fault:
     weight: int
 
 
+_FAULTS = (Fault(100, 3, 25), Fault(30, 3, 10), Fault(100, 1, 25))
+
+
 @pytest.mark.parametrize(
     "fault",
-    [Fault(100, 3, 25), Fault(30, 3, 10), Fault(100, 1, 25)],
+    mostly_drills(_FAULTS, Fault(100, 1, 25)),
     ids=["every request from the 25 step", "30 % of the requests", "one bad pod of three"],
 )
 def test_a_version_that_fails_is_taken_back_by_itself(
