@@ -1,7 +1,7 @@
 """Time and memory of a lab, tools cached: two bare clusters beside two that are meshed, rolled out and verified, then `up` again.
 
-Run as root: `.venv/bin/python bench/regions.py`. It makes a lab of its own and removes it. Memory is what the machine has less to
-give (MemAvailable) than before the lab, with page cache counted as available.
+Run as root: `.venv/bin/python -m bench.regions`. It makes a lab of its own and removes it. It reads no options: with `--help` it
+measures too. Memory is what the machine has less to give (MemAvailable) than before the lab, with page cache counted as available.
 """
 
 from __future__ import annotations
