@@ -67,4 +67,4 @@ requirements: ## Pin requirements.txt anew from requirements.in (needs pip-tools
 	  --no-emit-find-links --output-file requirements.txt requirements.in
 
 bench: setup ## Speed and memory, each beside what it is compared with (root, lab up)
-	@for script in bench/*.py; do echo "== $$script"; $(VENV) -m bench.$$(basename $$script .py) || exit 1; done
+	@for script in $$(grep -l "^def main" bench/*.py); do echo "== $$script"; $(VENV) -m bench.$$(basename $$script .py) || exit 1; done

@@ -133,7 +133,9 @@ def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[str |
             "leave them out, or roll it back and begin another",
         )
     if not resume and not version:
-        raise RolloutError.of("which version is not said", "it is the one that gets the weights", "rollout promote v2")
+        raise RolloutError.of(
+            "no version is named", "promote gives the weights to one version", "name it: rollout promote v2"
+        )
 
 
 def _listed(regions: str | None) -> tuple[str, ...]:

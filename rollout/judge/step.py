@@ -102,7 +102,7 @@ def new_one_fails_more(step: Step, seen: Observation) -> str | None:
     reasons = _reasons(seen.coming if seen.proof is None else seen.proof) or _reasons(seen.coming)
     return (
         f"{step.version} fails more often than {step.old_versions}: {new.failures:,} of {new.requests:,} requests, "
-        f"against {old.failures:,} of {old.requests:,} ({reasons}); of {1 / RISK:,.0f} that are no worse, one at most seems so"
+        f"against {old.failures:,} of {old.requests:,} ({reasons}; false-alarm rate at most {RISK:.1%})"
     )
 
 

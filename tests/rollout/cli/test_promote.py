@@ -81,7 +81,7 @@ class TestRefused:
         refused(run("promote", "v2", f"--bake={bake}"), f"--bake {bake}: this is no time of at most 12h")
 
     def test_no_version(self) -> None:
-        refused(run("promote"), "which version is not said", "rollout promote v2")
+        refused(run("promote"), "no version is named", "rollout promote v2")
 
     @pytest.mark.parametrize(
         "told", [["v2"], ["--steps", "50"], ["--regions", "region-a"], ["--bake", "1s"], ["--dry-run"]]

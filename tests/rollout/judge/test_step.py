@@ -103,7 +103,7 @@ class TestFailures:
         seen = Observation(failing({"v1": 180, "v2": 20}, {"v2": 20}))
 
         assert doubted(seen).startswith(
-            "v2 fails more often than v1: 20 of 20 requests, against 0 of 180 (20 x HTTP 500); of 1,000"
+            "v2 fails more often than v1: 20 of 20 requests, against 0 of 180 (20 x HTTP 500; false-alarm rate at most 0.1%)"
         )
 
     def test_both_windows_count(self) -> None:
