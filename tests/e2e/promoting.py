@@ -16,7 +16,7 @@ from typing import Any
 from tests.e2e.checkout import git
 from tests.e2e.laboratory import Laboratory
 
-RATE = 300
+RATE = 600
 """Requests a second that a promotion sends in each region that it measures, beside the drills' own."""
 _SECONDS = 900
 _IDENTITY = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.e2e.drills import Row, none_failed, under_load
 from tests.e2e.laboratory import Laboratory
 
@@ -46,6 +48,7 @@ def test_a_plain_switch_is_refused_and_the_workloads_stay(lab: Laboratory) -> No
     assert _uids(lab) == before
 
 
+@pytest.mark.drill
 def test_a_hand_over_there_and_back_loses_no_request(lab: Laboratory, drills: list[Row]) -> None:
     before = _uids(lab)
     try:
@@ -84,6 +87,7 @@ def _mode(lab: Laboratory) -> str:
     return lab.pulumi("stack", "output", "delivery", "--stack", "region-b").stdout.strip()
 
 
+@pytest.mark.drill
 def test_after_the_hand_overs_a_commit_still_moves_the_traffic(lab: Laboratory) -> None:
     with lab.restored():
         lab.await_synced(lab.weigh({"v1": 80, "v2": 20}, "region-b"))

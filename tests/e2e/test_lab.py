@@ -62,6 +62,7 @@ def test_status_names_a_killed_component_and_shows_its_log(lab: Laboratory) -> N
     assert unwell[0]["log"]
 
 
+@pytest.mark.drill
 def test_traffic_holds_after_everything_was_killed_once(lab: Laboratory) -> None:
     lab.run("up", "--no-verify")
     verified = lab.verify()

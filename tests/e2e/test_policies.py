@@ -81,7 +81,6 @@ def test_the_committed_regions_pass(lab: Laboratory, region: str) -> None:
     assert "echo-rollout@v" in result.stdout
 
 
-@pytest.mark.drill
 def test_a_broken_route_in_the_overlay_stops_the_preview_and_the_update(lab: Laboratory) -> None:
     with _with(lab, _OVERLAY / "vs.yaml", "subset: v2", "subset: v3"):
         for result in (_preview(lab, "region-a", _PACK), _up(lab, "region-a", _PACK)):
@@ -107,6 +106,7 @@ def test_what_pulumi_itself_applies_passes(lab: Laboratory, direct: str) -> None
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.drill
 def test_routes_whose_subsets_are_gone_stop_the_preview_and_the_update_and_all_stays(
     lab: Laboratory, direct: str
 ) -> None:

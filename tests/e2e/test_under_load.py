@@ -157,6 +157,7 @@ def test_the_kubelet_is_restarted(lab: Laboratory, drills: list[Row]) -> None:
     assert none_failed(drills, drill)
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("region", REGIONS)
 def test_traffic_holds_after_the_drills(lab: Laboratory, region: str) -> None:
     verified = lab.verify("--region", region)
