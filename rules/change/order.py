@@ -17,7 +17,7 @@ from rules.facts.region import Change
 from rules.facts.versions import selects
 from rules.facts.workloads import Deployment, Workloads
 from rules.finding import Rule, Violation
-from rules.model import outage
+from rules.model.changes import outage
 
 _ALL = 100
 

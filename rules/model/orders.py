@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from rules.model.target import Pods, Target
 
@@ -53,23 +53,6 @@ class Step(NamedTuple):
     ready: frozenset[str] = frozenset()
 
 
-class Order(Protocol):
-    """Somebody who makes a cluster what a revision asks for."""
-
-    @property
-    def name(self) -> str:
-        """Its name, for stories."""
-
-    def plan(self, live: Target, target: Target) -> tuple[Step, ...]:
-        """What it writes where `live` is on the cluster; writes that do not name each other come in any order."""
-
-    def __hash__(self) -> int:
-        """Equal orders are found once."""
-
-    def entangles(self, targets: Sequence[Target]) -> bool:
-        """Whether the order of one version's writes depends on other versions, on the way through these targets."""
-
-
 @dataclass(frozen=True)
 class ArgoCd:
     """Argo CD's sync: waves, each begun when what the sync applied in those before is healthy.
@@ -116,7 +99,7 @@ class ArgoCd:
         )
 
     def entangles(self, targets: Sequence[Target]) -> bool:
-        """Prunes in several waves change places with each other."""
+        """Whether the order of one version's writes depends on other versions: prunes in several waves change places."""
         every = frozenset[Pods]().union(*(each.pods for each in targets))
         kept = frozenset(each.deployment for each in every).intersection(
             *({each.deployment for each in target.pods} for target in targets)
@@ -166,10 +149,9 @@ class PulumiOrder:
         done = frozenset(range(len(steps)))
         return (*steps, *(Step(DeletePods(each), done, every) for each in _gone(live, target)))
 
-    def entangles(self, targets: Sequence[Target]) -> bool:
-        """Never: what a version waits for of another only makes it later."""
-        del targets
-        return False
+
+Order = ArgoCd | PulumiOrder
+"""Somebody who makes a cluster what a revision asks for; writes of a plan that do not name each other come in any order."""
 
 
 def _changed(live: Target, target: Target) -> list[Pods]:
@@ -177,9 +159,5 @@ def _changed(live: Target, target: Target) -> list[Pods]:
 
 
 def _gone(live: Target, target: Target) -> list[Pods]:
-    kept = _names(target.pods)
+    kept = {each.deployment for each in target.pods}
     return sorted(each for each in live.pods if each.deployment not in kept)
-
-
-def _names(pods: Iterable[Pods]) -> frozenset[str]:
-    return frozenset(each.deployment for each in pods)
