@@ -20,9 +20,9 @@ from pulumi_policy import (
 )
 
 from policies.graph import Graph
-from policies.regions import regions
-from policies.registration import Registered, judge_registered
-from policies.stack import Stack, shown_by
+from policies.registration import judge_registered
+from policies.stack import regions
+from rules.facts.region import Region
 from rules.finding import Finding, Severity
 from rules.judgement import judge_region
 
@@ -32,12 +32,12 @@ _LEVELS = {
 }
 
 
-def policies(project: Path, told: Stack | None) -> list[Policy]:
+def policies(project: Path, told: Region | None) -> list[Policy]:
     """The policies of the pack, named as the severities that they report.
 
     Args:
         project: The folder of the project, in which Argo CD's overlays are.
-        told: The stack that is judged; None to go by what its graph shows.
+        told: The region that is judged, without workloads; None to go by what the graph shows.
     """
 
     def report_all(severity: Severity, args: StackValidationArgs, report: ReportViolation) -> None:
@@ -51,12 +51,11 @@ def policies(project: Path, told: Stack | None) -> list[Policy]:
     ]
 
 
-def findings(resources: Sequence[PolicyResource], told: Stack | None, project: Path) -> tuple[Finding, ...]:
+def findings(resources: Sequence[PolicyResource], told: Region | None, project: Path) -> tuple[Finding, ...]:
     """What is wrong with a stack's resources, each finding once."""
     graph = Graph.of(resources)
-    stack = told or shown_by(graph)
-    applied = regions(graph, stack, project)
-    found = [*judge_registered(Registered(graph, applied))]
+    applied = regions(graph, told, project)
+    found = [*judge_registered(graph, applied)]
     for region in applied:
         found += judge_region(region)
     return tuple(dict.fromkeys(found))

@@ -6,7 +6,6 @@ The order in which Argo CD applies an overlay, by waves, is judged by the rules.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from policies.graph import Graph
 from rules.facts.region import Region
@@ -15,28 +14,27 @@ from rules.finding import Finding, Rule, Violation
 _EARLIER = {"DestinationRule": "Deployment", "VirtualService": "DestinationRule"}
 
 
-@dataclass(frozen=True)
-class Registered:
-    """What a stack registers, and the region that comes of it: once for each who applies its workloads."""
-
-    graph: Graph
-    regions: tuple[Region, ...]
+_Registered = tuple[Graph, tuple[Region, ...]]
+"""What a stack registers, and the region that comes of it: once for each who applies its workloads."""
 
 
-def judge_registered(registered: Registered) -> tuple[Finding, ...]:
+def judge_registered(graph: Graph, regions: tuple[Region, ...]) -> tuple[Finding, ...]:
     """What is wrong with what a stack registers. Nothing of it can be waived: it is the program's fault, not the stack file's."""
-    region = registered.regions[0].name
-    return tuple(Finding.of(rule, violation, region) for rule in REGISTRATION for violation in rule.check(registered))
+    return tuple(
+        Finding.of(rule, violation, regions[0].name)
+        for rule in REGISTRATION
+        for violation in rule.check((graph, regions))
+    )
 
 
-def _nothing_delivered(registered: Registered) -> Iterator[Violation]:
-    for region in registered.regions:
+def _nothing_delivered(registered: _Registered) -> Iterator[Violation]:
+    for region in registered[1]:
         if not region.workloads.virtual_services and not region.workloads.unreadable:
             yield Violation(f"delivery: {region.delivery}", "there is no VirtualService among the workloads")
 
 
-def _out_of_order(registered: Registered) -> Iterator[Violation]:
-    graph = registered.graph
+def _out_of_order(registered: _Registered) -> Iterator[Violation]:
+    graph = registered[0]
     for kind, earlier_kind in _EARLIER.items():
         for later, name in graph.of_kind(kind).items():
             for earlier, needed in graph.of_kind(earlier_kind).items():
@@ -44,7 +42,7 @@ def _out_of_order(registered: Registered) -> Iterator[Violation]:
                     yield Violation(str(name), f"does not depend on {needed}")
 
 
-REGISTRATION: tuple[Rule[Registered], ...] = (
+REGISTRATION: tuple[Rule[_Registered], ...] = (
     Rule(
         id="workloads-delivered",
         holds="Somebody delivers the workloads.",
