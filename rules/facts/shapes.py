@@ -6,27 +6,23 @@ change what the rules say of an object: such an object is refused rather than ju
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AliasPath, Field, model_validator
 
-from rules.facts.values import Count, CountOrPercent, Percent, Port, RouteWeight, Seconds, TargetPort, Unjudged, Wave
+from rules.facts.values import (
+    Count,
+    CountOrPercent,
+    Percent,
+    Port,
+    RouteWeight,
+    Seconds,
+    Shape,
+    TargetPort,
+    Unjudged,
+    Wave,
+)
 from rules.facts.workloads import SYNC_WAVE
-
-
-class Shape(BaseModel):
-    """A part of an object."""
-
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_alias=True, validate_by_name=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty_keys(cls, values: object) -> object:
-        if not isinstance(values, Mapping):
-            return values
-        return {key: value for key, value in values.items() if value is not None}
 
 
 class Metadata(Shape):
@@ -34,7 +30,7 @@ class Metadata(Shape):
 
     name: str = Field(min_length=1)
     namespace: str = ""
-    annotations: dict[str, str] = {}
+    annotations: dict[str, str] = Field({})
 
 
 class Header(Shape):
@@ -45,32 +41,23 @@ class Header(Shape):
     metadata: Metadata
 
 
-class _Waved(Shape):
-    sync_wave: Wave = Field(default=0, alias=SYNC_WAVE)
-
-
 class _Placed(Shape):
     """Metadata of an object that lives in a namespace."""
 
     namespace: str = Field(min_length=1)
-    annotations: _Waved = _Waved()
 
 
 class ObjectShape(Shape):
-    """An object that the rules look into."""
+    """An object that the rules look into, and in which wave Argo CD syncs it; `Header` looks at its annotations."""
 
     metadata: _Placed
-
-    @property
-    def wave(self) -> int:
-        """In which wave Argo CD syncs it."""
-        return self.metadata.annotations.sync_wave
+    wave: Wave = Field(default=0, validation_alias=AliasPath("metadata", "annotations", SYNC_WAVE))
 
 
 class LabelSelector(Shape):
     """Which pods are meant."""
 
-    match_labels: dict[str, str] = {}
+    match_labels: dict[str, str] = Field({})
     match_expressions: Unjudged = None
 
 
@@ -82,16 +69,16 @@ class _ContainerPort(Shape):
 class _Container(Shape):
     name: str
     image: str
-    ports: list[_ContainerPort] = []
+    ports: list[_ContainerPort] = Field([])
 
 
 class _Pod(Shape):
     containers: list[_Container] = Field(min_length=1)
-    init_containers: list[_Container] = []
+    init_containers: list[_Container] = Field([])
 
 
 class _PodMetadata(Shape):
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field({})
 
 
 class _Template(Shape):
@@ -130,8 +117,8 @@ class _ServicePort(Shape):
 
 class _ServiceSpec(Shape):
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    selector: dict[str, str] = {}
-    ports: list[_ServicePort] = []
+    selector: dict[str, str] = Field({})
+    ports: list[_ServicePort] = Field([])
 
 
 class ServiceShape(ObjectShape):
@@ -166,13 +153,13 @@ class _SubsetTrafficPolicy(Shape):
 
 class _Subset(Shape):
     name: str = Field(min_length=1)
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field({})
     traffic_policy: _SubsetTrafficPolicy | None = None
 
 
 class _DestinationRuleSpec(Shape):
     host: str
-    subsets: list[_Subset] = []
+    subsets: list[_Subset] = Field([])
     traffic_policy: _TrafficPolicy = _TrafficPolicy()
     export_to: Unjudged = None
     workload_selector: Unjudged = None
@@ -202,15 +189,15 @@ class RouteDestination(Shape):
 
 
 class _HttpRoute(Shape):
-    route: list[RouteDestination] = []
+    route: list[RouteDestination] = Field([])
     match: Unjudged = None
     delegate: Unjudged = None
     fault: Unjudged = None
 
 
 class _VirtualServiceSpec(Shape):
-    hosts: list[str] = []
-    http: list[_HttpRoute] = []
+    hosts: list[str] = Field([])
+    http: list[_HttpRoute] = Field([])
     tcp: Unjudged = None
     tls: Unjudged = None
     gateways: Unjudged = None
