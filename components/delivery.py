@@ -1,7 +1,6 @@
 """How the workloads reach the cluster: by Argo CD, by Pulumi itself, or, on the way from one to the other, by both."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -41,51 +40,39 @@ async def require_handover(delivery: Delivery) -> None:
         )
 
 
-@dataclass(frozen=True)
-class DeliverArgs:
-    """What is delivered, into which namespace of which cluster; without a `manifest` of Argo CD by Pulumi itself."""
-
-    config: RegionConfig
-    manifest: Sequence[Manifest] | None
-    cluster: pulumi.ProviderResource
-    namespace: pulumi.Resource
-
-
-def deliver(args: DeliverArgs) -> pulumi.Output[Delivery]:
-    """Register who delivers, and what Pulumi itself is to apply.
+def deliver(
+    config: RegionConfig,
+    manifest: Sequence[Manifest] | None,
+    cluster: pulumi.ProviderResource,
+    namespace: pulumi.Resource,
+) -> pulumi.Output[Delivery]:
+    """Register who delivers into the namespace, by which `manifest` of Argo CD, and what Pulumi itself is to apply.
 
     Returns the way of delivery, once all of that is on the cluster: an update that fails before leaves the stack's output as it
     was, so that a handover that was begun is not taken for one that was done.
     """
-    config = args.config
     objects: list[pulumi.CustomResource] = []
-    options = pulumi.ResourceOptions(
-        providers=[args.cluster], depends_on=[args.namespace], transformations=[_noted(objects)]
-    )
-    if config.delivery == "direct":
-        _workloads(
-            config, pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(transformations=[_taking_over]))
-        )
-    if config.delivery == "handover":
-        _workloads(config, pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(transformations=[_retained])))
-    if config.delivery != "direct":
-        _application(args, options)
+    options = pulumi.ResourceOptions(providers=[cluster], depends_on=[namespace], transformations=[_noted(objects)])
+    if config.delivery != "gitops":
+        # Istio's typed classes take a tenth of a second to import, and a region that Argo CD delivers needs none of them
+        from components.service import echo_workloads  # noqa: PLC0415
+
+        held = pulumi.ResourceOptions(transformations=[_taking_over if config.delivery == "direct" else _retained])
+        echo_workloads(config, pulumi.ResourceOptions.merge(options, held))
+    if manifest is not None:
+        _application(config, manifest, cluster, options)
     return pulumi.Output.all(*(each.id for each in objects)).apply(lambda _: config.delivery)
 
 
-def _workloads(config: RegionConfig, options: pulumi.ResourceOptions) -> None:
-    # Istio's typed classes take a tenth of a second to import, and a region that Argo CD delivers needs none of them
-    from components.service import echo_workloads  # noqa: PLC0415
-
-    echo_workloads(config, options)
-
-
-def _application(args: DeliverArgs, options: pulumi.ResourceOptions) -> None:
+def _application(
+    config: RegionConfig,
+    manifest: Sequence[Manifest],
+    cluster: pulumi.ProviderResource,
+    options: pulumi.ResourceOptions,
+) -> None:
     """Install Argo CD, at the same time as what the Application needs besides, and then the Application."""
-    config = args.config
-    assert args.manifest is not None, "only direct delivery does without"
     assert config.repository is not None, "only direct delivery does without"
-    argocd = ArgoCdInstall("argocd", ArgoCdInstallArgs(args.manifest), pulumi.ResourceOptions(providers=[args.cluster]))
+    argocd = ArgoCdInstall("argocd", ArgoCdInstallArgs(manifest), pulumi.ResourceOptions(providers=[cluster]))
     EchoApplication(
         "echo",
         EchoApplicationArgs(
