@@ -11,14 +11,7 @@ from rules.change.order import MAKE_BEFORE_BREAK
 from rules.facts.region import Change, Region
 from rules.finding import Finding, Rule, Severity, Subject
 
-_TELL_OF_503 = frozenset(
-    {
-        "removed-only-when-idle",
-        "introduced-idle",
-        "weighted-version-has-pods",
-        "routed-subset-exists",
-    }
-)
+_TELL_OF_503 = ("removed-only-when-idle", "introduced-idle", "weighted-version-has-pods", "routed-subset-exists")
 """Rules that say in simpler words what the model would find: where one of them speaks, the model is not asked."""
 _SIMPLE = tuple(rule for rule in CHANGE if rule is not MAKE_BEFORE_BREAK)
 _RANK = {rule.id: rank for rank, rule in enumerate(RULES)}

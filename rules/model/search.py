@@ -8,9 +8,19 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from rules.model.mesh import AS_IT_IS, Known, Mesh, Proxy, failure, moves, settled
-from rules.model.orders import ApplyPods, ApplyRoutes, ApplySubsets, ArgoCd, DeletePods, Order, Step, Write
+from rules.model.orders import (
+    ApplyPods,
+    ApplyRoutes,
+    ApplySubsets,
+    ArgoCd,
+    DeletePods,
+    Order,
+    Pods,
+    Step,
+    Target,
+    Write,
+)
 from rules.model.story import BecameReady, Began, Event, Heard, Plot, Story, Went, Wrote
-from rules.model.target import Pods, Target
 
 
 def find_outage(targets: Sequence[Target], order: Order, *, confirmed: bool, mesh: Mesh = AS_IT_IS) -> Story | None:

@@ -8,9 +8,8 @@ from itertools import combinations_with_replacement, pairwise, product
 import pytest
 
 from rules.model.mesh import AS_IT_IS, ORDERLY, Mesh
-from rules.model.orders import ArgoCd, Order, PulumiOrder
+from rules.model.orders import ArgoCd, Order, PulumiOrder, Target
 from rules.model.search import each_plot, find_outage, shortest_plot
-from rules.model.target import Target
 from tests.rules.model.lives import STEADY, WHOLE, Life, target, targets
 
 BOTH = [ArgoCd(), PulumiOrder()]

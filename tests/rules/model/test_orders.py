@@ -9,11 +9,12 @@ from rules.model.orders import (
     ArgoCd,
     DeletePods,
     Order,
+    Pods,
     PulumiOrder,
     Step,
+    Target,
     Write,
 )
-from rules.model.target import Pods, Target
 from tests.rules.model.lives import ABSENT, IDLE, NO_PODS, ROUTED, target
 
 V1, V2 = Pods("echo-v1", "v1"), Pods("echo-v2", "v2")

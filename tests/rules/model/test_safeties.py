@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rules.model.mesh import AS_IT_IS, ORDERLY, Mesh
-from rules.model.orders import ArgoCd, Order, PulumiOrder
+from rules.model.orders import ArgoCd, Order, Pods, PulumiOrder, Target
 from rules.model.search import find_outage
 from rules.model.story import Failure, Story
-from rules.model.target import Pods, Target
 from tests.rules.model.lives import ABSENT, IDLE, NO_PODS, ROUTED, Life, target, targets
 
 BOTH = [ArgoCd(), PulumiOrder()]
