@@ -1,13 +1,13 @@
 """How the workloads reach the cluster: by Argo CD, by Pulumi itself, or, on the way from one to the other, by both."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.application import EchoApplication, EchoApplicationArgs
-from components.argocd import ArgoCdInstall, ArgoCdInstallArgs, Manifest
+from components.argocd import ArgoCdInstall, Manifest
 from rules.facts.workloads import Delivery
 from stackfile.model import RegionConfig
 
@@ -52,7 +52,12 @@ def deliver(
     was, so that a handover that was begun is not taken for one that was done.
     """
     objects: list[pulumi.CustomResource] = []
-    options = pulumi.ResourceOptions(providers=[cluster], depends_on=[namespace], transformations=[_noted(objects)])
+
+    def note(args: pulumi.ResourceTransformationArgs) -> None:
+        if isinstance(args.resource, pulumi.CustomResource):
+            objects.append(args.resource)
+
+    options = pulumi.ResourceOptions(providers=[cluster], depends_on=[namespace], transformations=[note])
     if config.delivery != "gitops":
         # Istio's typed classes take a tenth of a second to import, and a region that Argo CD delivers needs none of them
         from components.service import echo_workloads  # noqa: PLC0415
@@ -72,7 +77,7 @@ def _application(
 ) -> None:
     """Install Argo CD, at the same time as what the Application needs besides, and then the Application."""
     assert config.repository is not None, "only direct delivery does without"
-    argocd = ArgoCdInstall("argocd", ArgoCdInstallArgs(manifest), pulumi.ResourceOptions(providers=[cluster]))
+    argocd = ArgoCdInstall("argocd", manifest, pulumi.ResourceOptions(providers=[cluster]))
     EchoApplication(
         "echo",
         EchoApplicationArgs(
@@ -108,13 +113,3 @@ def _taking_over(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTran
         annotations={**(metadata.annotations or {}), "pulumi.com/patchForce": "true"},
     )
     return pulumi.ResourceTransformationResult({**args.props, "metadata": forced}, args.opts)
-
-
-def _noted(objects: list[pulumi.CustomResource]) -> Callable[[pulumi.ResourceTransformationArgs], None]:
-    """Make a transformation that adds each of a component's objects to `objects`."""
-
-    def note(args: pulumi.ResourceTransformationArgs) -> None:
-        if isinstance(args.resource, pulumi.CustomResource):
-            objects.append(args.resource)
-
-    return note

@@ -91,8 +91,7 @@ class Story:
         return "\n".join(f"{number}. {step}" for number, step in enumerate(self.steps, 1))
 
 
-@dataclass(frozen=True)
-class Plot:
+class Plot(NamedTuple):
     """A story before it is told."""
 
     events: tuple[Event, ...]
