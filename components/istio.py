@@ -24,9 +24,9 @@ from components.cluster import ClusterError, kubeconfig_files
 from stackfile.model import ClusterConfig, IstioConfig, MeshConfig
 
 NAMESPACE = "istio-system"
-RELEASES = ("istio-base", "istiod")
-"""The names of the Helm releases, in the order in which they are installed."""
-READY_WITHIN_SECONDS = 300
+_RELEASES = {"base": "istio-base", "istiod": "istiod"}
+"""The names of the Helm releases by their charts, in the order in which they are installed."""
+_READY_WITHIN_SECONDS = 300
 """How long Helm waits for istiod's pods: the pull of an image of 200 MB on a slow line, and a start of some seconds."""
 _SECONDS = (5.0, 15.0)
 """To connect, and to wait for the answer's next part."""
@@ -65,30 +65,23 @@ class IstioInstall(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        base = self._release(name, "base", args, release=RELEASES[0], values={}, after=namespace)
-        self._release(name, "istiod", args, release=RELEASES[1], values=istiod_values(args), after=base)
+        base = self._release(name, "base", args, {}, namespace)
+        self._release(name, "istiod", args, istiod_values(args), base)
         self.register_outputs({})
 
     def _release(
-        self,
-        name: str,
-        chart: str,
-        args: IstioInstallArgs,
-        *,
-        release: str,
-        values: dict[str, Any],
-        after: pulumi.Resource,
+        self, name: str, chart: str, args: IstioInstallArgs, values: dict[str, Any], after: pulumi.Resource
     ) -> helm.Release:
         """Install a chart; a failed release stays, to be looked at and to be upgraded by the next update.
 
         The provider upgrades what its state calls failed, and a refresh makes it forget that. So the description of what comes after
         a failed revision names it: that is a change until the upgrade has been tried, and none afterwards.
         """
-        istio, failed = args.istio, args.failed.get(release)
+        istio, failed = args.istio, args.failed.get(_RELEASES[chart])
         repository = istio.charts if istio.charts.startswith(("https://", "http://")) else None
         return helm.Release(
             f"{name}-{chart}",
-            name=release,
+            name=_RELEASES[chart],
             namespace=NAMESPACE,
             chart=chart if repository else f"{istio.charts.rstrip('/')}/{chart}",
             repository_opts=helm.RepositoryOptsArgs(repo=repository) if repository else None,
@@ -97,7 +90,7 @@ class IstioInstall(pulumi.ComponentResource):
             description=f"after revision {failed}, which failed" if failed else None,
             # pods that start before istiod is ready get no sidecar, and nothing gives them one later
             skip_await=False,
-            timeout=READY_WITHIN_SECONDS,
+            timeout=_READY_WITHIN_SECONDS,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[after]),
         )
 
@@ -175,7 +168,7 @@ def read_revisions(cluster: ClusterConfig) -> tuple[HelmRevision, ...]:
         )
     labels = [record["metadata"]["labels"] for record in records]
     found = (HelmRevision(each["name"], int(each["version"]), each["status"]) for each in labels)
-    return tuple(each for each in found if each.release in RELEASES)
+    return tuple(each for each in found if each.release in _RELEASES.values())
 
 
 def require_none_pending(revisions: Sequence[HelmRevision], cluster: ClusterConfig) -> None:

@@ -31,7 +31,7 @@ def read(objects: Iterable[Mapping[str, object]]) -> Workloads:
     read_ones: list[Object] = []
     unreadable: list[Unreadable] = []
     for position, found in enumerate(objects, 1):
-        if _is_kustomization(found):
+        if isinstance(found, Mapping) and str(found.get("apiVersion")).startswith(_KUSTOMIZE):
             continue
         try:
             header = Header.model_validate(found)
@@ -45,32 +45,18 @@ def read(objects: Iterable[Mapping[str, object]]) -> Workloads:
             )
             continue
         ids.add(identity)
+        if identity.kind not in KINDS:
+            continue
+        group, shape = KINDS[identity.kind]
+        if header.api_version.rpartition("/")[0] != group:
+            what = f"{shown(header.api_version)} is no version of {group or 'the core API'}"
+            unreadable.append(Unreadable(f"{identity}: apiVersion", what, identity.kind))
+            continue
         try:
-            if one := _read_object(header.api_version, identity, found):
-                read_ones.append(one)
+            read_ones.append(shape.model_validate(found).fact(identity))
         except ValidationError as error:
             unreadable += _faults(str(identity), identity.kind, error)
-        except _OtherGroupError as error:
-            unreadable.append(Unreadable(f"{identity}: apiVersion", str(error), identity.kind))
     return Workloads.of(read_ones, ids, unreadable)
-
-
-class _OtherGroupError(ValueError):
-    """An object of a kind that the rules look into is of another group."""
-
-
-def _read_object(api_version: str, identity: ObjectId, found: object) -> Object | None:
-    """Read an object of the kinds that the rules look into; of another kind, nothing."""
-    if identity.kind not in KINDS:
-        return None
-    group, shape = KINDS[identity.kind]
-    if api_version.rpartition("/")[0] != group:
-        raise _OtherGroupError(f"{shown(api_version)} is no version of {group or 'the core API'}")
-    return shape.model_validate(found).fact(identity)
-
-
-def _is_kustomization(found: object) -> bool:
-    return isinstance(found, Mapping) and str(found.get("apiVersion")).startswith(_KUSTOMIZE)
 
 
 def _called(found: object, position: int) -> str:

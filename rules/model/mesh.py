@@ -91,7 +91,10 @@ def moves(proxy: Proxy, known: Known, mesh: Mesh) -> Iterator[tuple[Event, Proxy
     if proxy.push is None:
         if (proxy.clusters | proxy.warming, proxy.routed) != (known.subsets, known.routed):
             yield _takes_clusters(proxy, known)
-        yield from _takes_endpoints(proxy, known)
+        endpoints = known.endpoints & proxy.clusters
+        if endpoints != proxy.endpoints:
+            # a push of endpoints alone
+            yield _takes_endpoints(proxy, proxy, endpoints)
     elif not proxy.push.endpoints_taken:
         yield _takes_endpoints_of_push(proxy, proxy.push, known, mesh)
     else:
@@ -113,20 +116,16 @@ def _takes_clusters(proxy: Proxy, known: Known) -> tuple[Event, Proxy]:
     )
 
 
-def _takes_endpoints(proxy: Proxy, known: Known) -> Iterator[tuple[Event, Proxy]]:
-    """A push of endpoints alone."""
-    endpoints = known.endpoints & proxy.clusters
-    if endpoints != proxy.endpoints:
-        event = Took("endpoints", gained=endpoints - proxy.endpoints, lost=proxy.endpoints - endpoints)
-        yield event, proxy._replace(endpoints=endpoints)
+def _takes_endpoints(proxy: Proxy, then: Proxy, endpoints: frozenset[str]) -> tuple[Event, Proxy]:
+    event = Took("endpoints", gained=endpoints - proxy.endpoints, lost=proxy.endpoints - endpoints)
+    return event, then._replace(endpoints=endpoints)
 
 
 def _takes_endpoints_of_push(proxy: Proxy, push: Push, known: Known, mesh: Mesh) -> tuple[Event, Proxy]:
     """The endpoints are those of this moment, also where the clusters and the routes are older."""
     warm = _warmed(proxy, proxy.warming, known) if mesh.warm_before_routes else proxy
-    endpoints = known.endpoints & warm.clusters
-    event = Took("endpoints", gained=endpoints - proxy.endpoints, lost=proxy.endpoints - endpoints)
-    return event, warm._replace(endpoints=endpoints, push=push._replace(endpoints_taken=True))
+    taken = warm._replace(push=push._replace(endpoints_taken=True))
+    return _takes_endpoints(proxy, taken, known.endpoints & warm.clusters)
 
 
 def _warmed(proxy: Proxy, versions: frozenset[str], known: Known) -> Proxy:

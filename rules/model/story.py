@@ -8,8 +8,6 @@ from typing import Literal, NamedTuple
 
 from rules.model.orders import ApplyPods, ApplyRoutes, ApplySubsets, DeletePods, Write
 
-Kind = Literal["endpoints", "DestinationRule", "VirtualService"]
-
 
 class Failure(NamedTuple):
     """A request that is answered 503, and why."""
@@ -41,7 +39,7 @@ class Went(NamedTuple):
 class Heard(NamedTuple):
     """Istiod's watch of one kind came up to what was written."""
 
-    kind: Kind
+    kind: Literal["endpoints", "DestinationRule", "VirtualService"]
 
 
 class Began(NamedTuple):
