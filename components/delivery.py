@@ -65,30 +65,19 @@ def deliver(
         held = pulumi.ResourceOptions(transformations=[_taking_over if config.delivery == "direct" else _retained])
         echo_workloads(config, pulumi.ResourceOptions.merge(options, held))
     if manifest is not None:
-        _application(config, manifest, cluster, options)
-    return pulumi.Output.all(*(each.id for each in objects)).apply(lambda _: config.delivery)
-
-
-def _application(
-    config: RegionConfig,
-    manifest: Sequence[Manifest],
-    cluster: pulumi.ProviderResource,
-    options: pulumi.ResourceOptions,
-) -> None:
-    """Install Argo CD, at the same time as what the Application needs besides, and then the Application."""
-    assert config.repository is not None, "only direct delivery does without"
-    argocd = ArgoCdInstall("argocd", manifest, pulumi.ResourceOptions(providers=[cluster]))
-    EchoApplication(
-        "echo",
-        EchoApplicationArgs(
+        assert config.repository is not None, "only direct delivery does without"
+        # at the same time as what the Application needs besides
+        argocd = ArgoCdInstall("argocd", manifest, pulumi.ResourceOptions(providers=[cluster]))
+        application = EchoApplicationArgs(
             region=config.region,
             repository=config.repository,
             argocd=argocd.namespace,
             # what both hold must not go with one of them
             cascade=config.argocd.cascade and config.delivery == "gitops",
-        ),
-        pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[argocd])),
-    )
+        )
+        after = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[argocd]))
+        EchoApplication("echo", application, after)
+    return pulumi.Output.all(*(each.id for each in objects)).apply(lambda _: config.delivery)
 
 
 def _retained(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:

@@ -70,13 +70,9 @@ def _duplicates(node: Node, path: _Steps, above: tuple[Node, ...]) -> Iterator[D
 
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
-        named = {_key(key): _plain(inner) for key, inner in value.items()}
+        # a key is written as Pulumi writes it
+        named = {str(key).lower() if isinstance(key, bool) else str(key): _plain(each) for key, each in value.items()}
         return dict(sorted(named.items()))
     if isinstance(value, list | tuple | Set):
         return [_plain(inner) for inner in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
-def _key(key: object) -> str:
-    """Write a key as Pulumi does."""
-    return str(key).lower() if isinstance(key, bool) else str(key)

@@ -52,7 +52,7 @@ def with_weights(text: str, weights: Mapping[str, int]) -> str:
     for version, weight in weights.items():
         edits.append(_digits(text, _entry(versions, version, _VERSIONS)[1], version, weight))
         _object_at(expected, (*_VERSIONS, version))["weight"] = weight
-    return _checked(_applied(text, edits), expected)
+    return _edited(text, edits, expected)
 
 
 def without_version(text: str, version: str) -> str:
@@ -76,7 +76,7 @@ def without_version(text: str, version: str) -> str:
         echo = _mapping(text, _ECHO)
         edits.append(_removal(text, echo, _entry_number(echo, "stable", _ECHO)))
         del _object_at(expected, _ECHO)["stable"]
-    return _checked(_applied(text, edits), expected)
+    return _edited(text, edits, expected)
 
 
 def _mapping(text: str, path: tuple[str, ...]) -> MappingNode:
@@ -145,12 +145,6 @@ def _end(node: Node) -> int:
     return end
 
 
-def _applied(text: str, edits: list[_Edit]) -> str:
-    for start, end, new in sorted(edits, reverse=True):
-        text = text[:start] + new + text[end:]
-    return text
-
-
 def _object_at(document: object, path: tuple[str, ...]) -> dict[str, object]:
     for key in path:
         assert isinstance(document, dict), "its node was found"
@@ -159,7 +153,9 @@ def _object_at(document: object, path: tuple[str, ...]) -> dict[str, object]:
     return document
 
 
-def _checked(text: str, expected: object) -> str:
+def _edited(text: str, edits: list[_Edit], expected: object) -> str:
+    for start, end, new in sorted(edits, reverse=True):
+        text = text[:start] + new + text[end:]
     try:
         said = read_document(text.encode()).value
     except DocumentError:

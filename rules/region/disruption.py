@@ -15,10 +15,8 @@ _ALL = 100
 
 def _with_requests(region: Region) -> list[Deployment]:
     """The Deployments that answer requests now."""
-    deployments = [
-        each for version in versions(region.workloads).values() if version.weight > 0 for each in version.deployments
-    ]
-    return [each for each in deployments if each.replicas > 0]
+    answering = [version for version in versions(region.workloads).values() if version.weight > 0]
+    return [each for version in answering for each in version.deployments if each.replicas > 0]
 
 
 def _budgets(deployment: Deployment, workloads: Workloads) -> list[Budget]:
