@@ -5,12 +5,11 @@ import pulumi_kubernetes as kubernetes
 
 from components.argocd import ManifestError, read_manifest
 from components.cluster import ClusterError, provider_kubeconfig, require_context
-from components.delivery import DeliverArgs, DeliveryError, deliver, require_handover
-from components.istio import IstioInstall, IstioInstallArgs
+from components.delivery import DeliveryError, deliver, require_handover
+from components.istio import IstioInstall, IstioInstallArgs, failed_revisions, read_revisions, require_none_pending
 from components.names import APPLICATION, ECHO_URL
 from components.namespace import EchoNamespace
-from components.probe import EchoProbe, EchoProbeArgs
-from components.releases import failed_revisions, read_revisions, require_none_pending
+from components.probe import EchoProbe
 from components.safety import UnsafeError, require_safe
 from stackfile.model import ConfigError
 from stackfile.reader import load_stack_config
@@ -44,9 +43,9 @@ async def bring_up() -> None:
     )
     meshed = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio])
     namespace = EchoNamespace("echo", meshed)
-    EchoProbe("probe", EchoProbeArgs(config.probe), meshed)
+    EchoProbe("probe", config.probe, meshed)
 
-    pulumi.export("delivery", deliver(DeliverArgs(config, manifest, cluster, namespace)))
+    pulumi.export("delivery", deliver(config, manifest, cluster, namespace))
     if config.delivery != "direct":
         pulumi.export("application", APPLICATION)
     pulumi.export("region", config.region)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -112,15 +111,8 @@ def _containers(manifest: Manifest) -> Iterator[dict[str, Any]]:
         yield from pod["containers"]
 
 
-@dataclass(frozen=True)
-class ArgoCdInstallArgs:
-    """What an installation of Argo CD depends on: the objects of its manifest."""
-
-    manifest: Sequence[Manifest]
-
-
 class ArgoCdInstall(pulumi.ComponentResource):
-    """Argo CD in its namespace, as its own manifest has it but for the images.
+    """Argo CD in its namespace, as the objects of its own manifest have it but for the images.
 
     The manifest's objects are registered untyped: their typed classes take longer to import, and to read back, than all the rest of
     a preview's program.
@@ -129,7 +121,7 @@ class ArgoCdInstall(pulumi.ComponentResource):
     namespace: pulumi.Output[str]
     """The namespace's name, not known before it is there."""
 
-    def __init__(self, name: str, args: ArgoCdInstallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: Sequence[Manifest], opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("echo-rollout:argocd:ArgoCdInstall", name, None, opts)
         namespace = core.Namespace(
             name,
@@ -140,7 +132,7 @@ class ArgoCdInstall(pulumi.ComponentResource):
         )
         # the type of the parent is part of an URN: with another one, Pulumi would make all of these objects anew
         file = pulumi.ComponentResource("kubernetes:yaml:ConfigFile", name, None, pulumi.ResourceOptions(parent=self))
-        for manifest in args.manifest:
+        for manifest in args:
             of_the_cluster = manifest["kind"] == "CustomResourceDefinition"
             _register(manifest, pulumi.ResourceOptions(parent=self if of_the_cluster else file, depends_on=[namespace]))
         file.register_outputs({})

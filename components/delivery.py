@@ -1,14 +1,13 @@
 """How the workloads reach the cluster: by Argo CD, by Pulumi itself, or, on the way from one to the other, by both."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.application import EchoApplication, EchoApplicationArgs
-from components.argocd import ArgoCdInstall, ArgoCdInstallArgs, Manifest
+from components.argocd import ArgoCdInstall, Manifest
 from rules.facts.workloads import Delivery
 from stackfile.model import RegionConfig
 
@@ -41,62 +40,44 @@ async def require_handover(delivery: Delivery) -> None:
         )
 
 
-@dataclass(frozen=True)
-class DeliverArgs:
-    """What is delivered, into which namespace of which cluster; without a `manifest` of Argo CD by Pulumi itself."""
-
-    config: RegionConfig
-    manifest: Sequence[Manifest] | None
-    cluster: pulumi.ProviderResource
-    namespace: pulumi.Resource
-
-
-def deliver(args: DeliverArgs) -> pulumi.Output[Delivery]:
-    """Register who delivers, and what Pulumi itself is to apply.
+def deliver(
+    config: RegionConfig,
+    manifest: Sequence[Manifest] | None,
+    cluster: pulumi.ProviderResource,
+    namespace: pulumi.Resource,
+) -> pulumi.Output[Delivery]:
+    """Register who delivers into the namespace, by which `manifest` of Argo CD, and what Pulumi itself is to apply.
 
     Returns the way of delivery, once all of that is on the cluster: an update that fails before leaves the stack's output as it
     was, so that a handover that was begun is not taken for one that was done.
     """
-    config = args.config
     objects: list[pulumi.CustomResource] = []
-    options = pulumi.ResourceOptions(
-        providers=[args.cluster], depends_on=[args.namespace], transformations=[_noted(objects)]
-    )
-    if config.delivery == "direct":
-        _workloads(
-            config, pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(transformations=[_taking_over]))
-        )
-    if config.delivery == "handover":
-        _workloads(config, pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(transformations=[_retained])))
-    if config.delivery != "direct":
-        _application(args, options)
-    return pulumi.Output.all(*(each.id for each in objects)).apply(lambda _: config.delivery)
 
+    def note(args: pulumi.ResourceTransformationArgs) -> None:
+        if isinstance(args.resource, pulumi.CustomResource):
+            objects.append(args.resource)
 
-def _workloads(config: RegionConfig, options: pulumi.ResourceOptions) -> None:
-    # Istio's typed classes take a tenth of a second to import, and a region that Argo CD delivers needs none of them
-    from components.service import echo_workloads  # noqa: PLC0415
+    options = pulumi.ResourceOptions(providers=[cluster], depends_on=[namespace], transformations=[note])
+    if config.delivery != "gitops":
+        # Istio's typed classes take a tenth of a second to import, and a region that Argo CD delivers needs none of them
+        from components.service import echo_workloads  # noqa: PLC0415
 
-    echo_workloads(config, options)
-
-
-def _application(args: DeliverArgs, options: pulumi.ResourceOptions) -> None:
-    """Install Argo CD, at the same time as what the Application needs besides, and then the Application."""
-    config = args.config
-    assert args.manifest is not None, "only direct delivery does without"
-    assert config.repository is not None, "only direct delivery does without"
-    argocd = ArgoCdInstall("argocd", ArgoCdInstallArgs(args.manifest), pulumi.ResourceOptions(providers=[args.cluster]))
-    EchoApplication(
-        "echo",
-        EchoApplicationArgs(
+        held = pulumi.ResourceOptions(transformations=[_taking_over if config.delivery == "direct" else _retained])
+        echo_workloads(config, pulumi.ResourceOptions.merge(options, held))
+    if manifest is not None:
+        assert config.repository is not None, "only direct delivery does without"
+        # at the same time as what the Application needs besides
+        argocd = ArgoCdInstall("argocd", manifest, pulumi.ResourceOptions(providers=[cluster]))
+        application = EchoApplicationArgs(
             region=config.region,
             repository=config.repository,
             argocd=argocd.namespace,
             # what both hold must not go with one of them
             cascade=config.argocd.cascade and config.delivery == "gitops",
-        ),
-        pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[argocd])),
-    )
+        )
+        after = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[argocd]))
+        EchoApplication("echo", application, after)
+    return pulumi.Output.all(*(each.id for each in objects)).apply(lambda _: config.delivery)
 
 
 def _retained(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
@@ -121,13 +102,3 @@ def _taking_over(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTran
         annotations={**(metadata.annotations or {}), "pulumi.com/patchForce": "true"},
     )
     return pulumi.ResourceTransformationResult({**args.props, "metadata": forced}, args.opts)
-
-
-def _noted(objects: list[pulumi.CustomResource]) -> Callable[[pulumi.ResourceTransformationArgs], None]:
-    """Make a transformation that adds each of a component's objects to `objects`."""
-
-    def note(args: pulumi.ResourceTransformationArgs) -> None:
-        if isinstance(args.resource, pulumi.CustomResource):
-            objects.append(args.resource)
-
-    return note

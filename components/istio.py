@@ -1,21 +1,37 @@
-"""Istio in one region: its namespace, and the official Helm charts base and istiod."""
+"""Istio in one region: its namespace, the official Helm charts base and istiod, and Helm's own records of their releases.
 
-from collections.abc import Mapping
+The records are read before anything is touched. Pulumi's provider does not tell what they tell: it previews against a cluster that
+does not answer, trips over an operation that was killed, and after a refresh takes a failed release for a good one.
+"""
+
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import pulumi
+import urllib3
+from kubernetes import client, config
+from kubernetes.config.config_exception import ConfigException
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.helm import v3 as helm
 from pulumi_kubernetes.meta import v1 as meta
 
-from stackfile.model import IstioConfig, MeshConfig
+from components.cluster import ClusterError, kubeconfig_files
+from stackfile.model import ClusterConfig, IstioConfig, MeshConfig
 
 NAMESPACE = "istio-system"
-RELEASES = ("istio-base", "istiod")
-"""The names of the Helm releases, in the order in which they are installed."""
-READY_WITHIN_SECONDS = 300
+_RELEASES = {"base": "istio-base", "istiod": "istiod"}
+"""The names of the Helm releases by their charts, in the order in which they are installed."""
+_READY_WITHIN_SECONDS = 300
 """How long Helm waits for istiod's pods: the pull of an image of 200 MB on a slow line, and a start of some seconds."""
+_SECONDS = (5.0, 15.0)
+"""To connect, and to wait for the answer's next part."""
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""The records hold whole charts, of which nothing is needed here."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +65,23 @@ class IstioInstall(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        base = self._release(name, "base", args, release=RELEASES[0], values={}, after=namespace)
-        self._release(name, "istiod", args, release=RELEASES[1], values=istiod_values(args), after=base)
+        base = self._release(name, "base", args, {}, namespace)
+        self._release(name, "istiod", args, istiod_values(args), base)
         self.register_outputs({})
 
     def _release(
-        self,
-        name: str,
-        chart: str,
-        args: IstioInstallArgs,
-        *,
-        release: str,
-        values: dict[str, Any],
-        after: pulumi.Resource,
+        self, name: str, chart: str, args: IstioInstallArgs, values: dict[str, Any], after: pulumi.Resource
     ) -> helm.Release:
         """Install a chart; a failed release stays, to be looked at and to be upgraded by the next update.
 
         The provider upgrades what its state calls failed, and a refresh makes it forget that. So the description of what comes after
         a failed revision names it: that is a change until the upgrade has been tried, and none afterwards.
         """
-        istio, failed = args.istio, args.failed.get(release)
+        istio, failed = args.istio, args.failed.get(_RELEASES[chart])
         repository = istio.charts if istio.charts.startswith(("https://", "http://")) else None
         return helm.Release(
             f"{name}-{chart}",
-            name=release,
+            name=_RELEASES[chart],
             namespace=NAMESPACE,
             chart=chart if repository else f"{istio.charts.rstrip('/')}/{chart}",
             repository_opts=helm.RepositoryOptsArgs(repo=repository) if repository else None,
@@ -81,7 +90,7 @@ class IstioInstall(pulumi.ComponentResource):
             description=f"after revision {failed}, which failed" if failed else None,
             # pods that start before istiod is ready get no sidecar, and nothing gives them one later
             skip_await=False,
-            timeout=READY_WITHIN_SECONDS,
+            timeout=_READY_WITHIN_SECONDS,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[after]),
         )
 
@@ -109,3 +118,99 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mapping) and isinstance(under.get(key), Mapping)
     }
     return {**under, **over, **both}
+
+
+@dataclass(frozen=True)
+class HelmRevision:
+    """One operation of Helm on a release: its number, and what became of it, as Helm's `status` label says."""
+
+    release: str
+    number: int
+    status: str
+
+
+def read_revisions(cluster: ClusterConfig) -> tuple[HelmRevision, ...]:
+    """Read the records of Istio's releases; none where the user may not list Secrets.
+
+    Raises:
+        ClusterError: If the cluster does not answer, or does not know the user.
+    """
+    wanted = f'cluster.context "{cluster.context}"'
+    settings = client.Configuration()
+    settings.retries = 0
+    # an empty file counts as no file, as for kubectl
+    files = [str(file) for file in kubeconfig_files(cluster) if file.exists() and file.stat().st_size]
+    try:
+        api: Any = config.new_client_from_config(  # type: ignore[no-untyped-call]
+            os.pathsep.join(files), cluster.context, client_configuration=settings
+        )
+        # not CoreV1Api, whose models take longer to import than all the rest of a preview's program
+        request = api.param_serialize(
+            "GET",
+            f"/api/v1/namespaces/{NAMESPACE}/secrets",
+            query_params=[("labelSelector", "owner=helm")],
+            header_params={"Accept": _METADATA_ONLY},
+            auth_settings=["BearerToken"],
+        )
+        answer = api.call_api(*request, _request_timeout=_SECONDS)
+        body = bytes(answer.read())
+        records = json.loads(body)["items"] or () if answer.status == HTTPStatus.OK else ()
+    except (ConfigException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise ClusterError(
+            f"{wanted}: {settings.host} does not answer ({_reason(error)}), so a preview would show what nobody has compared "
+            "with the cluster. Make the cluster reachable, or correct cluster.context or cluster.kubeconfig in the stack file."
+        ) from error
+    # a login that failed is sent as nobody's, which a cluster may refuse as it refuses a user without the right
+    if answer.status != HTTPStatus.OK and (answer.status != HTTPStatus.FORBIDDEN or b"system:anonymous" in body):
+        raise ClusterError(
+            f"{wanted}: {settings.host} answers {answer.status} {answer.reason}, so nothing can be compared with the cluster. "
+            f"See what it says to: kubectl {_flags(cluster, 'context')} get secrets"
+        )
+    labels = [record["metadata"]["labels"] for record in records]
+    found = (HelmRevision(each["name"], int(each["version"]), each["status"]) for each in labels)
+    return tuple(each for each in found if each.release in _RELEASES.values())
+
+
+def require_none_pending(revisions: Sequence[HelmRevision], cluster: ClusterConfig) -> None:
+    """Return if no operation of Helm is pending; in a preview, beside which an update may be running, only warn of it.
+
+    Raises:
+        ClusterError: If one is: Helm refuses to touch the release, and an update holds its stack's lock, so no update is running.
+    """
+    in_order = sorted(revisions, key=lambda each: each.number)
+    good = {each.release: each.number for each in in_order if each.status == "deployed"}
+    for each in {each.release: each for each in in_order}.values():
+        if not each.status.startswith("pending-"):
+            continue
+        # what was installed halfway has no revision to go back to; without a number Helm takes the one before, good or not
+        verb = "uninstall" if each.status == "pending-install" else "rollback"
+        undo = " ".join(
+            [verb, each.release, *([str(good[each.release])] if verb == "rollback" and each.release in good else [])]
+        )
+        message = (
+            f'Helm release "{each.release}" in {NAMESPACE} is {each.status} (revision {each.number}), because an update was killed '
+            "or still runs. Helm refuses to change it until it is freed. If no update runs, free it, and run pulumi up again: "
+            f"helm {undo} {_flags(cluster, 'kube-context')} --wait"
+        )
+        if not pulumi.runtime.is_dry_run():
+            raise ClusterError(message)
+        pulumi.log.warn(message)
+
+
+def failed_revisions(revisions: Sequence[HelmRevision]) -> Mapping[str, int]:
+    """The latest revision that failed, by release; Helm keeps the record of it when a later one succeeds."""
+    failed = sorted((each for each in revisions if each.status == "failed"), key=lambda each: each.number)
+    return {each.release: each.number for each in failed}
+
+
+def _flags(cluster: ClusterConfig, context: str) -> str:
+    """What makes a command line ask the same cluster; `context` is the name that the command has for that flag."""
+    kubeconfig = ["--kubeconfig", cluster.kubeconfig] if cluster.kubeconfig else []
+    return shlex.join([*kubeconfig, f"--{context}", cluster.context, "--namespace", NAMESPACE])
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in one line: the client wraps it in its own retries."""
+    inner = getattr(error, "reason", None)
+    lines = str(inner or error).strip().splitlines()
+    return lines[0].rpartition(": ")[2] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""The namespace of echo, which is Pulumi's whoever delivers the workloads in it."""
+"""The namespace of echo, which is Pulumi's whoever delivers the workloads in it, and how the program's own containers are confined."""
 
 import pulumi
 from pulumi_kubernetes.core import v1 as core
@@ -6,6 +6,9 @@ from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes_istio.security import v1 as security
 
 from components.names import ECHO, ECHO_NAMESPACE, recommended_labels
+
+NOBODY = 65532
+"""The user of images without a user database; `nonroot` in distroless images."""
 
 
 class EchoNamespace(pulumi.ComponentResource):
@@ -31,3 +34,20 @@ class EchoNamespace(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace]),
         )
         self.register_outputs({})
+
+
+def restricted_context() -> core.SecurityContextArgs:
+    """Ask for what the Pod Security level "restricted" asks for, and a read-only root.
+
+    It is the container's and not the pod's: the injected init container has to be root to set up the redirection.
+    Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+    """
+    return core.SecurityContextArgs(
+        run_as_non_root=True,
+        run_as_user=NOBODY,
+        run_as_group=NOBODY,
+        allow_privilege_escalation=False,
+        read_only_root_filesystem=True,
+        capabilities=core.CapabilitiesArgs(drop=["ALL"]),
+        seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
+    )

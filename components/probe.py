@@ -1,25 +1,16 @@
 """The client that sends the measuring requests: a pod with a sidecar, in a namespace of its own, driven through exec."""
 
-from dataclasses import dataclass
-
 import pulumi
 from pulumi_kubernetes.apps import v1 as apps
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.names import recommended_labels
-from components.security import restricted_context
+from components.namespace import restricted_context
 from stackfile.model import ProbeConfig
 
 NAMESPACE = "echo-probe"
 PROBE = "probe"
-
-
-@dataclass(frozen=True)
-class EchoProbeArgs:
-    """Which client measures."""
-
-    probe: ProbeConfig
 
 
 class EchoProbe(pulumi.ComponentResource):
@@ -28,7 +19,7 @@ class EchoProbe(pulumi.ComponentResource):
     It lives outside the namespace of echo, so that a measurement is what any other client of the mesh would see.
     """
 
-    def __init__(self, name: str, args: EchoProbeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: ProbeConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("echo-rollout:probe:EchoProbe", name, None, opts)
         labels = {"app": PROBE, **recommended_labels(PROBE, PROBE, "client")}
         namespace = core.Namespace(
@@ -46,7 +37,7 @@ class EchoProbe(pulumi.ComponentResource):
         apps.Deployment(
             name,
             metadata=metadata,
-            spec=_deployment(labels, args.probe.image),
+            spec=_deployment(labels, args.image),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[account],

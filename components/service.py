@@ -10,8 +10,8 @@ from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.policy import v1 as policy
 
 from components.names import CONTAINER_PORT, ECHO, ECHO_NAMESPACE, HTTP_PORT, pod_labels, recommended_labels, selector
-from components.security import restricted_context
-from components.traffic import TrafficPolicy, TrafficPolicyArgs
+from components.namespace import restricted_context
+from components.traffic import TrafficPolicy
 from stackfile.model import RegionConfig, VersionConfig
 
 _DRAIN_SECONDS = 5
@@ -65,7 +65,7 @@ def echo_workloads(config: RegionConfig, opts: pulumi.ResourceOptions) -> list[p
     """Build the workloads and, once they are ready, the split of their traffic; `opts` hold for both."""
     deployments = EchoDeployments("echo", EchoDeploymentsArgs(config.region, config.echo.versions), opts)
     after = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[deployments]))
-    return [deployments, TrafficPolicy("echo", TrafficPolicyArgs(config.echo), after)]
+    return [deployments, TrafficPolicy("echo", config.echo, after)]
 
 
 def _metadata(version: str) -> meta.ObjectMetaArgs:

@@ -1,7 +1,5 @@
 """How clients of the mesh reach echo: which share goes to which version, and how they treat its pods."""
 
-from dataclasses import dataclass
-
 import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes_istio.networking import v1 as networking
@@ -10,31 +8,24 @@ from components.names import ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, recomme
 from stackfile.model import ConnectionPoolConfig, EchoConfig
 
 
-@dataclass(frozen=True)
-class TrafficPolicyArgs:
-    """The versions with their weights, the limits of the connection pool, and when a pod is ejected."""
-
-    echo: EchoConfig
-
-
 class TrafficPolicy(pulumi.ComponentResource):
     """A DestinationRule with one subset for each version, and the VirtualService that splits the requests between them.
 
     The VirtualService comes last and goes first: a route to a subset that is not there answers 503.
     """
 
-    def __init__(self, name: str, args: TrafficPolicyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: EchoConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("echo-rollout:traffic:TrafficPolicy", name, None, opts)
         metadata = meta.ObjectMetaArgs(
             name=ECHO, namespace=ECHO_NAMESPACE, labels=recommended_labels(ECHO, ECHO, "traffic")
         )
         rule = networking.DestinationRule(
-            name, metadata=metadata, spec=_destination_rule(args.echo), opts=pulumi.ResourceOptions(parent=self)
+            name, metadata=metadata, spec=_destination_rule(args), opts=pulumi.ResourceOptions(parent=self)
         )
         networking.VirtualService(
             name,
             metadata=metadata,
-            spec=_virtual_service(args.echo),
+            spec=_virtual_service(args),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[rule]),
         )
         self.register_outputs({})

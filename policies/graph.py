@@ -49,7 +49,10 @@ class Graph:
                 _plain(each.props) for each in resources if each.urn in ids and ids[each.urn].namespace == NAMESPACE
             ),
             applications=tuple(_applications(resources, ids)),
-            before={each.urn: frozenset(_before(each)) for each in resources},
+            before={
+                each.urn: frozenset(other.urn for other in (*each.dependencies, each.parent) if other is not None)
+                for each in resources
+            },
         )
 
     def of_kind(self, kind: str) -> dict[str, ObjectId]:
@@ -85,12 +88,6 @@ def _applications(resources: Iterable[PolicyResource], ids: Mapping[str, ObjectI
         group = str(application.get("apiVersion", "")).rpartition("/")[0]
         if group == _APPLICATION[0] and application["spec"]["destination"]["namespace"] == NAMESPACE:
             yield application
-
-
-def _before(resource: PolicyResource) -> Iterator[str]:
-    yield from (each.urn for each in resource.dependencies)
-    if resource.parent is not None:
-        yield resource.parent.urn
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ a policy has one level, whereas a waived rule only warns. Each message names its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,24 +20,26 @@ from pulumi_policy import (
 )
 
 from policies.graph import Graph
-from policies.regions import regions
-from policies.registration import Registered, judge_registered
-from policies.stack import Stack, shown_by
-from rules.finding import Finding, Severity
+from policies.stack import regions
+from rules.facts.region import Region
+from rules.finding import Finding, Rule, Severity, Violation
 from rules.judgement import judge_region
 
+_Registered = tuple[Graph, tuple[Region, ...]]
+"""What a stack registers, and the region that comes of it: once for each who applies its workloads."""
+_EARLIER = {"DestinationRule": "Deployment", "VirtualService": "DestinationRule"}
 _LEVELS = {
     Severity.REFUSED: (EnforcementLevel.MANDATORY, "Nothing that is applied in the region loses requests."),
     Severity.WARNING: (EnforcementLevel.ADVISORY, "What somebody should know before it is applied in the region."),
 }
 
 
-def policies(project: Path, told: Stack | None) -> list[Policy]:
+def policies(project: Path, told: Region | None) -> list[Policy]:
     """The policies of the pack, named as the severities that they report.
 
     Args:
         project: The folder of the project, in which Argo CD's overlays are.
-        told: The stack that is judged; None to go by what its graph shows.
+        told: The region that is judged, without workloads; None to go by what the graph shows.
     """
 
     def report_all(severity: Severity, args: StackValidationArgs, report: ReportViolation) -> None:
@@ -51,12 +53,52 @@ def policies(project: Path, told: Stack | None) -> list[Policy]:
     ]
 
 
-def findings(resources: Sequence[PolicyResource], told: Stack | None, project: Path) -> tuple[Finding, ...]:
+def findings(resources: Sequence[PolicyResource], told: Region | None, project: Path) -> tuple[Finding, ...]:
     """What is wrong with a stack's resources, each finding once."""
     graph = Graph.of(resources)
-    stack = told or shown_by(graph)
-    applied = regions(graph, stack, project)
-    found = [*judge_registered(Registered(graph, applied))]
+    applied = regions(graph, told, project)
+    found = [
+        Finding.of(rule, violation, applied[0].name)
+        for rule in REGISTRATION
+        for violation in rule.check((graph, applied))
+    ]
     for region in applied:
         found += judge_region(region)
     return tuple(dict.fromkeys(found))
+
+
+def _nothing_delivered(registered: _Registered) -> Iterator[Violation]:
+    for region in registered[1]:
+        if not region.workloads.virtual_services and not region.workloads.unreadable:
+            yield Violation(f"delivery: {region.delivery}", "there is no VirtualService among the workloads")
+
+
+def _out_of_order(registered: _Registered) -> Iterator[Violation]:
+    graph = registered[0]
+    for kind, earlier_kind in _EARLIER.items():
+        for later, name in graph.of_kind(kind).items():
+            for earlier, needed in graph.of_kind(earlier_kind).items():
+                if not graph.waits_for(later, earlier):
+                    yield Violation(str(name), f"does not depend on {needed}")
+
+
+REGISTRATION: tuple[Rule[_Registered], ...] = (
+    Rule(
+        id="workloads-delivered",
+        holds="Somebody delivers the workloads.",
+        reason="what ran there would be removed, and every request fail",
+        mend="register them by components/delivery.py, and have them rendered: make render",
+        fact="docs/decisions/0018-policy-pack.md",
+        check=_nothing_delivered,
+    ),
+    Rule(
+        id="applied-in-order",
+        holds="What Pulumi itself applies comes in this order: Deployments, DestinationRule, VirtualService.",
+        reason="a route that comes before its subset or its pods, or goes after them, answers 503",
+        mend="let it, or the component that it is part of, depend on that, as components/service.py and components/traffic.py do",
+        fact="docs/decisions/0018-policy-pack.md",
+        check=_out_of_order,
+    ),
+)
+"""What must hold of what a stack registers, besides the rules of a region. A stack file can waive none: the fault is the program's.
+The order in which Argo CD applies an overlay, by waves, is judged by the rules."""

@@ -12,16 +12,15 @@ from rules.change.pace import PACE
 from rules.facts.region import Change, Region
 from rules.finding import Rule
 from rules.region.capacity import CAPACITY
+from rules.region.delivery import DELIVERY
 from rules.region.disruption import DISRUPTION
 from rules.region.ejection import EJECTION
 from rules.region.hosts import HOSTS
 from rules.region.images import IMAGES
-from rules.region.ownership import OWNERSHIP
 from rules.region.ports import PORTS
 from rules.region.reading import READING
 from rules.region.routing import ROUTING
 from rules.region.selection import SELECTION
-from rules.region.waves import WAVES
 
 ONE_REGION: tuple[Rule[Region], ...] = (
     *READING,
@@ -33,8 +32,7 @@ ONE_REGION: tuple[Rule[Region], ...] = (
     *CAPACITY,
     *DISRUPTION,
     *IMAGES,
-    *WAVES,
-    *OWNERSHIP,
+    *DELIVERY,
 )
 CHANGE: tuple[Rule[Change], ...] = (*ORDER, *PACE, *CONSTANCY)
 RULES: tuple[Rule[Any], ...] = (*ONE_REGION, *CHANGE, *BETWEEN_REGIONS, *BETWEEN_CHANGES)

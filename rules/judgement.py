@@ -11,14 +11,7 @@ from rules.change.order import MAKE_BEFORE_BREAK
 from rules.facts.region import Change, Region
 from rules.finding import Finding, Rule, Severity, Subject
 
-_TELL_OF_503 = frozenset(
-    {
-        "removed-only-when-idle",
-        "introduced-idle",
-        "weighted-version-has-pods",
-        "routed-subset-exists",
-    }
-)
+_TELL_OF_503 = ("removed-only-when-idle", "introduced-idle", "weighted-version-has-pods", "routed-subset-exists")
 """Rules that say in simpler words what the model would find: where one of them speaks, the model is not asked."""
 _SIMPLE = tuple(rule for rule in CHANGE if rule is not MAKE_BEFORE_BREAK)
 _RANK = {rule.id: rank for rank, rule in enumerate(RULES)}
@@ -26,7 +19,7 @@ _RANK = {rule.id: rank for rank, rule in enumerate(RULES)}
 
 def judge_region(region: Region) -> tuple[Finding, ...]:
     """What is wrong with a region by itself: what is refused first."""
-    return _in_order(_of_region(region))
+    return _in_order(_findings(ONE_REGION, region, {region.name: region}, region.name))
 
 
 def judge(changes: Sequence[Change]) -> tuple[Finding, ...]:
@@ -52,15 +45,11 @@ def judge(changes: Sequence[Change]) -> tuple[Finding, ...]:
 
 def _of_change(change: Change, limiting: Mapping[str, Region]) -> list[Finding]:
     """What is wrong with one region and with the way there."""
-    findings = [] if change.after is None else _of_region(change.after)
+    findings = [] if change.after is None else [*judge_region(change.after)]
     findings += _findings(_SIMPLE, change, limiting, change.name)
     if not any(finding.rule_id in _TELL_OF_503 and finding.waived is None for finding in findings):
         findings += _findings([MAKE_BEFORE_BREAK], change, limiting, change.name)
     return findings
-
-
-def _of_region(region: Region) -> list[Finding]:
-    return _findings(ONE_REGION, region, {region.name: region}, region.name)
 
 
 def _findings(

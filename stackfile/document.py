@@ -8,6 +8,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from rules.facts.values import in_one_line
+
 _Steps = tuple[int | str, ...]
 
 
@@ -15,17 +17,8 @@ class DocumentError(ValueError):
     """The text is no YAML; the message says where and what in one line."""
 
 
-@dataclass(frozen=True)
-class Duplicate:
-    """A key that is in an object twice or more often.
-
-    Attributes:
-        path: Where it is, from the top of the document.
-        lines: The lines, counted from 1, in which it is.
-    """
-
-    path: _Steps
-    lines: tuple[int, ...]
+Duplicate = tuple[_Steps, tuple[int, ...]]
+"""A key that is in an object twice or more often: where it is from the top of the document, and its lines, counted from 1."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ def read_document(content: bytes) -> Document:
         duplicates = tuple(_duplicates(node, (), ())) if node is not None else ()
         plain = _plain(yaml.constructor.construct_document(node)) if node is not None else None
     except YAMLError as error:
-        raise DocumentError(_in_one_line(error)) from error
+        raise DocumentError(in_one_line(error)) from error
     except (UnicodeDecodeError, ValueError) as error:
         raise DocumentError(str(error)) from error
     except RecursionError as error:
@@ -72,25 +65,14 @@ def _duplicates(node: Node, path: _Steps, above: tuple[Node, ...]) -> Iterator[D
             name = str(key.value) if isinstance(key, ScalarNode) else repr(key.value)
             lines.setdefault(name, []).append(key.start_mark.line + 1)
             yield from _duplicates(inner, (*path, name), above)
-        yield from (Duplicate((*path, name), tuple(found)) for name, found in lines.items() if len(found) > 1)
+        yield from (((*path, name), tuple(found)) for name, found in lines.items() if len(found) > 1)
 
 
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
-        named = {_key(key): _plain(inner) for key, inner in value.items()}
+        # a key is written as Pulumi writes it
+        named = {str(key).lower() if isinstance(key, bool) else str(key): _plain(each) for key, each in value.items()}
         return dict(sorted(named.items()))
     if isinstance(value, list | tuple | Set):
         return [_plain(inner) for inner in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
-def _key(key: object) -> str:
-    """Write a key as Pulumi does."""
-    return str(key).lower() if isinstance(key, bool) else str(key)
-
-
-def _in_one_line(error: YAMLError) -> str:
-    """Say where and what; ruamel's own text is a paragraph with advice for programmers."""
-    mark = getattr(error, "problem_mark", None)
-    what = " ".join(str(getattr(error, "problem", None) or error).split())
-    return f"line {mark.line + 1}: {what}" if mark else what

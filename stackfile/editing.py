@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -33,13 +32,8 @@ class EditError(ValueError):
         super().__init__(f"{what} — {why}; {fix}")
 
 
-@dataclass(frozen=True)
-class _Edit:
-    """Text that takes the place of what is between two offsets."""
-
-    start: int
-    end: int
-    text: str
+_Edit = tuple[int, int, str]
+"""Two offsets, and the text that takes the place of what is between them."""
 
 
 def with_weights(text: str, weights: Mapping[str, int]) -> str:
@@ -58,7 +52,7 @@ def with_weights(text: str, weights: Mapping[str, int]) -> str:
     for version, weight in weights.items():
         edits.append(_digits(text, _entry(versions, version, _VERSIONS)[1], version, weight))
         _object_at(expected, (*_VERSIONS, version))["weight"] = weight
-    return _checked(_applied(text, edits), expected)
+    return _edited(text, edits, expected)
 
 
 def without_version(text: str, version: str) -> str:
@@ -82,7 +76,7 @@ def without_version(text: str, version: str) -> str:
         echo = _mapping(text, _ECHO)
         edits.append(_removal(text, echo, _entry_number(echo, "stable", _ECHO)))
         del _object_at(expected, _ECHO)["stable"]
-    return _checked(_applied(text, edits), expected)
+    return _edited(text, edits, expected)
 
 
 def _mapping(text: str, path: tuple[str, ...]) -> MappingNode:
@@ -126,7 +120,7 @@ def _digits(text: str, version: Node, name: str, weight: int) -> _Edit:
     found = _NUMBER.search(text, start, end)
     if not isinstance(value, ScalarNode) or found is None:
         raise EditError(f"{'.'.join(path)}.weight is no number", _WHY, _BY_HAND)
-    return _Edit(*found.span(), str(weight))
+    return (*found.span(), str(weight))
 
 
 def _removal(text: str, owner: MappingNode, position: int) -> _Edit:
@@ -136,10 +130,10 @@ def _removal(text: str, owner: MappingNode, position: int) -> _Edit:
     line_start = text.rfind("\n", 0, start) + 1
     rest = re.compile(r"[ \t]*,?[ \t]*(#[^\n]*)?(\r?\n|$)").match(text, end)
     if not text[line_start:start].strip() and rest:
-        return _Edit(line_start, rest.end(), "")
+        return line_start, rest.end(), ""
     if position + 1 < len(owner.value):
-        return _Edit(start, owner.value[position + 1][0].start_mark.index, "")
-    return _Edit(_end(owner.value[position - 1][1]), end, "") if position else _Edit(start, end, "")
+        return start, owner.value[position + 1][0].start_mark.index, ""
+    return _end(owner.value[position - 1][1]) if position else start, end, ""
 
 
 def _end(node: Node) -> int:
@@ -151,12 +145,6 @@ def _end(node: Node) -> int:
     return end
 
 
-def _applied(text: str, edits: list[_Edit]) -> str:
-    for edit in sorted(edits, key=lambda each: each.start, reverse=True):
-        text = text[: edit.start] + edit.text + text[edit.end :]
-    return text
-
-
 def _object_at(document: object, path: tuple[str, ...]) -> dict[str, object]:
     for key in path:
         assert isinstance(document, dict), "its node was found"
@@ -165,7 +153,9 @@ def _object_at(document: object, path: tuple[str, ...]) -> dict[str, object]:
     return document
 
 
-def _checked(text: str, expected: object) -> str:
+def _edited(text: str, edits: list[_Edit], expected: object) -> str:
+    for start, end, new in sorted(edits, reverse=True):
+        text = text[:start] + new + text[end:]
     try:
         said = read_document(text.encode()).value
     except DocumentError:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     StrictBool,
@@ -17,12 +16,10 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from rules.facts.region import Limits
-from rules.facts.values import shown
+from rules.facts.values import Shape, shown
 from rules.facts.versions import by_number
 from rules.facts.workloads import Delivery
 from stackfile.messages import explained, fields_of, is_part, nearest_of, value_type
@@ -73,19 +70,10 @@ class ConfigError(ValueError):
         super().__init__("\n".join(problems))
 
 
-class _Part(BaseModel):
-    """One object of a stack file: closed, frozen, and a key without a value counts as left out."""
+class _Part(Shape):
+    """One object of a stack file: closed and frozen."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty_keys(cls, values: object) -> object:
-        if not isinstance(values, Mapping):
-            return values
-        return {key: value for key, value in values.items() if value is not None}
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)
 
 
 class ClusterConfig(_Part):

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stackfile.keys import decoded, duplicate_problem, namespace_problems, own_values, passed_on, top_problems
-from stackfile.messages import fields_of
-from stackfile.model import PROJECT, ConfigError, RegionConfig
+from stackfile.model import ConfigError, RegionConfig
 
 
 def stack_of(source: str) -> str:
@@ -54,8 +53,8 @@ def read_stack_file(content: bytes, source: str) -> RegionConfig:
             [f"{source}: $: the file is no YAML ({error}) — nothing in it can be trusted; mend it there"]
         ) from error
     problems = [
-        *top_problems(document.value, PROJECT, fields_of(RegionConfig)),
-        *(duplicate_problem(each.path, each.lines, PROJECT) for each in document.duplicates),
+        *top_problems(document.value),
+        *(duplicate_problem(path, lines) for path, lines in document.duplicates),
     ]
     config = document.value.get("config") if isinstance(document.value, Mapping) else None
     return _region_config(
@@ -80,7 +79,7 @@ def load_stack_config() -> RegionConfig:
     file = Path(f"Pulumi.{stack}.yaml")
     # the official language host passes the configuration in the environment, the automation API sets it in the process
     values = {**get_config_env(), **CONFIG.get()}
-    if not own_values(values, PROJECT) and file.is_file():
+    if not own_values(values) and file.is_file():
         # Pulumi passes over what it does not know at the top of a file: the file itself tells why nothing came of it
         load_stack_file(file)
     return _region_config(
@@ -90,8 +89,8 @@ def load_stack_config() -> RegionConfig:
 
 def _region_config(config: Mapping[str, object], *, region: str, source: str, problems: Sequence[str]) -> RegionConfig:
     """Check the keys of all namespaces; what was found before is told with what they have."""
-    problems = [f"{source}: {problem}" for problem in (*problems, *namespace_problems(config, PROJECT))]
-    values = own_values(config, PROJECT)
+    problems = [f"{source}: {problem}" for problem in (*problems, *namespace_problems(config))]
+    values = own_values(config)
     named = given if isinstance(given := values.get("region"), str) else ""
     if problems and not values:
         raise ConfigError(problems)

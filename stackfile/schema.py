@@ -21,7 +21,6 @@ SCHEMA_FILE = Path(__file__).parents[1] / "stack-file.schema.json"
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 """The newest that every editor's language server knows whole."""
 _NULL = {"type": "null"}
-_STALE = 1
 
 _Schema = dict[str, Any]
 
@@ -125,7 +124,7 @@ def main(arguments: Sequence[str]) -> int:
         f"{name} is not what the types say — editors would check stack files by something else than the program does; run "
         "`python -m stackfile.schema`\n"
     )
-    return _STALE
+    return 1
 
 
 if __name__ == "__main__":

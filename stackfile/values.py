@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 from rules.facts.values import shown
 from stackfile.messages import nearest_of
@@ -22,18 +22,11 @@ _LARGEST_INT32 = 2**31 - 1
 class _Check:
     """A check of a value in Python, and what an editor's JSON Schema says of it beside the type."""
 
-    check: Callable[[Any], object]
+    validator: BeforeValidator | AfterValidator
     schema: Callable[[], dict[str, Any]]
-    first: bool = False
-    """It sees the value as the file has it, before its type is checked."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        validator = (
-            core_schema.no_info_before_validator_function
-            if self.first
-            else core_schema.no_info_after_validator_function
-        )
-        return validator(self.check, handler(source))
+        return self.validator.__get_pydantic_core_schema__(source, handler)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {**handler(schema), **self.schema()}
@@ -53,7 +46,7 @@ def _whole(low: int, high: int, why: str) -> _Check:
             raise ValueError(f"{shown(value)} is not in {low}..{high} — {why}; write a whole number in this range")
         return value
 
-    return _Check(check, lambda: {"minimum": low, "maximum": high}, first=True)
+    return _Check(BeforeValidator(check), lambda: {"minimum": low, "maximum": high})
 
 
 def _matching(pattern: str, what: str, why: str) -> _Check:
@@ -66,7 +59,7 @@ def _matching(pattern: str, what: str, why: str) -> _Check:
 
     # patternErrorMessage is an addition of the JSON language service's, which editors show in place of the pattern
     schema = {"pattern": f"^(?:{pattern})$", "patternErrorMessage": f"this is not {what} — {why}"}
-    return _Check(check, lambda: schema)
+    return _Check(AfterValidator(check), lambda: schema)
 
 
 def _without_credentials(mend: str) -> _Check:
@@ -81,7 +74,7 @@ def _without_credentials(mend: str) -> _Check:
             )
         return value
 
-    return _Check(check, lambda: {"not": {"pattern": f"^(?:{pattern})"}})
+    return _Check(AfterValidator(check), lambda: {"not": {"pattern": f"^(?:{pattern})"}})
 
 
 def _regular_expression(value: str) -> str:
@@ -229,7 +222,7 @@ ManifestSource = Annotated[
 TagPattern = Annotated[
     str,
     _matching(r"[^\n]+", "a regular expression", "no tag could be held against it; write one, or leave the list empty"),
-    _Check(_regular_expression, lambda: {"format": "regex"}),
+    _Check(AfterValidator(_regular_expression), lambda: {"format": "regex"}),
 ]
 SettingPath = Annotated[
     str,
@@ -239,7 +232,7 @@ SettingPath = Annotated[
         "no difference would be found by it; write keys with dots between, * for any one key, or ** at the end for all below",
     ),
 ]
-RuleId = Annotated[str, _Check(_rule_id, lambda: {"enum": _rule_ids()})]
+RuleId = Annotated[str, _Check(AfterValidator(_rule_id), lambda: {"enum": _rule_ids()})]
 Reason = Annotated[
     str,
     _matching(

@@ -17,7 +17,7 @@ from rules.facts.versions import by_number, versions
 from rules.facts.workloads import Delivery, Version
 from rules.finding import Finding, Severity
 from rules.judgement import judge
-from rules.model import outage
+from rules.model.changes import outage
 from rules.region.capacity import capacity_percent
 
 _OVERLAY_FACT = "docs/decisions/0010-overlays-are-rendered.md"

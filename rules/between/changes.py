@@ -35,12 +35,7 @@ def _raised_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
     moving = [(each, moves) for each in transitions if (moves := _moves(each, told))]
     if len(moving) > 1:
         texts = [f"{each.name} ({', '.join(moves)})" for each, moves in moving]
-        yield Violation(
-            "weights",
-            f"more requests go to canaries in {listed(texts)} at once",
-            steps=_one_after_the_other([each for each, _ in moving], "the change"),
-            region=moving[1][0].name,
-        )
+        yield _at_once("weights", f"more requests go to canaries in {listed(texts)}", [each for each, _ in moving])
 
 
 def _moves(transition: Transition, told: set[str]) -> list[str]:
@@ -53,12 +48,8 @@ def _platform_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
     touched = [(each, settings) for each in _transitions(changes) if (settings := _platform_changes(each))]
     if len(touched) > 1:
         settings = sorted({f"$.{setting}" for _, changed in touched for setting in changed})
-        yield Violation(
-            listed(settings),
-            f"changes in {listed([each.name for each, _ in touched])} at once",
-            steps=_one_after_the_other([each for each, _ in touched], "the change"),
-            region=touched[1][0].name,
-        )
+        names = [each.name for each, _ in touched]
+        yield _at_once(listed(settings), f"changes in {listed(names)}", [each for each, _ in touched])
 
 
 def _platform_changes(transition: Transition) -> list[str]:
@@ -88,6 +79,11 @@ def _starting(transitions: Iterable[Transition]) -> dict[str, list[Transition]]:
 def _first_without_waiver(transitions: Sequence[Transition]) -> Transition:
     """Whom to name for all: one waiver must not speak for the others."""
     return next((each for each in transitions if _STARTS not in each.before.limits.waived), transitions[0])
+
+
+def _at_once(where: str, what: str, transitions: Sequence[Transition]) -> Violation:
+    steps = _one_after_the_other(transitions, "the change")
+    return Violation(where, f"{what} at once", steps=steps, region=transitions[1].name)
 
 
 def _one_after_the_other(transitions: Sequence[Transition], what: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from rules.facts.region import Change
 from rules.facts.versions import selects
 from rules.facts.workloads import Deployment, Workloads
 from rules.finding import Rule, Violation
-from rules.model import outage
+from rules.model.changes import outage
 
 _ALL = 100
 
@@ -100,7 +100,7 @@ def _retirement(transition: Transition, version: str) -> tuple[str, ...]:
 def _introduced_with_requests(transition: Transition) -> Iterator[Violation]:
     after = transition.after
     for name, new in transition.new.items():
-        if new.weight > 0 and not _had_requests(transition, name) and (lacks := _lacks(transition, name)):
+        if new.weight > 0 and not transition.weight_before(name) and (lacks := _lacks(transition, name)):
             yield Violation(
                 f"{routes_of(after.workloads, name)[0].id}: spec.http",
                 f"{name} gets its first {new.weight} % of the requests in the change that brings {lacks}",
@@ -135,10 +135,6 @@ def _introduction(transition: Transition, version: str, weight: int) -> tuple[st
         acknowledged(after),
         f"then set the weight of {version} to {weight}; {delivered(after)}",
     )
-
-
-def _had_requests(transition: Transition, version: str) -> bool:
-    return version in transition.old and transition.old[version].weight > 0
 
 
 def _breaks(change: Change) -> Iterator[Violation]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rules.change.transition import Rise, Transition, acknowledged, between_revisions, delivered, routes_of
-from rules.facts.region import Change, Limits
+from rules.facts.region import Change
 from rules.finding import Rule, Severity, Violation
 from rules.region.capacity import ALL, pods_for_all_traffic, stable_version
 
@@ -42,14 +42,13 @@ def _changes_image(transition: Transition) -> Iterator[Violation]:
 
 
 def _loosens(transition: Transition) -> Iterator[Violation]:
-    before, after = transition.before.limits, transition.after.limits
-    for loosened in (_looser_limits(before, after), _less_capacity(transition), _other_stable(transition)):
-        for setting, what in loosened:
-            yield Violation(f"$.{setting}", what)
+    for setting, what in (*_looser(transition), *_other_stable(transition)):
+        yield Violation(f"$.{setting}", what)
 
 
-def _looser_limits(before: Limits, after: Limits) -> Iterator[tuple[str, str]]:
+def _looser(transition: Transition) -> Iterator[tuple[str, str]]:
     """Settings that allow more than they did, each with what is new in it."""
+    before, after = transition.before.limits, transition.after.limits
     if after.largest_increase > before.largest_increase:
         yield "rules.largestIncrease", f"{before.largest_increase} → {after.largest_increase}"
     if after.introduce_together and not before.introduce_together:
@@ -61,10 +60,7 @@ def _looser_limits(before: Limits, after: Limits) -> Iterator[tuple[str, str]]:
     for rule, reason in after.waived.items():
         if rule not in before.waived:
             yield f"rules.waived.{rule}", f"a rule is waived: {reason}"
-
-
-def _less_capacity(transition: Transition) -> Iterator[tuple[str, str]]:
-    old, new = pods_for_all_traffic(transition.before), transition.after.limits.pods_for_all_traffic
+    old, new = pods_for_all_traffic(transition.before), after.pods_for_all_traffic
     if new is not None and new < old:
         yield "echo.podsForAllTraffic", f"{old} → {new}"
 

@@ -73,19 +73,18 @@ class Transition:
     @cached_property
     def rises(self) -> tuple[Rise, ...]:
         """The canaries whose weight rises: not the stable version with its image, nor one that had all requests with it."""
-        rises = (Rise(name, self._weight_before(name), new.weight) for name, new in self.new.items())
+        rises = (Rise(name, self.weight_before(name), new.weight) for name, new in self.new.items())
         return tuple(rise for rise in rises if rise.points > 0 and not self._has_carried_all(rise.version))
 
     @cached_property
     def starts(self) -> tuple[str, ...]:
         """The canaries that come with this change, or get their first requests by it."""
         first = [rise.version for rise in self.rises if rise.before == 0]
-        return tuple(name for name in self.new if name in first or self._comes(name))
+        come = [name for name in self.new if name not in self.old and not self._has_carried_all(name)]
+        return tuple(name for name in self.new if name in first or name in come)
 
-    def _comes(self, name: str) -> bool:
-        return name not in self.old and not self._has_carried_all(name)
-
-    def _weight_before(self, name: str) -> int:
+    def weight_before(self, name: str) -> int:
+        """The weight that a version had; 0 where it was not there."""
         return self.old[name].weight if name in self.old else 0
 
     def _has_carried_all(self, name: str) -> bool:

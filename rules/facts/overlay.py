@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 import yaml
 
 from rules.facts.manifests import read
+from rules.facts.values import in_one_line
 from rules.facts.workloads import Unreadable, Workloads
 
 KUSTOMIZATION = "kustomization.yaml"
@@ -63,16 +64,10 @@ def _documents(files: _Files, name: str, folder: PurePosixPath, missing: str) ->
     try:
         documents = tuple(each for each in yaml.load_all(files[name], Loader=yaml.CSafeLoader) if each is not None)
     except yaml.YAMLError as error:
-        return (Unreadable(where, f"it is no YAML: {_in_one_line(error)}"),)
+        return (Unreadable(where, f"it is no YAML: {in_one_line(error)}"),)
     if not documents:
         return (Unreadable(where, "it is empty"),)
     return tuple(
         each if isinstance(each, dict) else Unreadable(where, f"it holds {each!r} where an object must be")
         for each in documents
     )
-
-
-def _in_one_line(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None)
-    return f"line {mark.line + 1}: {problem}" if mark and problem else " ".join(str(error).split())

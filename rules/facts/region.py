@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from pydantic.alias_generators import to_camel
 
 from rules.facts.workloads import Delivery, ObjectId, Workloads
 
@@ -50,20 +52,13 @@ class Limits:
     @classmethod
     def of(cls, rules: Mapping[str, Any], echo: Mapping[str, Any]) -> Limits:
         """What a stack file's `rules` and `echo` say, by the file's own keys; what has no value there is the default's."""
+        said = {**echo, **rules}
         given: dict[str, Any] = {
-            "largest_increase": rules.get("largestIncrease"),
-            "introduce_together": rules.get("introduceTogether"),
-            "immutable_tags": _tuple(rules.get("immutableTags")),
-            "may_differ": _tuple(rules.get("mayDiffer")),
-            "waived": rules.get("waived"),
-            "pods_for_all_traffic": echo.get("podsForAllTraffic"),
-            "stable": echo.get("stable"),
+            each.name: tuple(value) if isinstance(value, list) else value
+            for each in fields(cls)
+            if (value := said.get(to_camel(each.name))) is not None
         }
-        return cls(**{name: value for name, value in given.items() if value is not None})
-
-
-def _tuple(values: Iterable[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(values)
+        return cls(**given)
 
 
 @dataclass(frozen=True)

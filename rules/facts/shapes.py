@@ -6,27 +6,43 @@ change what the rules say of an object: such an object is refused rather than ju
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AliasPath, Field, model_validator
 
-from rules.facts.values import Count, CountOrPercent, Percent, Port, RouteWeight, Seconds, TargetPort, Unjudged, Wave
-from rules.facts.workloads import SYNC_WAVE
+from rules.facts.values import (
+    Count,
+    CountOrPercent,
+    Percent,
+    Port,
+    RouteWeight,
+    Seconds,
+    Shape,
+    TargetPort,
+    Unjudged,
+    Wave,
+)
+from rules.facts.workloads import (
+    SYNC_WAVE,
+    Budget,
+    Deployment,
+    Destination,
+    DestinationRule,
+    Object,
+    ObjectId,
+    OutlierDetection,
+    Service,
+    ServicePort,
+    Subset,
+    VirtualService,
+)
 
-
-class Shape(BaseModel):
-    """A part of an object."""
-
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_alias=True, validate_by_name=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty_keys(cls, values: object) -> object:
-        if not isinstance(values, Mapping):
-            return values
-        return {key: value for key, value in values.items() if value is not None}
+PERCENT = 100
+_SIDECAR = re.compile(r"istio-(proxy|init|validation)")
 
 
 class Metadata(Shape):
@@ -34,7 +50,7 @@ class Metadata(Shape):
 
     name: str = Field(min_length=1)
     namespace: str = ""
-    annotations: dict[str, str] = {}
+    annotations: dict[str, str] = Field({})
 
 
 class Header(Shape):
@@ -45,32 +61,27 @@ class Header(Shape):
     metadata: Metadata
 
 
-class _Waved(Shape):
-    sync_wave: Wave = Field(default=0, alias=SYNC_WAVE)
-
-
 class _Placed(Shape):
     """Metadata of an object that lives in a namespace."""
 
     namespace: str = Field(min_length=1)
-    annotations: _Waved = _Waved()
 
 
 class ObjectShape(Shape):
-    """An object that the rules look into."""
+    """An object that the rules look into, and in which wave Argo CD syncs it; `Header` looks at its annotations."""
 
     metadata: _Placed
+    wave: Wave = Field(default=0, validation_alias=AliasPath("metadata", "annotations", SYNC_WAVE))
 
-    @property
-    def wave(self) -> int:
-        """In which wave Argo CD syncs it."""
-        return self.metadata.annotations.sync_wave
+    @abstractmethod
+    def fact(self, identity: ObjectId) -> Object:
+        """What it is to the rules."""
 
 
 class LabelSelector(Shape):
     """Which pods are meant."""
 
-    match_labels: dict[str, str] = {}
+    match_labels: dict[str, str] = Field({})
     match_expressions: Unjudged = None
 
 
@@ -82,16 +93,16 @@ class _ContainerPort(Shape):
 class _Container(Shape):
     name: str
     image: str
-    ports: list[_ContainerPort] = []
+    ports: list[_ContainerPort] = Field([])
 
 
 class _Pod(Shape):
     containers: list[_Container] = Field(min_length=1)
-    init_containers: list[_Container] = []
+    init_containers: list[_Container] = Field([])
 
 
 class _PodMetadata(Shape):
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field({})
 
 
 class _Template(Shape):
@@ -115,10 +126,25 @@ class _DeploymentSpec(Shape):
     template: _Template
 
 
-class DeploymentShape(ObjectShape):
+class _Deployment(ObjectShape):
     """A Deployment of `apps`."""
 
     spec: _DeploymentSpec
+
+    def fact(self, identity: ObjectId) -> Deployment:
+        spec, pod = self.spec, self.spec.template.spec
+        return Deployment(
+            identity,
+            replicas=spec.replicas,
+            selector=spec.selector.match_labels,
+            labels=spec.template.metadata.labels,
+            images=tuple(
+                each.image for each in (*pod.init_containers, *pod.containers) if not _SIDECAR.fullmatch(each.name)
+            ),
+            ports={port.name: port.container_port for each in pod.containers for port in each.ports if port.name},
+            unavailable="100%" if spec.strategy.type == "Recreate" else spec.strategy.rolling_update.max_unavailable,
+            wave=self.wave,
+        )
 
 
 class _ServicePort(Shape):
@@ -130,23 +156,30 @@ class _ServicePort(Shape):
 
 class _ServiceSpec(Shape):
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    selector: dict[str, str] = {}
-    ports: list[_ServicePort] = []
+    selector: dict[str, str] = Field({})
+    ports: list[_ServicePort] = Field([])
 
 
-class ServiceShape(ObjectShape):
+class _Service(ObjectShape):
     """A Service of the core API."""
 
     spec: _ServiceSpec
 
+    def fact(self, identity: ObjectId) -> Service:
+        ports = tuple(
+            ServicePort(
+                each.name, each.port, each.port if each.target_port is None else each.target_port, each.app_protocol
+            )
+            for each in self.spec.ports
+        )
+        return Service(identity, self.spec.selector, ports, self.wave)
 
-class OutlierDetectionShape(Shape):
-    """When a client proxy ejects a pod."""
 
+class _OutlierDetection(Shape):
     consecutive_5xx_errors: Count | None = Field(default=None, alias="consecutive5xxErrors")
     consecutive_gateway_errors: Count | None = None
-    interval: Seconds | None = None
-    base_ejection_time: Seconds | None = None
+    interval_seconds: Seconds | None = Field(default=None, alias="interval")
+    base_ejection_seconds: Seconds | None = Field(default=None, alias="baseEjectionTime")
     max_ejection_percent: Percent | None = None
     min_health_percent: Percent | None = None
     consecutive_errors: Unjudged = None
@@ -155,7 +188,7 @@ class OutlierDetectionShape(Shape):
 
 
 class _TrafficPolicy(Shape):
-    outlier_detection: OutlierDetectionShape | None = None
+    outlier_detection: _OutlierDetection | None = None
     port_level_settings: Unjudged = None
 
 
@@ -166,22 +199,30 @@ class _SubsetTrafficPolicy(Shape):
 
 class _Subset(Shape):
     name: str = Field(min_length=1)
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field({})
     traffic_policy: _SubsetTrafficPolicy | None = None
 
 
 class _DestinationRuleSpec(Shape):
     host: str
-    subsets: list[_Subset] = []
+    subsets: list[_Subset] = Field([])
     traffic_policy: _TrafficPolicy = _TrafficPolicy()
     export_to: Unjudged = None
     workload_selector: Unjudged = None
 
 
-class DestinationRuleShape(ObjectShape):
+class _DestinationRule(ObjectShape):
     """A DestinationRule of `networking.istio.io`."""
 
     spec: _DestinationRuleSpec
+
+    def fact(self, identity: ObjectId) -> DestinationRule:
+        subsets = tuple(Subset(each.name, each.labels) for each in self.spec.subsets)
+        read = self.spec.traffic_policy.outlier_detection
+        detection = None
+        if read is not None:
+            detection = OutlierDetection(**{each.name: getattr(read, each.name) for each in fields(OutlierDetection)})
+        return DestinationRule(identity, self.spec.host, subsets, detection, self.wave)
 
 
 class _PortSelector(Shape):
@@ -194,33 +235,42 @@ class _Destination(Shape):
     port: _PortSelector | None = None
 
 
-class RouteDestination(Shape):
-    """Where a route sends a share of its requests."""
-
+class _RouteDestination(Shape):
     destination: _Destination
     weight: RouteWeight = 0
 
 
 class _HttpRoute(Shape):
-    route: list[RouteDestination] = []
+    route: list[_RouteDestination] = Field([])
     match: Unjudged = None
     delegate: Unjudged = None
     fault: Unjudged = None
 
+    def destinations(self) -> Iterator[Destination]:
+        for each in self.route:
+            # Istio takes a weight that is left out for 0, and gives a single destination all requests whatever its weight
+            weight = PERCENT if len(self.route) == 1 and each.weight == 0 else each.weight
+            port = each.destination.port.number if each.destination.port else None
+            yield Destination(each.destination.host, each.destination.subset, port, weight)
+
 
 class _VirtualServiceSpec(Shape):
-    hosts: list[str] = []
-    http: list[_HttpRoute] = []
+    hosts: list[str] = Field([])
+    http: list[_HttpRoute] = Field([])
     tcp: Unjudged = None
     tls: Unjudged = None
     gateways: Unjudged = None
     export_to: Unjudged = None
 
 
-class VirtualServiceShape(ObjectShape):
+class _VirtualService(ObjectShape):
     """A VirtualService of `networking.istio.io`."""
 
     spec: _VirtualServiceSpec
+
+    def fact(self, identity: ObjectId) -> VirtualService:
+        routes = tuple(tuple(each.destinations()) for each in self.spec.http)
+        return VirtualService(identity, tuple(self.spec.hosts), routes, self.wave)
 
 
 class _BudgetSpec(Shape):
@@ -235,7 +285,21 @@ class _BudgetSpec(Shape):
         return self
 
 
-class BudgetShape(ObjectShape):
+class _Budget(ObjectShape):
     """A PodDisruptionBudget of `policy`."""
 
     spec: _BudgetSpec
+
+    def fact(self, identity: ObjectId) -> Budget:
+        spec = self.spec
+        return Budget(identity, spec.selector.match_labels, spec.min_available, spec.max_unavailable, self.wave)
+
+
+KINDS: Mapping[str, tuple[str, type[ObjectShape]]] = {
+    "Deployment": ("apps", _Deployment),
+    "Service": ("", _Service),
+    "DestinationRule": ("networking.istio.io", _DestinationRule),
+    "VirtualService": ("networking.istio.io", _VirtualService),
+    "PodDisruptionBudget": ("policy", _Budget),
+}
+"""The group of each kind that the rules look into, and its shape."""

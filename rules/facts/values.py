@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic.alias_generators import to_camel
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DURATION_PART = r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|us|µs|ns|s)"
@@ -35,6 +36,13 @@ NOT_OF_TYPE = {
 """What a value is that is not of its type, by the type of pydantic's error."""
 
 
+def in_one_line(error: Exception) -> str:
+    """Say where and what is wrong with YAML; the parsers' own text is a paragraph with advice for programmers."""
+    mark = getattr(error, "problem_mark", None)
+    what = " ".join(str(getattr(error, "problem", None) or error).split())
+    return f"line {mark.line + 1}: {what}" if mark else what
+
+
 def path(location: Iterable[int | str]) -> str:
     """Write where something is as people do: `.spec.http[0].route[1].weight`; a key itself is where its value is."""
     return "".join(
@@ -42,6 +50,19 @@ def path(location: Iterable[int | str]) -> str:
         for step in location
         if step != "[key]"
     )
+
+
+class Shape(BaseModel):
+    """A part of an object or of a stack file: keys are camelCase there, and one without a value counts as left out."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_alias=True, validate_by_name=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, values: object) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        return {key: value for key, value in values.items() if value is not None}
 
 
 def _whole_number(value: object, low: int, high: int) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from itertools import chain
 
-from rules.facts.workloads import Deployment, Version, Workloads
+from rules.facts.workloads import Version, Workloads
 
 VERSION_LABEL = "version"
 """The label of a pod that names its version, where no subset does."""
@@ -18,7 +19,10 @@ def versions(workloads: Workloads) -> Mapping[str, Version]:
     """
     subsets = {subset.name: subset.labels for rule in workloads.destination_rules for subset in rule.subsets}
     weights = _weights(workloads)
-    selected = {name: _with_labels(workloads.deployments, labels) for name, labels in subsets.items()}
+    selected = {
+        name: tuple(each for each in workloads.deployments if selects(labels, each.labels))
+        for name, labels in subsets.items()
+    }
     in_subset = {each.id for deployments in selected.values() for each in deployments}
     for each in workloads.deployments:
         name = each.labels.get(VERSION_LABEL)
@@ -50,13 +54,8 @@ def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
 
 def _weights(workloads: Workloads) -> dict[str, int]:
     weights: dict[str, int] = {}
-    for virtual_service in workloads.virtual_services:
-        for route in virtual_service.routes:
-            for destination in route:
-                if destination.subset is not None:
-                    weights[destination.subset] = max(weights.get(destination.subset, 0), destination.weight)
+    routes = (route for each in workloads.virtual_services for route in each.routes)
+    for destination in chain.from_iterable(routes):
+        if destination.subset is not None:
+            weights[destination.subset] = max(weights.get(destination.subset, 0), destination.weight)
     return weights
-
-
-def _with_labels(deployments: Iterable[Deployment], labels: Mapping[str, str]) -> tuple[Deployment, ...]:
-    return tuple(each for each in deployments if selects(labels, each.labels))

@@ -190,13 +190,7 @@ class Workloads:
     @property
     def objects(self) -> tuple[Object, ...]:
         """The objects of the kinds that rules look into."""
-        return (
-            *self.deployments,
-            *self.services,
-            *self.destination_rules,
-            *self.virtual_services,
-            *self.budgets,
-        )
+        return (*self.deployments, *self.services, *self.destination_rules, *self.virtual_services, *self.budgets)
 
     def without_waves(self) -> Workloads:
         """The objects themselves: only Argo CD's have waves."""

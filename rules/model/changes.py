@@ -9,10 +9,9 @@ from rules.facts.region import Change, Region
 from rules.facts.versions import versions
 from rules.facts.workloads import Workloads
 from rules.model.mesh import AS_IT_IS, ORDERLY, Mesh
-from rules.model.orders import ArgoCd, Order, PulumiOrder
+from rules.model.orders import ArgoCd, Order, Pods, PulumiOrder, Target
 from rules.model.search import each_plot
 from rules.model.story import Plot, Story
-from rules.model.target import Pods, Target
 
 
 def outage(change: Change) -> Story | None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rules.model.story import Event, Failure, TookClusters, TookEndpoints, TookRoutes, Warmed
+from rules.model.story import Event, Failure, Took, Warmed
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,22 @@ def moves(proxy: Proxy, known: Known, mesh: Mesh) -> Iterator[tuple[Event, Proxy
     if proxy.push is None:
         if (proxy.clusters | proxy.warming, proxy.routed) != (known.subsets, known.routed):
             yield _takes_clusters(proxy, known)
-        yield from _takes_endpoints(proxy, known)
+        endpoints = known.endpoints & proxy.clusters
+        if endpoints != proxy.endpoints:
+            # a push of endpoints alone
+            yield _takes_endpoints(proxy, proxy, endpoints)
     elif not proxy.push.endpoints_taken:
         yield _takes_endpoints_of_push(proxy, proxy.push, known, mesh)
     else:
         routed = proxy.push.routed
-        event = TookRoutes(gained=routed - proxy.routed, lost=proxy.routed - routed)
+        event = Took("routes", gained=routed - proxy.routed, lost=proxy.routed - routed)
         yield event, proxy._replace(routed=routed, push=None)
 
 
 def _takes_clusters(proxy: Proxy, known: Known) -> tuple[Event, Proxy]:
     """A cluster that is no longer there goes at once; a new one can be used when it has its endpoints."""
     held = proxy.clusters | proxy.warming
-    event = TookClusters(gained=known.subsets - held, lost=held - known.subsets)
+    event = Took("clusters", gained=known.subsets - held, lost=held - known.subsets)
     return event, Proxy(
         proxy.clusters & known.subsets,
         known.subsets - proxy.clusters,
@@ -113,20 +116,16 @@ def _takes_clusters(proxy: Proxy, known: Known) -> tuple[Event, Proxy]:
     )
 
 
-def _takes_endpoints(proxy: Proxy, known: Known) -> Iterator[tuple[Event, Proxy]]:
-    """A push of endpoints alone."""
-    endpoints = known.endpoints & proxy.clusters
-    if endpoints != proxy.endpoints:
-        event = TookEndpoints(gained=endpoints - proxy.endpoints, lost=proxy.endpoints - endpoints)
-        yield event, proxy._replace(endpoints=endpoints)
+def _takes_endpoints(proxy: Proxy, then: Proxy, endpoints: frozenset[str]) -> tuple[Event, Proxy]:
+    event = Took("endpoints", gained=endpoints - proxy.endpoints, lost=proxy.endpoints - endpoints)
+    return event, then._replace(endpoints=endpoints)
 
 
 def _takes_endpoints_of_push(proxy: Proxy, push: Push, known: Known, mesh: Mesh) -> tuple[Event, Proxy]:
     """The endpoints are those of this moment, also where the clusters and the routes are older."""
     warm = _warmed(proxy, proxy.warming, known) if mesh.warm_before_routes else proxy
-    endpoints = known.endpoints & warm.clusters
-    event = TookEndpoints(gained=endpoints - proxy.endpoints, lost=proxy.endpoints - endpoints)
-    return event, warm._replace(endpoints=endpoints, push=push._replace(endpoints_taken=True))
+    taken = warm._replace(push=push._replace(endpoints_taken=True))
+    return _takes_endpoints(proxy, taken, known.endpoints & warm.clusters)
 
 
 def _warmed(proxy: Proxy, versions: frozenset[str], known: Known) -> Proxy:

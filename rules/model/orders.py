@@ -1,12 +1,53 @@
-"""In which order Argo CD and Pulumi make a cluster what a revision asks for; each safety can be taken out."""
+"""What a revision asks for, and in which order Argo CD and Pulumi make a cluster that; each safety can be taken out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from rules.model.target import Pods, Target
+
+@dataclass(frozen=True, order=True)
+class Pods:
+    """A Deployment.
+
+    Attributes:
+        deployment: Its name.
+        version: The version that its pods answer as.
+        wanted: It has one replica or more.
+    """
+
+    deployment: str
+    version: str
+    wanted: bool = True
+
+
+@dataclass(frozen=True)
+class Target:
+    """A revision, or what is on the cluster, as far as it decides whether a request is answered.
+
+    Attributes:
+        pods: The Deployments that are there, be it with no replicas.
+        subsets: The versions of which the DestinationRule has a subset.
+        routed: The versions to which the VirtualService sends requests, which is with a weight over 0.
+    """
+
+    pods: frozenset[Pods] = frozenset()
+    subsets: frozenset[str] = frozenset()
+    routed: frozenset[str] = frozenset()
+
+    @property
+    def versions(self) -> frozenset[str]:
+        """Every version of which there is anything."""
+        return frozenset(each.version for each in self.pods) | self.subsets | self.routed
+
+    def only(self, versions: Collection[str]) -> Target:
+        """The same without any other version."""
+        return Target(
+            frozenset(each for each in self.pods if each.version in versions),
+            self.subsets.intersection(versions),
+            self.routed.intersection(versions),
+        )
 
 
 @dataclass(frozen=True)
@@ -51,23 +92,6 @@ class Step(NamedTuple):
     write: Write
     after: frozenset[int] = frozenset()
     ready: frozenset[str] = frozenset()
-
-
-class Order(Protocol):
-    """Somebody who makes a cluster what a revision asks for."""
-
-    @property
-    def name(self) -> str:
-        """Its name, for stories."""
-
-    def plan(self, live: Target, target: Target) -> tuple[Step, ...]:
-        """What it writes where `live` is on the cluster; writes that do not name each other come in any order."""
-
-    def __hash__(self) -> int:
-        """Equal orders are found once."""
-
-    def entangles(self, targets: Sequence[Target]) -> bool:
-        """Whether the order of one version's writes depends on other versions, on the way through these targets."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +140,7 @@ class ArgoCd:
         )
 
     def entangles(self, targets: Sequence[Target]) -> bool:
-        """Prunes in several waves change places with each other."""
+        """Whether the order of one version's writes depends on other versions: prunes in several waves change places."""
         every = frozenset[Pods]().union(*(each.pods for each in targets))
         kept = frozenset(each.deployment for each in every).intersection(
             *({each.deployment for each in target.pods} for target in targets)
@@ -166,10 +190,9 @@ class PulumiOrder:
         done = frozenset(range(len(steps)))
         return (*steps, *(Step(DeletePods(each), done, every) for each in _gone(live, target)))
 
-    def entangles(self, targets: Sequence[Target]) -> bool:
-        """Never: what a version waits for of another only makes it later."""
-        del targets
-        return False
+
+Order = ArgoCd | PulumiOrder
+"""Somebody who makes a cluster what a revision asks for; writes of a plan that do not name each other come in any order."""
 
 
 def _changed(live: Target, target: Target) -> list[Pods]:
@@ -177,9 +200,5 @@ def _changed(live: Target, target: Target) -> list[Pods]:
 
 
 def _gone(live: Target, target: Target) -> list[Pods]:
-    kept = _names(target.pods)
+    kept = {each.deployment for each in target.pods}
     return sorted(each for each in live.pods if each.deployment not in kept)
-
-
-def _names(pods: Iterable[Pods]) -> frozenset[str]:
-    return frozenset(each.deployment for each in pods)

@@ -8,9 +8,19 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from rules.model.mesh import AS_IT_IS, Known, Mesh, Proxy, failure, moves, settled
-from rules.model.orders import ApplyPods, ApplyRoutes, ApplySubsets, DeletePods, Order, Step, Write
+from rules.model.orders import (
+    ApplyPods,
+    ApplyRoutes,
+    ApplySubsets,
+    ArgoCd,
+    DeletePods,
+    Order,
+    Pods,
+    Step,
+    Target,
+    Write,
+)
 from rules.model.story import BecameReady, Began, Event, Heard, Plot, Story, Went, Wrote
-from rules.model.target import Pods, Target
 
 
 def find_outage(targets: Sequence[Target], order: Order, *, confirmed: bool, mesh: Mesh = AS_IT_IS) -> Story | None:
@@ -33,10 +43,11 @@ def each_plot(targets: tuple[Target, ...], order: Order, *, confirmed: bool, mes
     """A shortest way to a 503 for each version that has one.
 
     A version's requests depend on other versions only in that a write may wait for theirs, and everything may wait anyway. So each is
-    searched for itself, but for the rare order that lets versions change places.
+    searched for itself, but for the rare order of Argo CD that lets versions change places.
     """
     versions = sorted(frozenset[str]().union(*(each.versions for each in targets)))
-    parts = [versions] if order.entangles(targets) else [[version] for version in versions]
+    entangled = isinstance(order, ArgoCd) and order.entangles(targets)
+    parts = [versions] if entangled else [[version] for version in versions]
     for part in parts:
         projected = tuple(each.only(part) for each in targets)
         if plot := shortest_plot(projected, order, confirmed=confirmed, mesh=mesh):

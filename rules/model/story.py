@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from rules.model.orders import ApplyPods, ApplyRoutes, ApplySubsets, DeletePods, Write
-
-Kind = Literal["endpoints", "DestinationRule", "VirtualService"]
 
 
 class Failure(NamedTuple):
@@ -41,7 +39,7 @@ class Went(NamedTuple):
 class Heard(NamedTuple):
     """Istiod's watch of one kind came up to what was written."""
 
-    kind: Kind
+    kind: Literal["endpoints", "DestinationRule", "VirtualService"]
 
 
 class Began(NamedTuple):
@@ -58,23 +56,10 @@ class Began(NamedTuple):
     not_waited_for: frozenset[str]
 
 
-class TookClusters(NamedTuple):
-    """A proxy has the clusters of a push."""
+class Took(NamedTuple):
+    """A proxy has a part of a push: which versions are in it now and were not, and the reverse."""
 
-    gained: frozenset[str]
-    lost: frozenset[str]
-
-
-class TookEndpoints(NamedTuple):
-    """A proxy has the endpoints of a push."""
-
-    gained: frozenset[str]
-    lost: frozenset[str]
-
-
-class TookRoutes(NamedTuple):
-    """A proxy has the routes of a push."""
-
+    part: Literal["clusters", "endpoints", "routes"]
     gained: frozenset[str]
     lost: frozenset[str]
 
@@ -85,7 +70,7 @@ class Warmed(NamedTuple):
     version: str
 
 
-Event = Wrote | BecameReady | Went | Heard | Began | TookClusters | TookEndpoints | TookRoutes | Warmed
+Event = Wrote | BecameReady | Went | Heard | Began | Took | Warmed
 
 
 @dataclass(frozen=True)
@@ -104,8 +89,7 @@ class Story:
         return "\n".join(f"{number}. {step}" for number, step in enumerate(self.steps, 1))
 
 
-@dataclass(frozen=True)
-class Plot:
+class Plot(NamedTuple):
     """A story before it is told."""
 
     events: tuple[Event, ...]
@@ -127,7 +111,10 @@ class Plot:
 
     def _ending(self, old: int | None, new: int | None) -> str:
         """The request that fails, by routes that a proxy has still or has already."""
-        taken = any(isinstance(event, TookRoutes) and self.failure.version in event.gained for event in self.events)
+        taken = any(
+            isinstance(event, Took) and event.part == "routes" and self.failure.version in event.gained
+            for event in self.events
+        )
         weight = new if taken else old
         share = "requests" if weight is None else f"{weight} % of its requests"
         return f"the proxy {'now' if taken else 'still'} sends {share} to {self.failure.version}: 503 {self.failure.reason}"
@@ -148,12 +135,12 @@ def _told(event: Event, by: str, kept: frozenset[str]) -> Iterator[str]:
             yield f"istiod hears of the {kind}"
         case Began():
             yield _begun(event, by)
-        case TookClusters(gained, lost) if gained or lost:
-            yield f"istiod pushes, and a proxy takes the clusters: {_clusters(gained, lost)}"
-        case TookEndpoints(gained, lost) if gained or lost:
-            texts = (*(f"{name} has some" for name in sorted(gained)), *(f"{name} has none" for name in sorted(lost)))
-            yield f"istiod pushes the endpoints: {', '.join(texts)}"
-        case TookRoutes(gained, lost) if gained or lost:
+        case Took("clusters", gained, lost) if gained or lost:
+            changes = _listed("{} is new, and asks for its endpoints", gained, "{} goes", lost)
+            yield f"istiod pushes, and a proxy takes the clusters: {changes}"
+        case Took("endpoints", gained, lost) if gained or lost:
+            yield f"istiod pushes the endpoints: {_listed('{} has some', gained, '{} has none', lost)}"
+        case Took("routes", gained, lost) if gained or lost:
             yield f"a proxy takes the routes: {_routes(gained, lost)}"
         case Warmed(version):
             yield f"the proxy has the endpoints of its new cluster {version}"
@@ -182,23 +169,14 @@ def _written(event: Wrote, by: str, kept: frozenset[str]) -> str:
         case DeletePods(pods):
             return f"{by} {'prunes' if by == 'Argo CD' else 'deletes'} Deployment {pods.deployment}"
         case ApplySubsets():
-            return f"{by} applies the DestinationRule: {_changed('subset', event.gained, event.lost)}"
+            return f"{by} applies the DestinationRule: {_listed('subset {} comes', event.gained, 'subset {} goes', event.lost)}"
         case ApplyRoutes():
             return f"{by} applies the VirtualService: {_routes(event.gained, event.lost)}"
 
 
-def _changed(what: str, gained: frozenset[str], lost: frozenset[str]) -> str:
-    return _listed((f"{what} {{}} comes", gained), (f"{what} {{}} goes", lost))
-
-
-def _clusters(gained: frozenset[str], lost: frozenset[str]) -> str:
-    return _listed(("{} is new, and asks for its endpoints", gained), ("{} goes", lost))
-
-
 def _routes(gained: frozenset[str], lost: frozenset[str]) -> str:
-    return _listed(("{} gets requests", gained), ("{} gets none any more", lost))
+    return _listed("{} gets requests", gained, "{} gets none any more", lost)
 
 
-def _listed(*texts: tuple[str, frozenset[str]]) -> str:
-    parts: Sequence[str] = [text.format(name) for text, names in texts for name in sorted(names)]
-    return ", ".join(parts)
+def _listed(gain: str, gained: frozenset[str], loss: str, lost: frozenset[str]) -> str:
+    return ", ".join([*map(gain.format, sorted(gained)), *map(loss.format, sorted(lost))])

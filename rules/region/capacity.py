@@ -45,34 +45,29 @@ def _cannot_take_all_back(region: Region) -> Iterator[Violation]:
         return
     known = versions(region.workloads)
     others = [f"{name} has {each.weight} %" for name, each in known.items() if name != stable and each.weight > 0]
-    if others and (capacity := capacity_percent(region, stable)) < ALL:
-        needed = pods_for_all_traffic(region)
+    if others and capacity_percent(region, stable) < ALL:
+        where, lack = _lack(region, stable)
         yield Violation(
-            _replicas(region, stable),
-            f"{stable} has capacity for {capacity} % ({_of_pods(region, stable)}) while {' and '.join(others)} of the requests",
-            mend=f"give {stable} {needed} replicas first, or say who is stable (echo.stable) and how many pods it takes "
-            "(echo.podsForAllTraffic)",
+            where,
+            f"{lack} while {' and '.join(others)} of the requests",
+            mend=f"give {stable} {pods_for_all_traffic(region)} replicas first, or say who is stable (echo.stable) and "
+            "how many pods it takes (echo.podsForAllTraffic)",
         )
 
 
 def _gets_more_than_it_can_take(region: Region) -> Iterator[Violation]:
     for name, version in versions(region.workloads).items():
-        capacity = capacity_percent(region, name)
-        if version.replicas > 0 and version.weight > capacity:
-            yield Violation(
-                _replicas(region, name),
-                f"{name} has capacity for {capacity} % ({_of_pods(region, name)}) and gets {version.weight} % of the requests",
-            )
+        if version.replicas > 0 and version.weight > capacity_percent(region, name):
+            where, lack = _lack(region, name)
+            yield Violation(where, f"{lack} and gets {version.weight} % of the requests")
 
 
-def _replicas(region: Region, version: str) -> str:
-    known = versions(region.workloads).get(version)
-    return f"{known.deployments[0].id}: spec.replicas" if known and known.deployments else "$.echo.stable"
-
-
-def _of_pods(region: Region, version: str) -> str:
-    known = versions(region.workloads).get(version)
-    return f"{known.replicas if known else 0} of {pods_for_all_traffic(region)} pods"
+def _lack(region: Region, name: str) -> tuple[str, str]:
+    """Where more pods of a version would be set, and for how much it has some."""
+    version = versions(region.workloads).get(name)
+    where = f"{version.deployments[0].id}: spec.replicas" if version and version.deployments else "$.echo.stable"
+    pods = f"{version.replicas if version else 0} of {pods_for_all_traffic(region)} pods"
+    return where, f"{name} has capacity for {capacity_percent(region, name)} % ({pods})"
 
 
 CAPACITY: tuple[Rule[Region], ...] = (

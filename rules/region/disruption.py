@@ -15,10 +15,8 @@ _ALL = 100
 
 def _with_requests(region: Region) -> list[Deployment]:
     """The Deployments that answer requests now."""
-    deployments = [
-        each for version in versions(region.workloads).values() if version.weight > 0 for each in version.deployments
-    ]
-    return [each for each in deployments if each.replicas > 0]
+    answering = [version for version in versions(region.workloads).values() if version.weight > 0]
+    return [each for version in answering for each in version.deployments if each.replicas > 0]
 
 
 def _budgets(deployment: Deployment, workloads: Workloads) -> list[Budget]:
@@ -47,15 +45,11 @@ def _pods(limit: int | str, pods: int, *, round_up: bool) -> int:
     return -(-percents // _ALL) if round_up else percents // _ALL
 
 
-def _limit(budget: Budget) -> str:
+def _limit(budget: Budget) -> tuple[str, int | str]:
+    """Where its limit is, and what."""
     if budget.max_unavailable is not None:
-        return f"{budget.id}: spec.maxUnavailable"
-    return f"{budget.id}: spec.minAvailable"
-
-
-def _value(budget: Budget) -> str:
-    limits = [limit for limit in (budget.max_unavailable, budget.min_available) if limit is not None]
-    return str(limits[0]) if limits else "no limit"
+        return f"{budget.id}: spec.maxUnavailable", budget.max_unavailable
+    return f"{budget.id}: spec.minAvailable", "no limit" if budget.min_available is None else budget.min_available
 
 
 def _not_one_budget(region: Region) -> Iterator[Violation]:
@@ -72,9 +66,11 @@ def _not_one_budget(region: Region) -> Iterator[Violation]:
 
 
 def _blocks_drains(region: Region) -> Iterator[Violation]:
-    for budget in _budgets_in_use(region):
-        if _evictions(budget, region.workloads) == 0:
-            yield Violation(_limit(budget), f"{_value(budget)} lets none of {_covered(budget, region)} go")
+    answering = _with_requests(region)
+    for budget in region.workloads.budgets:
+        if any(_covers(budget, each) for each in answering) and _evictions(budget, region.workloads) == 0:
+            where, limit = _limit(budget)
+            yield Violation(where, f"{limit} lets none of {_covered(budget, region)} go")
 
 
 def _protects_nothing(region: Region) -> Iterator[Violation]:
@@ -90,13 +86,9 @@ def _protects_nothing(region: Region) -> Iterator[Violation]:
                 severity=Severity.WARNING,
             )
         else:
-            what = f"{_value(budgets[0])} lets {evictions} of {_covered(budgets[0], region)} go at a time, all of {each.id.name}"
-            yield Violation(_limit(budgets[0]), what)
-
-
-def _budgets_in_use(region: Region) -> list[Budget]:
-    covered = _with_requests(region)
-    return [budget for budget in region.workloads.budgets if any(_covers(budget, each) for each in covered)]
+            where, limit = _limit(budgets[0])
+            covered = _covered(budgets[0], region)
+            yield Violation(where, f"{limit} lets {evictions} of {covered} go at a time, all of {each.id.name}")
 
 
 def _covered(budget: Budget, region: Region) -> str:

@@ -70,9 +70,6 @@ class _Watched:
         pods = f"{self.version.replicas} pod{'s' if self.version.replicas > 1 else ''}"
         return f"at {_max_percent(self.detection)} %{source} {self.out} of the {pods} of {self.version.name} may be out at a time"
 
-    def at(self, field: str) -> str:
-        return f"{_where(self.rule)}.{field}"
-
 
 def _where(rule: DestinationRule) -> str:
     return f"{rule.id}: spec.trafficPolicy.outlierDetection"
@@ -104,13 +101,13 @@ def _never_fires(region: Region) -> Iterator[Violation]:
             continue
         if each.version.replicas == 1:
             mend = "give it 2 replicas or more: out of one pod none can be spared"
-            yield Violation(each.at("maxEjectionPercent"), each.numbers, mend, severity=Severity.WARNING)
+            yield Violation(f"{_where(each.rule)}.maxEjectionPercent", each.numbers, mend, severity=Severity.WARNING)
         else:
             least = -(-_ALL // each.version.replicas)
             mend = (
                 f"set echo.maxEjectionPercent to at least {least}, with which one of {each.version.replicas} may be out"
             )
-            yield Violation(each.at("maxEjectionPercent"), each.numbers, mend)
+            yield Violation(f"{_where(each.rule)}.maxEjectionPercent", each.numbers, mend)
 
 
 def _is_not_heeded(region: Region) -> Iterator[Violation]:
@@ -119,7 +116,7 @@ def _is_not_heeded(region: Region) -> Iterator[Violation]:
         if each.out > 0 and replicas > 1 and not is_heeded(1, replicas, each.detection):
             left = _ALL * (replicas - 1) // replicas
             yield Violation(
-                each.at("minHealthPercent"),
+                f"{_where(each.rule)}.minHealthPercent",
                 f"with one of the {replicas} pods of {each.version.name} out {left} % are left, which is less than "
                 f"{each.detection.min_health_percent}",
             )
@@ -128,7 +125,7 @@ def _is_not_heeded(region: Region) -> Iterator[Violation]:
 def _takes_all(region: Region) -> Iterator[Violation]:
     for each in _watched(region):
         if each.out == each.version.replicas and is_heeded(each.out, each.out, each.detection):
-            yield Violation(each.at("maxEjectionPercent"), each.numbers)
+            yield Violation(f"{_where(each.rule)}.maxEjectionPercent", each.numbers)
 
 
 def _hides(region: Region) -> Iterator[Violation]:

@@ -59,12 +59,8 @@ def _not_http(region: Region) -> Iterator[Violation]:
             if port.app_protocol is not None:
                 if port.app_protocol.lower() not in _APP_PROTOCOLS:
                     yield Violation(f"{where}.appProtocol", f"{port.app_protocol} is no protocol of HTTP requests")
-            elif not _names_http(port.name):
+            elif port.name.lower().partition("-")[0] not in _HTTP:
                 yield Violation(f"{where}.name", f'"{port.name}" does not begin with a protocol of HTTP requests')
-
-
-def _names_http(name: str) -> bool:
-    return name.lower().startswith("grpc-web") or name.lower().partition("-")[0] in _HTTP
 
 
 def _routed_services(region: Region) -> list[Service]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rules.facts.region import Region
 from rules.facts.versions import versions
-from rules.facts.workloads import Destination, DestinationRule, VirtualService, Workloads
+from rules.facts.workloads import Destination, VirtualService, Workloads
 from rules.finding import Rule, Severity, Violation
 from rules.region.hosts import names, of_host
 from rules.region.reading import all_read
@@ -69,7 +69,8 @@ def _to_no_subset(region: Region) -> Iterator[Violation]:
     if not all_read(workloads, "DestinationRule"):
         return
     for where, destination in routed(workloads):
-        subsets = [subset.name for rule in _rules(workloads, destination.host) for subset in rule.subsets]
+        rules = [rule for rule in workloads.destination_rules if rule.host == destination.host]
+        subsets = [subset.name for rule in rules for subset in rule.subsets]
         if destination.subset is None:
             if subsets:
                 yield Violation(
@@ -84,10 +85,6 @@ def _to_no_subset(region: Region) -> Iterator[Violation]:
                 # Istio leaves a destination of weight 0 out of the route
                 severity=None if destination.weight else Severity.WARNING,
             )
-
-
-def _rules(workloads: Workloads, host: str) -> list[DestinationRule]:
-    return [rule for rule in workloads.destination_rules if rule.host == host]
 
 
 def _not_one_for_host(region: Region) -> Iterator[Violation]:

@@ -23,7 +23,8 @@ def _not_of_one_deployment(region: Region) -> Iterator[Violation]:
             found = [each.id.name for each in _deployments(region.workloads, rule, subset)]
             if len(found) != 1:
                 if found or all_read(region.workloads, "Deployment", "Service"):
-                    yield Violation(f"{where}.labels", _not_one(subset.labels, found))
+                    of = " and ".join(found) or "no Deployment behind the host"
+                    yield Violation(f"{where}.labels", f"{_text(subset.labels)} are on the pods of {of}")
             elif (other := taken.setdefault(found[0], subset.name)) != subset.name:
                 yield Violation(
                     f"{where}.labels", f"{_text(subset.labels)} are the pods of {found[0]}, as those of {other} are"
@@ -35,12 +36,6 @@ def _deployments(workloads: Workloads, rule: DestinationRule, subset: Subset) ->
     service = service_of(rule.host, workloads)
     behind = workloads.deployments if service is None else of_host(service, workloads.deployments)
     return [each for each in behind if subset.labels.items() <= each.labels.items()]
-
-
-def _not_one(labels: Mapping[str, str], found: list[str]) -> str:
-    if not found:
-        return f"{_text(labels)} are on the pods of no Deployment behind the host"
-    return f"{_text(labels)} are on the pods of {' and '.join(found)}"
 
 
 def _wrong_service_pods(region: Region) -> Iterator[Violation]:

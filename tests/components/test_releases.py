@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from components.cluster import ClusterError, provider_kubeconfig
-from components.releases import HelmRevision, failed_revisions, read_revisions
+from components.istio import HelmRevision, failed_revisions, read_revisions
 from stackfile.model import ClusterConfig
 from tests.components.api_server import ApiServer, api_server
 from tests.components.graph import STACK_FILES, Graph, World, attempt, record_stack, run_main, stack_config

@@ -6,7 +6,7 @@ The values are those of the lab text, and both objects are made of the same type
 from typing import Any
 
 from components.namespace import EchoNamespace
-from components.traffic import TrafficPolicy, TrafficPolicyArgs
+from components.traffic import TrafficPolicy
 from stackfile.model import ConnectionPoolConfig, EchoConfig, OutlierDetectionConfig, VersionConfig
 from tests.components.graph import Graph, record_component
 
@@ -14,7 +14,7 @@ HOST = "echo.echo.svc.cluster.local"
 
 
 def policy(echo: EchoConfig) -> Graph:
-    return record_component(lambda: TrafficPolicy("echo", TrafficPolicyArgs(echo)))
+    return record_component(lambda: TrafficPolicy("echo", echo))
 
 
 def versions(**weights: int) -> dict[str, VersionConfig]:

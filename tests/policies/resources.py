@@ -12,16 +12,15 @@ from pulumi_policy import Policy, PolicyCustomTimeouts, PolicyResource, PolicyRe
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
 from policies.pack import policies
-from policies.stack import Stack
-from rules.facts.region import Limits
-from rules.facts.workloads import Delivery
+from rules.facts.region import Limits, Region
+from rules.facts.workloads import Delivery, Workloads
 from tests.components.graph import ROOT, Graph, Node
 
 UNKNOWN = UNKNOWN_STRING_VALUE
 
 
-def stack(delivery: Delivery, limits: Limits | None = None) -> Stack:
-    return Stack("region-a", delivery, limits or Limits())
+def stack(delivery: Delivery, limits: Limits | None = None) -> Region:
+    return Region("region-a", delivery, Workloads(), limits or Limits())
 
 
 def resources(graph: Graph) -> list[PolicyResource]:
@@ -68,11 +67,11 @@ def reported(policy: Policy, given: Sequence[PolicyResource]) -> list[str]:
     return messages
 
 
-def findings(graph: Graph, told: Stack | None, project: Path = ROOT) -> dict[str, list[str]]:
+def findings(graph: Graph, told: Region | None, project: Path = ROOT) -> dict[str, list[str]]:
     """What each policy of the pack reports."""
     return {policy.name: reported(policy, resources(graph)) for policy in policies(project, told)}
 
 
-def refusals(graph: Graph, told: Stack | None, project: Path = ROOT) -> list[str]:
+def refusals(graph: Graph, told: Region | None, project: Path = ROOT) -> list[str]:
     """What the mandatory policy reports."""
     return findings(graph, told, project)["refused"]

@@ -12,7 +12,7 @@ from pulumi_policy import EnforcementLevel
 from components.names import ECHO_NAMESPACE
 from policies.graph import NAMESPACE, Graph
 from policies.pack import policies
-from policies.regions import regions
+from policies.stack import regions
 from rules.facts.region import Limits
 from rules.facts.workloads import Delivery
 from rules.judgement import judge_region

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from components.facts import as_region
-from policies.stack import Stack, told
-from rules.facts.region import Limits
+from policies.stack import told
+from rules.facts.region import Limits, Region
+from rules.facts.workloads import Workloads
 from tests.components.graph import STACK_FILES, stack_config
 from tests.stackfile.stack_values import parse, with_value
 
@@ -30,7 +31,7 @@ def environment(**config: object) -> dict[str, str]:
 
 def test_the_committed_stack_files_are_told_as_they_are() -> None:
     config = {"PULUMI_STACK": "region-b", "PULUMI_CONFIG": json.dumps(stack_config(STACK_FILES[1]))}
-    assert told(config) == Stack("region-b", "gitops", Limits())
+    assert told(config) == Region("region-b", "gitops", Workloads())
 
 
 def test_limits_are_those_that_the_program_reads() -> None:
@@ -45,7 +46,7 @@ def test_limits_are_those_that_the_program_reads() -> None:
 def test_a_region_may_have_another_name_than_its_stack() -> None:
     stack = told(environment(region="region-c"))
     assert stack is not None
-    assert stack.region == "region-c"
+    assert stack.name == "region-c"
 
 
 @pytest.mark.parametrize("delivery", ["gitops", "handover", "direct"])

@@ -12,7 +12,7 @@ from rules.catalogue import ONE_REGION
 from rules.change.order import MAKE_BEFORE_BREAK, ORDER
 from rules.facts.region import Change, Region
 from rules.facts.workloads import Delivery
-from rules.model import outage
+from rules.model.changes import outage
 from tests.rules.edits import with_deployment, with_destination, with_subset, with_waves
 from tests.rules.good import Wanted, region
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from rules.model import Pods, Target
+from rules.model.orders import Pods, Target
 
 
 class Life(Enum):

@@ -8,7 +8,7 @@ import pytest
 
 from rules.facts.region import Change, Region
 from rules.facts.workloads import Delivery
-from rules.model import outage
+from rules.model.changes import outage
 from tests.rules.edits import with_deployment, with_subset
 from tests.rules.good import Wanted, region, versions
 

@@ -7,8 +7,9 @@ from itertools import combinations_with_replacement, pairwise, product
 
 import pytest
 
-from rules.model import AS_IT_IS, ORDERLY, ArgoCd, Mesh, Order, PulumiOrder, Target, find_outage
-from rules.model.search import each_plot, shortest_plot
+from rules.model.mesh import AS_IT_IS, ORDERLY, Mesh
+from rules.model.orders import ArgoCd, Order, PulumiOrder, Target
+from rules.model.search import each_plot, find_outage, shortest_plot
 from tests.rules.model.lives import STEADY, WHOLE, Life, target, targets
 
 BOTH = [ArgoCd(), PulumiOrder()]

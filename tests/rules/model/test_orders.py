@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from rules.model import ArgoCd, Order, Pods, PulumiOrder, Target
-from rules.model.orders import ApplyPods, ApplyRoutes, ApplySubsets, DeletePods, Step, Write
+from rules.model.orders import (
+    ApplyPods,
+    ApplyRoutes,
+    ApplySubsets,
+    ArgoCd,
+    DeletePods,
+    Order,
+    Pods,
+    PulumiOrder,
+    Step,
+    Target,
+    Write,
+)
 from tests.rules.model.lives import ABSENT, IDLE, NO_PODS, ROUTED, target
 
 V1, V2 = Pods("echo-v1", "v1"), Pods("echo-v2", "v2")

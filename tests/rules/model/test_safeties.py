@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rules.model import AS_IT_IS, ORDERLY, ArgoCd, Failure, Mesh, Order, Pods, PulumiOrder, Story, Target, find_outage
+from rules.model.mesh import AS_IT_IS, ORDERLY, Mesh
+from rules.model.orders import ArgoCd, Order, Pods, PulumiOrder, Target
+from rules.model.search import find_outage
+from rules.model.story import Failure, Story
 from tests.rules.model.lives import ABSENT, IDLE, NO_PODS, ROUTED, Life, target, targets
 
 BOTH = [ArgoCd(), PulumiOrder()]

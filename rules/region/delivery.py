@@ -1,4 +1,4 @@
-"""Whether Argo CD applies the objects in an order in which no request meets nothing."""
+"""Who applies the objects: each has one who does, and Argo CD does in an order in which no request meets nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from rules.facts.region import Region
 from rules.facts.workloads import SYNC_WAVE, Deployment, DestinationRule, Service, VirtualService
 from rules.finding import Rule, Violation
+
+_APPLICATION = "Application"
+"""The kind by which Argo CD is told what to apply."""
 
 _Waved = Deployment | Service | DestinationRule | VirtualService
 
@@ -33,7 +36,25 @@ def _violation(late: _Waved, order: str, early: _Waved) -> Violation:
     return Violation(where, f"wave {late.wave} {order} wave {early.wave} of {early.id}")
 
 
-WAVES: tuple[Rule[Region], ...] = (
+def _not_one_owner(region: Region) -> Iterator[Violation]:
+    if region.pulumi is None or region.delivery == "handover":
+        return
+    applications = sorted(each for each in region.pulumi if each.kind == _APPLICATION)
+    if region.delivery == "direct":
+        for each in applications:
+            yield Violation(str(each), "Pulumi registers it although delivery is direct")
+        for each in sorted(region.workloads.ids - region.pulumi):
+            yield Violation(str(each), "Pulumi does not register it although delivery is direct, so nobody applies it")
+        return
+    if not applications:
+        yield Violation(
+            _APPLICATION, "Pulumi registers none although delivery is gitops, so nobody applies the overlay"
+        )
+    for each in sorted(region.workloads.ids & region.pulumi):
+        yield Violation(str(each), "Pulumi registers it and Argo CD syncs it")
+
+
+DELIVERY: tuple[Rule[Region], ...] = (
     Rule(
         id="waves-in-order",
         holds="Argo CD applies Service and Deployments, then the DestinationRule, then the VirtualService.",
@@ -41,5 +62,14 @@ WAVES: tuple[Rule[Region], ...] = (
         mend="render again: `rollout render` writes the waves",
         fact="https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/",
         check=_out_of_order,
+    ),
+    Rule(
+        id="one-owner",
+        holds="What Argo CD syncs Pulumi does not register, and the reverse.",
+        reason="two who apply the same object undo each other's weights, and who lets go of it deletes it; without one nothing is "
+        "applied at all",
+        mend="register workloads only through components/delivery.py, and change who delivers by docs/handover.md",
+        fact="docs/handover.md",
+        check=_not_one_owner,
     ),
 )
