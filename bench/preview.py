@@ -1,6 +1,6 @@
 """`pulumi preview` of region-a with nothing changed, beside as many plain resources and beside an empty program, in turn.
 
-Run with a lab up: `.venv/bin/python bench/preview.py`. The plain program has as many ConfigMaps as the region has resources of
+Run with a lab up: `.venv/bin/python -m bench.preview`. The plain program has as many ConfigMaps as the region has resources of
 Kubernetes, on the same cluster, in a project and a namespace of its own that are removed at the end. What counts are the ratios.
 """
 
@@ -20,7 +20,8 @@ from rich.progress import track
 from rich.table import Table
 from ruamel.yaml import YAML
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from lab.place import CHECKOUT
+
 ROUNDS = 7
 
 PLAIN = """
