@@ -76,8 +76,8 @@ def coming_up(lab: Lab) -> Iterator[None]:
     Raises:
         LabError: the folder cannot be used, or another command holds the lab.
     """
-    if lab.obstacle:
-        raise LabError(lab.obstacle)
+    if obstacle := mark.obstacle(lab.directory):
+        raise LabError(obstacle)
     mark.claim(lab.directory)
     with locked(lab):
         if not mark.is_up(lab.directory):
@@ -304,7 +304,7 @@ def down(lab: Lab, report: Report) -> None:
             f"{lab.directory}: it is a copy of {original}, whose lab is up, and no lab, so there is nothing to end. "
             f"Remove the copy: rm -r {shlex.quote(str(lab.directory))}"
         )
-    if lab.is_marked:
+    if mark.is_marked(lab.directory):
         mark.claim(lab.directory)
         with locked(lab):
             _end(lab, report)
@@ -340,8 +340,7 @@ def _remove_files(lab: Lab) -> None:
     for folder in [lab.directory / name for name in folders]:
         if folder.exists():
             shutil.rmtree(folder)
-    for file in (lab.kubeconfig, lab.directory / "lock"):
-        file.unlink(missing_ok=True)
+    lab.kubeconfig.unlink(missing_ok=True)
 
 
 def _stack_files(lab: Lab) -> list[_StackFile]:
