@@ -18,6 +18,7 @@ from lab import status, up
 from lab.build import tools
 from lab.build.go import Go
 from lab.delivery.remote import Remote
+from lab.delivery.stacks import Stacks
 from lab.place import Lab
 from lab.region.cluster import Cluster
 from lab.report import Clock, LabError
@@ -56,7 +57,7 @@ def _run(options: Namespace, lab: Lab) -> int:
         case "logs":
             code = _logs(lab, options)
         case "pulumi":
-            stacks = up.stacks_of(lab, _programs(lab))
+            stacks = Stacks(lab, _programs(lab))
             arguments = stacks.arguments_of(options.words)
             signal.signal(signal.SIGINT, _leave_it_to_the_child)
             code = stacks.run(*arguments).returncode

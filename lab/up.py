@@ -11,7 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +21,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from lab import mark
-from lab.build import images, sources, tools
+from lab.build import images, tools
 from lab.build.store import ensure_store
-from lab.build.versions import istio_version
 from lab.delivery import application
 from lab.delivery.remote import DAEMON, Commit, Remote, head
 from lab.delivery.stacks import PROJECT, Stacks, is_delivered_by_argocd
@@ -117,25 +116,12 @@ def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Path
     archives = images.ensure_images(programs, echoes, probe, lab.cache, report)
     is_wanted = any(not (region.directory / "containerd").exists() for region in lab.regions)
     store = ensure_store(archives, lab.cache, report) if is_wanted and _are_on_one_device(lab) else None
-    return programs, archives, store, stacks_of(lab, programs)
+    return programs, archives, store, Stacks(lab, programs)
 
 
 def _are_on_one_device(lab: Lab) -> bool:
     """Whether files of the cache can be linked into the lab's folder."""
     return lab.cache.stat().st_dev == lab.directory.stat().st_dev
-
-
-def stacks_of(lab: Lab, programs: Mapping[str, Path]) -> Stacks:
-    """The lab's stacks, on the charts that belong to its Istio and the manifest that belongs to its Argo CD."""
-    return Stacks(
-        lab,
-        programs,
-        charts=sources.istio_charts(lab.cache),
-        istio=istio_version(),
-        hub=images.HUB,
-        manifest=sources.core_manifest(lab.cache),
-        images={"argocd": images.argocd_image(), "redis": images.REDIS},
-    )
 
 
 def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True) -> None:

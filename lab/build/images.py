@@ -18,15 +18,13 @@ from pathlib import Path
 from lab.build.cache import content_of, key_of, making, place
 from lab.build.sources import bootstrap_template, image_scripts
 from lab.build.tools import APP, echo_tool, release_of
-from lab.build.versions import argocd_version, istio_version
+from lab.build.versions import HUB, REDIS, argocd_image, istio_version
 from lab.machine.children import Children, CommandFailedError, make_all
 from lab.machine.debian import codename
 from lab.report import LabError, Report
 
-HUB = "localhost"
 PAUSE = f"{HUB}/pause:lab"
 COREDNS = f"{HUB}/coredns:lab"
-REDIS = f"{HUB}/redis:lab"
 
 _CONTAINERFILES = Path(__file__).parent / "containerfiles"
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -180,11 +178,6 @@ def pilot_image() -> str:
 def proxy_image() -> str:
     """Name of the sidecar's image; Istio's charts make it of the hub and the tag `istio_version()`."""
     return f"{HUB}/proxyv2:{istio_version()}"
-
-
-def argocd_image() -> str:
-    """Name of the image of all parts of Argo CD but redis."""
-    return f"{HUB}/argocd:{argocd_version()}"
 
 
 def lab_images(
