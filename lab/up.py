@@ -227,9 +227,8 @@ def update(stacks: Stacks, region: str, children: Children, report: Report) -> N
 
 def write_kubeconfig(lab: Lab, clusters: Collection[Cluster]) -> None:
     """One kubeconfig for people, Pulumi and rollout: a context each region, through its relay."""
-    servers = {cluster.region.name: f"https://127.0.0.1:{cluster.relay_port()}" for cluster in clusters}
-    pki = {cluster.region.name: cluster.region.directory / "pki" for cluster in clusters}
-    write(lab.kubeconfig, json.dumps(kubeconfig(servers, pki, "admin"), indent=1))
+    servers = {cluster.region: f"https://127.0.0.1:{cluster.relay_port()}" for cluster in clusters}
+    write(lab.kubeconfig, json.dumps(kubeconfig(servers, "admin"), indent=1))
 
 
 def regions_file(lab: Lab) -> Path:
