@@ -86,13 +86,17 @@ def coming_up(lab: Lab) -> Iterator[None]:
 
 def delivered_regions(lab: Lab) -> set[str]:
     """Names of the regions whose workloads Argo CD applies, as the stack files say."""
-    files = {region.name: _stack_file(lab, region.name) for region in lab.regions}
-    return {name for name, file in files.items() if file.by_argocd}
+    return {name for name, file in _stack_files(lab).items() if file.by_argocd}
 
 
 def echo_images(lab: Lab) -> set[str]:
     """The images of echo that the committed stack files name."""
-    return {image for stack in _stack_files(lab) for image in stack.echo_images if re.search(r"/echo:[^@]+$", image)}
+    return {
+        image
+        for stack in _stack_files(lab).values()
+        for image in stack.echo_images
+        if re.search(r"/echo:[^@]+$", image)
+    }
 
 
 def probe_image(lab: Lab) -> str:
@@ -101,7 +105,7 @@ def probe_image(lab: Lab) -> str:
     Raises:
         LabError: they name more than one.
     """
-    names = {stack.probe_image for stack in _stack_files(lab)}
+    names = {stack.probe_image for stack in _stack_files(lab).values()}
     if len(names) != 1:
         raise LabError(
             f"Pulumi.*.yaml: $.probe.image: {', '.join(sorted(names))}: the lab builds one probe. Name the same in all"
@@ -190,7 +194,7 @@ def deliver(remote: Remote, kubectl: Path, report: Report, *, push: bool) -> Com
     Raises:
         LabError: what could not be done.
     """
-    remote.make(kubectl, application.REFRESH)
+    remote.make(kubectl)
     if remote.serve():
         report(f"started {DAEMON}")
     return remote.publish(report) if push else None
@@ -328,8 +332,8 @@ def _remove_files(lab: Lab) -> None:
     lab.kubeconfig.unlink(missing_ok=True)
 
 
-def _stack_files(lab: Lab) -> list[_StackFile]:
-    return [_stack_file(lab, region.name) for region in lab.regions]
+def _stack_files(lab: Lab) -> dict[str, _StackFile]:
+    return {region.name: _stack_file(lab, region.name) for region in lab.regions}
 
 
 def _stack_file(lab: Lab, region: str) -> _StackFile:
