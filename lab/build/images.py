@@ -58,10 +58,6 @@ class DebianRoot:
             *(["", str(archive), *sources] if sources else [release, str(archive)]),
         ]
 
-    def identity(self) -> str:
-        """What its content depends on, as far as the lab chooses it."""
-        return key_of(codename(), *self.packages, *self.exclude)
-
 
 # Istio calls `iptables-nft` or `iptables-legacy`, or `nft` if told to; Envoy wants the C library, on which these depend.
 _PROXY_ROOT = DebianRoot(packages=("iptables", "nftables"), exclude=("/usr/share/*", "/usr/lib/*/gconv/*"))
@@ -116,13 +112,8 @@ class Image:
     def key(self) -> str:
         """A name for its content."""
         parts = [word for name, part in self.parts.items() for word in (name, part.content)]
-        root = self.root.identity() if self.root else ""
+        root = key_of(codename(), *self.root.packages, *self.root.exclude) if self.root else ""
         return key_of(self.reference, self.containerfile.read_text(), *parts, root)
-
-    @property
-    def short_name(self) -> str:
-        """Its name without a registry, fit for a file."""
-        return self.reference.rsplit("/", 1)[-1].replace(":", "-")
 
 
 @dataclass
@@ -170,14 +161,9 @@ class _ImageBuild:
             ) from failure
 
 
-def pilot_image() -> str:
-    """Name of istiod's image; Istio's charts make it of the hub and the tag `istio_version()`."""
-    return f"{HUB}/pilot:{istio_version()}"
-
-
-def proxy_image() -> str:
-    """Name of the sidecar's image; Istio's charts make it of the hub and the tag `istio_version()`."""
-    return f"{HUB}/proxyv2:{istio_version()}"
+def istio_image(name: str) -> str:
+    """Name of an image of Istio's, `pilot` or `proxyv2`; its charts make it of the hub and the tag `istio_version()`."""
+    return f"{HUB}/{name}:{istio_version()}"
 
 
 def lab_images(
@@ -202,8 +188,8 @@ def lab_images(
     argocd = authorities | scripts | _programs(tools, "argocd", "kustomize")
     return (
         Image(argocd_image(), _CONTAINERFILES / "argocd.Containerfile", argocd, _ARGOCD_ROOT),
-        Image(proxy_image(), _CONTAINERFILES / "proxyv2.Containerfile", proxy, _PROXY_ROOT),
-        Image(pilot_image(), _CONTAINERFILES / "pilot.Containerfile", pilot),
+        Image(istio_image("proxyv2"), _CONTAINERFILES / "proxyv2.Containerfile", proxy, _PROXY_ROOT),
+        Image(istio_image("pilot"), _CONTAINERFILES / "pilot.Containerfile", pilot),
         Image(REDIS, _CONTAINERFILES / "redis.Containerfile", {}, _REDIS_ROOT),
         Image(COREDNS, _CONTAINERFILES / "coredns.Containerfile", _programs(tools, "coredns")),
         Image(PAUSE, _CONTAINERFILES / "pause.Containerfile", _programs(tools, "pause")),
@@ -231,7 +217,10 @@ def ensure_images(
         LabError: an image cannot be made.
     """
     images = lab_images(tools, echo_images, probe_image, cache)
-    builds = [_ImageBuild(image, cache / "images" / image.key / f"{image.short_name}.tar") for image in images]
+    builds = [
+        _ImageBuild(image, cache / "images" / image.key / f"{image.reference.rpartition('/')[2].replace(':', '-')}.tar")
+        for image in images
+    ]
     missing = [build for build in builds if not build.target.exists()]
     if missing:
         report(f"making {len(missing)} images: the first time only")

@@ -239,15 +239,13 @@ class Stacks:
             flags = ["--wait", "--ignore-not-found"]
             self._ask(region, self._helm(region, "uninstall", str(inputs["name"]), where, *flags))
         elif "kind" in inputs and "name" in metadata:
-            self._ask(region, self._deletion(region, inputs, metadata), unless="doesn't have a resource type")
-
-    def _deletion(self, region: str, inputs: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
-        group = str(inputs["apiVersion"]).rpartition("/")[0]
-        kind = f"{inputs['kind']}.{group}" if group else str(inputs["kind"])
-        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}"]
-        where += [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
-        flags = ["--ignore-not-found", f"--timeout={_DELETION_SECONDS}s"]
-        return [str(self.tools["kubectl"]), *where, "delete", kind, str(metadata["name"]), *flags]
+            group = str(inputs["apiVersion"]).rpartition("/")[0]
+            kind = f"{inputs['kind']}.{group}" if group else str(inputs["kind"])
+            kubectl = [str(self.tools["kubectl"]), f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}"]
+            kubectl += [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
+            flags = ["--ignore-not-found", f"--timeout={_DELETION_SECONDS}s"]
+            deletion = [*kubectl, "delete", kind, str(metadata["name"]), *flags]
+            self._ask(region, deletion, unless="doesn't have a resource type")
 
     def _helm(self, region: str, *arguments: str) -> list[str]:
         return [str(self.tools["helm"]), f"--kubeconfig={self.lab.kubeconfig}", f"--kube-context={region}", *arguments]
