@@ -92,11 +92,13 @@ def fixed_size(weight: int) -> tuple[int, int]:
     return math.ceil(formula), int(sent[np.argmax(power >= 1 - RISK)])
 
 
-def shares() -> list[Table]:
-    """Verdicts on splits, right and wrong; and what the right ones cost beside the fixed-size test.
+def verdict(test: Callable[[Counts, Counts, int, float], object], weight: int) -> Decision:
+    """A verdict on a split of two versions. One version's interval is the other's in the mirror."""
+    return lambda counts, sent: np.asarray(test(counts[0], sent, weight, RISK))
 
-    Of two versions one is judged: the other's interval is its own in the mirror.
-    """
+
+def shares() -> list[Table]:
+    """Verdicts on splits, right and wrong; and what the right ones cost beside the fixed-size test."""
     verdicts = Table("split", "true share", "holds", "does not", f"open at {DEFAULT_MOST:,}", "mean", "99 %", "most")
     costs = Table("right split", "mean", "99 %", "fixed size, exact", "by formula", "mean / fixed")
     cases = (
@@ -104,9 +106,7 @@ def shares() -> list[Table]:
         *((10, share) for share in (0.08, 0.12, 0.15, 0.0, 0.01)),
     )
     for weight, share in cases:
-        holds: Decision = lambda counts, sent: is_inside(counts[0], sent, weight, RISK)  # noqa: B023, E731
-        does_not: Decision = lambda counts, sent: is_outside(counts[0], sent, weight, RISK)  # noqa: B023, E731
-        by, requests, _ = follow(toward(share), (holds, does_not))
+        by, requests, _ = follow(toward(share), (verdict(is_inside, weight), verdict(is_outside, weight)))
         rates = [f"{100 * np.mean(by == number):.2f} %" for number in (0, 1, -1)]
         split = f"{100 - weight}/{weight}"
         verdicts.add_row(split, f"{100 * share:g} %", *rates, *figures(requests[by >= 0], np.mean, upper, np.max))
