@@ -18,13 +18,10 @@ from pathlib import Path
 from lab.build.cache import content_of, key_of, making, place
 from lab.build.sources import bootstrap_template, image_scripts
 from lab.build.tools import APP, echo_tool, release_of
-from lab.build.versions import HUB, REDIS, argocd_image, istio_version
+from lab.build.versions import COREDNS, PAUSE, REDIS, argocd_image, istio_image
 from lab.machine.children import Children, CommandFailedError, make_all
 from lab.machine.debian import codename
 from lab.report import LabError, Report
-
-PAUSE = f"{HUB}/pause:lab"
-COREDNS = f"{HUB}/coredns:lab"
 
 _CONTAINERFILES = Path(__file__).parent / "containerfiles"
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -159,11 +156,6 @@ class _ImageBuild:
                 "The clusters cannot pull it from anywhere else. If these lines tell of a download, see that apt's sources "
                 "can be reached; then run the same command again."
             ) from failure
-
-
-def istio_image(name: str) -> str:
-    """Name of an image of Istio's, `pilot` or `proxyv2`; its charts make it of the hub and the tag `istio_version()`."""
-    return f"{HUB}/{name}:{istio_version()}"
 
 
 def lab_images(

@@ -20,6 +20,8 @@ ISTIO_LINE = "1.31"
 _PROVIDER_LINE = "4.25.0"
 
 HUB = "localhost"
+PAUSE = f"{HUB}/pause:lab"
+COREDNS = f"{HUB}/coredns:lab"
 REDIS = f"{HUB}/redis:lab"
 
 
@@ -50,6 +52,11 @@ def argocd_version() -> str:
 def provider_version() -> str:
     """The version of the Kubernetes provider that the lab builds, as in `4.25.0-alpha.20260115033456`."""
     return f"{_PROVIDER_LINE}-alpha.{pinned(PULUMI, PROVIDER_MODULE).split('-')[1]}"
+
+
+def istio_image(name: str) -> str:
+    """Name of an image of Istio's, `pilot` or `proxyv2`; its charts make it of the hub and the tag `istio_version()`."""
+    return f"{HUB}/{name}:{istio_version()}"
 
 
 def argocd_image() -> str:

@@ -164,9 +164,9 @@ def test_another_containerfile_makes_another_image(bench: Bench) -> None:
 
 
 def test_another_debian_release_makes_another_sidecar(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = bench.images()[images.istio_image("proxyv2")].key
+    before = bench.images()[versions.istio_image("proxyv2")].key
     monkeypatch.setattr(images, "codename", lambda: "trixie")
-    assert bench.images()[images.istio_image("proxyv2")].key != before
+    assert bench.images()[versions.istio_image("proxyv2")].key != before
 
 
 def test_programs_can_be_run_by_any_user_of_the_image(bench: Bench) -> None:
