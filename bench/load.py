@@ -71,7 +71,8 @@ class Load:
         self._answers: list[Answer] = []
 
     def __enter__(self) -> Self:
-        probe = next(iter(self._idle_probes()), None)
+        members = cgroups.members(self._region.cgroup)
+        probe = next((pid for pid in members if processes.command_line(pid) == ["/probe", "idle"]), None)
         if probe is None:
             raise LoadError(
                 f"{self._region.name}: no probe runs, so nothing can send requests. Bring it up with: make up"
@@ -118,13 +119,11 @@ class Load:
 
     def failures(self) -> Mapping[str, int]:
         """Failed requests by what was said of them."""
-        failed = (answer for answer in self.answers if answer.failed)
-        return Counter(f"{answer.code} {answer.error}".strip() for answer in failed)
+        return Counter(f"{each.code} {each.error}".strip() for each in self.answers if each.failed)
 
     def failures_in_full(self) -> Mapping[str, int]:
         """Failed requests by what was said of them and by what came with it: Envoy's own words, which say why."""
-        failed = (answer for answer in self.answers if answer.failed)
-        return Counter(f"{answer.code} {answer.error} {answer.body}".strip() for answer in failed)
+        return Counter(f"{each.code} {each.error} {each.body}".strip() for each in self.answers if each.failed)
 
     def failures_of_others(self, version: str) -> Mapping[str, int]:
         """Failed requests that this version did not answer, by what was said of them."""
@@ -135,10 +134,6 @@ class Load:
         """Which part of the `last` requests a version answered, 0..1."""
         recent = self._answers[-last:]
         return sum(answer.version == version for answer in recent) / max(len(recent), 1)
-
-    def _idle_probes(self) -> list[int]:
-        members = cgroups.members(self._region.cgroup)
-        return [pid for pid in members if processes.command_line(pid) == ["/probe", "idle"]]
 
     def _read(self) -> None:
         assert self._child.stdout is not None  # it is a pipe

@@ -1,12 +1,12 @@
 """`pulumi preview` of region-a with nothing changed, beside as many plain resources and beside an empty program, in turn.
 
-Run with a lab up: `.venv/bin/python -m bench.preview`. It reads no options: with `--help` it measures too. The plain
-program has as many ConfigMaps as the region has resources of Kubernetes, on the same cluster, in a project and a namespace of its
-own that are removed at the end. What counts are the ratios.
+Run with a lab up: `.venv/bin/python -m bench.preview`. The plain program has as many ConfigMaps as the region has resources of
+Kubernetes, on the same cluster, in a project and a namespace of its own that are removed at the end. What counts are the ratios.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -21,8 +21,11 @@ from rich.progress import track
 from rich.table import Table
 from ruamel.yaml import YAML
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from lab.place import CHECKOUT
+
 ROUNDS = 7
+Preview = tuple[list[str], Mapping[str, str], Path]
+"""A command, its environment and where it runs."""
 
 PLAIN = """
 import pulumi
@@ -47,19 +50,20 @@ def run(command: list[str], environment: Mapping[str, str], directory: Path = CH
     return time.monotonic() - start, result.stdout
 
 
-def project(directory: Path, name: str, program: str, pulumi: str, environment: Mapping[str, str]) -> list[str]:
-    """Make a project, bring it up, and return its preview command."""
+def project(directory: Path, program: str, pulumi: str, environment: Mapping[str, str]) -> Preview:
+    """Make a project, named as its directory, and bring it up."""
     directory.mkdir()
     runtime = f"runtime: {{name: python, options: {{virtualenv: '{CHECKOUT / '.venv'}'}}}}"
-    (directory / "Pulumi.yaml").write_text(f"name: {name}\n{runtime}\n")
+    (directory / "Pulumi.yaml").write_text(f"name: {directory.name}\n{runtime}\n")
     (directory / "__main__.py").write_text(program)
     run([pulumi, "stack", "init", "bench"], environment, directory)
     run([pulumi, "up", "--stack=bench", "--yes", "--skip-preview", "--non-interactive"], environment, directory)
-    return [pulumi, "preview", "--stack=bench", "--non-interactive"]
+    return [pulumi, "preview", "--stack=bench", "--non-interactive"], environment, directory
 
 
 def main() -> None:
     """Measure and print."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     access = YAML(typ="safe").load((CHECKOUT / ".regions.yaml").read_text())
     programs, region = access["pulumi"]["path"], access["regions"]["region-a"]
     pulumi = f"{programs}/pulumi"
@@ -69,25 +73,21 @@ def main() -> None:
     count = sum(item["type"].startswith("kubernetes:") for item in state)
     with tempfile.TemporaryDirectory(prefix="echo-bench-") as folder:
         own = {**lab, "PULUMI_BACKEND_URL": f"file://{folder}"}
-        plain, empty = Path(folder) / "plain", Path(folder) / "empty"
+        plain = Path(folder) / "plain"
         try:
-            previews = {
+            previews: dict[str, Preview] = {
                 f"region-a ({count} resources of Kubernetes)": (
                     [pulumi, "preview", "--stack=region-a", "--non-interactive", f"--config-file={settings}"],
                     lab,
                     CHECKOUT,
                 ),
-                f"{count} plain resources": (
-                    project(plain, "plain", PLAIN.format(count=count, **region), pulumi, own),
-                    own,
-                    plain,
-                ),
-                "an empty program": (project(empty, "empty", "", pulumi, own), own, empty),
+                f"{count} plain resources": project(plain, PLAIN.format(count=count, **region), pulumi, own),
+                "an empty program": project(Path(folder) / "empty", "", pulumi, own),
             }
             times: dict[str, list[float]] = {name: [] for name in previews}
             for _ in track(range(ROUNDS), description="previews in turn"):
-                for name, (command, environment, directory) in previews.items():
-                    times[name].append(run(command, environment, directory)[0])
+                for name, preview in previews.items():
+                    times[name].append(run(*preview)[0])
         finally:
             run([pulumi, "destroy", "--stack=bench", "--yes", "--skip-preview", "--non-interactive"], own, plain)
     table = Table("pulumi preview, nothing changed", "median s", "region-a / this, median of pairs")

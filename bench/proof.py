@@ -1,6 +1,6 @@
 """Error rates and requests needed of the tests in `rollout/judge/`: 10,000 simulated runs each, the look after every ten requests.
 
-`python -m bench.proof [RUNS]`. The functions that are simulated are the product's own. Beside them stands the fixed-size test of the
+Run `python -m bench.proof`. The functions that are simulated are the product's own. Beside them stands the fixed-size test of the
 same two error rates: the fewest requests, known beforehand, with which a share at the edge is certified at most once in 1,000, and a
 right one at least 999 times in 1,000.
 """
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -27,45 +26,49 @@ from rollout.judge.shares import DEFAULT_MOST, RISK, allowed, is_inside, is_outs
 RUNS = 10_000
 LOOK = 10
 Counts = NDArray[np.float64]
+Draw = Callable[[np.random.Generator, int], NDArray[np.int64]]
+"""What is counted of the next `LOOK` requests of some runs: a row a count, a column a run."""
 Decision = Callable[[Counts, Counts], NDArray[np.bool_]]
 
 
-@dataclass(frozen=True)
-class Decided:
-    """What became of each run: by which decision it ended (-1: by none), and after how many requests."""
+def follow(
+    draw: Draw, decisions: tuple[Decision, ...], most: int = DEFAULT_MOST, seed: int = 1
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Counts]:
+    """Draw requests until the first decision that is true, or `most`.
 
-    by: NDArray[np.int64]
-    requests: NDArray[np.int64]
-
-    def rate(self, decision: int) -> float:
-        """Part of the runs that ended so."""
-        return float(np.mean(self.by == decision))
-
-
-def follow(share: float, decisions: tuple[Decision, ...], runs: int, most: int = DEFAULT_MOST) -> Decided:
-    """Draw requests that go to one version with this probability, until the first decision that is true, or `most`."""
-    random = np.random.default_rng(1)
-    by, requests = np.full(runs, -1), np.full(runs, most)
-    counts, alive = np.zeros(runs), np.arange(runs)
+    Returns:
+        By which decision each run ended (-1: by none), after how many requests, and what those that ended had counted.
+    """
+    random = np.random.default_rng(seed)
+    by, requests = np.full(RUNS, -1), np.full(RUNS, most)
+    counts, alive, ends = np.zeros((1, RUNS)), np.arange(RUNS), []
     for sent in range(LOOK, most + 1, LOOK):
-        counts += random.binomial(LOOK, share, counts.size)
-        undecided = np.ones(counts.size, dtype=bool)
+        counts = counts + draw(random, alive.size)
+        undecided = np.ones(alive.size, dtype=bool)
         for number, decision in enumerate(decisions):
-            found = undecided & decision(counts, np.full(counts.size, float(sent)))
+            found = undecided & decision(counts, np.full(alive.size, float(sent)))
             by[alive[found]], requests[alive[found]] = number, sent
             undecided &= ~found
-        counts, alive = counts[undecided], alive[undecided]
+        ends.append(counts[:, ~undecided])
+        counts, alive = counts[:, undecided], alive[undecided]
         if not alive.size:
             break
-    return Decided(by, requests)
+    return by, requests, np.concatenate(ends, axis=1)
 
 
-def verdict(weight: int) -> tuple[Decision, Decision]:
-    """The two verdicts on a split of two versions: it holds, it does not. One version's interval is the other's in the mirror."""
-    return (
-        lambda counts, sent: np.asarray(is_inside(counts, sent, weight, RISK)),
-        lambda counts, sent: np.asarray(is_outside(counts, sent, weight, RISK)),
-    )
+def toward(share: float) -> Draw:
+    """Requests that go to one version with this probability."""
+    return lambda random, runs: random.binomial(LOOK, share, (1, runs))
+
+
+def figures(requests: NDArray[np.int64], *of: Callable[[NDArray[np.int64]], object]) -> list[str]:
+    """Numbers of these requests, as they are printed."""
+    return [f"{each(requests):,.0f}" if requests.size else "-" for each in of]
+
+
+def upper(requests: NDArray[np.int64]) -> float:
+    """The number that 99 of 100 runs do not exceed."""
+    return float(np.quantile(requests, 0.99, method="higher"))
 
 
 def fixed_size(weight: int) -> tuple[int, int]:
@@ -89,7 +92,12 @@ def fixed_size(weight: int) -> tuple[int, int]:
     return math.ceil(formula), int(sent[np.argmax(power >= 1 - RISK)])
 
 
-def shares(runs: int) -> list[Table]:
+def verdict(test: Callable[[Counts, Counts, int, float], object], weight: int) -> Decision:
+    """A verdict on a split of two versions. One version's interval is the other's in the mirror."""
+    return lambda counts, sent: np.asarray(test(counts[0], sent, weight, RISK))
+
+
+def shares() -> list[Table]:
     """Verdicts on splits, right and wrong; and what the right ones cost beside the fixed-size test."""
     verdicts = Table("split", "true share", "holds", "does not", f"open at {DEFAULT_MOST:,}", "mean", "99 %", "most")
     costs = Table("right split", "mean", "99 %", "fixed size, exact", "by formula", "mean / fixed")
@@ -98,44 +106,36 @@ def shares(runs: int) -> list[Table]:
         *((10, share) for share in (0.08, 0.12, 0.15, 0.0, 0.01)),
     )
     for weight, share in cases:
-        result = follow(share, verdict(weight), runs)
-        decided = result.requests[result.by >= 0]
-        figures = [f"{f(decided):,.0f}" if decided.size else "-" for f in (np.mean, upper, np.max)]
-        rates = [f"{100 * result.rate(by):.2f} %" for by in (0, 1, -1)]
+        by, requests, _ = follow(toward(share), (verdict(is_inside, weight), verdict(is_outside, weight)))
+        rates = [f"{100 * np.mean(by == number):.2f} %" for number in (0, 1, -1)]
         split = f"{100 - weight}/{weight}"
-        verdicts.add_row(split, f"{100 * share:g} %", *rates, *figures)
+        verdicts.add_row(split, f"{100 * share:g} %", *rates, *figures(requests[by >= 0], np.mean, upper, np.max))
         if share == weight / 100:
             formula, exact = fixed_size(weight)
             # runs that are still open count with all that they were sent
-            mean = float(np.mean(result.requests))
-            figures = [f"{figure:,.0f}" for figure in (mean, upper(result.requests), exact, formula)]
-            costs.add_row(split, *figures, f"{mean / exact:.2f}")
+            mine = figures(requests, np.mean, upper)
+            costs.add_row(split, *mine, f"{exact:,}", f"{formula:,}", f"{np.mean(requests) / exact:.2f}")
     return [verdicts, costs]
 
 
-def upper(requests: NDArray[np.int64]) -> float:
-    """The number that 99 of 100 runs do not exceed."""
-    return float(np.quantile(requests, 0.99, method="higher"))
-
-
-def intervals(runs: int) -> list[Table]:
+def intervals() -> list[Table]:
     """How often the true share is outside at some look: the confidence sequence, and a plain interval looked at as often."""
 
     def plain(counts: Counts, sent: Counts) -> NDArray[np.bool_]:
         width = NormalDist().inv_cdf(1 - RISK / 2) * np.sqrt(sent * share * (1 - share))
-        return np.asarray((sent >= 100) & (np.abs(counts - share * sent) > width))
+        return np.asarray((sent >= 100) & (np.abs(counts[0] - share * sent) > width))
 
     def sequence(counts: Counts, sent: Counts) -> NDArray[np.bool_]:
-        return np.asarray(log_evidence(counts, sent, 10, share) >= -math.log(RISK))
+        return np.asarray(log_evidence(counts[0], sent, 10, share) >= -math.log(RISK))
 
     table = Table("true share, weight 10", "confidence sequence", "plain 99.9 % interval, from 100 requests on")
     for share in (0.10, 0.12):
-        missed = [follow(share, (interval,), runs).rate(0) for interval in (sequence, plain)]
+        missed = [np.mean(follow(toward(share), (interval,))[0] == 0) for interval in (sequence, plain)]
         table.add_row(f"{100 * share:g} %", *(f"{100 * rate:.2f} %" for rate in missed))
     return [table]
 
 
-def neighbours(runs: int) -> list[Table]:
+def neighbours() -> list[Table]:
     """How often independence is denied, and after how many requests; v2 has a tenth in each."""
     most = 3_000
     table = Table("sequence at 90/10", "runs", f"denied by {most:,}", "mean", "most")
@@ -145,32 +145,25 @@ def neighbours(runs: int) -> list[Table]:
         "v2 again with 50 %": (0.10 * 0.5 / 0.9, 0.50),
     }
     for what, (after_v1, after_v2) in chains.items():
-        denied = denials(after_v1, after_v2, runs, most)
+        denied = denials(after_v1, after_v2, most)
         found = denied[denied > 0]
-        figures = (f"{np.mean(found):,.0f}", f"{np.max(found):,}") if found.size else ("-", "-")
-        table.add_row(what, f"{runs:,}", f"{100 * found.size / runs:.2f} %", *figures)
-    turns = [number % 10 == 9 for number in range(most)]
-    first = next(sent for sent in range(LOOK, most, LOOK) if independence.denied(pairs(turns[:sent]), RISK))
+        table.add_row(what, f"{RUNS:,}", f"{100 * found.size / RUNS:.2f} %", *figures(found, np.mean, np.max))
+    turns = ["v2" if number % 10 == 9 else "v1" for number in range(most)]
+    looks = range(LOOK, most, LOOK)
+    first = next(sent for sent in looks if independence.denied(Counter(itertools.pairwise(turns[:sent])), RISK))
     table.add_row("in turns, every tenth", "1", "100 %", f"{first:,}", f"{first:,}")
     return [table]
 
 
-def pairs(sequence: list[bool]) -> Counter[tuple[str, str]]:
-    """The transitions of one sequence."""
-    names = ["v2" if second else "v1" for second in sequence]
-    return Counter(itertools.pairwise(names))
-
-
-def denials(after_v1: float, after_v2: float, runs: int, most: int) -> NDArray[np.int64]:
+def denials(after_v1: float, after_v2: float, most: int) -> NDArray[np.int64]:
     """Draw chains in which v2 comes with these probabilities after each version; the requests until denied, 0 for never."""
     random = np.random.default_rng(2)
-    denied = np.zeros(runs, dtype=np.int64)
-    second = random.random(runs) < 0.1
-    seen = np.zeros((runs, 2, 2), dtype=np.int64)
-    everyone = np.arange(runs)
+    denied = np.zeros(RUNS, dtype=np.int64)
+    second = random.random(RUNS) < 0.1
+    seen = np.zeros((RUNS, 2, 2), dtype=np.int64)
     for sent in range(2, most + 1):
-        following = random.random(runs) < np.where(second, after_v2, after_v1)
-        seen[everyone, second.astype(int), following.astype(int)] += 1
+        following = random.random(RUNS) < np.where(second, after_v2, after_v1)
+        seen[np.arange(RUNS), second.astype(int), following.astype(int)] += 1
         second = following
         if sent % LOOK == 0:
             for run in np.flatnonzero(denied == 0):
@@ -181,7 +174,7 @@ def denials(after_v1: float, after_v2: float, runs: int, most: int) -> NDArray[n
     return denied
 
 
-def comparisons(runs: int) -> list[Table]:
+def comparisons() -> list[Table]:
     """How often the new version is found worse than the old one, after how many requests, and how many of them failed."""
     most = 10_000
     table = Table("weight of new", "new fails", "old fails", f"found by {most:,}", "mean", "most", "failed, mean")
@@ -192,46 +185,35 @@ def comparisons(runs: int) -> list[Table]:
         (25, 1.0, 0.0),
         (25, 0.3, 0.0),
     ):
-        requests, failed = accusations(weight / 100, new, old, runs, most)
-        found = requests[requests > 0]
-        figures = ("-", "-", "-")
-        if found.size:
-            figures = (f"{np.mean(found):,.0f}", f"{np.max(found):,}", f"{np.mean(failed[requests > 0]):,.1f}")
-        rates = (f"{100 * new:g} %", f"{100 * old:g} %", f"{100 * found.size / runs:.2f} %")
-        table.add_row(str(weight), *rates, *figures)
+        by, requests, ends = follow(partial(failing, weight / 100, new, old), (is_worse,), most, seed=3)
+        found = requests[by == 0]
+        rates = (f"{100 * new:g} %", f"{100 * old:g} %", f"{100 * found.size / RUNS:.2f} %")
+        failed = f"{np.mean(ends[1] + ends[2]):,.1f}" if found.size else "-"
+        table.add_row(str(weight), *rates, *figures(found, np.mean, np.max), failed)
     return [table]
 
 
-def accusations(
-    share: float, new_rate: float, old_rate: float, runs: int, most: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Requests until the new version is found to fail more, 0 for never; and how many had failed by then."""
-    random = np.random.default_rng(3)
-    found, failed = np.zeros(runs, dtype=np.int64), np.zeros(runs, dtype=np.int64)
-    alive = np.arange(runs)
-    new, new_failures, old_failures = np.zeros(runs), np.zeros(runs), np.zeros(runs)
-    for sent in range(LOOK, most + 1, LOOK):
-        more = random.binomial(LOOK, share, alive.size)
-        new += more
-        new_failures += random.binomial(more, new_rate)
-        old_failures += random.binomial(LOOK - more, old_rate)
-        evidence = failures.log_evidence_of_counts(new_failures, new, old_failures, sent - new)
-        worse = evidence >= -math.log(RISK)
-        found[alive[worse]], failed[alive[worse]] = sent, (new_failures + old_failures)[worse]
-        alive, new = alive[~worse], new[~worse]
-        new_failures, old_failures = new_failures[~worse], old_failures[~worse]
-        if not alive.size:
-            break
-    return found, failed
+def failing(
+    share: float, new_rate: float, old_rate: float, random: np.random.Generator, runs: int
+) -> NDArray[np.int64]:
+    """Requests of the new version, and the failures of each."""
+    new = random.binomial(LOOK, share, runs)
+    return np.array([new, random.binomial(new, new_rate), random.binomial(LOOK - new, old_rate)])
+
+
+def is_worse(counts: Counts, sent: Counts) -> NDArray[np.bool_]:
+    """Whether the new version is found to fail more."""
+    new, new_failures, old_failures = counts
+    evidence = failures.log_evidence_of_counts(new_failures, new, old_failures, sent - new)
+    return np.asarray(evidence >= -math.log(RISK))
 
 
 def main() -> None:
     """Simulate and print."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
     console = Console()
-    console.print(f"{runs:,} runs each, risk {RISK}, a look every {LOOK} requests; requests until decided")
+    console.print(f"{RUNS:,} runs each, risk {RISK}, a look every {LOOK} requests; requests until decided")
     for part in (shares, intervals, neighbours, comparisons):
-        for table in part(runs):
+        for table in part():
             console.print(table)
 
 

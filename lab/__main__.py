@@ -49,7 +49,7 @@ def main() -> None:
 def _why_not_up(lab: Lab) -> str:
     if not (mark.is_up(lab.directory) and lab.kubeconfig.exists()):
         return f"{lab.directory}: the lab is down. Bring it up with: make up"
-    return lab.obstacle
+    return mark.obstacle(lab.directory)
 
 
 if __name__ == "__main__":

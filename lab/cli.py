@@ -18,9 +18,10 @@ from lab import status, up
 from lab.build import tools
 from lab.build.go import Go
 from lab.delivery.remote import Remote
+from lab.delivery.stacks import Stacks
 from lab.place import Lab
 from lab.region.cluster import Cluster
-from lab.report import Clock, LabError
+from lab.report import LabError, clock
 
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -50,13 +51,13 @@ def _run(options: Namespace, lab: Lab) -> int:
             code = _up(lab, options.region, clusters_only=options.clusters_only, verify=options.verify)
         case "down":
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # it takes a second, and half of it helps nobody
-            up.down(lab, Clock(_tell))
+            up.down(lab, clock(_tell))
         case "status":
             code = _status(_findings(lab), as_json=options.as_json)
         case "logs":
             code = _logs(lab, options)
         case "pulumi":
-            stacks = up.stacks_of(lab, _programs(lab))
+            stacks = Stacks(lab, _programs(lab))
             arguments = stacks.arguments_of(options.words)
             signal.signal(signal.SIGINT, _leave_it_to_the_child)
             code = stacks.run(*arguments).returncode
@@ -73,11 +74,11 @@ def _tell(line: str) -> None:
 
 def _up(lab: Lab, region: list[str] | None, *, clusters_only: bool, verify: bool) -> int:
     regions = region or [known.name for known in lab.regions]
-    clock = Clock(_tell)
+    report = clock(_tell)
     try:
         with up.coming_up(lab):
-            up.up(lab, clock, regions, apply=not clusters_only)
-        clock("both regions are up" if len(regions) > 1 else f"{regions[0]} is up")
+            up.up(lab, report, regions, apply=not clusters_only)
+        report("both regions are up" if len(regions) > 1 else f"{regions[0]} is up")
     except KeyboardInterrupt:
         _errors.print("interrupted. What is up stays up: `make up` goes on from here, `make down` removes all of it.")
         return 130

@@ -38,7 +38,7 @@ def read(directory: Path) -> Mark | None:
 
 
 def is_marked(directory: Path) -> bool:
-    """Whether the folder is a lab's."""
+    """Whether the folder is a lab's, so that what is in it may be changed and removed."""
     file = directory / NAME
     return file.is_file() and (file.stat().st_size == 0 or read(directory) is not None)
 
@@ -80,7 +80,12 @@ def copied_from(directory: Path) -> Path | None:
 
 
 def obstacle(directory: Path) -> str:
-    """Why `up` cannot go on with what is up in a marked folder, and what to do; empty if it can, or nothing is up."""
+    """Why `up` cannot use a lab's folder as it is, and what to do; empty if it can."""
+    if not is_marked(directory) and not is_free(directory):
+        return (
+            f"{directory}: it holds what no lab has made, and `down` would remove it. "
+            "Let LAB_DIR name a folder that is empty or not there"
+        )
     mark = read(directory)
     if mark is None:
         return ""

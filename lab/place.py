@@ -143,24 +143,6 @@ class Lab:
         return self.directory == self.checkout / ".lab"
 
     @property
-    def is_marked(self) -> bool:
-        """Whether the lab's folder is the lab's, so that what is in it may be changed and removed.
-
-        One of an older release has no mark; its lock tells it.
-        """
-        return mark.is_marked(self.directory) or (self.is_checkouts_own and (self.directory / "lock").is_file())
-
-    @property
-    def obstacle(self) -> str:
-        """Why `up` cannot use the lab's folder as it is, and what to do; empty if it can."""
-        if self.is_marked or mark.is_free(self.directory):
-            return mark.obstacle(self.directory)
-        return (
-            f"{self.directory}: it holds what no lab has made, and `down` would remove it. "
-            "Let LAB_DIR name a folder that is empty or not there"
-        )
-
-    @property
     def kubeconfig(self) -> Path:
         """One kubeconfig with a context for each region, named as the region."""
         return self.directory / "kubeconfig"

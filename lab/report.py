@@ -12,13 +12,7 @@ class LabError(Exception):
     """The lab cannot do what was asked for; the text says what failed, why it matters and what to do."""
 
 
-class Clock:
-    """Reports steps with the seconds since it was made."""
-
-    def __init__(self, write: Report) -> None:
-        self._write = write
-        self._start = time.monotonic()
-
-    def __call__(self, message: str) -> None:
-        """Report a step."""
-        self._write(f"{time.monotonic() - self._start:6.1f} s  {message}")
+def clock(write: Report) -> Report:
+    """Reports steps with the seconds since now."""
+    start = time.monotonic()
+    return lambda message: write(f"{time.monotonic() - start:6.1f} s  {message}")

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +21,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from lab import mark
-from lab.build import images, sources, tools
+from lab.build import images, tools
 from lab.build.store import ensure_store
-from lab.build.versions import istio_version
 from lab.delivery import application
 from lab.delivery.remote import DAEMON, Commit, Remote, head
 from lab.delivery.stacks import PROJECT, Stacks, is_delivered_by_argocd
@@ -76,8 +75,8 @@ def coming_up(lab: Lab) -> Iterator[None]:
     Raises:
         LabError: the folder cannot be used, or another command holds the lab.
     """
-    if lab.obstacle:
-        raise LabError(lab.obstacle)
+    if obstacle := mark.obstacle(lab.directory):
+        raise LabError(obstacle)
     mark.claim(lab.directory)
     with locked(lab):
         if not mark.is_up(lab.directory):
@@ -87,13 +86,17 @@ def coming_up(lab: Lab) -> Iterator[None]:
 
 def delivered_regions(lab: Lab) -> set[str]:
     """Names of the regions whose workloads Argo CD applies, as the stack files say."""
-    files = {region.name: _stack_file(lab, region.name) for region in lab.regions}
-    return {name for name, file in files.items() if file.by_argocd}
+    return {name for name, file in _stack_files(lab).items() if file.by_argocd}
 
 
 def echo_images(lab: Lab) -> set[str]:
     """The images of echo that the committed stack files name."""
-    return {image for stack in _stack_files(lab) for image in stack.echo_images if re.search(r"/echo:[^@]+$", image)}
+    return {
+        image
+        for stack in _stack_files(lab).values()
+        for image in stack.echo_images
+        if re.search(r"/echo:[^@]+$", image)
+    }
 
 
 def probe_image(lab: Lab) -> str:
@@ -102,7 +105,7 @@ def probe_image(lab: Lab) -> str:
     Raises:
         LabError: they name more than one.
     """
-    names = {stack.probe_image for stack in _stack_files(lab)}
+    names = {stack.probe_image for stack in _stack_files(lab).values()}
     if len(names) != 1:
         raise LabError(
             f"Pulumi.*.yaml: $.probe.image: {', '.join(sorted(names))}: the lab builds one probe. Name the same in all"
@@ -117,25 +120,12 @@ def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Path
     archives = images.ensure_images(programs, echoes, probe, lab.cache, report)
     is_wanted = any(not (region.directory / "containerd").exists() for region in lab.regions)
     store = ensure_store(archives, lab.cache, report) if is_wanted and _are_on_one_device(lab) else None
-    return programs, archives, store, stacks_of(lab, programs)
+    return programs, archives, store, Stacks(lab, programs)
 
 
 def _are_on_one_device(lab: Lab) -> bool:
     """Whether files of the cache can be linked into the lab's folder."""
     return lab.cache.stat().st_dev == lab.directory.stat().st_dev
-
-
-def stacks_of(lab: Lab, programs: Mapping[str, Path]) -> Stacks:
-    """The lab's stacks, on the charts that belong to its Istio and the manifest that belongs to its Argo CD."""
-    return Stacks(
-        lab,
-        programs,
-        charts=sources.istio_charts(lab.cache),
-        istio=istio_version(),
-        hub=images.HUB,
-        manifest=sources.core_manifest(lab.cache),
-        images={"argocd": images.argocd_image(), "redis": images.REDIS},
-    )
 
 
 def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True) -> None:
@@ -204,7 +194,7 @@ def deliver(remote: Remote, kubectl: Path, report: Report, *, push: bool) -> Com
     Raises:
         LabError: what could not be done.
     """
-    remote.make(kubectl, application.REFRESH)
+    remote.make(kubectl)
     if remote.serve():
         report(f"started {DAEMON}")
     return remote.publish(report) if push else None
@@ -241,9 +231,8 @@ def update(stacks: Stacks, region: str, children: Children, report: Report) -> N
 
 def write_kubeconfig(lab: Lab, clusters: Collection[Cluster]) -> None:
     """One kubeconfig for people, Pulumi and rollout: a context each region, through its relay."""
-    servers = {cluster.region.name: f"https://127.0.0.1:{cluster.relay_port()}" for cluster in clusters}
-    pki = {cluster.region.name: cluster.region.directory / "pki" for cluster in clusters}
-    write(lab.kubeconfig, json.dumps(kubeconfig(servers, pki, "admin"), indent=1))
+    servers = {cluster.region: f"https://127.0.0.1:{cluster.relay_port()}" for cluster in clusters}
+    write(lab.kubeconfig, json.dumps(kubeconfig(servers, "admin"), indent=1))
 
 
 def regions_file(lab: Lab) -> Path:
@@ -304,7 +293,7 @@ def down(lab: Lab, report: Report) -> None:
             f"{lab.directory}: it is a copy of {original}, whose lab is up, and no lab, so there is nothing to end. "
             f"Remove the copy: rm -r {shlex.quote(str(lab.directory))}"
         )
-    if lab.is_marked:
+    if mark.is_marked(lab.directory):
         mark.claim(lab.directory)
         with locked(lab):
             _end(lab, report)
@@ -340,12 +329,11 @@ def _remove_files(lab: Lab) -> None:
     for folder in [lab.directory / name for name in folders]:
         if folder.exists():
             shutil.rmtree(folder)
-    for file in (lab.kubeconfig, lab.directory / "lock"):
-        file.unlink(missing_ok=True)
+    lab.kubeconfig.unlink(missing_ok=True)
 
 
-def _stack_files(lab: Lab) -> list[_StackFile]:
-    return [_stack_file(lab, region.name) for region in lab.regions]
+def _stack_files(lab: Lab) -> dict[str, _StackFile]:
+    return {region.name: _stack_file(lab, region.name) for region in lab.regions}
 
 
 def _stack_file(lab: Lab, region: str) -> _StackFile:

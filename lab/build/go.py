@@ -22,37 +22,23 @@ from lab.report import LabError, Report
 _FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
 _DOWNLOADING = "go: downloading "
 _DOWNLOAD_SECONDS = 600
+_JOBS = 2  # modules at a time: each keeps both of two cores busy for most of its time only
 _GO_REQUIREMENTS = TOOLCHAIN / "go-requirements.txt"
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """A file that a package embeds and that another module holds: it is laid there for the build alone.
+class Shared:
+    """A file that a module and one that it requires have at these paths; one takes the other's place for a build alone.
 
     Attributes:
-        file: where the package expects it, relative to the tool's module.
-        module: the path of the module that holds it.
-        source: where that module has it.
+        ours: where the tool's module has it.
+        module: the path of the other module.
+        theirs: where that one has it.
     """
 
-    file: str
+    ours: str
     module: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Patch:
-    """A file of a dependency that is built in another form.
-
-    Attributes:
-        module: the path of the module that holds the file.
-        file: where the module has it.
-        source: what takes its place, relative to the tool's module.
-    """
-
-    module: str
-    file: str
-    source: str
+    theirs: str
 
 
 @dataclass(frozen=True)
@@ -65,8 +51,8 @@ class Tool:
         package: the Go package of its main function, as `go build` takes it.
         ldflags: for the linker, added to those that drop the symbols.
         tags: build tags, separated by commas.
-        embedded: files that come from other modules.
-        patch: a file of a dependency that is built in another form.
+        embedded: files that a package embeds, and that another module holds.
+        patch: a file of a dependency that is built in our form.
     """
 
     name: str
@@ -74,13 +60,15 @@ class Tool:
     package: str = "."
     ldflags: str = ""
     tags: str = ""
-    embedded: tuple[Embedded, ...] = ()
-    patch: Patch | None = None
+    embedded: tuple[Shared, ...] = ()
+    patch: Shared | None = None
 
     @property
     def binary(self) -> str:
         """The file name that `go build` gives it: the last element of the package's path that is no major version."""
-        path = self.package if self.package != "." else _module_path(self.module)
+        path = self.package
+        if path == ".":
+            (path,) = re.findall(r"^module\s+(\S+)", (self.module / "go.mod").read_text(), re.MULTILINE)
         return next(part for part in reversed(path.split("/")) if not re.fullmatch(r"v\d+", part))
 
 
@@ -123,15 +111,12 @@ class Go:
 
     @classmethod
     def _ask(cls, program: Path) -> Go | None:
-        command = [str(program), "env", "GOVERSION", "GOARCH"]
         try:
             # outside any module, so that none of them chooses another toolchain for the answer
-            answer = subprocess.run(
-                command, cwd="/", env=_environment(), capture_output=True, text=True, check=True, timeout=30
-            )
+            answer = _answer([str(program), "env", "GOVERSION", "GOARCH"], Path("/"), 30)
         except (OSError, subprocess.SubprocessError):
             return None
-        version, architecture = answer.stdout.splitlines()
+        version, architecture = answer.splitlines()
         return cls(program, version, architecture)
 
     @property
@@ -147,16 +132,7 @@ class Go:
         """
         command = [str(self.program), "mod", "download", "-json", module]
         try:
-            answer = subprocess.run(
-                command,
-                cwd=folder,
-                env=_environment(),
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=_DOWNLOAD_SECONDS,
-            )
-            return Path(json.loads(answer.stdout)["Dir"])
+            return Path(json.loads(_answer(command, folder, _DOWNLOAD_SECONDS))["Dir"])
         except subprocess.CalledProcessError as error:
             why = error.stdout + error.stderr
         except (OSError, subprocess.TimeoutExpired, ValueError, KeyError) as error:
@@ -165,6 +141,12 @@ class Go:
             f"{folder}: `{' '.join(command)}` failed:\n{why}\n"
             "The lab takes files from that module. See that the Go module proxy can be reached (`go env GOPROXY`), then try again."
         )
+
+
+def _answer(command: Sequence[str], folder: Path, seconds: float) -> str:
+    return subprocess.run(
+        command, cwd=folder, env=_environment(), capture_output=True, text=True, check=True, timeout=seconds
+    ).stdout
 
 
 def _environment() -> dict[str, str]:
@@ -270,20 +252,20 @@ class _Build:
 
     def _overlay(self, tool: Tool, work: Path) -> Path:
         replaced = {
-            str(self.module / each.file): str(self.go.module_dir(self.module, each.module) / each.source)
+            str(self.module / each.ours): str(self.go.module_dir(self.module, each.module) / each.theirs)
             for each in tool.embedded
         }
         file = work / "overlay.json"
         file.write_text(json.dumps({"Replace": replaced}))
         return file
 
-    def _patched(self, patch: Patch, work: Path) -> Path:
+    def _patched(self, patch: Shared, work: Path) -> Path:
         """Copy the dependency, since Go lays nothing over its cache of modules; the go.mod that names the copy."""
         copy = work / "patched"
         shutil.copytree(self.go.module_dir(self.module, patch.module), copy, copy_function=shutil.copyfile)
         for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
             folder.chmod(0o755)
-        shutil.copyfile(self.module / patch.source, copy / patch.file)
+        shutil.copyfile(self.module / patch.ours, copy / patch.theirs)
         shutil.copyfile(self.module / "go.sum", work / "patched.sum")
         file = work / "patched.mod"
         file.write_text(f"{(self.module / 'go.mod').read_text()}\nreplace {patch.module} => {copy}\n")
@@ -303,7 +285,7 @@ def location(tool: Tool, go: Go, cache: Path) -> Path:
     return cache / "tools" / _key(tool, go) / tool.name
 
 
-def build(tools: Collection[Tool], go: Go, cache: Path, report: Report, jobs: int) -> None:
+def build(tools: Collection[Tool], go: Go, cache: Path, report: Report) -> None:
     """Build tools into their places in the cache, the modules that take longest first.
 
     Args:
@@ -311,7 +293,6 @@ def build(tools: Collection[Tool], go: Go, cache: Path, report: Report, jobs: in
         go: the command that builds.
         cache: the root of the user's cache of the lab.
         report: gets a line at least every ten seconds.
-        jobs: how many modules are built at a time; each keeps both of two cores busy for most of its time only.
 
     Raises:
         LabError: a build failed.
@@ -322,7 +303,7 @@ def build(tools: Collection[Tool], go: Go, cache: Path, report: Report, jobs: in
     builds = [_Build(group, go, cache) for group in groups.values()]
     builds.sort(key=lambda build: len(build.tools), reverse=True)
     report(f"building {', '.join(build.name for build in builds)} with {go.version}: the first time only")
-    make_all(builds, report, jobs)
+    make_all(builds, report, _JOBS)
     rows = [("what was built", "packages", "CPU s", "MB"), *(row for build in builds for row in build.bill)]
     for name, *figures in rows:
         report(f"{name:<40}" + "".join(f"{figure:>10}" for figure in figures))
@@ -364,8 +345,8 @@ def _is_package(line: str) -> bool:
 def _key(tool: Tool, go: Go) -> str:
     # a patch release of Go builds what the one before it built, and building all of it again takes a quarter of an hour
     line = ".".join(map(str, go.release[:2]))
-    embedded = [word for each in tool.embedded for word in (each.file, each.module, each.source)]
-    patched = [tool.patch.module, tool.patch.file, tool.patch.source] if tool.patch else []
+    embedded = [word for each in tool.embedded for word in (each.ours, each.module, each.theirs)]
+    patched = [tool.patch.module, tool.patch.theirs, tool.patch.ours] if tool.patch else []
     return key_of(
         line, go.architecture, *_FLAGS, _linker_flags(tool), tool.tags, *embedded, *patched, *_sources(tool.module)
     )
@@ -384,10 +365,3 @@ def _sources(module: Path) -> list[str]:
 def _is_source(file: Path) -> bool:
     # what somebody built by hand beside its sources is no source
     return not file.name.endswith("_test.go") and not file.stat().st_mode & 0o111
-
-
-def _module_path(module: Path) -> str:
-    found = re.search(r"^module\s+(\S+)", (module / "go.mod").read_text(), re.MULTILINE)
-    if found is None:
-        raise LabError(f"{module / 'go.mod'} names no module, so nothing can be built from it. Restore the file.")
-    return found[1]

@@ -18,15 +18,10 @@ from pathlib import Path
 from lab.build.cache import content_of, key_of, making, place
 from lab.build.sources import bootstrap_template, image_scripts
 from lab.build.tools import APP, echo_tool, release_of
-from lab.build.versions import argocd_version, istio_version
+from lab.build.versions import COREDNS, PAUSE, REDIS, argocd_image, istio_image
 from lab.machine.children import Children, CommandFailedError, make_all
 from lab.machine.debian import codename
 from lab.report import LabError, Report
-
-HUB = "localhost"
-PAUSE = f"{HUB}/pause:lab"
-COREDNS = f"{HUB}/coredns:lab"
-REDIS = f"{HUB}/redis:lab"
 
 _CONTAINERFILES = Path(__file__).parent / "containerfiles"
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -59,10 +54,6 @@ class DebianRoot:
             # with the machine's own sources their suites count, else mmdebstrap's default mirror of the release
             *(["", str(archive), *sources] if sources else [release, str(archive)]),
         ]
-
-    def identity(self) -> str:
-        """What its content depends on, as far as the lab chooses it."""
-        return key_of(codename(), *self.packages, *self.exclude)
 
 
 # Istio calls `iptables-nft` or `iptables-legacy`, or `nft` if told to; Envoy wants the C library, on which these depend.
@@ -118,13 +109,8 @@ class Image:
     def key(self) -> str:
         """A name for its content."""
         parts = [word for name, part in self.parts.items() for word in (name, part.content)]
-        root = self.root.identity() if self.root else ""
+        root = key_of(codename(), *self.root.packages, *self.root.exclude) if self.root else ""
         return key_of(self.reference, self.containerfile.read_text(), *parts, root)
-
-    @property
-    def short_name(self) -> str:
-        """Its name without a registry, fit for a file."""
-        return self.reference.rsplit("/", 1)[-1].replace(":", "-")
 
 
 @dataclass
@@ -172,21 +158,6 @@ class _ImageBuild:
             ) from failure
 
 
-def pilot_image() -> str:
-    """Name of istiod's image; Istio's charts make it of the hub and the tag `istio_version()`."""
-    return f"{HUB}/pilot:{istio_version()}"
-
-
-def proxy_image() -> str:
-    """Name of the sidecar's image; Istio's charts make it of the hub and the tag `istio_version()`."""
-    return f"{HUB}/proxyv2:{istio_version()}"
-
-
-def argocd_image() -> str:
-    """Name of the image of all parts of Argo CD but redis."""
-    return f"{HUB}/argocd:{argocd_version()}"
-
-
 def lab_images(
     tools: Mapping[str, Path], echo_images: Collection[str], probe_image: str, cache: Path
 ) -> tuple[Image, ...]:
@@ -209,8 +180,8 @@ def lab_images(
     argocd = authorities | scripts | _programs(tools, "argocd", "kustomize")
     return (
         Image(argocd_image(), _CONTAINERFILES / "argocd.Containerfile", argocd, _ARGOCD_ROOT),
-        Image(proxy_image(), _CONTAINERFILES / "proxyv2.Containerfile", proxy, _PROXY_ROOT),
-        Image(pilot_image(), _CONTAINERFILES / "pilot.Containerfile", pilot),
+        Image(istio_image("proxyv2"), _CONTAINERFILES / "proxyv2.Containerfile", proxy, _PROXY_ROOT),
+        Image(istio_image("pilot"), _CONTAINERFILES / "pilot.Containerfile", pilot),
         Image(REDIS, _CONTAINERFILES / "redis.Containerfile", {}, _REDIS_ROOT),
         Image(COREDNS, _CONTAINERFILES / "coredns.Containerfile", _programs(tools, "coredns")),
         Image(PAUSE, _CONTAINERFILES / "pause.Containerfile", _programs(tools, "pause")),
@@ -238,7 +209,10 @@ def ensure_images(
         LabError: an image cannot be made.
     """
     images = lab_images(tools, echo_images, probe_image, cache)
-    builds = [_ImageBuild(image, cache / "images" / image.key / f"{image.short_name}.tar") for image in images]
+    builds = [
+        _ImageBuild(image, cache / "images" / image.key / f"{image.reference.rpartition('/')[2].replace(':', '-')}.tar")
+        for image in images
+    ]
     missing = [build for build in builds if not build.target.exists()]
     if missing:
         report(f"making {len(missing)} images: the first time only")

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
-from lab.build.go import Embedded, Go, Patch, Tool, build, location
+from lab.build.go import Go, Shared, Tool, build, location
 from lab.build.versions import (
     ARGOCD_MODULE,
     ISTIO_MODULE,
@@ -96,14 +96,13 @@ def release_of(image: str) -> str:
     return found[1]
 
 
-def ensure(tools: Collection[Tool], cache: Path, report: Report, jobs: int = 2) -> dict[str, Path]:
+def ensure(tools: Collection[Tool], cache: Path, report: Report) -> dict[str, Path]:
     """See that every tool is there.
 
     Args:
         tools: what is wanted.
         cache: the root of the user's cache of the lab.
         report: gets a line for a person, at least every ten seconds while something is built.
-        jobs: how many modules are built at a time.
 
     Returns:
         The program by the tool's name.
@@ -115,7 +114,7 @@ def ensure(tools: Collection[Tool], cache: Path, report: Report, jobs: int = 2) 
     places = {tool.name: location(tool, go, cache) for tool in tools}
     missing = [tool for tool in tools if not places[tool.name].exists()]
     if missing:
-        build(missing, go, cache, report, jobs)
+        build(missing, go, cache, report)
     return places
 
 
@@ -150,10 +149,10 @@ def _pulumi() -> list[Tool]:
     )
     # the provider's own main package embeds them under other names, which its module does not hold
     embedded = tuple(
-        Embedded(f"{PROVIDER}/{name}", PROVIDER_MODULE, f"{_PROVIDER_SOURCE}/{name}")
+        Shared(f"{PROVIDER}/{name}", PROVIDER_MODULE, f"{_PROVIDER_SOURCE}/{name}")
         for name in ("schema.json", "terraform-mapping.json")
     )
-    patch = Patch(_SDK_MODULE, "go/kubernetes/yaml/v2/kinds.go", "kinds/kinds.go")
+    patch = Shared("kinds/kinds.go", _SDK_MODULE, "go/kubernetes/yaml/v2/kinds.go")
     return [
         Tool("pulumi", PULUMI, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", ldflags, embedded=embedded, patch=patch),
         Tool(PROVIDER, PULUMI, f"./{PROVIDER}", ldflags, embedded=embedded, patch=patch),

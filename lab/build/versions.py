@@ -1,4 +1,4 @@
-"""The versions of what the lab builds, read where they are pinned: in the `go.mod` files of `lab/toolchain/`."""
+"""The versions of what the lab builds, pinned in the `go.mod` files of `lab/toolchain/`, and the names of its images."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 ISTIO_LINE = "1.31"
 # The release that the pinned commit of the provider was to become: the commit is after v4.24.1 and before v4.25.0.
 _PROVIDER_LINE = "4.25.0"
+
+HUB = "localhost"
+PAUSE = f"{HUB}/pause:lab"
+COREDNS = f"{HUB}/coredns:lab"
+REDIS = f"{HUB}/redis:lab"
 
 
 def pinned(module: Path, dependency: str) -> str:
@@ -47,3 +52,13 @@ def argocd_version() -> str:
 def provider_version() -> str:
     """The version of the Kubernetes provider that the lab builds, as in `4.25.0-alpha.20260115033456`."""
     return f"{_PROVIDER_LINE}-alpha.{pinned(PULUMI, PROVIDER_MODULE).split('-')[1]}"
+
+
+def istio_image(name: str) -> str:
+    """Name of an image of Istio's, `pilot` or `proxyv2`; its charts make it of the hub and the tag `istio_version()`."""
+    return f"{HUB}/{name}:{istio_version()}"
+
+
+def argocd_image() -> str:
+    """Name of the image of all parts of Argo CD but redis."""
+    return f"{HUB}/argocd:{argocd_version()}"

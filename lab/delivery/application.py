@@ -113,16 +113,14 @@ def read(application: Mapping[str, Any]) -> Delivered:
         step=str(operation.get("message", "")) if phase == "Running" else "",
         errors=tuple(f"{item['type']}: {item['message']}" for item in errors),
         differing=tuple(
-            _difference(item) for item in status.get("resources") or [] if item.get("status") == "OutOfSync"
+            f"{item['kind']}/{item['name']} "
+            + ("is in no file of the commit" if item.get("requiresPruning") else "is not as committed")
+            for item in status.get("resources") or []
+            if item.get("status") == "OutOfSync"
         ),
         failed=_failures(operation) if fails else (),
         gave_up=fails and (over or attempts >= _ATTEMPTS),
     )
-
-
-def _difference(resource: Mapping[str, Any]) -> str:
-    how = "is in no file of the commit" if resource.get("requiresPruning") else "is not as committed"
-    return f"{resource['kind']}/{resource['name']} {how}"
 
 
 def _tried(operation: Mapping[str, Any]) -> str:

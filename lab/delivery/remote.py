@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import mark
+from lab.delivery.application import REFRESH
 from lab.machine import cgroups, namespaces
 from lab.machine.files import write
 from lab.machine.processes import Daemon
@@ -126,17 +127,38 @@ class Remote:
         """What asks Argo CD of each region to look, after a push."""
         return self.repository / "hooks" / "post-receive"
 
-    def make(self, kubectl: Path, refresh: Sequence[str]) -> None:
+    def make(self, kubectl: Path) -> None:
         """Make the repository and its hook, and tell the checkout whose own lab it is of it, as far as that is missing.
 
         Args:
             kubectl: the program that the hook calls.
-            refresh: what it is told, for each region, so that its Argo CD looks.
 
         Raises:
             LabError: the checkout has another remote of that name, or one of the two cannot be written to.
         """
-        self._make(kubectl, refresh)
+        configuration = self.repository / "config"
+        # it is written last, so what a killed `init` left is made anew
+        if not configuration.exists() or configuration.read_text() != _CONFIGURATION:
+            self.repository.mkdir(parents=True, exist_ok=True)
+            # no template: a person's own may hold hooks
+            made = _git(
+                self.repository, "init", "--bare", "--template=", f"--initial-branch={BRANCH}", environment=_UNTOUCHED
+            )
+            if made.returncode != 0:
+                raise LabError(
+                    f"{self.repository}: it cannot be made, so Argo CD has nothing to read: {made.stderr.strip()}. "
+                    f"Remove what is in its place, then: make up"
+                )
+            write(configuration, _CONFIGURATION, mode=0o644)
+        self.hook.parent.mkdir(exist_ok=True)
+        hook = _HOOK % {
+            "kubectl": shlex.quote(str(kubectl)),
+            "kubeconfig": shlex.quote(str(self.lab.kubeconfig)),
+            "refresh": shlex.join(REFRESH),
+            "regions": " ".join(region.name for region in self.lab.regions),
+            "branch": BRANCH,
+        }
+        write(self.hook, hook, mode=0o755)
         if self.lab.is_checkouts_own:
             self._introduce()
 
@@ -207,31 +229,6 @@ class Remote:
         with contextlib.suppress(LabError):  # without Git, nothing of it is there
             if self.lab.is_checkouts_own and set(self._setting("url")) & ours:
                 _git(self.lab.checkout, "remote", "remove", _REMOTE)
-
-    def _make(self, kubectl: Path, refresh: Sequence[str]) -> None:
-        configuration = self.repository / "config"
-        # it is written last, so what a killed `init` left is made anew
-        if not configuration.exists() or configuration.read_text() != _CONFIGURATION:
-            self.repository.mkdir(parents=True, exist_ok=True)
-            # no template: a person's own may hold hooks
-            made = _git(
-                self.repository, "init", "--bare", "--template=", f"--initial-branch={BRANCH}", environment=_UNTOUCHED
-            )
-            if made.returncode != 0:
-                raise LabError(
-                    f"{self.repository}: it cannot be made, so Argo CD has nothing to read: {made.stderr.strip()}. "
-                    f"Remove what is in its place, then: make up"
-                )
-            write(configuration, _CONFIGURATION, mode=0o644)
-        self.hook.parent.mkdir(exist_ok=True)
-        hook = _HOOK % {
-            "kubectl": shlex.quote(str(kubectl)),
-            "kubeconfig": shlex.quote(str(self.lab.kubeconfig)),
-            "refresh": shlex.join(refresh),
-            "regions": " ".join(region.name for region in self.lab.regions),
-            "branch": BRANCH,
-        }
-        write(self.hook, hook, mode=0o755)
 
     def _introduce(self) -> None:
         wanted = {"push": _PUSHED_AS, "fetch": f"+refs/heads/*:refs/remotes/{_REMOTE}/*", "url": str(self.repository)}

@@ -7,6 +7,8 @@ read: each call gets a file made afresh from the committed one and the lab's set
 
 from __future__ import annotations
 
+import argparse
+import filecmp
 import importlib.metadata
 import json
 import os
@@ -21,7 +23,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from lab.build import sources
 from lab.build.tools import PROVIDER
+from lab.build.versions import HUB, REDIS, argocd_image, istio_version
 from lab.delivery.remote import BRANCH, address
 from lab.machine.files import write
 from lab.machine.ownership import caller_home
@@ -45,20 +49,10 @@ class Stacks:
     Attributes:
         lab: which.
         tools: the programs, by name.
-        charts: folder with Istio's charts `base` and `istiod`.
-        istio: their version, and the tag of Istio's images.
-        hub: prefix of the names of Istio's images.
-        manifest: what installs Argo CD.
-        images: name of Argo CD's image by part, `argocd` and `redis`.
     """
 
     lab: Lab
     tools: Mapping[str, Path]
-    charts: Path
-    istio: str
-    hub: str
-    manifest: Path
-    images: Mapping[str, str]
 
     @property
     def home(self) -> Path:
@@ -245,15 +239,13 @@ class Stacks:
             flags = ["--wait", "--ignore-not-found"]
             self._ask(region, self._helm(region, "uninstall", str(inputs["name"]), where, *flags))
         elif "kind" in inputs and "name" in metadata:
-            self._ask(region, self._deletion(region, inputs, metadata), unless="doesn't have a resource type")
-
-    def _deletion(self, region: str, inputs: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
-        group = str(inputs["apiVersion"]).rpartition("/")[0]
-        kind = f"{inputs['kind']}.{group}" if group else str(inputs["kind"])
-        where = [f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}"]
-        where += [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
-        flags = ["--ignore-not-found", f"--timeout={_DELETION_SECONDS}s"]
-        return [str(self.tools["kubectl"]), *where, "delete", kind, str(metadata["name"]), *flags]
+            group = str(inputs["apiVersion"]).rpartition("/")[0]
+            kind = f"{inputs['kind']}.{group}" if group else str(inputs["kind"])
+            kubectl = [str(self.tools["kubectl"]), f"--kubeconfig={self.lab.kubeconfig}", f"--context={region}"]
+            kubectl += [f"--namespace={metadata['namespace']}"] if "namespace" in metadata else []
+            flags = ["--ignore-not-found", f"--timeout={_DELETION_SECONDS}s"]
+            deletion = [*kubectl, "delete", kind, str(metadata["name"]), *flags]
+            self._ask(region, deletion, unless="doesn't have a resource type")
 
     def _helm(self, region: str, *arguments: str) -> list[str]:
         return [str(self.tools["helm"]), f"--kubeconfig={self.lab.kubeconfig}", f"--kube-context={region}", *arguments]
@@ -281,8 +273,8 @@ class Stacks:
             # served without a password
             "repository": {"url": address(self.lab), "revision": BRANCH, "secret": None},
             "argocd": {
-                "manifest": str(self.manifest),
-                "images": dict(self.images),
+                "manifest": str(sources.core_manifest(self.lab.cache)),
+                "images": {"argocd": argocd_image(), "redis": REDIS},
                 "imagePullPolicy": "IfNotPresent",
                 # their kind alone is three quarters of the manifest, and two processors carry both regions
                 "applicationSets": False,
@@ -292,10 +284,10 @@ class Stacks:
             **(argocd if by_argocd else {}),
             "cluster": {"kubeconfig": str(self.lab.kubeconfig)},
             "istio": {
-                "charts": str(self.charts),
-                "version": self.istio,
+                "charts": str(sources.istio_charts(self.lab.cache)),
+                "version": istio_version(),
                 "values": {
-                    "global": {"hub": self.hub, "tag": self.istio, "imagePullPolicy": "IfNotPresent"},
+                    "global": {"hub": HUB, "tag": istio_version(), "imagePullPolicy": "IfNotPresent"},
                     # an upstream Envoy has none of Istio's own filters, so istiod must not ask for them
                     "telemetry": {"enabled": False},
                     "env": {"PILOT_ENABLE_ALPN_FILTER": "false", "PILOT_ENABLE_METADATA_EXCHANGE": "false"},
@@ -316,7 +308,9 @@ class Stacks:
     def _install_language_host(self) -> None:
         official = shutil.which(LANGUAGE)
         if official is None:
-            _write_launcher(self.programs / LANGUAGE, self.lab, "lab.language_host")
+            python = self.lab.virtual_environment / "bin" / "python"
+            words = shlex.join([f"PYTHONPATH={self.lab.checkout}", str(python), "-m", "lab.language_host"])
+            write(self.programs / LANGUAGE, f'#!/bin/sh\nexec env {words} "$@"\n', mode=0o755)
             return
         for program in Path(official).parent.glob(f"{LANGUAGE}*"):
             _copy(program, self.programs / program.name)
@@ -347,37 +341,19 @@ def merged(under: object, over: object) -> object:
 
 
 def _stack_of(typed: Sequence[str]) -> str | None:
-    for position, word in enumerate(typed):
-        if word in ("-s", "--stack") and position + 1 < len(typed):
-            return typed[position + 1]
-        for prefix in ("--stack=", "-s="):
-            if word.startswith(prefix):
-                return word.removeprefix(prefix)
-    return os.environ.get("PULUMI_STACK")
-
-
-def _write_launcher(target: Path, lab: Lab, module: str) -> None:
-    python = lab.virtual_environment / "bin" / "python"
-    words = shlex.join([f"PYTHONPATH={lab.checkout}", str(python), "-m", module])
-    script = f'#!/bin/sh\nexec env {words} "$@"\n'
-    write(target, script, mode=0o755)
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("-s", "--stack", nargs="?")
+    return options.parse_known_args(typed)[0].stack or os.environ.get("PULUMI_STACK")
 
 
 def _copy(source: str | Path, target: str | Path) -> None:
-    source, target = Path(source), Path(target)
-    if target.exists() and target.stat().st_ino == source.stat().st_ino:
+    if Path(target).exists() and filecmp.cmp(source, target):
         return
-    partial = target.with_name(target.name + ".partial")
+    partial = Path(f"{target}.partial")
     partial.unlink(missing_ok=True)
     try:
         os.link(source, partial)
     except OSError:  # another file system
-        if (
-            target.exists()
-            and target.stat().st_size == source.stat().st_size
-            and target.stat().st_mtime >= source.stat().st_mtime
-        ):
-            return
         shutil.copy2(source, partial)
     partial.replace(target)
 

@@ -19,7 +19,7 @@ def give_back(checkout: Path) -> None:
     cache = Lab.of_environment().cache
     for folder, folders, files in os.walk(checkout):
         paths = {name: Path(folder, name) for name in folders}
-        folders[:] = [name for name, path in paths.items() if path != cache and not _is_lab_that_is_up(path)]
+        folders[:] = [name for name, path in paths.items() if path != cache and not mark.is_up(path)]
         for name in (*folders, *files):
             with suppress(OSError):  # removed while we look
                 if os.lstat(Path(folder, name)).st_uid == 0:
@@ -33,8 +33,3 @@ def caller_home() -> Path:
         return Path(pwd.getpwnam(caller).pw_dir)
     except KeyError:
         return Path.home()
-
-
-def _is_lab_that_is_up(folder: Path) -> bool:
-    # a lab of an older release has its lock and no mark
-    return mark.is_up(folder) or (folder.name == ".lab" and (folder / "lock").exists())

@@ -10,6 +10,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from lab import mark
 from lab.machine import debian
 from lab.place import Lab
 
@@ -40,7 +41,7 @@ def explain(found: list[str]) -> str:
 
 
 def _folder() -> list[str]:
-    obstacle = Lab.of_environment().obstacle
+    obstacle = mark.obstacle(Lab.of_environment().directory)
     return [obstacle] if obstacle else []
 
 

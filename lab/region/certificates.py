@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lab.machine.files import write
 
+_PEM = serialization.Encoding.PEM
 _VALID = dt.timedelta(days=365)
 _RENEW_BEFORE = dt.timedelta(days=30)
 
@@ -42,24 +43,15 @@ class Authority:
     def ensure(self) -> None:
         """Make the authority and the key pair that signs service account tokens, if they are not there."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        service_accounts = self.directory / "sa.key"
         if not _is_fresh(self.certificate):
             for signed in self.directory.glob("*.crt"):
                 signed.unlink()  # nobody trusts what an authority that is gone has signed
-            key = ec.generate_private_key(ec.SECP256R1())
-            name = _name(self.name, ())
+            key, name = _new_key(self.key), _name(self.name, ())
             builder = _builder(name, name, key).add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-            _write_key(self.key, key)
-            write(self.certificate, builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+            write(self.certificate, builder.sign(key, hashes.SHA256()).public_bytes(_PEM))
         if not (self.directory / "sa.pub").exists():
-            key = ec.generate_private_key(ec.SECP256R1())
-            _write_key(service_accounts, key)
-            write(
-                self.directory / "sa.pub",
-                key.public_key().public_bytes(
-                    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-                ),
-            )
+            public = _new_key(self.directory / "sa.key").public_key()
+            write(self.directory / "sa.pub", public.public_bytes(_PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
 
     def issue(
         self, file_name: str, common_name: str, *, groups: Sequence[str] = (), hosts: Sequence[str] = ()
@@ -81,13 +73,12 @@ class Authority:
         authority = x509.load_pem_x509_certificate(self.certificate.read_bytes())
         signer = serialization.load_pem_private_key(self.key.read_bytes(), password=None)
         assert isinstance(signer, ec.EllipticCurvePrivateKey)
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = _new_key(key_file)
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
         builder = _builder(_name(common_name, groups), authority.subject, key).add_extension(usage, False)
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), False)
-        _write_key(key_file, key)
-        write(certificate, builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        write(certificate, builder.sign(signer, hashes.SHA256()).public_bytes(_PEM))
         return certificate, key_file
 
 
@@ -123,13 +114,11 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
     )
 
 
-def _write_key(file: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    write(
-        file,
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        ),
-    )
+def _new_key(file: Path) -> ec.EllipticCurvePrivateKey:
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    write(file, key.private_bytes(_PEM, form, serialization.NoEncryption()))
+    return key
 
 
 def api_hosts(node: IPv4Address, service: IPv4Address) -> list[str]:

@@ -42,10 +42,11 @@ def components(
     node, namespace = str(region.node_address), namespaces.path(region.namespace)
     admin = (pki / "ca.crt", pki / "admin.crt", pki / "admin.key")
 
-    def page(host: str, port: int, path: str, *, tls: bool = False) -> Callable[[], bool]:
-        return Endpoint(namespace, host, port, path, unverified_tls=tls).answers
+    def page(port: int, path: str, *, tls: bool = False) -> Callable[[], bool]:
+        return Endpoint(namespace, "127.0.0.1", port, path, unverified_tls=tls).answers
 
-    def inside(name: str, command: Sequence[str], answers: Callable[[], bool]) -> Daemon:
+    def inside(name: str, answers: Callable[[], bool], *flags: str, program: str = "") -> Daemon:
+        command = (program or str(tools[name]), *flags)
         return Daemon(region.name, name, command, region.processes_cgroup, logs, answers, through)
 
     def kubeconfig(user: str) -> str:
@@ -54,96 +55,80 @@ def components(
     return [
         inside(
             "containerd",
-            (shutil.which("containerd") or "containerd", "--config", str(home / "containerd.toml")),
             lambda: accepts(runtime_socket(holder)),
+            "--config",
+            str(home / "containerd.toml"),
+            program=shutil.which("containerd") or "containerd",
         ),
         inside(
             "etcd",
-            (
-                str(tools["etcd"]),
-                f"--data-dir={home / 'etcd'}",
-                "--listen-client-urls=http://127.0.0.1:2379",
-                "--advertise-client-urls=http://127.0.0.1:2379",
-                "--listen-peer-urls=http://127.0.0.1:2380",
-                "--unsafe-no-fsync",  # the kernel keeps what a killed etcd wrote; a machine that dies takes the lab with it
-                "--log-level=warn",
-            ),
-            page("127.0.0.1", 2379, "/health"),
+            page(2379, "/health"),
+            f"--data-dir={home / 'etcd'}",
+            "--listen-client-urls=http://127.0.0.1:2379",
+            "--advertise-client-urls=http://127.0.0.1:2379",
+            "--listen-peer-urls=http://127.0.0.1:2380",
+            "--unsafe-no-fsync",  # the kernel keeps what a killed etcd wrote; a machine that dies takes the lab with it
+            "--log-level=warn",
         ),
         inside(
             "kube-apiserver",
-            (
-                str(tools["kube-apiserver"]),
-                "--etcd-servers=http://127.0.0.1:2379",
-                f"--advertise-address={node}",
-                f"--service-cluster-ip-range={region.service_network}",
-                f"--tls-cert-file={pki / 'apiserver.crt'}",
-                f"--tls-private-key-file={pki / 'apiserver.key'}",
-                f"--client-ca-file={pki / 'ca.crt'}",
-                f"--kubelet-certificate-authority={pki / 'ca.crt'}",
-                f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}",
-                f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}",
-                "--kubelet-preferred-address-types=InternalIP",
-                "--service-account-issuer=https://kubernetes.default.svc",
-                f"--service-account-key-file={pki / 'sa.pub'}",
-                f"--service-account-signing-key-file={pki / 'sa.key'}",
-                "--authorization-mode=Node,RBAC",
-                "--enable-admission-plugins=NodeRestriction",
-                "--anonymous-auth=false",
-                "--allow-privileged=true",  # istio-init asks for NET_ADMIN
-                "--profiling=false",
-            ),
             Endpoint(namespace, node, 6443, "/readyz", client=admin).answers,
+            "--etcd-servers=http://127.0.0.1:2379",
+            f"--advertise-address={node}",
+            f"--service-cluster-ip-range={region.service_network}",
+            f"--tls-cert-file={pki / 'apiserver.crt'}",
+            f"--tls-private-key-file={pki / 'apiserver.key'}",
+            f"--client-ca-file={pki / 'ca.crt'}",
+            f"--kubelet-certificate-authority={pki / 'ca.crt'}",
+            f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}",
+            f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}",
+            "--kubelet-preferred-address-types=InternalIP",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={pki / 'sa.pub'}",
+            f"--service-account-signing-key-file={pki / 'sa.key'}",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--anonymous-auth=false",
+            "--allow-privileged=true",  # istio-init asks for NET_ADMIN
+            "--profiling=false",
         ),
         inside(
             "kube-controller-manager",
-            (
-                str(tools["kube-controller-manager"]),
-                kubeconfig("kube-controller-manager"),
-                f"--service-account-private-key-file={pki / 'sa.key'}",
-                f"--root-ca-file={pki / 'ca.crt'}",
-                f"--cluster-signing-cert-file={pki / 'ca.crt'}",
-                f"--cluster-signing-key-file={pki / 'ca.key'}",
-                "--use-service-account-credentials=true",
-                "--leader-elect=false",
-                "--bind-address=127.0.0.1",
-            ),
-            page("127.0.0.1", 10257, "/healthz", tls=True),
+            page(10257, "/healthz", tls=True),
+            kubeconfig("kube-controller-manager"),
+            f"--service-account-private-key-file={pki / 'sa.key'}",
+            f"--root-ca-file={pki / 'ca.crt'}",
+            f"--cluster-signing-cert-file={pki / 'ca.crt'}",
+            f"--cluster-signing-key-file={pki / 'ca.key'}",
+            "--use-service-account-credentials=true",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
         ),
         inside(
             "kube-scheduler",
-            (
-                str(tools["kube-scheduler"]),
-                kubeconfig("kube-scheduler"),
-                "--leader-elect=false",
-                "--bind-address=127.0.0.1",
-            ),
-            page("127.0.0.1", 10259, "/healthz", tls=True),
+            page(10259, "/healthz", tls=True),
+            kubeconfig("kube-scheduler"),
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
         ),
         inside(
             "kubelet",
-            (
-                str(tools["kubelet"]),
-                kubeconfig("kubelet"),
-                f"--config={home / 'kubelet.json'}",
-                f"--hostname-override={region.name}",
-                f"--node-ip={node}",
-            ),
-            page("127.0.0.1", 10248, "/healthz"),
+            page(10248, "/healthz"),
+            kubeconfig("kubelet"),
+            f"--config={home / 'kubelet.json'}",
+            f"--hostname-override={region.name}",
+            f"--node-ip={node}",
         ),
         inside(
             "kube-proxy",
-            (
-                str(tools["kube-proxy"]),
-                kubeconfig("kube-proxy"),
-                f"--hostname-override={region.name}",
-                f"--cluster-cidr={region.pod_network}",
-                "--proxy-mode=nftables",
-                "--conntrack-max-per-core=0",  # these three leave the machine's own settings alone
-                "--conntrack-tcp-timeout-established=0",
-                "--conntrack-tcp-timeout-close-wait=0",
-            ),
-            page("127.0.0.1", 10256, "/healthz"),
+            page(10256, "/healthz"),
+            kubeconfig("kube-proxy"),
+            f"--hostname-override={region.name}",
+            f"--cluster-cidr={region.pod_network}",
+            "--proxy-mode=nftables",
+            "--conntrack-max-per-core=0",  # these three leave the machine's own settings alone
+            "--conntrack-tcp-timeout-established=0",
+            "--conntrack-tcp-timeout-close-wait=0",
         ),
         Daemon(
             region.name,
@@ -169,43 +154,39 @@ def write_files(region: Region) -> None:
         (home / directory).mkdir(parents=True, exist_ok=True)
     (home / "etcd").chmod(0o700)
     inside = f"https://{region.node_address}:6443"
-    for user, groups in {
-        "kube-controller-manager": [],
-        "kube-scheduler": [],
-        "kube-proxy": [],
-        "kubelet": ["system:nodes"],
-    }.items():
-        name = f"system:node:{region.name}" if user == "kubelet" else f"system:{user}"
-        authority.issue(user, name, groups=groups)
-        write(home / "kubeconfigs" / user, _dump(kubeconfig({region.name: inside}, {region.name: home / "pki"}, user)))
+    for user in ("kube-controller-manager", "kube-scheduler", "kube-proxy"):
+        authority.issue(user, f"system:{user}")
+    authority.issue("kubelet", f"system:node:{region.name}", groups=["system:nodes"])
+    for user in ("kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"):
+        write(home / "kubeconfigs" / user, _dump(kubeconfig({region: inside}, user)))
     authority.issue("admin", "lab-admin", groups=["system:masters"])
     write(home / "containerd.toml", _containerd(region))
     write(home / "cni" / "10-lab.conflist", _dump(_network_configuration(region)))
     write(home / "kubelet.json", _dump(_kubelet(region)))
 
 
-def kubeconfig(servers: Mapping[str, str], pki: Mapping[str, Path], user: str) -> dict[str, object]:
+def kubeconfig(servers: Mapping[Region, str], user: str) -> dict[str, object]:
     """A kubeconfig with one context a region, certificates within.
 
     Args:
         servers: the API server's address by region.
-        pki: the folder of certificates by region.
         user: name of the client certificate's files.
     """
 
-    def data(region: str, file: str) -> str:
-        return base64.b64encode((pki[region] / file).read_bytes()).decode()
+    def data(region: Region, file: str) -> str:
+        return base64.b64encode((region.directory / "pki" / file).read_bytes()).decode()
 
+    names = [region.name for region in servers]
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [
-            {"name": region, "cluster": {"server": server, "certificate-authority-data": data(region, "ca.crt")}}
+            {"name": region.name, "cluster": {"server": server, "certificate-authority-data": data(region, "ca.crt")}}
             for region, server in servers.items()
         ],
         "users": [
             {
-                "name": region,
+                "name": region.name,
                 "user": {
                     "client-certificate-data": data(region, f"{user}.crt"),
                     "client-key-data": data(region, f"{user}.key"),
@@ -213,8 +194,8 @@ def kubeconfig(servers: Mapping[str, str], pki: Mapping[str, Path], user: str) -
             }
             for region in servers
         ],
-        "contexts": [{"name": region, "context": {"cluster": region, "user": region}} for region in servers],
-        "current-context": next(iter(servers)),
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}} for name in names],
+        "current-context": names[0],
     }
 
 

@@ -100,15 +100,7 @@ def test_the_mark_is_there_before_anything_else(lab: Lab) -> None:
 def test_up_goes_on_in_a_folder_that_was_taken_down(lab: Lab) -> None:
     _come_up(lab)
     _down(lab)
-    assert _lab(lab.directory).obstacle == ""
-
-
-def test_the_checkouts_own_lab_of_before_the_marks_is_taken_down(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, tmp_path / ".lab", tmp_path / "cache")
-    _fill(lab.directory)
-    (lab.directory / "lock").touch()
-    down(lab, lambda _: None)
-    assert _files(lab.directory) == {mark.NAME, "logs/file"}
+    assert mark.obstacle(lab.directory) == ""
 
 
 def test_a_lab_that_was_moved_is_found_again(lab: Lab, tmp_path: Path, machine: list[str]) -> None:
@@ -151,7 +143,7 @@ def test_up_after_a_reboot_asks_for_down_first(lab: Lab, tmp_path: Path, monkeyp
     with pytest.raises(LabError, match=r"started anew.*make down.*make up"):
         _come_up(_lab(lab.directory))
     _down(lab)
-    assert _lab(lab.directory).obstacle == ""
+    assert mark.obstacle(lab.directory) == ""
 
 
 def test_two_commands_at_once_are_refused(lab: Lab) -> None:

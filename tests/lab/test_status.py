@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab import status
-from lab.delivery.application import REFRESH, Delivered
+from lab.delivery.application import Delivered
 from lab.delivery.remote import Remote
 from lab.place import Lab
 
@@ -25,7 +25,7 @@ def remote(tmp_path: Path) -> Remote:
     for subject in ("Begin", "Shift to 75/25"):
         git("commit", "--quiet", "--allow-empty", "--message", subject)
     made = Remote(Lab(tmp_path, tmp_path / ".lab", tmp_path / "cache"))
-    made.make(Path("/bin/false"), REFRESH)
+    made.make(Path("/bin/false"))
     git("push", "--quiet", "lab")
     return made
 

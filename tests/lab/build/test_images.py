@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.build import images
+from lab.build import images, versions
 from lab.build.versions import argocd_version, istio_version
 from lab.report import LabError
 
@@ -141,9 +141,9 @@ def test_another_program_makes_another_image_and_leaves_the_rest(bench: Bench) -
 
 
 def test_another_script_makes_another_argo_cd(bench: Bench) -> None:
-    before = bench.images()[images.argocd_image()].key
+    before = bench.images()[versions.argocd_image()].key
     bench.scripts[1].write_text("#!/bin/sh\nexit 1\n")
-    assert bench.images()[images.argocd_image()].key != before
+    assert bench.images()[versions.argocd_image()].key != before
 
 
 def test_committed_containerfiles_copy_all_that_their_images_are_made_of(bench: Bench) -> None:
@@ -164,9 +164,9 @@ def test_another_containerfile_makes_another_image(bench: Bench) -> None:
 
 
 def test_another_debian_release_makes_another_sidecar(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = bench.images()[images.proxy_image()].key
+    before = bench.images()[versions.istio_image("proxyv2")].key
     monkeypatch.setattr(images, "codename", lambda: "trixie")
-    assert bench.images()[images.proxy_image()].key != before
+    assert bench.images()[versions.istio_image("proxyv2")].key != before
 
 
 def test_programs_can_be_run_by_any_user_of_the_image(bench: Bench) -> None:

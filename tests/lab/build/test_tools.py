@@ -22,7 +22,7 @@ import pytest
 
 from lab.build import sources, tools, versions
 from lab.build.cache import content_of
-from lab.build.go import Embedded, Go, Patch, Tool, bill, location
+from lab.build.go import Go, Shared, Tool, bill, location
 from lab.build.versions import TOOLCHAIN
 from lab.place import CHECKOUT
 from lab.report import LabError
@@ -119,8 +119,8 @@ def append(name: str) -> Callable[[Tool], Tool]:
         pytest.param(append("new.go"), id="new source"),
         pytest.param(lambda tool: dataclasses.replace(tool, ldflags="-X main.release=2"), id="linker flags"),
         pytest.param(lambda tool: dataclasses.replace(tool, tags="vtprotobuf"), id="tags"),
-        pytest.param(lambda tool: dataclasses.replace(tool, embedded=(Embedded("a", "b", "c"),)), id="embedded files"),
-        pytest.param(lambda tool: dataclasses.replace(tool, patch=Patch("a", "b", "c")), id="patch"),
+        pytest.param(lambda tool: dataclasses.replace(tool, embedded=(Shared("a", "b", "c"),)), id="embedded files"),
+        pytest.param(lambda tool: dataclasses.replace(tool, patch=Shared("a", "b", "c")), id="patch"),
     ],
 )
 def test_tool_has_another_place_when_what_it_is_made_of_changes(
@@ -199,7 +199,7 @@ def test_embedded_file_is_laid_into_the_module_for_the_build_alone(
 ) -> None:
     monkeypatch.setenv("FAKE_MODULE", str(tmp_path / "other"))
     go.on_build(f'for word; do case $word in -overlay=*) cp "${{word#*=}}" {tmp_path}/overlay ;; esac; done')
-    embedding = dataclasses.replace(tool, embedded=(Embedded("cmd/schema.json", "example.com/other", "s.json"),))
+    embedding = dataclasses.replace(tool, embedded=(Shared("cmd/schema.json", "example.com/other", "s.json"),))
     tools.ensure([embedding], store, said)
     replaced = json.loads((tmp_path / "overlay").read_text())["Replace"]
     assert replaced == {str(tool.module / "cmd/schema.json"): str(tmp_path / "other" / "s.json")}
@@ -220,7 +220,7 @@ def test_a_patched_file_takes_the_place_of_a_dependency_s_own_for_the_build_alon
         f'cat "$mod" > {tmp_path}/mod; cat "$(dirname "$mod")/patched/v2/kinds.go" > {tmp_path}/built'
     )
     tools.ensure(
-        [dataclasses.replace(tool, patch=Patch("example.com/dependency", "v2/kinds.go", "kinds.go"))], store, said
+        [dataclasses.replace(tool, patch=Shared("kinds.go", "example.com/dependency", "v2/kinds.go"))], store, said
     )
     assert re.search(r"^replace example.com/dependency => /.*/patched$", (tmp_path / "mod").read_text(), re.MULTILINE)
     assert (tmp_path / "built").read_text() == "ours"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from lab.delivery.application import REFRESH
 from lab.delivery.remote import Remote, head
 from lab.place import Lab
 from lab.report import LabError
@@ -73,7 +72,7 @@ def kubectl(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def remote(checkout: Path, kubectl: Callable[..., Path], tmp_path: Path) -> Remote:
     made = Remote(Lab(checkout, checkout / ".lab", tmp_path / "cache"))
-    made.make(kubectl(), REFRESH)
+    made.make(kubectl())
     return made
 
 
@@ -150,7 +149,7 @@ def test_somebodys_own_remote_is_not_touched(checkout: Path, kubectl: Callable[.
     before = (checkout / ".git" / "config").read_text()
     other = Remote(Lab(checkout, checkout / ".lab", tmp_path / "cache"))
     with pytest.raises(LabError, match=r"https://git\.corp\.local/lab\.git.*git remote remove lab"):
-        other.make(kubectl(), REFRESH)
+        other.make(kubectl())
     other.forget()
     assert (checkout / ".git" / "config").read_text() == before
 
@@ -166,7 +165,7 @@ def test_a_lab_elsewhere_leaves_the_checkout_alone(
 ) -> None:
     before = (checkout / ".git" / "config").read_text()
     other = Remote(Lab(checkout, tmp_path / "other", tmp_path / "cache"))
-    other.make(kubectl(), REFRESH)
+    other.make(kubectl())
     other.publish(lambda _: None)
     assert (checkout / ".git" / "config").read_text() == before
     commit = _commit(checkout, "Shift")
@@ -178,7 +177,7 @@ def test_a_remote_that_was_half_added_is_completed(
     remote: Remote, checkout: Path, kubectl: Callable[..., Path]
 ) -> None:
     _git(checkout, "config", "--unset", "remote.lab.push")
-    remote.make(kubectl(), REFRESH)
+    remote.make(kubectl())
     assert _git(checkout, "config", "remote.lab.push").stdout == "HEAD:refs/heads/main\n"
 
 
@@ -186,7 +185,7 @@ def test_a_repository_that_was_half_made_is_completed(remote: Remote, kubectl: C
     remote.publish(lambda _: None)
     before = _main(remote)
     (remote.repository / "config").unlink()
-    remote.make(kubectl(), REFRESH)
+    remote.make(kubectl())
     assert _git(remote.repository, "config", "receive.shallowUpdate").stdout == "true\n"
     assert _main(remote) == before
 
@@ -220,7 +219,7 @@ def test_a_shallow_checkout_is_published(checkout: Path, kubectl: Callable[..., 
     newest = _commit(checkout, "Second")
     _git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{checkout}", "shallow")
     shallow = Remote(Lab(tmp_path / "shallow", tmp_path / "shallow" / ".lab", tmp_path / "cache"))
-    shallow.make(kubectl(), REFRESH)
+    shallow.make(kubectl())
     shallow.publish(lambda _: None)
     # as Argo CD reads it: a fetch of all branches into a repository of its own, then the commit
     reader = tmp_path / "reader"

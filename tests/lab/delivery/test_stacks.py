@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from lab.build import sources
 from lab.build.tools import PROVIDER
+from lab.build.versions import argocd_version
 from lab.delivery.remote import address
 from lab.delivery.stacks import Stacks, merged
 from lab.place import Lab
@@ -41,14 +43,11 @@ def stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stacks:
     built = tmp_path / PROVIDER
     built.write_text("built")
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "none"))
+    monkeypatch.setattr(sources, "istio_charts", lambda _: Path("/charts"))
+    monkeypatch.setattr(sources, "core_manifest", lambda _: Path("/core.yaml"))
     made = Stacks(
         Lab(checkout, tmp_path / "lab", tmp_path / "cache"),
         {"pulumi": Path(__file__), "kubectl": Path("/tools/kubectl"), PROVIDER: built},
-        charts=Path("/charts"),
-        istio="1.2.3",
-        hub="localhost",
-        manifest=Path("/core.yaml"),
-        images={"argocd": "localhost/argocd:v3", "redis": "localhost/redis:lab"},
     )
     (made.home / "stacks").mkdir(parents=True)
     return made
@@ -85,7 +84,7 @@ def test_argocd_is_made_from_the_labs_own_and_reads_the_labs_git(stacks: Stacks)
     assert made["echo-rollout:repository"] == {"url": address(stacks.lab), "revision": "main", "secret": None}
     assert made["echo-rollout:argocd"] == {
         "manifest": "/core.yaml",
-        "images": {"argocd": "localhost/argocd:v3", "redis": "localhost/redis:lab"},
+        "images": {"argocd": f"localhost/argocd:{argocd_version()}", "redis": "localhost/redis:lab"},
         "imagePullPolicy": "IfNotPresent",
         "applicationSets": False,
     }
