@@ -27,7 +27,7 @@ from bench.load import Answer, Load
 from lab.delivery.remote import Remote
 from lab.place import CHECKOUT, Lab
 from rollout.cluster.application import read_application
-from rollout.git.commits import Writer
+from rollout.git.repository import Repository
 from rollout.promote.upstream import commit_edits
 from rollout.regions import discover
 from stackfile.editing import with_weights
@@ -70,11 +70,11 @@ class Project:
     def commit(self, weights: Mapping[str, int]) -> None:
         """Commit these weights of all regions, with what is rendered of them; pushed nowhere yet."""
         edits = {region.name: lambda text: with_weights(text, weights) for region in self.lab.regions}
-        self.tip = commit_edits(self.lab.checkout, self._writer, self.tip, edits, f"Weigh {dict(weights)}").commit
+        self.tip = commit_edits(self._repository, self.tip, edits, f"Weigh {dict(weights)}").commit
 
     def push(self) -> None:
         """Push the last commit."""
-        self._writer.push(self.tip, "lab", "main")
+        self._repository.push(self.tip, "lab", "main")
 
     def await_synced(self) -> None:
         """Wait until Argo CD has brought all regions to the last commit and finds them healthy."""
@@ -86,8 +86,8 @@ class Project:
         return all(each.is_well and each.synced_revision == self.tip for each in found)
 
     @property
-    def _writer(self) -> Writer:
-        return Writer(self.lab.checkout)
+    def _repository(self) -> Repository:
+        return Repository(self.lab.checkout)
 
 
 def cloned(checkout: Path) -> Project:
@@ -101,7 +101,7 @@ def cloned(checkout: Path) -> Project:
         ("config", "user.email", "bench@corp.local"),
     ):
         subprocess.run([*git, *arguments], cwd=checkout, check=True)
-    return Project(Lab(checkout, checkout / ".lab", Lab.of_environment().cache), Writer(checkout).head()[0])
+    return Project(Lab(checkout, checkout / ".lab", Lab.of_environment().cache), Repository(checkout).head()[0])
 
 
 def until(condition: Callable[[], bool], seconds: float) -> None:

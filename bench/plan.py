@@ -22,9 +22,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rollout.git.revisions import WorkingTree
 from rollout.plan.comparison import Revision, changes_between
-from rollout.plan.declaration import declared
+from rollout.plan.declaration import WorkingTree, declared
 from rollout.plan.overlays import changes, make
 from rules.facts.region import Change
 from rules.judgement import judge
