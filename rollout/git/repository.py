@@ -92,7 +92,7 @@ class Repository:
             RolloutError: there is no git, or the project is in no repository that git agrees to read.
         """
         self.project = project
-        found = self._asked("rev-parse", "--is-shallow-repository", "--show-prefix")
+        found = git(project, "rev-parse", "--is-shallow-repository", "--show-prefix", why=_WHY_READ)
         if found.returncode != 0:
             raise RolloutError.of(
                 f"{project} is not in a Git repository that can be read: {said(found)}",

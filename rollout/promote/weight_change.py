@@ -101,7 +101,14 @@ def change_weights(
             return replace(outcome, done=Done.REFUSED)
         if dry_run:
             return replace(outcome, done=Done.PLANNED)
-        _refuse_loss(repository.uncommitted([*change.files]))
+        refuse(
+            Problem(
+                f"{path} has changes that are not committed",
+                "the commit changes this file, and they would be lost",
+                "commit them, or put them aside (git stash)",
+            )
+            for path in repository.uncommitted([*change.files])
+        )
         return _published(repository, remote, onto, outcome)
 
 
@@ -143,15 +150,4 @@ def _remote_tip(repository: Repository, remote: str, branch: str, head: str) -> 
         f"push them first (git push {remote} {branch})"
         if ahead
         else f"bring it up to date first (git pull --ff-only {remote} {branch})",
-    )
-
-
-def _refuse_loss(paths: Sequence[str]) -> None:
-    refuse(
-        Problem(
-            f"{path} has changes that are not committed",
-            "the commit changes this file, and they would be lost",
-            "commit them, or put them aside (git stash)",
-        )
-        for path in paths
     )
