@@ -26,7 +26,7 @@ from lab.delivery.remote import Remote
 from lab.machine.waiting import comes_true
 from lab.place import CHECKOUT, Lab
 from rollout.cluster.application import read_application
-from rollout.git.commits import Writer
+from rollout.git.repository import Repository
 from rollout.promote.upstream import commit_edits
 from rollout.regions import discover
 from stackfile.editing import with_weights
@@ -70,8 +70,8 @@ class Project:
         subprocess.run([*git, "switch", "--quiet", "--force-create", "main"], cwd=checkout, check=True)
         (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
         self.lab = Lab(checkout, checkout / ".lab", Lab.of_environment().cache)
-        self._writer = Writer(checkout)
-        self._tip = self._writer.head()[0]
+        self._repository = Repository(checkout)
+        self._tip = self._repository.head()[0]
 
     def run(self, *arguments: str) -> None:
         """Run `python -m lab …` in it."""
@@ -81,9 +81,9 @@ class Project:
         """Give a version all requests in all regions by a commit, and push it; when the push began, in Unix time."""
         weights = {name: 100 if name == version else 0 for name in ("v1", "v2")}
         edits = {region.name: lambda text: with_weights(text, weights) for region in self.lab.regions}
-        self._tip = commit_edits(self.lab.checkout, self._writer, self._tip, edits, f"Weigh {weights}").commit
+        self._tip = commit_edits(self._repository, self._tip, edits, f"Weigh {weights}").commit
         began = time.time()
-        self._writer.push(self._tip, "lab", "main")
+        self._repository.push(self._tip, "lab", "main")
         return began
 
     def await_synced(self) -> None:

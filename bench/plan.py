@@ -23,9 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.place import CHECKOUT
-from rollout.git.revisions import WorkingTree
 from rollout.plan.comparison import Revision, changes_between
-from rollout.plan.declaration import declared
+from rollout.plan.declaration import WorkingTree, declared
 from rollout.plan.overlays import changes, make
 from rules.judgement import judge
 from stackfile.editing import with_weights, without_version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -37,6 +38,12 @@ class RolloutError(Exception):
     def of(cls, what: str, why: str = "", fix: str = "") -> Self:
         """One problem; its parts are those of `Problem`."""
         return cls(Problem(what, why, fix))
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raises the problems, all of them together; nothing where there are none."""
+    if found := tuple(problems):
+        raise RolloutError(*found)
 
 
 def first_line(text: str | None) -> str:

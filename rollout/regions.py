@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from rollout.access import PulumiAccess, RegionAccess
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, refuse
 from stackfile.messages import nearest_of
 from stackfile.model import ConfigError, RegionConfig
 from stackfile.reader import load_stack_file, stack_of
@@ -113,15 +113,12 @@ def refuse_unknown(known: Sequence[str], names: Sequence[str]) -> None:
     Raises:
         RolloutError: there is one; all such names together.
     """
-    unknown = [name for name in dict.fromkeys(names) if name not in known]
-    if unknown:
-        why = "only a region with a stack has a cluster, weights and an overlay"
-        raise RolloutError(
-            *(
-                Problem(f"--region {name}: there is no such region", why, nearest_of(name, known, "regions"))
-                for name in unknown
-            )
-        )
+    why = "only a region with a stack has a cluster, weights and an overlay"
+    refuse(
+        Problem(f"--region {name}: there is no such region", why, nearest_of(name, known, "regions"))
+        for name in dict.fromkeys(names)
+        if name not in known
+    )
 
 
 def _from_regions_file(path: Path, project: Path) -> Discovery:
@@ -163,8 +160,7 @@ def _from_stack_files(project: Path) -> Discovery:
             regions.append(_region_of(path, load_stack_file(path)))
         except ConfigError as error:
             problems += map(Problem, error.problems)
-    if problems:
-        raise RolloutError(*problems)
+    refuse(problems)
     if not regions:
         raise RolloutError.of(
             f"no region: {project} has neither {REGIONS_FILE} nor a stack file Pulumi.<stack>.yaml",

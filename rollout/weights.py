@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, refuse
 from rules.facts.versions import by_number
 from stackfile.messages import nearest_of
 
@@ -64,13 +64,21 @@ def assignments(wishes: Sequence[str], weights: Mapping[str, int], stable: str |
             problems.append(Problem(f"{found['version']} is given a weight twice", _WHY, "say one of them"))
         else:
             wanted[found["version"]] = int(found["weight"])
-    if problems:
-        raise RolloutError(*problems)
+    refuse(problems)
     return _assigned(weights, wanted, stable)
 
 
 def _assigned(weights: Mapping[str, int], wanted: Mapping[str, int], rest_to: str | None) -> dict[str, int]:
-    _refuse_unknown(weights, wanted)
+    known = sorted(weights, key=by_number)
+    refuse(
+        Problem(
+            f"{name}: there is no such version here",
+            "only a version with pods can answer requests",
+            nearest_of(name, known, "versions"),
+        )
+        for name in wanted
+        if name not in weights
+    )
     others = {name: weight for name, weight in weights.items() if name not in wanted}
     rest = ALL - sum(wanted.values())
     if rest and others and not any(others.values()) and rest_to in others:
@@ -93,22 +101,6 @@ def _in_proportion(total: int, parts: Mapping[str, int]) -> dict[str, int]:
     order = sorted(parts, key=lambda name: (-shares[name][1], -parts[name], by_number(name)))
     raised = set(order[:missing])
     return {name: quotient + (name in raised) for name, (quotient, _) in shares.items()}
-
-
-def _refuse_unknown(weights: Mapping[str, int], wanted: Mapping[str, int]) -> None:
-    known = sorted(weights, key=by_number)
-    unknown = [name for name in wanted if name not in weights]
-    if unknown:
-        raise RolloutError(
-            *(
-                Problem(
-                    f"{name}: there is no such version here",
-                    "only a version with pods can answer requests",
-                    nearest_of(name, known, "versions"),
-                )
-                for name in unknown
-            )
-        )
 
 
 def _no_split(weights: Mapping[str, int], wanted: Mapping[str, int], others: Mapping[str, int]) -> Problem:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rollout.cli.output.progress import shown
-from rollout.git.commits import Writer, locked, remote_of
+from rollout.git.repository import Repository
 from rollout.promote.live_clusters import LiveClusters
 from rollout.promote.upstream import Upstream, followed_branch
 from rollout.regions import Discovery, discover, find_project, refuse_unknown
@@ -68,10 +68,11 @@ def opened(
     """
     project = find_project(Path.cwd())
     discovery = discover(project, regions_file)
-    with locked(project):
-        writer = Writer(project)
-        upstream = Upstream(project, writer, remote_of(project, remote, discovery.remote), "", proposal, messages.print)
-        head, _ = writer.head()
+    repository = Repository(project)
+    with repository.locked():
+        target = repository.remote(remote, discovery.remote)
+        upstream = Upstream(repository, target, "", proposal, messages.print)
+        head, _ = repository.head()
         declared = upstream.regions(head)
         refuse_unknown([*declared], names)
         # where none is named, those that Argo CD does not deliver to say nothing of its branch

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from rollout.cli.options import AsJson
-from rollout.cli.terminal import messages_console, print_json, told
-from rollout.problem import Problem, RolloutError
+from rollout.cli.terminal import print_json, told
+from rollout.problem import Problem, RolloutError, refuse
 from rollout.regions import find_project
 
 # ruff: noqa: PLC0415
@@ -45,15 +45,15 @@ def plan(
       2    refused, or wrong usage, or a stack file or a revision that cannot be used
       130  stopped by Ctrl-C
     """
+    from rollout.git.repository import Repository
     from rollout.plan import report as plan_report
     from rollout.plan.plan import make_plan
 
-    messages = messages_console()
-    with told(messages, "stopped"):
+    with told("stopped"):
         try:
             _refuse_stray(context.args)
             _refuse_two_forms(as_json=as_json, as_markdown=as_markdown)
-            made = make_plan(find_project(Path.cwd()), base, head, region or [])
+            made = make_plan(Repository(find_project(Path.cwd())), base, head, region or [])
         except RolloutError as error:
             if as_markdown and not as_json:
                 typer.echo(plan_report.problems_as_markdown(error.problems))
@@ -66,17 +66,14 @@ def plan(
 
 
 def _refuse_stray(words: Sequence[str]) -> None:
-    if words:
-        raise RolloutError(
-            *(
-                Problem(
-                    f"{word}: what this is, is not said",
-                    "it could be a region or a revision",
-                    f"write --region {word}, --base {word} or --head {word}",
-                )
-                for word in words
-            )
+    refuse(
+        Problem(
+            f"{word}: what this is, is not said",
+            "it could be a region or a revision",
+            f"write --region {word}, --base {word} or --head {word}",
         )
+        for word in words
+    )
 
 
 def _refuse_two_forms(*, as_json: bool, as_markdown: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollout.cli.options import DryRun, JsonForTable, RegionsFile, Remote, WatchRate
-from rollout.cli.terminal import messages_console, print_json, results_console, told
+from rollout.cli.terminal import print_json, results_console, told
 from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE
 
@@ -76,8 +76,7 @@ def promote(
     from rollout.cli.output import promotion as promotion_report
     from rollout.promote import promotion as engine
 
-    messages = messages_console()
-    with told(messages, "stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back"):
+    with told("stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back") as messages:
         _refuse_confusion(version, resume=resume, told=[steps, regions, bake], dry_run=dry_run)
         with opened(messages, remote, branch, regions_file, _listed(regions)) as found:
             plan, resumed = _resumed(found) if resume else (_begun(found, version or "", steps, bake), None)
@@ -98,7 +97,7 @@ def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> P
     from rollout.promote.upstream import refuse_promotion
 
     tip = found.upstream.tip()
-    refuse_promotion(found.upstream.newest(tip))
+    refuse_promotion(found.upstream.repository.newest_record(tip))
     return Promotion(
         # two that begin at the same commit cannot both push
         id=f"{version}-{tip[:12]}",
@@ -113,7 +112,7 @@ def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> P
 def _resumed(found: Clone) -> tuple[Promotion, tuple[str, Record]]:
     from rollout.git.record import PromotionState
 
-    newest = found.upstream.newest(found.upstream.tip())
+    newest = found.upstream.repository.newest_record(found.upstream.tip())
     if newest is None or newest[1].state is not PromotionState.IN_PROGRESS:
         last = f"the last one, {newest[1].promotion.id}, is {newest[1].state}" if newest else "there never was one"
         raise RolloutError.of(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rollout.cli.options import AsJson, DryRun, Proposal, RegionsFile, Remote, WatchRate
-from rollout.cli.terminal import PUSHED_GOES_ON, messages_console, print_json, results_console, told
+from rollout.cli.terminal import PUSHED_GOES_ON, print_json, results_console, told
 from rollout.traffic.attack import DEFAULT_RATE
 
 # ruff: noqa: PLC0415
@@ -44,13 +44,12 @@ def retire(
     from rollout.promote import retirement
     from rollout.promote.upstream import refuse_promotion
 
-    messages = messages_console()
     with (
-        told(messages, PUSHED_GOES_ON),
+        told(PUSHED_GOES_ON) as messages,
         opened(messages, remote, branch, regions_file, region or []) as found,
     ):
         tip = found.upstream.tip()
-        refuse_promotion(found.upstream.newest(tip))
+        refuse_promotion(found.upstream.repository.newest_record(tip))
         regions = found.regions(tip)
         if dry_run:
             for name in retirement.preview(found.upstream, version, regions):

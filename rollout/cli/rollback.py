@@ -13,7 +13,6 @@ from rollout.cli.terminal import (
     DIFFERS,
     PUSHED_GOES_ON,
     UNUSABLE,
-    messages_console,
     print_json,
     results_console,
     told,
@@ -56,9 +55,8 @@ def rollback(
     from rollout.git.record import PromotionState
     from rollout.promote.promotion import confirm, roll_back, to_take_back
 
-    messages = messages_console()
     with (
-        told(messages, PUSHED_GOES_ON),
+        told(PUSHED_GOES_ON) as messages,
         opened(messages, remote, branch, regions_file, ()) as found,
     ):
         upstream = found.upstream
@@ -88,7 +86,7 @@ def _left(upstream: Upstream, tip: str) -> tuple[Record, Sequence[str]]:
 
 
 def _newest(upstream: Upstream, tip: str) -> Record:
-    newest = upstream.newest(tip)
+    newest = upstream.repository.newest_record(tip)
     if newest is None:
         raise RolloutError.of(
             "there was no promotion to take back",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rollout.cli.options import AsJson, Remote
-from rollout.cli.terminal import UNUSABLE, messages_console, print_json, told
+from rollout.cli.terminal import UNUSABLE, print_json, told
 from rollout.regions import discover, find_project
 
 # ruff: noqa: PLC0415
@@ -43,15 +43,15 @@ def set_weights(
       2    refused by the plan or by the remote, wrong usage, or something that cannot be used; nothing is changed
       130  stopped by Ctrl-C
     """
-    from rollout.git.commits import remote_of
+    from rollout.git.repository import Repository
     from rollout.plan import report as plan_report
     from rollout.promote.weight_change import Done, change_weights
 
-    messages = messages_console()
-    with told(messages, "stopped"):
+    with told("stopped") as messages:
         project = find_project(Path.cwd())
-        target = remote_of(project, remote, None if remote else discover(project).remote) if push else None
-        outcome = change_weights(project, region, wishes, message=message, remote=target, dry_run=dry_run)
+        repository = Repository(project)
+        target = repository.remote(remote, None if remote else discover(project).remote) if push else None
+        outcome = change_weights(repository, region, wishes, message=message, remote=target, dry_run=dry_run)
     if as_json:
         print_json(_as_json(region, outcome, target))
     else:

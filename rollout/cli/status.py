@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
-from rollout.cli.terminal import messages_console, print_json, print_problems, results_console, told
+from rollout.cli.terminal import print_json, print_problems, results_console, told
 from rollout.regions import discover, find_project, select
 
 # ruff: noqa: PLC0415
@@ -36,8 +36,7 @@ def status(
     from rollout.cli.output import status as status_report
     from rollout.status.snapshot import gather
 
-    messages = messages_console()
-    with told(messages, "stopped"):
+    with told("stopped") as messages:
         project = find_project(Path.cwd())
         regions = select(discover(project, regions_file).regions, region or [])
         found = gather(project, regions)

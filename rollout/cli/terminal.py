@@ -29,18 +29,20 @@ _PLAIN_COLUMNS = 200
 
 
 @contextmanager
-def told(messages: Console, interrupted: str) -> Iterator[None]:
+def told(interrupted: str) -> Iterator[Console]:
     """Ends the command with its exit code where what a block needs cannot be used, or Ctrl-C is pressed, and says so.
 
+    The block gets the console where that is said.
+
     Args:
-        messages: Where.
         interrupted: What to say of a Ctrl-C.
 
     Raises:
         typer.Exit: with 2 or 130.
     """
+    messages = messages_console()
     try:
-        yield
+        yield messages
     except RolloutError as error:
         print_problems(messages, error.problems)
         raise typer.Exit(UNUSABLE) from error

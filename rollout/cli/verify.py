@@ -12,7 +12,7 @@ from rich.console import Console
 
 from components.names import ECHO_URL
 from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
-from rollout.cli.terminal import UNUSABLE, messages_console, print_json, print_problems, results_console, told
+from rollout.cli.terminal import UNUSABLE, print_json, print_problems, results_console, told
 from rollout.judge.shares import DEFAULT_MOST
 from rollout.problem import Problem, RolloutError
 from rollout.regions import discover, find_project, select
@@ -70,8 +70,7 @@ def verify(
     from rollout.cli.output import verification as report
     from rollout.status.verification import measure_and_judge, prepare
 
-    messages = messages_console()
-    with told(messages, "stopped; the probes stop with it"):
+    with told("stopped; the probes stop with it") as messages:
         _refuse_bad_url(url)
         _refuse_bad_plot(plot)
         project = find_project(Path.cwd())

@@ -6,12 +6,12 @@ shown can be looked up there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kubernetes import client
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from rollout.access import RegionAccess
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
@@ -107,14 +107,10 @@ def settled_application(region: RegionAccess, name: str) -> Application:
 
     Takes at most a minute; what still moves then is returned as it is.
     """
-    asking_again = retry(
-        retry=retry_if_result(lambda application: bool(application.is_moving)),
-        stop=stop_after_delay(_SETTLES_WITHIN_SECONDS),
-        wait=wait_fixed(_LOOK_EVERY_SECONDS),
-        retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
-    )
-    settled: Application = asking_again(read_application)(region, name)
-    return settled
+    ends = time.monotonic() + _SETTLES_WITHIN_SECONDS
+    while (application := read_application(region, name)).is_moving and time.monotonic() < ends:
+        time.sleep(_LOOK_EVERY_SECONDS)
+    return application
 
 
 def read_application(region: RegionAccess, name: str) -> Application:

@@ -19,9 +19,8 @@ from kubernetes import client
 
 from components.names import ECHO_HOST, HTTP_PORT
 from rollout.access import RegionAccess
-from rollout.cluster.client import api_client, list_running_pods
+from rollout.cluster.client import api_client, is_ready, list_running_pods
 from rollout.cluster.exec import STATUS, STDERR, STDOUT, ending, open_exec
-from rollout.cluster.pods import is_ready
 from rollout.problem import first_line
 from rollout.weights import ALL_PODS, routed
 

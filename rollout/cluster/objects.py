@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +12,20 @@ from kubernetes import client
 
 from components.names import ECHO, ECHO_NAMESPACE
 from rollout.access import RegionAccess
-from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking, list_pods
-from rollout.cluster.pods import is_leaving, is_ready, ready_condition, waiting_reasons
+from rollout.cluster.client import (
+    REQUEST_TIMEOUT,
+    api_client,
+    asking,
+    is_leaving,
+    is_ready,
+    list_pods,
+    ready_condition,
+    waiting_reasons,
+)
 from rollout.weights import ALL, ALL_PODS
 from rules.facts.versions import VERSION_LABEL
 
 _SELECTOR = f"app={ECHO}"
-
 
 # group, version and plural
 _VIRTUAL_SERVICES = ("networking.istio.io", "v1", "virtualservices")
@@ -146,23 +154,15 @@ def last_change(document: Mapping[str, Any]) -> LastChange | None:
 
 def parse_pods(deployments: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]]) -> dict[str, Pods]:
     """The pods by version, of versions that have a Deployment or a pod, from the answers of the API server."""
-    wanted: dict[str, int] = {}
+    wanted: Counter[str] = Counter()
     for deployment in deployments:
-        version = _version(deployment)
-        wanted[version] = wanted.get(version, 0) + deployment["spec"].get("replicas", 1)
-    ready: dict[str, int] = {}
-    waiting: dict[str, list[WaitingPod]] = {}
-    for pod in pods:
-        if is_leaving(pod):
-            continue
-        version = _version(pod)
-        if is_ready(pod):
-            ready[version] = ready.get(version, 0) + 1
-        else:
-            waiting.setdefault(version, []).append(_waiting(pod))
+        wanted[_version(deployment)] += deployment["spec"].get("replicas", 1)
+    staying = [pod for pod in pods if not is_leaving(pod)]
+    ready = Counter(_version(pod) for pod in staying if is_ready(pod))
+    waiting = [(_version(pod), _waiting(pod)) for pod in staying if not is_ready(pod)]
     return {
-        version: Pods(wanted.get(version, 0), ready.get(version, 0), tuple(waiting.get(version, ())))
-        for version in sorted({*wanted, *ready, *waiting})
+        version: Pods(wanted[version], ready[version], tuple(pod for of, pod in waiting if of == version))
+        for version in sorted({*wanted, *map(_version, staying)})
     }
 
 

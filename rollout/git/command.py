@@ -18,7 +18,7 @@ def git(
     project: Path,
     *arguments: str,
     why: str,
-    given: bytes | None = None,
+    given: bytes = b"",
     environment: Mapping[str, str] | None = None,
     timeout_seconds: float = _LOCAL_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def git(
         project: A directory in the repository.
         arguments: A git command.
         why: What it is needed for, for the message where git cannot be run.
-        given: What it reads from its standard input; None for nothing.
+        given: What it reads from its standard input.
         environment: Variables on top of ours.
         timeout_seconds: How long it may take.
 
@@ -37,9 +37,9 @@ def git(
     """
     try:
         done = subprocess.run(
-            command(project, *arguments),
-            env={**quiet_environment(), **(environment or {})},
-            input=given or b"",
+            ["git", "-C", str(project), *arguments],
+            env={**_quiet_environment(), **(environment or {})},
+            input=given,
             capture_output=True,
             timeout=timeout_seconds,
             check=False,
@@ -52,12 +52,7 @@ def git(
     return subprocess.CompletedProcess(done.args, done.returncode, _text(done.stdout), _text(done.stderr))
 
 
-def command(project: Path, *arguments: str) -> list[str]:
-    """What to run."""
-    return ["git", "-C", str(project), *arguments]
-
-
-def quiet_environment() -> dict[str, str]:
+def _quiet_environment() -> dict[str, str]:
     """Our variables, so that git goes by the project's directory and asks nobody."""
     ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     # not what a partial clone would do to complete itself: that may ask for a password

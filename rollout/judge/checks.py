@@ -1,10 +1,4 @@
-"""What can be asked of a measurement: small checks that compose, each giving its findings, none if it is satisfied.
-
-For example:
-
-    check = all_of(no_failures, stays_in_region, shares_match({"v1": 90, "v2": 10}))
-    assert check(measurement) == ()
-"""
+"""What can be asked of a measurement: small checks, each giving its findings, none if it is satisfied."""
 
 from __future__ import annotations
 
@@ -60,15 +54,6 @@ def label(origin: Origin, region: str) -> str:
     return origin.version if origin.region == region else f"{origin.version} of {origin.region}"
 
 
-def all_of(*checks: Check) -> Check:
-    """The findings of all of them, in order."""
-
-    def check(measurement: Measurement) -> tuple[Deviation, ...]:
-        return tuple(finding for one in checks for finding in one(measurement))
-
-    return check
-
-
 def no_failures(measurement: Measurement) -> tuple[Deviation, ...]:
     """Every request got a 200."""
     if measurement.failures == 0:
@@ -115,73 +100,72 @@ def stays_in_region(measurement: Measurement) -> tuple[Deviation, ...]:
     )
 
 
-def only_weighted_versions(weights: Mapping[str, int]) -> Check:
+def only_weighted_versions(measurement: Measurement, weights: Mapping[str, int]) -> tuple[Deviation, ...]:
     """No version answered that has weight 0 or none at all."""
+    return tuple(
+        Deviation(
+            Kind.UNWEIGHTED,
+            label(origin, measurement.region),
+            f"{origin.version} has {'weight 0' if origin.version in weights else 'no weight'} "
+            f"and answered {tally.requests:,} requests",
+        )
+        for origin, tally in sorted(measurement.answered.items())
+        if not weights.get(origin.version)
+    )
 
-    def check(measurement: Measurement) -> tuple[Deviation, ...]:
-        findings = []
-        for origin, tally in sorted(measurement.answered.items()):
-            if weights.get(origin.version, 0) == 0:
-                weight = "has weight 0" if origin.version in weights else "has no weight"
-                text = f"{origin.version} {weight} and answered {tally.requests:,} requests"
-                findings.append(Deviation(Kind.UNWEIGHTED, label(origin, measurement.region), text))
-        return tuple(findings)
 
-    return check
-
-
-def nothing_lost(weights: Mapping[str, int], failures: Check = no_failures) -> Check:
+def nothing_lost(
+    measurement: Measurement, weights: Mapping[str, int], failures: Check = no_failures
+) -> tuple[Deviation, ...]:
     """Echo answered every request in the region, by a version that has a weight.
 
     Args:
+        measurement: What was counted.
         weights: Whole percents by version.
         failures: Which failed requests count.
     """
-    return all_of(failures, all_readable, stays_in_region, only_weighted_versions(weights))
+    return (
+        *failures(measurement),
+        *all_readable(measurement),
+        *stays_in_region(measurement),
+        *only_weighted_versions(measurement, weights),
+    )
 
 
-def shares_match(weights: Mapping[str, int], risk: float = RISK) -> Check:
+def shares_match(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> tuple[Deviation, ...]:
     """No version's share of all requests, in its own region, is proven to be other than its weight allows."""
-
-    def check(measurement: Measurement) -> tuple[Deviation, ...]:
-        findings = []
-        requests, each = measurement.requests, version_risk(weights, risk)
-        for version, weight in weights.items():
-            count = requests_of(measurement, version)
-            if weight == 0 or not is_outside(count, requests, weight, each):
-                continue
-            if count == 0:
-                text = f"{version} has weight {weight} and answered none of {requests:,} requests"
-                findings.append(Deviation(Kind.SILENT, version, text))
-            else:
-                seen, right = share_interval(count, requests, weight, each), allowed(weight)
-                text = (
-                    f"{version} got {100 * count / requests:.1f} % ({count:,} of {requests:,}) where its weight is "
-                    f"{weight}: its share is in {100 * seen.low:.1f} - {100 * seen.high:.1f} %, "
-                    f"and {100 * right.low:g} - {100 * right.high:g} % are right"
-                )
-                findings.append(Deviation(Kind.OFF_WEIGHT, version, text))
-        return tuple(findings)
-
-    return check
+    findings = []
+    requests, each = measurement.requests, version_risk(weights, risk)
+    for version, weight in weights.items():
+        count = requests_of(measurement, version)
+        if weight == 0 or not is_outside(count, requests, weight, each):
+            continue
+        if count == 0:
+            text = f"{version} has weight {weight} and answered none of {requests:,} requests"
+            findings.append(Deviation(Kind.SILENT, version, text))
+        else:
+            seen, right = share_interval(count, requests, weight, each), allowed(weight)
+            text = (
+                f"{version} got {100 * count / requests:.1f} % ({count:,} of {requests:,}) where its weight is "
+                f"{weight}: its share is in {100 * seen.low:.1f} - {100 * seen.high:.1f} %, "
+                f"and {100 * right.low:g} - {100 * right.high:g} % are right"
+            )
+            findings.append(Deviation(Kind.OFF_WEIGHT, version, text))
+    return tuple(findings)
 
 
-def independent(weights: Mapping[str, int], risk: float = RISK) -> Check:
+def independent(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> tuple[Deviation, ...]:
     """Each request is a draw of its own, as far as its version goes; what is said of shares rests on that."""
-
-    def check(measurement: Measurement) -> tuple[Deviation, ...]:
-        # with those versions that have not been seen: they could have been
-        routed = [version for version, weight in weights.items() if weight > 0]
-        transitions = dict.fromkeys(product(routed, routed), 0) | dict(measurement.transitions)
-        if not denied(transitions, risk):
-            return ()
-        text = (
-            f"which version answers depends on who answered before: {sum(transitions.values()) + 1:,} answers came in "
-            f"{runs(transitions):,} runs of one version, and nothing can be said of their shares"
-        )
-        return (Deviation(Kind.NOT_INDEPENDENT, "", text),)
-
-    return check
+    # with those versions that have not been seen: they could have been
+    routed = [version for version, weight in weights.items() if weight > 0]
+    transitions = dict.fromkeys(product(routed, routed), 0) | dict(measurement.transitions)
+    if not denied(transitions, risk):
+        return ()
+    text = (
+        f"which version answers depends on who answered before: {sum(transitions.values()) + 1:,} answers came in "
+        f"{runs(transitions):,} runs of one version, and nothing can be said of their shares"
+    )
+    return (Deviation(Kind.NOT_INDEPENDENT, "", text),)
 
 
 def split_standing(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> Standing:

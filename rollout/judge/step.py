@@ -110,7 +110,7 @@ def somebody_else_answered(step: Step, seen: Observation) -> str | None:
     """That requests were lost, or went where they should not, in a sentence; None while none was."""
     now = routed(step.weights)
     for window, weights in ((seen.coming, routed(step.before) | now), (seen.proof, now)):
-        if window and (lost := nothing_lost(weights, no_failures_but_its_own)(window)):
+        if window and (lost := nothing_lost(window, weights, no_failures_but_its_own)):
             return lost[0].text
     return None
 
@@ -142,7 +142,7 @@ def added(*tallies: Tally) -> Tally:
 def _share_is_off(step: Step, seen: Observation, *, proven: bool) -> str | None:
     if seen.proof is None:
         return None
-    if off := independent(step.weights)(seen.proof) or shares_match(step.weights)(seen.proof):
+    if off := independent(seen.proof, step.weights) or shares_match(seen.proof, step.weights):
         return next((each for each in off if each.row == step.version), off[0]).text
     requests = seen.proof.requests
     if proven or requests < MOST_REQUESTS or split_standing(seen.proof, step.weights) is Standing.HOLDS:

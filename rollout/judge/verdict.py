@@ -113,9 +113,9 @@ def verdict_of(
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    facts = nothing_lost(weights, failures)(measurement)
-    dependent = independent(weights, risk)(measurement)
-    off = () if dependent else shares_match(weights, risk)(measurement)
+    facts = nothing_lost(measurement, weights, failures)
+    dependent = independent(measurement, weights, risk)
+    off = () if dependent else shares_match(measurement, weights, risk)
     known = _known(measurement, weights, risk, wrong=bool(facts + off), dependent=bool(dependent))
     to_go: int | None = 0
     undecided: tuple[Deviation, ...] = ()
@@ -140,8 +140,8 @@ def is_decided(
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    wrong = bool(nothing_lost(weights, failures)(measurement))
-    dependent = bool(independent(weights, risk)(measurement))
+    wrong = bool(nothing_lost(measurement, weights, failures))
+    dependent = bool(independent(measurement, weights, risk))
     return _known(measurement, weights, risk, wrong=wrong, dependent=dependent) is not Standing.NOT_YET_KNOWN
 
 

@@ -278,6 +278,7 @@ def _region_plan(change: Change, stack: str, findings: Sequence[Finding]) -> Reg
     assert region is not None, "a change is of some region"
     state = _state(change, settings)
     story = _story(change, findings)
+    moves = change.before and change.after and change.before.workloads != change.after.workloads
     return RegionPlan(
         change.name,
         stack,
@@ -285,18 +286,13 @@ def _region_plan(change: Change, stack: str, findings: Sequence[Finding]) -> Reg
         region.delivery,
         _version_changes(change),
         settings,
-        order_is_safe=story is None if _moves(change) else None,
+        order_is_safe=story is None if moves else None,
         story=story or (),
     )
 
 
 def _without_story(finding: Finding) -> Finding:
     return replace(finding, steps=()) if finding.rule_id == _MODEL_RULE else finding
-
-
-def _moves(change: Change) -> bool:
-    """Whether something goes from one state to another."""
-    return change.before is not None and change.after is not None and change.before.workloads != change.after.workloads
 
 
 def _state(change: Change, settings: Sequence[SettingChange]) -> ChangeKind:

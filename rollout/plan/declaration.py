@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from components.facts import as_region
 from components.names import overlay
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, refuse
 from rules.facts.overlay import objects
 from rules.facts.region import Region
 from rules.facts.workloads import (
@@ -25,6 +27,9 @@ from rules.facts.workloads import (
 from stackfile.model import ConfigError, RegionConfig
 from stackfile.reader import read_stack_file, stack_of
 
+STACK_FILES = "Pulumi.*.yaml"
+"""What the names of the stack files are like."""
+
 # Most files are the same at two revisions, and most overlays the same in a region's history: each is read once.
 _REMEMBERED = 1024
 
@@ -32,13 +37,41 @@ _Object = TypeVar("_Object", Deployment, Service, DestinationRule, VirtualServic
 
 
 class Tree(Protocol):
-    """The files of a project at one time; paths are relative to the project, with `/`."""
+    """The files of a project at one time."""
 
-    def files(self, directory: str) -> Sequence[str]:
-        """The names of the files in a directory, sorted, not of those below; none where there is no directory."""
+    def contents(self, directory: str, pattern: str = "*") -> Mapping[str, bytes]:
+        """What is in the files of a directory, by name, sorted; none where there is no directory.
 
-    def read(self, path: str) -> bytes | None:
-        """What is in a file; None where there is none."""
+        Args:
+            directory: Its path in the project, with `/`; "" for the project's own. Those below it do not count.
+            pattern: What the names are like, with `*`.
+        """
+
+
+@dataclass(frozen=True)
+class WorkingTree:
+    """The files on the disk, committed or not."""
+
+    project: Path
+
+    def contents(self, directory: str, pattern: str = "*") -> Mapping[str, bytes]:
+        """As in `Tree`.
+
+        Raises:
+            RolloutError: the directory or a file cannot be read.
+        """
+        place = self.project / directory
+        try:
+            found = sorted(place.iterdir()) if place.is_dir() else []
+            return {
+                path.name: path.read_bytes() for path in found if fnmatchcase(path.name, pattern) and path.is_file()
+            }
+        except OSError as error:
+            raise RolloutError.of(
+                f"{error.filename or place}: {error.strerror or error}",
+                "what a change does is told from the stack files and the overlays",
+                "see that the directory and its files can be read",
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -77,9 +110,7 @@ def refuse_unusable(regions: Iterable[DeclaredRegion]) -> None:
     Raises:
         RolloutError: there is one.
     """
-    problems = [problem for region in regions for problem in region.problems]
-    if problems:
-        raise RolloutError(*map(Problem, problems))
+    refuse(Problem(problem) for region in regions for problem in region.problems)
 
 
 def refuse_shared(regions: Iterable[DeclaredRegion], why: str) -> None:
@@ -91,7 +122,7 @@ def refuse_shared(regions: Iterable[DeclaredRegion], why: str) -> None:
     files: dict[str, list[str]] = {}
     for region in regions:
         files.setdefault(region.name, []).append(region.stack_file)
-    problems = [
+    refuse(
         Problem(
             f"{' and '.join(names)} are both of the region {region}",
             why,
@@ -99,9 +130,7 @@ def refuse_shared(regions: Iterable[DeclaredRegion], why: str) -> None:
         )
         for region, names in files.items()
         if len(names) > 1
-    ]
-    if problems:
-        raise RolloutError(*problems)
+    )
 
 
 def declared(tree: Tree) -> tuple[DeclaredRegion, ...]:
@@ -110,8 +139,7 @@ def declared(tree: Tree) -> tuple[DeclaredRegion, ...]:
     Raises:
         RolloutError: a file cannot be read.
     """
-    names = [name for name in tree.files("") if name.startswith("Pulumi.") and name.endswith(".yaml")]
-    return tuple(_region(tree, name) for name in names if name != "Pulumi.yaml")
+    return tuple(_region(tree, name, content) for name, content in tree.contents("", STACK_FILES).items())
 
 
 def overlay_at(tree: Tree, region: str) -> Workloads | None:
@@ -120,13 +148,11 @@ def overlay_at(tree: Tree, region: str) -> Workloads | None:
     Raises:
         RolloutError: a file cannot be read.
     """
-    folder = overlay(region)
-    files = [(name, tree.read(f"{folder}/{name}") or b"") for name in tree.files(folder)]
-    return _objects(tuple(files), folder) if files else None
+    files = tree.contents(overlay(region))
+    return _objects(tuple(files.items()), overlay(region)) if files else None
 
 
-def _region(tree: Tree, stack_file: str) -> DeclaredRegion:
-    content = tree.read(stack_file) or b""
+def _region(tree: Tree, stack_file: str, content: bytes) -> DeclaredRegion:
     config = _checked(stack_file, content)
     if isinstance(config, RegionConfig):
         return DeclaredRegion(config.region, stack_file, config, (), overlay_at(tree, config.region))

@@ -63,7 +63,8 @@ def overlay_files(objects: Iterable[Mapping[str, Any]], stack_file: str) -> dict
                 "give them other names in components/, or their kind a name of its own in rollout/plan/manifests.py",
             )
         files[name] = header + _as_yaml(_in_order(_for_argo_cd(found)))
-    files[KUSTOMIZATION] = header + _as_yaml(_kustomization(files))
+    listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(files)}
+    files[KUSTOMIZATION] = header + _as_yaml(listed)
     return dict(sorted(files.items()))
 
 
@@ -71,10 +72,6 @@ def file_name(kind: str, name: str) -> str:
     """For instance `deployment-v1.yaml` for the Deployment echo-v1, and `vs.yaml` for the VirtualService echo."""
     short_kind = _SHORT_KINDS.get(kind, kind.lower())
     return f"{short_kind}.yaml" if name == ECHO else f"{short_kind}-{name.removeprefix(f'{ECHO}-')}.yaml"
-
-
-def _kustomization(files: Iterable[str]) -> dict[str, Any]:
-    return {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(files)}
 
 
 def _for_argo_cd(found: Mapping[str, Any]) -> dict[str, Any]:

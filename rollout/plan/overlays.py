@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.names import overlay
-from rollout.git.revisions import WorkingTree
-from rollout.plan.declaration import DeclaredRegion, Tree, declared, refuse_shared, refuse_unusable
+from rollout.plan.declaration import (
+    STACK_FILES,
+    DeclaredRegion,
+    Tree,
+    WorkingTree,
+    declared,
+    refuse_shared,
+    refuse_unusable,
+)
 from rollout.plan.manifests import HEADER_START, KUSTOMIZATION, overlay_files
 from rollout.plan.workloads import workload_objects
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, refuse
 from rollout.regions import select
 from stackfile.editing import EditError
 from stackfile.model import ConfigError, RegionConfig
@@ -79,13 +86,10 @@ def changes(project: Path, names: Sequence[str]) -> tuple[FileChange, ...]:
         folders += [folder for folder in found if any(map(_is_rendered, overlay_content(tree, folder).values()))]
     present = {path: content for folder in folders for path, content in overlay_content(tree, folder).items()}
     refuse_foreign(present)
-    written = [
-        FileChange(Path(path), _text(present.get(path, b"")), _text(content))
-        for path, content in wanted.items()
-        if present.get(path) != content
-    ]
-    removed = [FileChange(Path(path), _text(content), None) for path, content in present.items() if path not in wanted]
-    return (*written, *removed)
+    return tuple(
+        FileChange(Path(path), _text(present.get(path, b"")), None if content is None else _text(content))
+        for path, content in _differing(present, wanted).items()
+    )
 
 
 def rendered(config: RegionConfig, stack_file: str) -> Mapping[str, bytes]:
@@ -151,17 +155,18 @@ def edited(tree: Tree, region: str, edit: Callable[[str], str]) -> Mapping[str, 
             overlay was not rendered, or `edit` refuses.
     """
     before = stack_file_of(tree, region)
-    content = tree.read(before.stack_file) or b""
+    content = tree.contents("", STACK_FILES)[before.stack_file]
     try:
         after = edit(content.decode()).encode()
+        config = read_stack_file(after, before.stack_file)
     except EditError as error:
         raise RolloutError.of(error.what, error.why, error.fix) from error
-    config = _usable(after, before.stack_file)
+    except ConfigError as error:
+        raise RolloutError(*map(Problem, error.problems)) from error
     wanted = {before.stack_file: after, **rendered(config, before.stack_file)}
     present = overlay_content(tree, overlay(region))
     refuse_foreign(present)
-    differing = {path: content for path, content in wanted.items() if tree.read(path) != content}
-    return {**differing, **dict.fromkeys(path for path in present if path not in wanted)}
+    return _differing({before.stack_file: content, **present}, wanted)
 
 
 def stack_file_of(tree: Tree, region: str) -> DeclaredRegion:
@@ -176,13 +181,6 @@ def stack_file_of(tree: Tree, region: str) -> DeclaredRegion:
     return found[0]
 
 
-def _usable(content: bytes, stack_file: str) -> RegionConfig:
-    try:
-        return read_stack_file(content, stack_file)
-    except ConfigError as error:
-        raise RolloutError(*map(Problem, error.problems)) from error
-
-
 def overlay_content(tree: Tree, folder: str) -> dict[str, bytes]:
     """The files in a folder that look like an overlay's, by their paths in the project; none where there is no folder.
 
@@ -190,9 +188,7 @@ def overlay_content(tree: Tree, folder: str) -> dict[str, bytes]:
         RolloutError: one cannot be read.
     """
     return {
-        f"{folder}/{name}": tree.read(f"{folder}/{name}") or b""
-        for name in tree.files(folder)
-        if name.endswith(_OF_AN_OVERLAY)
+        f"{folder}/{name}": content for name, content in tree.contents(folder).items() if name.endswith(_OF_AN_OVERLAY)
     }
 
 
@@ -202,19 +198,22 @@ def refuse_foreign(files: Mapping[str, bytes]) -> None:
     Raises:
         RolloutError: all such files together.
     """
-    paths = [path for path, content in files.items() if not _is_rendered(content)]
-    if paths:
-        raise RolloutError(
-            *(
-                Problem(
-                    f"{path} does not begin with `{HEADER_START.strip()}`, so it was not rendered",
-                    f"Argo CD applies what {KUSTOMIZATION} lists and syncs nothing with a second kustomization; "
-                    "rendering would overwrite or remove it",
-                    "move it out of this directory; what is to run belongs in components/ and the stack files",
-                )
-                for path in paths
-            )
+    refuse(
+        Problem(
+            f"{path} does not begin with `{HEADER_START.strip()}`, so it was not rendered",
+            f"Argo CD applies what {KUSTOMIZATION} lists and syncs nothing with a second kustomization; "
+            "rendering would overwrite or remove it",
+            "move it out of this directory; what is to run belongs in components/ and the stack files",
         )
+        for path, content in files.items()
+        if not _is_rendered(content)
+    )
+
+
+def _differing(present: Mapping[str, bytes], wanted: Mapping[str, bytes]) -> dict[str, bytes | None]:
+    """What is to be written, by its path, and what is to go: None."""
+    written = {path: content for path, content in wanted.items() if present.get(path) != content}
+    return {**written, **dict.fromkeys(path for path in present if path not in wanted)}
 
 
 def _is_rendered(content: bytes) -> bool:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from components.facts import as_region
 from components.names import overlay
-from rollout.git.revisions import Repository, WorkingTree
+from rollout.git.repository import Repository
 from rollout.plan.comparison import Images, Plan, Revision, plan
-from rollout.plan.declaration import DeclaredRegion, Tree, declared, overlay_at, refuse_shared, refuse_unusable
+from rollout.plan.declaration import (
+    DeclaredRegion,
+    Tree,
+    WorkingTree,
+    declared,
+    overlay_at,
+    refuse_shared,
+    refuse_unusable,
+)
 from rollout.problem import RolloutError
 from rollout.regions import select
 from rules.facts.region import Change
@@ -23,61 +30,56 @@ _HISTORY = 200
 _ALL = 100
 
 
-def make_plan(project: Path, base: str, head: str | None, names: Sequence[str]) -> Plan:
+def make_plan(repository: Repository, base: str, head: str | None, names: Sequence[str]) -> Plan:
     """Plans the change from a base to a revision or to the working tree.
 
     Where base and head went apart, the change is what happened since then on the side of the head: what `git diff base...head`
     shows, and a pull request. A head that the base has in its history is a way back, and compared with the base itself.
 
     Args:
-        project: Directory of Pulumi.yaml.
+        repository: The project's.
         base: A revision, as Git names them.
         head: Another; None for the working tree, which is on top of HEAD.
         names: The regions to speak of; none for all.
 
     Raises:
-        RolloutError: no repository, no such revision, stack files of the head that cannot be used or are of one region, or a
+        RolloutError: no such revision, stack files of the head that cannot be used or are of one region, or a
             name that is no region's; all problems of a kind together.
     """
-    with Repository(project) as repository:
-        tip_commit = repository.commit("--base", base)
-        head_commit = None if head is None else repository.commit("--head", head)
-        base_commit = _set_out(repository, tip_commit, head_commit)
-        after = Revision(
-            head, head_commit, declared(repository.at(head_commit) if head_commit else WorkingTree(project))
-        )
-        refuse_unusable(after.regions)
-        tip = Revision(base, tip_commit, declared(repository.at(tip_commit)))
-        before = (
-            tip
-            if base_commit == tip_commit
-            else Revision(base, base_commit, declared(repository.at(base_commit)), parted_from=head or "HEAD")
-        )
-        _refuse_none_and_two_of_one(before, after, project)
-        select([*{each.name: each for each in (*before.regions, *after.regions)}.values()], names)
-        return plan(
-            before,
-            after,
-            tip=None if before is tip else tip,
-            proven=lambda change: _proven(repository, before, change),
-            history_is_cut=repository.shallow,
-            names=names,
-        )
+    tip_commit = repository.resolved("--base", base)
+    head_commit = None if head is None else repository.resolved("--head", head)
+    base_commit = _set_out(repository, tip_commit, head_commit)
+    head_tree = repository.at(head_commit) if head_commit else WorkingTree(repository.project)
+    after = Revision(head, head_commit, declared(head_tree))
+    refuse_unusable(after.regions)
+    before = tip = Revision(base, tip_commit, declared(repository.at(tip_commit)))
+    if base_commit != tip_commit:
+        before = Revision(base, base_commit, declared(repository.at(base_commit)), parted_from=head or "HEAD")
+    _refuse_none_and_two_of_one(before, after, repository)
+    select([*{each.name: each for each in (*before.regions, *after.regions)}.values()], names)
+    return plan(
+        before,
+        after,
+        tip=None if before is tip else tip,
+        proven=lambda change: _proven(repository, before, change),
+        history_is_cut=repository.shallow,
+        names=names,
+    )
 
 
 def _set_out(repository: Repository, tip: str, head: str | None) -> str:
     """The commit from which a change set out."""
-    side = repository.commit("--head", "HEAD") if head is None else head
+    side = repository.resolved("--head", "HEAD") if head is None else head
     if tip == side:
         return tip
     common = repository.merge_base(tip, side)
     return tip if common == head else common
 
 
-def _refuse_none_and_two_of_one(before: Revision, after: Revision, project: Path) -> None:
+def _refuse_none_and_two_of_one(before: Revision, after: Revision, repository: Repository) -> None:
     if not before.regions and not after.regions:
         raise RolloutError.of(
-            f"{project} has no stack file Pulumi.<stack>.yaml, neither in {before} nor in {after}",
+            f"{repository.project} has no stack file Pulumi.<stack>.yaml, neither in {before} nor in {after}",
             "the regions are the stacks of a project, and what they change is told from these files",
             "run this in the project's directory, or write a stack file for each region",
         )
@@ -92,8 +94,8 @@ def _proven(repository: Repository, base: Revision, change: Change) -> Images:
     assert base.commit is not None, "a base is a commit"
     region = next(each for each in base.regions if each.name == change.name)
     found: dict[str, frozenset[str]] = {}
-    for commit in repository.commits_touching(base.commit, [region.stack_file, overlay(region.name)], _HISTORY):
-        workloads = _delivered_at(repository.at(commit), region)
+    for entry in repository.log(base.commit, _HISTORY, paths=[region.stack_file, overlay(region.name)]):
+        workloads = _delivered_at(repository.at(entry.commit), region)
         if workloads is None or change.before is None:
             continue
         stable = stable_version(replace(change.before, workloads=workloads))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rollout.plan.comparison import Plan, RegionPlan, SettingChange, VersionChange
+from rollout.plan.comparison import Plan, RegionPlan, VersionChange
 from rollout.problem import Problem
 from rules.finding import Finding, Severity
 
@@ -64,9 +64,12 @@ def as_markdown(plan: Plan) -> str:
     lines += [f"| {' | '.join(_cells(region))} |" for region in plan.regions]
     lines += [""]
     for region in plan.regions:
-        lines += _story_markdown(region)
+        if region.story:
+            lines += _folded(f"{_escaped(region.name)}: {_LOST}", _numbered([*map(_escaped, region.story)]))
     for finding in plan.findings:
-        lines += _finding_markdown(finding)
+        where = _escaped(f"{finding.where}: {finding.what}")
+        lines += [f"**{finding.severity.value}** {_escaped(finding.region)}: {where}"]
+        lines += _folded(f"{finding.rule_id}: why, and what to do", _finding_markdown(finding))
     lines += [f"From {_escaped(str(plan.base))} to {_escaped(str(plan.head))}."]
     lines += [f"Assumed: {_escaped('; '.join(plan.assumed))}."] if plan.assumed else []
     return "\n".join(lines)
@@ -158,7 +161,7 @@ def _others(region: RegionPlan) -> Iterator[tuple[str, str]]:
         for what in _of_version(version):
             yield region.carrier, what
     for setting in region.settings:
-        yield setting.carrier, _of_setting(setting)
+        yield setting.carrier, f"{setting.path}: {_value(setting.before)} → {_value(setting.after)}"
 
 
 def _of_version(version: VersionChange) -> Iterator[str]:
@@ -178,10 +181,6 @@ def _of_version(version: VersionChange) -> Iterator[str]:
 
 def _images(images: Sequence[str]) -> str:
     return ", ".join(images) or "no image"
-
-
-def _of_setting(setting: SettingChange) -> str:
-    return f"{setting.path}: {_value(setting.before)} → {_value(setting.after)}"
 
 
 def _value(value: object) -> str:
@@ -249,20 +248,11 @@ def _cells(region: RegionPlan) -> tuple[str, ...]:
     return (_escaped(region.name), _escaped(traffic), _order(region).removeprefix("order: "), others)
 
 
-def _story_markdown(region: RegionPlan) -> Iterator[str]:
-    if region.story:
-        yield f"<details><summary>{_escaped(region.name)}: {_LOST}</summary>"
-        yield ""
-        yield from _numbered([*map(_escaped, region.story)])
-        yield ""
-        yield "</details>"
-        yield ""
+def _folded(summary: str, lines: Iterable[str]) -> list[str]:
+    return [f"<details><summary>{summary}</summary>", "", *lines, "", "</details>", ""]
 
 
 def _finding_markdown(finding: Finding) -> Iterator[str]:
-    yield f"**{finding.severity.value}** {_escaped(finding.region)}: {_escaped(f'{finding.where}: {finding.what}')}"
-    yield f"<details><summary>{finding.rule_id}: why, and what to do</summary>"
-    yield ""
     yield f"- why it matters: {_escaped(finding.reason)}"
     yield f"- what to do: {_escaped(finding.mend)}"
     if finding.waived is not None:
@@ -273,9 +263,6 @@ def _finding_markdown(finding: Finding) -> Iterator[str]:
         yield f"{_SAFE_WAY.capitalize()}:"
         yield ""
         yield from _numbered([*map(_escaped, finding.steps)])
-    yield ""
-    yield "</details>"
-    yield ""
 
 
 def _escaped(text: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rollout.access import RegionAccess
 from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
 from rollout.cluster.objects import read_live
+from rollout.git.repository import Repository
 from rollout.problem import Problem
 from rollout.status.overlay import overlay_weights
 from rollout.weights import routed
@@ -29,8 +29,8 @@ class History(Protocol):
     """What is asked of the repository."""
 
     @property
-    def project(self) -> Path:
-        """A directory in a clone of it."""
+    def repository(self) -> Repository:
+        """A clone of it."""
 
     def tip(self) -> str:
         """The newest commit that is to be delivered, fetched."""
@@ -130,7 +130,7 @@ def _await(
 
 
 def brings(
-    region: RegionAccess, repository: History, commit: str, weights: Mapping[str, int]
+    region: RegionAccess, history: History, commit: str, weights: Mapping[str, int]
 ) -> Callable[[Application], bool]:
     """Whether an Application has been brought to a commit, or to a later one that says the same weights, and the cluster has them.
 
@@ -139,25 +139,21 @@ def brings(
 
     Args:
         region: The region.
-        repository: Where the commits are.
+        history: Where the commits are.
         commit: The commit's full hash.
         weights: What its overlay says, whole percents by version.
     """
 
     def is_there(application: Application) -> bool:
         synced = application.synced_revision
-        if synced is None or application.is_moving or not repository.contains(commit, synced):
+        if synced is None or application.is_moving or not history.contains(commit, synced):
             return False
-        says_so = synced == commit or overlay_weights(repository.project, synced, application.path) == weights
-        return says_so and _has(region, weights)
+        if synced != commit and overlay_weights(history.repository.project, synced, application.path) != weights:
+            return False
+        route = read_live(region).route
+        return route is not None and route.weights is not None and routed(route.weights) == routed(weights)
 
     return is_there
-
-
-def _has(region: RegionAccess, weights: Mapping[str, int]) -> bool:
-    """Whether the cluster's own VirtualService has these weights."""
-    route = read_live(region).route
-    return route is not None and route.weights is not None and routed(route.weights) == routed(weights)
 
 
 def takes(weights: Mapping[str, int]) -> Callable[[Envoy], bool]:

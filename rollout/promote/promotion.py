@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from components.facts import as_region
@@ -27,7 +27,7 @@ from rollout.judge.step import (
     tally_of,
 )
 from rollout.measurement import Measurement, Tally
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters, Watching
 from rollout.promote.delivery import DeliveryTime
 from rollout.promote.results import PromotionResult, RollbackResult, StepResult
@@ -137,7 +137,7 @@ def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, 
     for region, split in weights.items():
         try:
             # pods that are not well are no reason to wait: it is from them that the requests are taken
-            delivery = clusters.deliver(region, commit, split, _nothing, healthy=False)
+            delivery = clusters.deliver(region, commit, split, lambda: None, healthy=False)
         except RolloutError as error:
             problems += error.problems
             continue
@@ -209,7 +209,7 @@ class _Run:
         self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
         for region in self.promotion.regions:
             self.upstream.say(f"{region}: {self.last[:10]} is to be delivered first")
-            delivery = self.clusters.deliver(region, self.last, self.upstream.weights(tip, region), _nothing)
+            delivery = self.clusters.deliver(region, self.last, self.upstream.weights(tip, region), lambda: None)
             if isinstance(delivery, Problem):
                 if self.record is None:
                     raise RolloutError(delivery)
@@ -230,9 +230,7 @@ class _Run:
         """All regions hold before one begins."""
         self.upstream.say(f"{region}: all regions are measured before it begins")
         outcomes = self.clusters.certify(self.promotion.regions)
-        unknown = [problem for outcome in outcomes for problem in outcome.problems]
-        if unknown:
-            raise RolloutError(*unknown)
+        refuse(problem for outcome in outcomes for problem in outcome.problems)
         for outcome in outcomes:
             name = outcome.region.name
             if reason := self._wrong_with(outcome):
@@ -274,7 +272,7 @@ class _Run:
     def _step(self, region: str, weight: int) -> PromotionResult | None:
         with ExitStack() as stack:
             watch: Watching | None = None
-            if not self.upstream.waits_for_merge:
+            if not self.upstream.proposal:
                 watch = stack.enter_context(self.clusters.watched(region))
                 watch.turn()
             step = self._commit_step(region, weight)
@@ -393,10 +391,6 @@ class _Run:
         self.upstream.say(f"{state} by {placed[:10]}")
 
 
-def _nothing() -> None:
-    """What ends a delivery that has to be: nothing."""
-
-
 def _proof(step: Step, seen: Observation, seconds: float) -> Proof:
     assert seen.proof is not None, "nothing is proven before it is measured"
     where = interval(step, seen)
@@ -419,7 +413,11 @@ def _proof(step: Step, seen: Observation, seconds: float) -> Proof:
 def _cost(region: str, before: Sequence[Measurement], watch: Watching) -> dict[str, Tally]:
     """What became of all requests of some windows and of the one that is watched, by version."""
     cost: dict[str, Tally] = {}
-    for window in (*before, *_last(watch)):
+    windows = [*before]
+    # what is taken back is so, also where nothing more can be counted
+    with suppress(RolloutError):
+        windows.append(watch.seen())
+    for window in windows:
         rows = [
             (origin.version if origin.region == region else str(origin), tally)
             for origin, tally in window.answered.items()
@@ -429,14 +427,6 @@ def _cost(region: str, before: Sequence[Measurement], watch: Watching) -> dict[s
         for name, tally in rows:
             cost[name] = added(cost.get(name, Tally(0, 0)), tally)
     return cost
-
-
-def _last(watch: Watching) -> list[Measurement]:
-    # what is taken back is so, also where nothing more can be counted
-    try:
-        return [watch.seen()]
-    except RolloutError:
-        return []
 
 
 def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rollout.judge.step import Observation, Step, somebody_else_answered
 from rollout.measurement import Measurement, Tally
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
 from rollout.promote.results import RetirementResult
 from rollout.promote.upstream import Upstream
@@ -28,8 +28,7 @@ def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> list[st
             f"they have: {', '.join(sorted({name for split in weights.values() for name in split}))}",
         )
     busy = [region for region in found if weights[region][version]]
-    if busy:
-        raise RolloutError(*(_has_requests(region, version, weights[region][version]) for region in busy))
+    refuse(_has_requests(region, version, weights[region][version]) for region in busy)
     for region in found:
         parent = upstream.without(parent, region, version, _subject(version, region))
     return found

@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from components.names import overlay
-from rollout.git.commits import Entry, OvertakenError, Writer
 from rollout.git.record import PromotionState, Record
-from rollout.git.revisions import Repository
+from rollout.git.repository import Entry, OvertakenError, Repository
 from rollout.plan.comparison import Plan
-from rollout.plan.declaration import declared, refuse_unusable
+from rollout.plan.declaration import STACK_FILES, declared, refuse_unusable
 from rollout.plan.overlays import edited
 from rollout.plan.plan import make_plan
 from rollout.plan.report import as_text
@@ -55,13 +53,12 @@ class JudgedCommit:
 
 
 def commit_edits(
-    project: Path, writer: Writer, parent: str, edits: Mapping[str, Callable[[str], str]], message: str
+    repository: Repository, parent: str, edits: Mapping[str, Callable[[str], str]], message: str
 ) -> JudgedCommit:
     """Commits edited stack files, with their overlays rendered anew.
 
     Args:
-        project: Directory of Pulumi.yaml.
-        writer: Its clone.
+        repository: The project's.
         parent: The commit that it is on top of, by its full hash.
         edits: Makes the stack file's new text from the old, by region. Where nothing changes, the commit is an empty one.
         message: The commit's.
@@ -70,11 +67,10 @@ def commit_edits(
         RolloutError: a stack file cannot be used or an edit refuses.
     """
     files: dict[str, bytes | None] = {}
-    with Repository(project) as repository:
-        for region, edit in edits.items():
-            files |= edited(repository.at(parent), region, edit)
-    commit = writer.commit(parent, files, message)
-    return JudgedCommit(commit, files, make_plan(project, parent, commit, list(edits)) if edits else None)
+    for region, edit in edits.items():
+        files |= edited(repository.at(parent), region, edit)
+    commit = repository.commit(parent, files, message)
+    return JudgedCommit(commit, files, make_plan(repository, parent, commit, list(edits)) if edits else None)
 
 
 @dataclass(frozen=True)
@@ -82,16 +78,14 @@ class Upstream:
     """The branch that is delivered, and how it is written to.
 
     Attributes:
-        project: Directory of Pulumi.yaml.
-        writer: Its clone.
+        repository: The project's.
         remote: Where pushes go.
         branch: What Argo CD follows there.
         proposal: A branch to push to instead, where people or checks stand before the other one; None to push to it.
         say: Told in a line what goes on.
     """
 
-    project: Path
-    writer: Writer
+    repository: Repository
     remote: str
     branch: str
     proposal: str | None
@@ -103,7 +97,7 @@ class Upstream:
         Raises:
             RolloutError: the remote does not answer, or has no such branch.
         """
-        return self.writer.fetch(self.remote, self.branch)
+        return self.repository.fetch(self.remote, self.branch)
 
     def regions(self, commit: str) -> Mapping[str, RegionConfig]:
         """What a commit declares of its regions, by their names.
@@ -111,7 +105,7 @@ class Upstream:
         Raises:
             RolloutError: a stack file cannot be used.
         """
-        return _regions_at(self.project, commit)
+        return _regions_at(self.repository, commit)
 
     def weights(self, commit: str, region: str) -> dict[str, int]:
         """A region's weights at a commit, whole percents by version.
@@ -136,20 +130,16 @@ class Upstream:
             )
         return regions[region]
 
-    def newest(self, tip: str) -> tuple[Entry, Record] | None:
-        """The newest commit of a promotion in the history of a commit, with what it says; None if there is none."""
-        return self.writer.newest_record(tip)
-
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history; fetches what is new before it says no.
 
         Raises:
             RolloutError: the remote does not answer.
         """
-        if self.writer.contains(commit, tip):
+        if self.repository.contains(commit, tip):
             return True
         self.tip()
-        return self.writer.contains(commit, tip)
+        return self.repository.contains(commit, tip)
 
     def shifted(self, parent: str, weights: Mapping[str, Mapping[str, int]], message: str) -> str:
         """A commit on top of another that gives regions these weights; pushed nowhere yet, and judged.
@@ -176,11 +166,6 @@ class Upstream:
         """
         return self._commit(parent, {region: lambda text: without_version(text, version)}, message)
 
-    @property
-    def waits_for_merge(self) -> bool:
-        """Whether somebody stands between a commit and its delivery."""
-        return self.proposal is not None
-
     def placed(self, make: Callable[[str], str]) -> str:
         """Pushes a commit; returns what has it on the branch that is delivered, at once or merged by somebody.
 
@@ -198,13 +183,17 @@ class Upstream:
             try:
                 if proposed is None:
                     # not on what somebody has set back meanwhile: it would bring again what they removed
-                    onto = None if self.waits_for_merge else tip
-                    self.writer.push(commit, self.remote, self.proposal or self.branch, onto=onto)
+                    onto = None if self.proposal else tip
+                    self.repository.push(commit, self.remote, self.proposal or self.branch, onto=onto)
             except OvertakenError:
                 self.say(f"somebody pushed to {self.proposal or self.branch} meanwhile; looks again")
                 continue
-            delivered = self._await_merge(commit, tip) if self.waits_for_merge else commit
-            self._follow(delivered)
+            delivered = self._await_merge(commit, tip) if self.proposal else commit
+            if not self.repository.follow(delivered, self.branch):
+                self.say(
+                    f"your branch and files stay as they are: they hold what {delivered[:10]} lacks; "
+                    "`git pull` when you are ready"
+                )
             return delivered
         raise RolloutError.of(
             f"{_MOST_OVERTAKEN} times in a row somebody else pushed to {self.proposal or self.branch} first",
@@ -214,7 +203,7 @@ class Upstream:
 
     def promoted_since(self, ours: str, tip: str) -> Entry | None:
         """The newest commit of a promotion that is in the history of one commit and not of another; None if there is none."""
-        found = self.writer.newest_record(f"{ours}..{tip}")
+        found = self.repository.newest_record(f"{ours}..{tip}")
         return found[0] if found else None
 
     def left_alone(self, ours: str, tip: str, regions: Sequence[str]) -> list[str]:
@@ -260,7 +249,7 @@ class Upstream:
         }
 
     def _commit(self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str) -> str:
-        change = commit_edits(self.project, self.writer, parent, edits, message)
+        change = commit_edits(self.repository, parent, edits, message)
         if change.plan and change.is_refused:
             raise RolloutError.of(
                 f"the rules refuse it:\n{as_text(change.plan)}",
@@ -276,7 +265,7 @@ class Upstream:
         known = parent
         while time.monotonic() < ends:
             tip = self.tip()
-            if tip != known and self.writer.contains(commit, tip):
+            if tip != known and self.repository.contains(commit, tip):
                 return commit
             # what it says may be there by another commit: a squashed one
             if tip != known and self._says(tip) == wanted:
@@ -291,45 +280,37 @@ class Upstream:
 
     def _says(self, commit: str) -> tuple[Mapping[str, object], Record | None]:
         """What a commit says of all regions, and of a promotion."""
-        newest = self.newest(commit)
+        newest = self.repository.newest_record(commit)
         return self._files(commit, self.regions(commit)), newest[1] if newest else None
 
     def _proposed(self, commit: str, tip: str) -> str | None:
         """The commit that waits to be merged already and says the same: whoever proposed it was cut off. None if there is none."""
-        if self.proposal is None or not self.writer.has_branch(self.remote, self.proposal):
+        if self.proposal is None or self.repository.tip(self.remote, self.proposal) is None:
             return None
-        there = self.writer.fetch(self.remote, self.proposal)
-        return there if self.writer.contains(tip, there) and self._says(there) == self._says(commit) else None
+        there = self.repository.fetch(self.remote, self.proposal)
+        return there if self.repository.contains(tip, there) and self._says(there) == self._says(commit) else None
 
-    def _files(self, commit: str, regions: Iterable[str]) -> Mapping[str, Mapping[str, bytes | None]]:
+    def _files(self, commit: str, regions: Iterable[str]) -> Mapping[str, Mapping[str, bytes]]:
         """What a commit has of each of these regions: its stack file and its overlay."""
-        with Repository(self.project) as repository:
-            tree = repository.at(commit)
-            found = declared(tree)
-            paths = {
-                region: [
-                    *(f"{overlay(region)}/{name}" for name in tree.files(overlay(region))),
-                    *(each.stack_file for each in found if each.name == region),
-                ]
-                for region in regions
+        tree = self.repository.at(commit)
+        stack_files, found = tree.contents("", STACK_FILES), declared(tree)
+        return {
+            region: {
+                **{f"{overlay(region)}/{name}": content for name, content in tree.contents(overlay(region)).items()},
+                **{each.stack_file: stack_files[each.stack_file] for each in found if each.name == region},
             }
-            return {region: {path: tree.read(path) for path in of_region} for region, of_region in paths.items()}
+            for region in regions
+        }
 
     def _by_whom(self, ours: str, tip: str, region: str, paths: Iterable[str]) -> Problem:
-        since = _since(self.writer.log(tip, _HISTORY), ours)
-        theirs = [entry for entry in since if any(name.endswith(tuple(paths)) for name in entry.files)]
+        since = self.repository.log(f"{ours}..{tip}", _HISTORY)
+        theirs = [entry for entry in since if {*paths} & {*entry.files}]
         told = "; ".join(f"{each.commit[:10]} by {each.author}: {each.subject}" for each in theirs) or tip[:10]
         return Problem(
             f"{region} was changed by somebody else meanwhile: {told}",
             "two hands on the same weights undo each other, and a person's goes first",
             "see what it does (rollout status), then begin anew or roll back",
         )
-
-    def _follow(self, commit: str) -> None:
-        if not self.writer.follow(commit, self.branch):
-            self.say(
-                f"your branch and files stay as they are: they hold what {commit[:10]} lacks; `git pull` when you are ready"
-            )
 
 
 def followed_branch(regions: Mapping[str, RegionConfig], names: Sequence[str]) -> str:
@@ -377,18 +358,7 @@ def refuse_promotion(newest: tuple[Entry, Record] | None) -> None:
 
 # what a commit declares never changes, and each step asks for the weights of the same few
 @lru_cache(maxsize=_REMEMBERED)
-def _regions_at(project: Path, commit: str) -> Mapping[str, RegionConfig]:
-    with Repository(project) as repository:
-        found = declared(repository.at(commit))
+def _regions_at(repository: Repository, commit: str) -> Mapping[str, RegionConfig]:
+    found = declared(repository.at(commit))
     refuse_unusable(found)
     return {region.name: region.usable for region in found}
-
-
-def _since(entries: Iterable[Entry], commit: str) -> list[Entry]:
-    """Those that are newer than a commit, the newest first."""
-    found = []
-    for entry in entries:
-        if entry.commit == commit:
-            break
-        found.append(entry)
-    return found

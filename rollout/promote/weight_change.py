@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 
 from components.facts import as_region
-from rollout.git.commits import Writer, locked
-from rollout.git.revisions import Repository
+from rollout.git.repository import Repository
 from rollout.plan.comparison import Plan
 from rollout.plan.overlays import stack_file_of
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.upstream import commit_edits, refuse_promotion
 from rollout.weights import assignments
 from rules.region.capacity import stable_version
@@ -53,7 +51,7 @@ class WeightChange:
 
 
 def change_weights(
-    project: Path,
+    repository: Repository,
     region: str,
     wishes: Sequence[str],
     *,
@@ -64,7 +62,7 @@ def change_weights(
     """Commits what was wished on the branch that is checked out, and pushes it; all of it or nothing.
 
     Args:
-        project: Directory of Pulumi.yaml.
+        repository: The project's.
         region: Where.
         wishes: Such as `v2=25`.
         message: The commit's; None for the weights before and after.
@@ -76,17 +74,16 @@ def change_weights(
             changes would be lost; with a remote, the branch there is not at the commit that is checked out, or does not take the new
             one; or another rollout is at work.
     """
-    writer = Writer(project)
-    with locked(project), Repository(project) as repository:
-        head, branch = writer.head()
+    with repository.locked():
+        head, branch = repository.head()
         if branch is None:
             raise RolloutError.of(
                 f"no branch is checked out, but the commit {head[:10]}",
                 "a commit that no branch has is lost",
                 "check the branch out first: git switch main",
             )
-        onto = _remote_tip(writer, remote, branch, head) if remote is not None else None
-        newest = writer.newest_record(head)
+        onto = _remote_tip(repository, remote, branch, head) if remote is not None else None
+        newest = repository.newest_record(head)
         if newest and region in newest[1].promotion.regions:
             refuse_promotion(newest)
         config = stack_file_of(repository.at(head), region).usable
@@ -98,22 +95,29 @@ def change_weights(
         changed = {version: weight for version, weight in after.items() if before[version] != weight}
         edits = {region: lambda text: with_weights(text, changed)}
         subject = message or _subject(region, before, after)
-        change = commit_edits(project, writer, head, edits, f"{subject}\n")
+        change = commit_edits(repository, head, edits, f"{subject}\n")
         outcome = replace(outcome, commit=change.commit, plan=change.plan)
         if change.is_refused:
             return replace(outcome, done=Done.REFUSED)
         if dry_run:
             return replace(outcome, done=Done.PLANNED)
-        _refuse_loss(writer.uncommitted([*change.files]))
-        return _published(writer, remote, onto, outcome)
+        refuse(
+            Problem(
+                f"{path} has changes that are not committed",
+                "the commit changes this file, and they would be lost",
+                "commit them, or put them aside (git stash)",
+            )
+            for path in repository.uncommitted([*change.files])
+        )
+        return _published(repository, remote, onto, outcome)
 
 
-def _published(writer: Writer, remote: str | None, onto: str | None, outcome: WeightChange) -> WeightChange:
+def _published(repository: Repository, remote: str | None, onto: str | None, outcome: WeightChange) -> WeightChange:
     assert outcome.commit is not None, "it was made"
     # what the remote refuses must not be on the branch here either
     if remote is not None:
-        writer.push(outcome.commit, remote, outcome.branch, onto=onto)
-    followed = writer.follow(outcome.commit, outcome.branch)
+        repository.push(outcome.commit, remote, outcome.branch, onto=onto)
+    followed = repository.follow(outcome.commit, outcome.branch)
     if remote is None and not followed:
         raise RolloutError.of(
             f"{outcome.branch} cannot be moved to {outcome.commit[:10]}",
@@ -130,14 +134,14 @@ def _subject(region: str, before: Mapping[str, int], after: Mapping[str, int]) -
     )
 
 
-def _remote_tip(writer: Writer, remote: str, branch: str, head: str) -> str:
+def _remote_tip(repository: Repository, remote: str, branch: str, head: str) -> str:
     """The branch's tip there, which is what is checked out; "" where the remote does not have the branch."""
-    if not writer.has_branch(remote, branch):
+    if repository.tip(remote, branch) is None:
         return ""
-    tip = writer.fetch(remote, branch)
+    tip = repository.fetch(remote, branch)
     if tip == head:
         return tip
-    ahead = writer.contains(tip, head)
+    ahead = repository.contains(tip, head)
     raise RolloutError.of(
         f"{branch} is at {head[:10]} here and at {tip[:10]} in {remote}",
         "commits that are not pushed would be delivered with this one, unseen"
@@ -147,17 +151,3 @@ def _remote_tip(writer: Writer, remote: str, branch: str, head: str) -> str:
         if ahead
         else f"bring it up to date first (git pull --ff-only {remote} {branch})",
     )
-
-
-def _refuse_loss(paths: Sequence[str]) -> None:
-    if paths:
-        raise RolloutError(
-            *(
-                Problem(
-                    f"{path} has changes that are not committed",
-                    "the commit changes this file, and they would be lost",
-                    "commit them, or put them aside (git stash)",
-                )
-                for path in paths
-            )
-        )

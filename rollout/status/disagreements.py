@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy, acknowledges
-from rollout.cluster.objects import Live, Route, WaitingPod
-from rollout.git.commits import Entry
+from rollout.cluster.objects import Live, Route
 from rollout.git.record import Record
+from rollout.git.repository import Entry
 from rollout.problem import Problem
 from rollout.weights import ALL_PODS, routed
 from rules.facts.versions import by_number
@@ -158,17 +158,13 @@ def _stack_and_git(region: RegionStatus) -> Iterator[Disagreement]:
             f"{declared.stack_file} says {told(declared.stack)} and is not committed; HEAD says {said}",
             declared.edited,
         )
-    if _is_committed(region) and not _same(declared.committed, declared.git):
+    if declared.committed is not None and declared.delivery != "direct" and not _same(declared.committed, declared.git):
         said = told(declared.git) if declared.git else "nothing"
         yield Disagreement(
             region.name,
-            f"{declared.stack_file} at HEAD says {told(declared.committed or {})}, and its overlay, not rendered from it, {said}",
+            f"{declared.stack_file} at HEAD says {told(declared.committed)}, and its overlay, not rendered from it, {said}",
             declared.committed_at,
         )
-
-
-def _is_committed(region: RegionStatus) -> bool:
-    return region.declared.committed is not None and region.declared.delivery != "direct"
 
 
 def _git_and_cluster(region: RegionStatus) -> Iterator[Disagreement]:
@@ -264,13 +260,8 @@ def _pods(region: RegionStatus) -> Iterator[Disagreement]:
     for version, pods in (region.live.pods if region.live else {}).items():
         if pods.ready < pods.wanted or pods.waiting:
             waits = f": {_listed([f'{pod.name} ({pod.reason})' for pod in pods.waiting])}" if pods.waiting else ""
-            yield Disagreement(
-                region.name, f"{pods.ready} of {pods.wanted} pods of {version} are ready{waits}", _first(pods.waiting)
-            )
-
-
-def _first(waiting: Iterable[WaitingPod]) -> datetime | None:
-    return min((pod.since for pod in waiting if pod.since), default=None)
+            first = min((pod.since for pod in pods.waiting if pod.since), default=None)
+            yield Disagreement(region.name, f"{pods.ready} of {pods.wanted} pods of {version} are ready{waits}", first)
 
 
 def _ejected(region: RegionStatus) -> Iterator[Disagreement]:

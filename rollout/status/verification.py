@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Self, TypeVar
 
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.application import Application, settled_application, synced_commit
@@ -16,12 +16,11 @@ from rollout.judge.checks import Check, no_failures
 from rollout.judge.shares import DEFAULT_MOST
 from rollout.judge.verdict import Verdict, is_decided, verdict_of
 from rollout.measurement import Measurement
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, refuse
 from rollout.status.answers import await_all, or_problems
 from rollout.status.overlay import overlay_weights
 from rollout.traffic.attack import DEFAULT_RATE, Attack
 from rollout.traffic.probe import Source, connect, count_results
-from rollout.traffic.trail import Point, Trail
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
@@ -47,6 +46,19 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A look: how many requests had been sent, and how many of them each version had answered."""
+
+    requests: int
+    counts: Mapping[str, int]
+
+    @classmethod
+    def of(cls, so_far: Measurement) -> Self:
+        """What was counted until then."""
+        return cls(so_far.requests, {version: tally.requests for version, tally in so_far.versions.items()})
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of a region: a verdict, or the problems that kept it from one.
 
@@ -54,7 +66,7 @@ class Outcome:
         region: The region.
         weights: As in `Ready`.
         verdict: What was measured, judged.
-        trail: How the counts came to be what they are: a few hundred moments, the last one the end.
+        trail: How the counts came to be what they are: each look, the last one the end.
         problems: What kept it from a verdict.
         application: As in `Ready`.
     """
@@ -72,11 +84,8 @@ class Outcome:
         return self.verdict is not None and self.verdict.holds
 
 
-class Progress(Protocol):
-    """Somebody who wants to know how far it is."""
-
-    def looked(self, so_far: Measurement) -> None:
-        """Called from each region's thread, after each look at what has been counted there."""
+Progress = Callable[[Measurement], None]
+"""Told how far it is: called from each region's thread, after each look at what has been counted there."""
 
 
 def prepare(
@@ -111,9 +120,7 @@ def prepare(
         return Ready(region, source, weights, attack, application)
 
     prepared = _side_by_side(make_ready, regions, threading.Event())
-    problems = [problem for one in prepared if isinstance(one, RolloutError) for problem in one.problems]
-    if problems:
-        raise RolloutError(*problems)
+    refuse(problem for one in prepared if isinstance(one, RolloutError) for problem in one.problems)
     return tuple(one for one in prepared if isinstance(one, Ready))
 
 
@@ -140,17 +147,19 @@ def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Chec
     stop = threading.Event()
 
     def outcome_of(one: Ready) -> Outcome:
-        trail = Trail()
+        trail: list[Point] = []
 
         def enough(so_far: Measurement) -> bool:
-            trail.add(so_far)
-            progress.looked(so_far)
+            trail.append(Point.of(so_far))
+            progress(so_far)
             return is_decided(so_far, one.weights, failures=failures)
 
         measurement = count_results(one.source, one.attack, stop, enough)
-        trail.add(measurement)
+        # where it was enough, the last look is the end
+        if trail[-1:] != [Point.of(measurement)]:
+            trail.append(Point.of(measurement))
         verdict = verdict_of(measurement, one.weights, failures=failures)
-        return Outcome(one.region, one.weights, verdict, trail.points, application=one.application)
+        return Outcome(one.region, one.weights, verdict, tuple(trail), application=one.application)
 
     outcomes = _side_by_side(outcome_of, ready, stop)
     return tuple(

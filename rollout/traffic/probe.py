@@ -13,9 +13,8 @@ import websocket
 from kubernetes import client
 
 from rollout.access import RegionAccess
-from rollout.cluster.client import api_client, list_pods
+from rollout.cluster.client import api_client, is_leaving, is_ready, list_pods, waiting_reasons
 from rollout.cluster.exec import STATUS, STDERR, STDOUT, ExecStream, ending, open_exec
-from rollout.cluster.pods import is_leaving, is_ready, waiting_reasons
 from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError, in_order
 from rollout.problem import Problem, RolloutError, first_line
 from rollout.traffic.attack import DEFAULT_RATE, Attack

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from rollout.judge.shares import RISK, Interval, allowed, share_interval, version_risk
-from rollout.traffic.trail import Point
+from rollout.status.verification import Point
 
 _WIDTH = 760
 _MARGIN = 56
@@ -17,6 +17,7 @@ _LEGEND_HEIGHT = 34
 # Points of a share to either side of the weight; wide enough for the tolerance to be seen as what it is.
 _POINTS_SHOWN = 10
 _MOST_TICKS = 6
+_MOST_LOOKS = 400
 
 _STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
@@ -115,7 +116,7 @@ def svg(panels: Sequence[Panel], risk: float = RISK) -> str:
 
 
 def _charts(panel: Panel, risk: float) -> list[_Chart]:
-    looks = [point for point in panel.trail if point.requests]
+    looks = _thinned([point for point in panel.trail if point.requests])
     if not looks:
         return []
     routed = sorted((version for version in panel.weights if panel.weights[version]), key=lambda v: panel.weights[v])
@@ -129,6 +130,14 @@ def _charts(panel: Panel, risk: float) -> list[_Chart]:
         )
         for version in drawn
     ]
+
+
+def _thinned(looks: Sequence[Point]) -> Sequence[Point]:
+    """A few hundred of the looks, evenly spaced, and the last one."""
+    every = 1
+    while len(looks) >= _MOST_LOOKS * every:
+        every *= 2
+    return [*looks[:-1:every], *looks[-1:]]
 
 
 def _panel(region: str, chart: _Chart, top: int) -> str:

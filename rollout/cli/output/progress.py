@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from rollout.judge.checks import requests_of
 from rollout.judge.shares import share_interval, version_risk
@@ -26,37 +25,30 @@ def shown(console: Console, ready: Sequence[verification.Ready]) -> Iterator[ver
     """Progress of regions that are measured, for as long as the context lasts; it has no known end."""
     weights = {one.region.name: one.weights for one in ready}
     if not console.is_terminal:
-        yield _Lines(console, weights, dict.fromkeys(weights, _FIRST_LINE_REQUESTS))
+        yield _plain(console, weights)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as lines:
-        yield _LiveLines(lines, weights, {region: lines.add_task(region, total=None) for region in weights})
+        tasks = {region: lines.add_task(region, total=None) for region in weights}
+
+        def looked(so_far: Measurement) -> None:
+            if so_far.requests % _EVERY_REQUESTS == 0:
+                lines.update(tasks[so_far.region], description=_text(so_far, weights[so_far.region]))
+
+        yield looked
 
 
-@dataclass(frozen=True)
-class _LiveLines:
-    lines: Progress
-    weights: Mapping[str, Mapping[str, int]]
-    tasks: Mapping[str, TaskID]
+def _plain(console: Console, weights: Mapping[str, Mapping[str, int]]) -> verification.Progress:
+    following = dict.fromkeys(weights, _FIRST_LINE_REQUESTS)
+    lock = threading.Lock()
 
-    def looked(self, so_far: Measurement) -> None:
-        if so_far.requests % _EVERY_REQUESTS == 0:
-            text = _text(so_far, self.weights[so_far.region])
-            self.lines.update(self.tasks[so_far.region], description=text)
+    def looked(so_far: Measurement) -> None:
+        with lock:
+            if so_far.requests >= following[so_far.region]:
+                following[so_far.region] *= 2
+                console.print(_text(so_far, weights[so_far.region]))
 
-
-@dataclass(frozen=True)
-class _Lines:
-    console: Console
-    weights: Mapping[str, Mapping[str, int]]
-    following: dict[str, int]
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def looked(self, so_far: Measurement) -> None:
-        with self.lock:
-            if so_far.requests >= self.following[so_far.region]:
-                self.following[so_far.region] *= 2
-                self.console.print(_text(so_far, self.weights[so_far.region]))
+    return looked
 
 
 def _text(so_far: Measurement, weights: Mapping[str, int]) -> str:

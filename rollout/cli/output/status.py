@@ -15,8 +15,8 @@ from rich.text import Text
 from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy
-from rollout.git.commits import Entry
 from rollout.git.record import PromotionState, Record
+from rollout.git.repository import Entry
 from rollout.status.disagreements import Disagreement, RegionStatus, Status, Weights, all_disagreements, ejected
 
 _NOTHING = "-"

@@ -13,7 +13,7 @@ from typer.testing import Result as Ran
 from rollout.__main__ import app
 from rollout.cli.clone import Clone
 from rollout.cli.promote import DEFAULT_STEPS
-from rollout.git.commits import locked
+from rollout.git.repository import Repository
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from tests.rollout.planned import REGIONS
@@ -108,7 +108,7 @@ class TestRefused:
         refused(run("promote", "v2", "--remote", "nobody"), "main of nobody cannot be fetched")
 
     def test_while_another_one_is_at_work_in_this_clone(self, clones: TwoClones) -> None:
-        with locked(clones.operator.directory):
+        with Repository(clones.operator.directory).locked():
             for verb in (["promote", "v2"], ["rollback"], ["retire", "v2"]):
                 refused(run(*verb), "another rollout is at work in this clone (pid ")
 

@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
 from rollout.__main__ import app
-from rollout.git.commits import Writer, locked
 from rollout.git.record import Promotion, PromotionState, Record, message
+from rollout.git.repository import Repository
 from tests.rollout.planned import Project, new_planned, new_planned_below
-from tests.rollout.repository import Repository, new_repository
+from tests.rollout.repository import Repository as Work
+from tests.rollout.repository import new_repository
 
 FILES = ["Pulumi.region-a.yaml", "deploy/overlays/region-a/echo/vs.yaml"]
 
@@ -28,13 +29,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 @pytest.fixture
-def remote(project: Project, tmp_path: Path) -> Repository:
+def remote(project: Project, tmp_path: Path) -> Work:
     """The bare repository that the project was pushed to."""
     place = tmp_path / "remote.git"
     subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch", "main", str(place)], check=True)
     project.repository.git("remote", "add", "origin", str(place))
     project.repository.git("push", "--quiet", "origin", "main")
-    return Repository(place)
+    return Work(place)
 
 
 def ready(project: Project, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
@@ -191,7 +192,7 @@ class TestSet:
         assert state(project) == before
 
     def test_waits_for_no_other_rollout(self, project: Project) -> None:
-        with locked(project.directory):
+        with Repository(project.directory).locked():
             ran = set_weights("v2=25")
 
         assert (ran.exit_code, ran.stderr[:30]) == (2, "error: another rollout is at w")
@@ -222,8 +223,8 @@ class TestPromotionInProgress:
     def record(self, project: Project, state: PromotionState, *regions: str) -> None:
         promotion = Promotion("p-1", "v2", (10, 50), regions, 60, "a" * 40)
         text = message("Promote v2", Record(promotion, state, regions[0], 10))
-        writer = Writer(project.directory)
-        assert writer.follow(writer.commit(project.repository.git("rev-parse", "main"), {}, text))
+        repository = Repository(project.directory)
+        assert repository.follow(repository.commit(project.repository.git("rev-parse", "main"), {}, text))
 
     def test_is_left_alone(self, project: Project) -> None:
         self.record(project, PromotionState.IN_PROGRESS, "region-a", "region-b")
@@ -254,7 +255,7 @@ class TestPromotionInProgress:
 
 
 class TestPush:
-    def test_puts_the_commit_where_the_branch_is_delivered_from(self, project: Project, remote: Repository) -> None:
+    def test_puts_the_commit_where_the_branch_is_delivered_from(self, project: Project, remote: Work) -> None:
         ran = set_weights("v2=25", "--push")
 
         assert ran.exit_code == 0, ran.output
@@ -263,21 +264,23 @@ class TestPush:
         assert project.repository.git("rev-parse", "origin/main") == head
         assert lines(ran)[-1] == f"pushed {head[:10]} to main of origin"
 
-    def test_goes_to_the_remote_that_is_named(self, project: Project, remote: Repository) -> None:
+    def test_goes_to_the_remote_that_is_named(self, project: Project, remote: Work) -> None:
         project.repository.git("remote", "set-url", "origin", "/nowhere")
 
         assert set_weights("v2=25", "--push", "--remote", str(remote.directory)).exit_code == 0
         assert remote.git("rev-parse", "main") == project.repository.git("rev-parse", "main")
 
-    def test_makes_the_branch_where_the_remote_does_not_have_it(self, project: Project, remote: Repository) -> None:
+    def test_makes_the_branch_where_the_remote_does_not_have_it(self, project: Project, remote: Work) -> None:
         project.repository.git("switch", "--quiet", "--create", "more-for-v2")
 
         assert set_weights("v2=25", "--push").exit_code == 0
         assert remote.git("rev-parse", "more-for-v2") == project.repository.git("rev-parse", "HEAD")
 
-    def test_refuses_where_somebody_pushed_first(self, project: Project, remote: Repository) -> None:
-        writer = Writer(project.directory)
-        writer.push(writer.commit(project.repository.git("rev-parse", "main"), {}, "Theirs\n"), "origin", "main")
+    def test_refuses_where_somebody_pushed_first(self, project: Project, remote: Work) -> None:
+        repository = Repository(project.directory)
+        repository.push(
+            repository.commit(project.repository.git("rev-parse", "main"), {}, "Theirs\n"), "origin", "main"
+        )
         before, theirs = state(project), remote.git("rev-parse", "main")
 
         ran = set_weights("v2=25", "--push")
@@ -286,7 +289,7 @@ class TestPush:
         assert f"at {theirs[:10]} in origin" in ran.stderr
         assert "git pull --ff-only origin main" in ran.stderr
 
-    def test_refuses_to_take_unpushed_commits_along(self, project: Project, remote: Repository) -> None:
+    def test_refuses_to_take_unpushed_commits_along(self, project: Project, remote: Work) -> None:
         project.commit()
         before = remote.git("rev-parse", "main")
 
@@ -295,7 +298,7 @@ class TestPush:
         assert (ran.exit_code, remote.git("rev-parse", "main")) == (2, before)
         assert "git push origin main" in ran.stderr
 
-    def test_that_the_remote_refuses_leaves_the_branch_where_it_was(self, project: Project, remote: Repository) -> None:
+    def test_that_the_remote_refuses_leaves_the_branch_where_it_was(self, project: Project, remote: Work) -> None:
         hook = remote.directory / "hooks" / "update"
         hook.write_text("#!/bin/sh\necho 'main is protected' >&2\nexit 1\n")
         hook.chmod(0o755)

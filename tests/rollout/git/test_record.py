@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.git.commits import Entry, newest_record
 from rollout.git.record import MARK, Promotion, PromotionState, Proof, Record, message, parse
+from rollout.git.repository import Entry, newest_record
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
 

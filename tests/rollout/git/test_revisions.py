@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rollout.git.revisions import Repository, WorkingTree
+from rollout.git.repository import Repository
+from rollout.plan.declaration import Tree, WorkingTree
 from rollout.problem import RolloutError
 from tests.rollout.repository import Repository as Work
 from tests.rollout.repository import new_repository
@@ -24,9 +23,8 @@ def work(tmp_path: Path) -> Work:
 
 
 @pytest.fixture
-def repository(work: Work) -> Iterator[Repository]:
-    with Repository(work.directory) as repository:
-        yield repository
+def repository(work: Work) -> Repository:
+    return Repository(work.directory)
 
 
 def commit(work: Work, **files: str | None) -> str:
@@ -47,9 +45,14 @@ def commit_files(work: Work, files: dict[str, str | None]) -> str:
     return work.git("rev-parse", "HEAD")
 
 
+def read(tree: Tree, path: str) -> bytes | None:
+    directory, _, name = path.rpartition("/")
+    return tree.contents(directory).get(name)
+
+
 def problem_of(repository: Repository, option: str, revision: str) -> str:
     with pytest.raises(RolloutError) as refused:
-        repository.commit(option, revision)
+        repository.resolved(option, revision)
     return str(refused.value)
 
 
@@ -60,57 +63,62 @@ class TestFiles:
 
         tree = repository.at(old)
 
-        assert tree.files("") == ["a", "b"]
-        assert (tree.read("a"), tree.read("below/c")) == (b"1", b"3")
+        assert tree.contents("") == {"a": b"1", "b": b"2"}
+        assert tree.contents("below") == {"c": b"3"}
 
     def test_of_the_disk_are_there_without_a_commit(self, work: Work) -> None:
         commit(work, a="1")
         (work.directory / "untracked").write_text("2")
         tree = WorkingTree(work.directory)
 
-        assert tree.files("") == ["a", "untracked"]
-        assert (tree.read("untracked"), tree.read("gone")) == (b"2", None)
+        assert tree.contents("") == {"a": b"1", "untracked": b"2"}
+        assert tree.contents("gone") == {}
+
+    def test_are_those_of_the_pattern(self, work: Work, repository: Repository) -> None:
+        revision = commit_files(work, {"Pulumi.a.yaml": "1", "Pulumi.yaml": "2", "Pulumi.a.yaml.orig": "3"})
+
+        for tree in (repository.at(revision), WorkingTree(work.directory)):
+            assert tree.contents("", "Pulumi.*.yaml") == {"Pulumi.a.yaml": b"1"}
 
     def test_that_are_not_there_are_none(self, work: Work, repository: Repository) -> None:
         tree = repository.at(commit(work, a="1", below__c="3"))
 
-        assert [tree.read(path) for path in ("b", "below", "below/b", "gone/c", "a/c")] == [None] * 5
-        assert (tree.files("gone"), tree.files("a")) == ([], [])
+        assert [read(tree, path) for path in ("b", "below", "below/b", "gone/c", "a/c")] == [None] * 5
+        assert (tree.contents("gone"), tree.contents("a")) == ({}, {})
 
     @pytest.mark.parametrize("name", [ODD, "-x", "*", ":(top)a"])
     def test_of_odd_names_are_read(self, work: Work, repository: Repository, name: str) -> None:
         tree = repository.at(commit_files(work, {name: "odd", f"{name}d/a": "below"}))
 
-        assert tree.files("") == [name]
-        assert (tree.read(name), tree.read(f"{name}d/a")) == (b"odd", b"below")
+        assert tree.contents("") == {name: b"odd"}
+        assert tree.contents(f"{name}d") == {"a": b"below"}
 
     def test_that_are_large_or_empty_or_not_text_are_read_whole(self, work: Work, repository: Repository) -> None:
         large = bytes(range(256)) * 10_000
         (work.directory / "large").write_bytes(large)
         tree = repository.at(commit(work, empty="", after="x"))
 
-        assert [tree.read(name) for name in ("large", "empty", "after")] == [large, b"", b"x"]
+        assert tree.contents("") == {"large": large, "empty": b"", "after": b"x"}
 
     def test_behind_a_link_are_not_files_of_the_commit(self, work: Work, repository: Repository) -> None:
         (work.directory / "link").symlink_to("/etc/hostname")
         tree = repository.at(commit(work, a="1"))
 
-        assert (tree.files(""), tree.read("link")) == (["a"], None)
+        assert tree.contents("") == {"a": b"1"}
 
     def test_of_a_project_below_the_top_are_relative_to_it(self, work: Work) -> None:
         revision = commit(work, infra__a="1", infra__below__b="2", c="3")
-        with Repository(work.directory / "infra") as repository:
-            tree = repository.at(revision)
+        tree = Repository(work.directory / "infra").at(revision)
 
-            assert tree.files("") == ["a"]
-            assert tree.read("below/b") == b"2"
+        assert tree.contents("") == {"a": b"1"}
+        assert tree.contents("below") == {"b": b"2"}
 
     def test_are_found_where_objects_have_long_names(self, tmp_path: Path) -> None:
         work = Work(tmp_path)
         work.git("init", "--quiet", "--object-format=sha256")
         revision = commit(work, below__a="1", b="2")
-        with Repository(tmp_path) as repository:
-            assert repository.at(revision).read("below/a") == b"1"
+
+        assert Repository(tmp_path).at(revision).contents("below") == {"a": b"1"}
 
 
 class TestCommit:
@@ -119,7 +127,7 @@ class TestCommit:
         new = commit(work, a="2")
         work.git("tag", "--annotate", "--message", "t", "v1")
 
-        found = {name: repository.commit("--base", name) for name in ("HEAD", "main", "v1", "HEAD~1", new[:10])}
+        found = {name: repository.resolved("--base", name) for name in ("HEAD", "main", "v1", "HEAD~1", new[:10])}
 
         assert found == {"HEAD": new, "main": new, "v1": new, "HEAD~1": old, new[:10]: new}
 
@@ -136,8 +144,8 @@ class TestCommit:
         commit(work, a="1")
         commit(work, a="2")
         work.git("clone", "--quiet", "--depth=1", f"file://{work.directory}", str(tmp_path / "clone"))
-        with Repository(tmp_path / "clone") as repository:
-            assert "git fetch --unshallow" in problem_of(repository, "--base", "HEAD~1")
+
+        assert "git fetch --unshallow" in problem_of(Repository(tmp_path / "clone"), "--base", "HEAD~1")
 
 
 class TestMergeBase:
@@ -159,6 +167,10 @@ class TestMergeBase:
             repository.merge_base(main, other)
 
 
+def touching(repository: Repository, commit: str, paths: list[str]) -> list[str]:
+    return [entry.commit for entry in repository.log(commit, 200, paths=paths)]
+
+
 class TestHistory:
     def test_is_of_the_named_files_newest_first_up_to_the_commit(self, work: Work, repository: Repository) -> None:
         first = commit(work, a="1")
@@ -166,25 +178,25 @@ class TestHistory:
         third = commit(work, below__c="2")
         commit(work, a="3")
 
-        assert repository.commits_touching(third, ["a", "below"], 200) == [third, first]
+        assert touching(repository, third, ["a", "below"]) == [third, first]
 
     def test_is_no_longer_than_asked(self, work: Work, repository: Repository) -> None:
         for text in "123":
             last = commit(work, a=text)
 
-        assert len(repository.commits_touching(last, ["a"], 2)) == 2
+        assert len(repository.log(last, 2, paths=["a"])) == 2
 
     def test_takes_names_as_they_are(self, work: Work, repository: Repository) -> None:
         commit_files(work, {"ab": "1"})
         starred = commit_files(work, {"a*": "1"})
 
-        assert repository.commits_touching(starred, ["a*"], 200) == [starred]
+        assert touching(repository, starred, ["a*"]) == [starred]
 
     def test_of_a_project_below_the_top_is_its_own(self, work: Work) -> None:
         commit(work, a="1")
         mine = commit(work, infra__a="1")
-        with Repository(work.directory / "infra") as repository:
-            assert repository.commits_touching(mine, ["a"], 200) == [mine]
+
+        assert touching(Repository(work.directory / "infra"), mine, ["a"]) == [mine]
 
 
 class TestReading:
@@ -197,22 +209,13 @@ class TestReading:
         os.utime(work.directory / "below" / "b", (1, 1))
         before = files_below(work.directory)
 
-        with Repository(work.directory) as repository:
-            head = repository.commit("--base", "HEAD")
-            repository.merge_base(head, head)
-            repository.commits_touching(head, ["a"], 200)
-            repository.at(head).read("below/b")
+        repository = Repository(work.directory)
+        head = repository.resolved("--base", "HEAD")
+        repository.merge_base(head, head)
+        repository.log(head, 200, paths=["a"])
+        repository.at(head).contents("below")
 
         assert files_below(work.directory) == before
-
-    def test_leaves_no_process(self, work: Work) -> None:
-        revision = commit(work, a="1")
-        with Repository(work.directory) as repository:
-            repository.at(revision).read("a")
-            ours = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout
-        left = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout
-
-        assert len(ours.split()) == len(left.split()) + 1
 
     def test_goes_by_the_directory_whatever_repository_a_hook_runs_in(
         self, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -220,8 +223,8 @@ class TestReading:
         revision = commit(work, a="1")
         other = new_repository(tmp_path / "other")
         monkeypatch.setenv("GIT_DIR", str(other.directory / ".git"))
-        with Repository(work.directory) as repository:
-            assert repository.commit("--base", "HEAD") == revision
+
+        assert Repository(work.directory).resolved("--base", "HEAD") == revision
 
     def test_outside_of_a_repository_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(RolloutError, match="is not in a Git repository that can be read"):
@@ -239,8 +242,8 @@ class TestReading:
         (work.directory / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
 
         with pytest.raises(RolloutError, match=f"the object {blob} cannot be read .*: missing"):
-            repository.at(revision).read("a")
+            repository.at(revision).contents("")
 
     def test_of_a_file_that_the_system_refuses_is_told(self, work: Work) -> None:
         with pytest.raises(RolloutError, match="File name too long"):
-            WorkingTree(work.directory).read("x" * 300)
+            WorkingTree(work.directory).contents("x" * 300)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rollout.judge.checks import Kind, all_of, no_failures, shares_match, stays_in_region
+from rollout.judge.checks import Kind
 from rollout.judge.shares import Interval, Standing
 from rollout.judge.verdict import is_decided, verdict_of
 from rollout.measurement import Count, Measurement, Origin, Result, Tally
@@ -253,8 +253,12 @@ class TestRows:
         assert second.interval.low < second.share < second.interval.high
 
 
-def test_checks_compose_and_keep_their_order() -> None:
-    check = all_of(stays_in_region, shares_match(WEIGHTS), no_failures)
+def test_findings_are_those_of_what_was_lost_and_then_of_the_shares() -> None:
     wrong = replace(measured({"v1": 3_000}), unanswered=1, answered={Origin("region-b", "v1"): Tally(3_000, 0)})
 
-    assert [finding.kind for finding in check(wrong)] == [Kind.CROSSED, Kind.SILENT, Kind.SILENT, Kind.FAILED]
+    assert [finding.kind for finding in verdict_of(wrong, WEIGHTS).findings] == [
+        Kind.FAILED,
+        Kind.CROSSED,
+        Kind.SILENT,
+        Kind.SILENT,
+    ]

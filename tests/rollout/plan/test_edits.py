@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rollout.git.revisions import CommittedTree, Repository, WorkingTree
+from rollout.git.repository import CommittedTree, Repository
+from rollout.plan.declaration import WorkingTree
 from rollout.plan.overlays import changes, edited
 from rollout.problem import RolloutError
 from stackfile.editing import with_weights, without_version
@@ -22,9 +22,9 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def head(project: Project) -> Iterator[CommittedTree]:
-    with Repository(project.directory) as repository:
-        yield repository.at(repository.commit("--base", "HEAD"))
+def head(project: Project) -> CommittedTree:
+    repository = Repository(project.directory)
+    return repository.at(repository.resolved("--base", "HEAD"))
 
 
 def weighed(text: str) -> str:

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from rollout.git.commits import Writer
 from rollout.git.record import Promotion, PromotionState, Record
+from rollout.git.repository import Repository
 from rollout.problem import RolloutError
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
@@ -62,7 +62,7 @@ def begin(
 
 def resume(clones: TwoClones, regions: FakeRegions, upstream: Upstream | None = None) -> PromotionResult:
     upstream = upstream or clones.upstream()
-    newest = upstream.newest(upstream.tip())
+    newest = upstream.repository.newest_record(upstream.tip())
     assert newest is not None
     return promote(upstream, regions, newest[1].promotion, (newest[0].commit, newest[1]))
 
@@ -573,20 +573,20 @@ def at_push(
     after: Callable[[], object] = lambda: None,
 ) -> None:
     """Does something before or after the push of this number, counted from 1; those that it causes itself do not count."""
-    push = Writer.push
+    push = Repository.push
     count = 0
 
-    def counted(writer: Writer, commit: str, remote: str, branch: str, *, onto: str | None = None) -> None:
+    def counted(repository: Repository, commit: str, remote: str, branch: str, *, onto: str | None = None) -> None:
         nonlocal count
         count += 1
         now = count == number
         if now:
             before()
-        push(writer, commit, remote, branch, onto=onto)
+        push(repository, commit, remote, branch, onto=onto)
         if now:
             after()
 
-    monkeypatch.setattr(Writer, "push", counted)
+    monkeypatch.setattr(Repository, "push", counted)
 
 
 class TestResumed:

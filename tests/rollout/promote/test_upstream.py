@@ -9,8 +9,8 @@ from typing import TypeVar
 import pytest
 from pydantic import BaseModel
 
-from rollout.git.commits import OvertakenError, Writer
 from rollout.git.record import Promotion, PromotionState, Record, message
+from rollout.git.repository import OvertakenError, Repository
 from rollout.problem import Problem, RolloutError
 from rollout.promote import upstream as upstream_module
 from rollout.promote.upstream import InterferenceError, Upstream, followed_branch
@@ -124,7 +124,7 @@ class TestPlaced:
         def overtaken(*_arguments: str, **_onto: str) -> None:
             raise OvertakenError(Problem("somebody else's commit came first"))
 
-        monkeypatch.setattr(Writer, "push", overtaken)
+        monkeypatch.setattr(Repository, "push", overtaken)
 
         with pytest.raises(RolloutError, match="5 times in a row somebody else pushed to main first"):
             upstream.placed(canary(upstream))
@@ -211,13 +211,13 @@ class TestHistory:
             upstream.placed(self.saying(upstream, each))
         clones.somebody_writes()
 
-        found = upstream.newest(upstream.tip())
+        found = upstream.repository.newest_record(upstream.tip())
 
         assert found is not None
         assert found[1] == done
 
     def test_there_is_none_before_the_first(self, upstream: Upstream) -> None:
-        assert upstream.newest(upstream.tip()) is None
+        assert upstream.repository.newest_record(upstream.tip()) is None
 
     def test_a_commit_that_is_not_here_yet_is_fetched(self, clones: TwoClones, upstream: Upstream) -> None:
         before = clones.tip

@@ -9,11 +9,12 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rollout.git.commits import Writer
 from rollout.git.record import Record, parse
+from rollout.git.repository import Repository
 from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS, Project, new_planned
-from tests.rollout.repository import Repository, without_maintenance
+from tests.rollout.repository import Repository as Work
+from tests.rollout.repository import without_maintenance
 
 REMOTE = "origin"
 BRANCH = "main"
@@ -30,7 +31,7 @@ class TwoClones:
         hearing: Called with each of these lines.
     """
 
-    remote: Repository
+    remote: Work
     operator: Project
     colleague: Project
     said: list[str] = field(default_factory=list)
@@ -42,7 +43,7 @@ class TwoClones:
 
     def upstream(self, *, proposal: str | None = None, of: Project | None = None) -> Upstream:
         project = of or self.operator
-        return Upstream(project.directory, Writer(project.directory), REMOTE, BRANCH, proposal, self._say)
+        return Upstream(Repository(project.directory), REMOTE, BRANCH, proposal, self._say)
 
     def weights(self, region: str, commit: str = "") -> Mapping[str, int]:
         """What the remote has of a region now, or had at a commit."""
@@ -87,10 +88,8 @@ class TwoClones:
 def new_two_clones(directory: Path) -> TwoClones:
     """Makes them below a directory; v2 has weight 0 in both regions."""
     shutil.copytree(_template(), directory, dirs_exist_ok=True)
-    operator, colleague = (
-        Project(directory / name, Repository(directory / name)) for name in ("operator", "colleague")
-    )
-    return TwoClones(Repository(directory / "remote.git"), operator, colleague)
+    operator, colleague = (Project(directory / name, Work(directory / name)) for name in ("operator", "colleague"))
+    return TwoClones(Work(directory / "remote.git"), operator, colleague)
 
 
 @cache
@@ -112,9 +111,9 @@ def _template() -> Path:
     operator.git("branch", "--quiet", f"--set-upstream-to={REMOTE}/{BRANCH}")
     shutil.copytree(operator.directory, directory / "colleague")
     (directory / "remote.git" / "hooks").mkdir()
-    without_maintenance(Repository(directory / "remote.git"))
+    without_maintenance(Work(directory / "remote.git"))
     for name in ("operator", "colleague"):
-        clone = Repository(directory / name)
+        clone = Work(directory / name)
         clone.git("config", "user.name", name)
         clone.git("config", "user.email", f"{name}@corp.local")
     return directory

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
@@ -8,7 +9,7 @@ import pytest
 
 from rollout.cli.output.plot import Panel, svg
 from rollout.judge.shares import RISK, share_interval
-from rollout.traffic.trail import Point
+from rollout.status.verification import Point
 
 SPLIT = {"v1": 90, "v2": 10}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -133,3 +134,13 @@ def test_every_colour_has_one_for_the_dark() -> None:
         return {name for name, rule in re.findall(r"([.\w]+) \{([^}]*)\}", rules) if "#" in rule}
 
     assert coloured(light) == coloured(dark) != set()
+
+
+def test_of_many_looks_a_few_hundred_are_drawn_evenly_spaced_up_to_the_last() -> None:
+    picture = drawn(Panel("region-a", SPLIT, steady(SPLIT, 3_000)))
+    (share,) = of_class(picture, "share")
+    across = [x for x, _ in points(share)]
+
+    assert 199 <= len(across) <= 400
+    assert len({round(after - before) for before, after in itertools.pairwise(across[:-1])}) == 1
+    assert across[-1] == max(across) == 648.0

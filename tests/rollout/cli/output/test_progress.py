@@ -20,7 +20,7 @@ def progress_of(requests: int, *, terminal: bool) -> str:
     console = Console(file=stream, force_terminal=terminal, width=100)
     with shown(console, [ready]) as progress:
         for sent in range(10, requests + 1, 10):
-            progress.looked(measured({"v1": sent * 9 // 10, "v2": sent // 10}))
+            progress(measured({"v1": sent * 9 // 10, "v2": sent // 10}))
     return stream.getvalue()
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from rollout.cli.output.status import as_json, exit_code, line, print_status
 from rollout.cluster.objects import Live, Pods
-from rollout.git.commits import Entry
 from rollout.git.record import Promotion, PromotionState, Record
+from rollout.git.repository import Entry
 from rollout.problem import Problem
 from rollout.status.disagreements import Disagreement, Status
 from tests.rollout.cluster.applications import NEW, OLD

@@ -1,0 +1,495 @@
+"""A project's repository: files and history read, commits made and published.
+
+All of it without a working tree: what is checked out, and what is uncommitted there, stays as it is. Git's hooks for `git commit`
+do not run; those for `git push` do, and so does what the remote protects its branches with.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import subprocess
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from rollout.git.command import git, said
+from rollout.git.record import MARK, Record, parse
+from rollout.problem import Problem, RolloutError
+
+_WHY = "a change of weight is a commit, and only what is in the remote's branch is delivered"
+_WHY_READ = "a change is judged against the revision that runs now, and that one is read from Git"
+_REMOTE_SECONDS = 120.0
+_FETCHED = "refs/rollout/fetched"
+_FILE_MODE = "100644"
+_FILE_MODES = (_FILE_MODE, "100755", "100664")
+_LIST = ("--literal-pathspecs", "ls-tree", "-z")
+_CANDIDATES = 10
+"""The newest commits with the mark among which to look for a record: those that only quote one are passed over."""
+_NOT_THERE = 2
+"""What `git ls-remote --exit-code` ends with where it finds nothing."""
+
+
+class OvertakenError(RolloutError):
+    """Somebody else's commit came first: the remote's branch is no more where this one set out from."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A commit of the history.
+
+    Attributes:
+        commit: Its full hash.
+        author: Whose work it is, by name.
+        at: When it was committed.
+        subject: The first line of its message.
+        message: All of it.
+        files: What it changed below the project against its first parent; paths are relative to the project.
+    """
+
+    commit: str
+    author: str
+    at: datetime
+    subject: str
+    message: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CommittedTree:
+    """The project's files at a commit, a `rollout.plan.declaration.Tree`."""
+
+    repository: Repository
+    commit: str
+
+    def contents(self, directory: str, pattern: str = "*") -> Mapping[str, bytes]:
+        """As in `Tree`; symbolic links and submodules are no files.
+
+        Raises:
+            RolloutError: something of it is not in this clone.
+        """
+        return self.repository.contents(self.commit, directory, pattern)
+
+
+class Repository:
+    """The Git repository of a project.
+
+    Attributes:
+        project: The project's directory.
+        shallow: Whether the clone lacks a part of the history.
+    """
+
+    def __init__(self, project: Path) -> None:
+        """Finds the repository.
+
+        Raises:
+            RolloutError: there is no git, or the project is in no repository that git agrees to read.
+        """
+        self.project = project
+        found = git(project, "rev-parse", "--is-shallow-repository", "--show-prefix", why=_WHY_READ)
+        if found.returncode != 0:
+            raise RolloutError.of(
+                f"{project} is not in a Git repository that can be read: {said(found)}",
+                _WHY_READ,
+                "run this in a clone of the project's repository; if it belongs to another user, do what git says",
+            )
+        shallow, _, self._prefix = found.stdout.removesuffix("\n").partition("\n")
+        self.shallow = shallow == "true"
+        self._contents: dict[str, bytes] = {}
+
+    def resolved(self, option: str, revision: str) -> str:
+        """The full hash of the commit that a revision names.
+
+        Args:
+            option: Where the revision was given, for the message.
+            revision: In any of the ways that git knows (gitrevisions(7)).
+
+        Raises:
+            RolloutError: there is no such commit here.
+        """
+        found = self._asked("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        if found.returncode == 0:
+            return found.stdout.strip()
+        if self._asked("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode != 0:
+            raise RolloutError.of(
+                f"the repository of {self.project} has no commit yet", _WHY_READ, "commit what runs now, then change it"
+            )
+        raise RolloutError.of(
+            f"{option} {revision}: there is no such commit in the repository of {self.project}",
+            _WHY_READ,
+            self._how_to_get_it(),
+        )
+
+    def merge_base(self, base: str, head: str) -> str:
+        """The commit, a full hash, from which two others went apart; the older of the two where one is in the other's history.
+
+        Raises:
+            RolloutError: they have no commit in common here.
+        """
+        found = self._asked("merge-base", base, head)
+        if found.returncode == 0:
+            return found.stdout.strip()
+        raise RolloutError.of(
+            f"{base[:10]} and {head[:10]} have no commit in common in the repository of {self.project}",
+            "only from the last one that they share on can be told what the change is",
+            self._how_to_get_it(),
+        )
+
+    def at(self, commit: str) -> CommittedTree:
+        """The project's files at a commit, given by its full hash."""
+        return CommittedTree(self, commit)
+
+    def contents(self, commit: str, directory: str, pattern: str) -> Mapping[str, bytes]:
+        """As `CommittedTree.contents`."""
+        # with a slash at its end it stands for what is in it; nothing stands for the project's own directory
+        listed = self._asked(*_LIST, commit, "--", *([f"{directory}/"] if directory else []))
+        if listed.returncode != 0:
+            raise self._unreadable(f"{commit}:{directory}", said(listed))
+        files = {path.rpartition("/")[2]: hash_ for path, (_mode, hash_) in _files(listed.stdout).items()}
+        hashes = {name: hash_ for name, hash_ in files.items() if fnmatchcase(name, pattern)}
+        self._read({*hashes.values()} - self._contents.keys())
+        return {name: self._contents[hash_] for name, hash_ in sorted(hashes.items())}
+
+    def head(self) -> tuple[str, str | None]:
+        """What is checked out: the commit's full hash and the branch's name; None for a commit of no branch.
+
+        Raises:
+            RolloutError: there is no commit yet.
+        """
+        named = self._asked("symbolic-ref", "--quiet", "--short", "HEAD")
+        return self._needed("rev-parse", "--verify", "HEAD^{commit}"), named.stdout.strip() or None
+
+    def tip(self, remote: str, branch: str) -> str | None:
+        """The full hash of the tip of a remote's branch; None where it has no such branch. Brings nothing here.
+
+        Raises:
+            RolloutError: it cannot be asked.
+        """
+        done = self._remotely("ls-remote", "--exit-code", "--end-of-options", remote, f"refs/heads/{branch}")
+        if done.returncode == _NOT_THERE:
+            return None
+        if done.returncode != 0:
+            raise RolloutError.of(
+                f"{remote} cannot be asked for {branch}: {said(done)}",
+                _WHY,
+                f"see that `git ls-remote {remote}` works without asking for anything",
+            )
+        return done.stdout.split()[0]
+
+    def fetch(self, remote: str, branch: str) -> str:
+        """The full hash of the tip of a remote's branch, with all that leads to it brought here.
+
+        Args:
+            remote: By its name, or an address.
+            branch: Its name there, without `refs/heads/`.
+
+        Raises:
+            RolloutError: the remote cannot be reached, or has no such branch.
+        """
+        # a name of its own: FETCH_HEAD is whoever's fetched last, and the objects of neither are safe from being collected
+        kept = f"{_FETCHED}/{branch}"
+        options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance")
+        done = self._remotely("fetch", *options, "--end-of-options", remote, f"+refs/heads/{branch}:{kept}")
+        if done.returncode != 0:
+            raise RolloutError.of(
+                f"{branch} of {remote} cannot be fetched: {said(done)}",
+                _WHY,
+                f"see that `git fetch {remote} {branch}` works without asking for anything",
+            )
+        return self._needed("rev-parse", "--verify", f"{kept}^{{commit}}")
+
+    def commit(self, parent: str, files: Mapping[str, bytes | None], message: str) -> str:
+        """Makes a commit that no branch has yet; its full hash. Signed where `commit.gpgSign` says so.
+
+        Args:
+            parent: The commit that it is on top of.
+            files: What differs from that, by paths relative to the project; None for a file that goes. Empty: nothing differs.
+            message: The message, kept to the letter.
+
+        Raises:
+            RolloutError: the repository cannot be written to, or git does not know who commits or cannot sign.
+        """
+        with TemporaryDirectory(prefix="rollout-") as directory:
+            index = {"GIT_INDEX_FILE": str(Path(directory, "index"))}
+            self._needed("read-tree", parent, environment=index)
+            self._needed("update-index", "-z", "--index-info", given=self._index(parent, files), environment=index)
+            tree = self._needed("write-tree", environment=index)
+        signed = self._asked("config", "--type=bool", "--get", "commit.gpgSign").stdout.strip()
+        sign = ("--gpg-sign",) if signed == "true" else ()
+        return self._needed(
+            "-c", "i18n.commitEncoding=UTF-8", "commit-tree", tree, "-p", parent, *sign, given=message.encode()
+        )
+
+    def push(self, commit: str, remote: str, branch: str, *, onto: str | None = None) -> None:
+        """Makes a commit the tip of a remote's branch. Nothing that the branch has is lost: never by force.
+
+        Where the answer was lost on the way but the branch has the commit, that is success.
+
+        Args:
+            commit: Its full hash.
+            remote: By its name, or an address.
+            branch: Its name there, without `refs/heads/`.
+            onto: The tip, a full hash, that the branch must still have; "" if the branch must not be there yet; None where any
+                commit in the history of this one will do.
+
+        Raises:
+            OvertakenError: the branch has moved on; fetch it and make the commit anew.
+            RolloutError: the remote refuses (a protected branch, a hook), or cannot be reached.
+        """
+        lease = () if onto is None else (f"--force-with-lease=refs/heads/{branch}:{onto}",)
+        refspec = f"{commit}:refs/heads/{branch}"
+        done = self._remotely("push", "--quiet", "--no-recurse-submodules", *lease, "--end-of-options", remote, refspec)
+        if done.returncode == 0:
+            return
+        tip = self.tip(remote, branch)
+        if tip == commit:
+            return
+        if (tip or "") != onto if onto is not None else tip is not None and not self.contains(tip, commit):
+            raise OvertakenError.of(
+                f"{branch} of {remote} is at {tip[:10] if tip else 'no commit'}, which {commit[:10]} does not follow",
+                "somebody else's commit came first, and a push by force would take it away",
+                f"look at it (git fetch {remote} {branch}), then run this again",
+            )
+        raise RolloutError.of(
+            f"{branch} of {remote} does not take {commit[:10]}: {said(done)}",
+            _WHY,
+            "do what the remote says; where the branch is protected, push to another one (--branch) and merge that",
+        )
+
+    def follow(self, commit: str, branch: str | None = None) -> bool:
+        """Moves what is checked out forward to a commit, if that loses nothing: whether it is there now.
+
+        Args:
+            commit: Its full hash.
+            branch: Only where this one is checked out; None for whatever is.
+        """
+        head, checked_out = self.head()
+        if head == commit:
+            return True
+        if branch is not None and branch != checked_out:
+            return False
+        # what a person set for merges (to stash first, to squash) is not meant for this
+        options = ("--quiet", "--ff-only", "--no-squash", "--no-autostash", "--no-stat", "--no-overwrite-ignore")
+        return self._asked("merge", *options, commit).returncode == 0
+
+    def uncommitted(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """Those of the project's files that are not as in the commit that is checked out, or are not in it."""
+        listed = self._needed("--literal-pathspecs", "status", "--porcelain", "-z", "--no-renames", "--", *paths)
+        return tuple(entry[3:].removeprefix(self._prefix) for entry in listed.split("\0") if entry)
+
+    def contains(self, commit: str, tip: str) -> bool:
+        """Whether a commit is another one or in its history; false where one of them is not here."""
+        return self._asked("merge-base", "--is-ancestor", commit, tip).returncode == 0
+
+    def log(self, tip: str, most: int, saying: str | None = None, paths: Sequence[str] = ()) -> tuple[Entry, ...]:
+        """The newest commits up to this one, it included, the newest first: none before one that is on top of it.
+
+        Args:
+            tip: A commit's hash; `old..new` for what is in the history of the one and not of the other.
+            most: How many.
+            saying: Only those with this text in the message; None for all.
+            paths: Only those that changed one of these files or directories of the project, and of their files these.
+
+        Raises:
+            RolloutError: there is no such commit here.
+        """
+        # no message holds it
+        mark = secrets.token_hex(16)
+        only = () if saying is None else ("--fixed-strings", f"--grep={saying}")
+        text = self._needed(
+            "--literal-pathspecs",
+            "log",
+            "-z",
+            "--date-order",
+            "--no-show-signature",
+            "--no-mailmap",
+            "--encoding=UTF-8",
+            "--relative",
+            "--name-only",
+            "--no-renames",
+            "--diff-merges=first-parent",
+            f"--max-count={most}",
+            f"--format=tformat:{mark}%H%x00%an%x00%cI%x00%B%x00",
+            *only,
+            "--end-of-options",
+            tip,
+            "--",
+            *paths,
+        )
+        return tuple(map(_entry, text.split(mark)[1:]))
+
+    def newest_record(self, revisions: str) -> tuple[Entry, Record] | None:
+        """The newest commit of a promotion, with what it says; None where there is none.
+
+        Args:
+            revisions: A commit for its history, or a range of commits.
+
+        Raises:
+            RolloutError: it says something that cannot be read.
+        """
+        return newest_record(self.log(revisions, _CANDIDATES, saying=MARK))
+
+    def remote(self, wish: str | None, discovered: str | None) -> str:
+        """The remote whose branches are delivered, by its name or address: the first that is said.
+
+        It is the operator's wish, else what says where the regions are, else where Git would push the branch that is checked out
+        (`branch.<name>.pushRemote`, `remote.pushDefault`, `branch.<name>.remote`), else the only one.
+
+        Raises:
+            RolloutError: nothing says it, and there is none or more than one.
+        """
+        said_so = wish or discovered
+        if said_so:
+            return said_so
+        branch = self._asked("symbolic-ref", "--quiet", "--short", "HEAD").stdout.strip()
+        settings = (f"branch.{branch}.pushRemote", "remote.pushDefault", f"branch.{branch}.remote")
+        for setting in settings:
+            found = self._asked("config", "--get", setting).stdout.strip()
+            # a dot is this repository itself: a branch that follows another one here
+            if found and found != ".":
+                return found
+        remotes = self._needed("remote").split()
+        if len(remotes) == 1:
+            return remotes[0]
+        raise RolloutError.of(
+            f"{self.project} has {len(remotes)} remotes ({', '.join(remotes)}), and nothing says which is delivered"
+            if remotes
+            else f"the repository of {self.project} has no remote",
+            _WHY,
+            "name it: --remote NAME, or for good `git config remote.pushDefault NAME`",
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other rollouts out of this clone, whatever becomes of this process.
+
+        Raises:
+            RolloutError: another one is at work, or the file of the lock cannot be written.
+        """
+        directory = self.project / self._needed("rev-parse", "--git-common-dir")
+        path = directory / "rollout.lock"
+        try:
+            file = path.open("a+")
+        except OSError as error:
+            raise RolloutError.of(
+                f"{path}: {error.strerror}", "it keeps two rollouts apart", "see that it can be written"
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise RolloutError.of(
+                    f"another rollout is at work in this clone (pid {file.read().strip() or 'not known'})",
+                    "two at once would undo each other's weights",
+                    "wait until it is done, or stop it",
+                ) from error
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            yield
+
+    def _index(self, parent: str, files: Mapping[str, bytes | None]) -> bytes:
+        """What `git update-index --index-info` reads: a mode, an object, a path from the top of the repository for each file."""
+        there = _files(self._needed(*_LIST, parent, "--", *files)) if files else {}
+        lines = []
+        for path, content in files.items():
+            mode, hash_ = "0", "0" * len(parent)
+            if content is not None:
+                mode, _ = there.get(path, (_FILE_MODE, ""))
+                hash_ = self._needed("hash-object", "-w", "--stdin", given=content)
+            lines.append(f"{mode} {hash_}\t{PurePosixPath(self._prefix, path)}\0")
+        return os.fsencode("".join(lines))
+
+    def _read(self, hashes: Collection[str]) -> None:
+        """Reads files by their objects' hashes, all by one process; what is in an object never changes."""
+        if not hashes:
+            return
+        found = self._asked("cat-file", "--batch", given="".join(f"{each}\n" for each in hashes).encode())
+        answers = BytesIO(found.stdout.encode(errors="surrogateescape"))
+        for hash_ in hashes:
+            header = answers.readline().decode(errors="replace").split()
+            if len(header) != 3:
+                raise self._unreadable(hash_, " ".join(header[1:]) or "git cat-file ended")
+            self._contents[hash_] = answers.read(int(header[2]))
+            answers.read(1)
+
+    def _unreadable(self, name: str, why: str) -> RolloutError:
+        return RolloutError.of(
+            f"the object {name} cannot be read from the repository of {self.project}: {why}",
+            _WHY_READ,
+            "complete the clone: git fetch --refetch origin (git fsck tells what is missing)",
+        )
+
+    def _how_to_get_it(self) -> str:
+        if self.shallow:
+            return (
+                "this clone is shallow: complete it with `git fetch --unshallow origin` (in GitHub's actions/checkout: "
+                "`fetch-depth: 0`)"
+            )
+        return "look it up with `git log --all --oneline`, or fetch it: git fetch --all"
+
+    def _needed(self, *arguments: str, given: bytes = b"", environment: Mapping[str, str] | None = None) -> str:
+        """What git prints, without the end of the last line, where it must not fail."""
+        done = self._asked(*arguments, given=given, environment=environment)
+        if done.returncode != 0:
+            shown = next(each for each in arguments if each.replace("-", "x").isalpha() and not each.startswith("-"))
+            raise RolloutError.of(
+                f"git {shown} in {self.project}: {said(done)}",
+                _WHY,
+                "do what git says, then run this again",
+            )
+        return done.stdout.removesuffix("\n")
+
+    def _asked(
+        self, *arguments: str, given: bytes = b"", environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return git(self.project, *arguments, why=_WHY, given=given, environment=environment)
+
+    def _remotely(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return git(self.project, *arguments, why=_WHY, timeout_seconds=_REMOTE_SECONDS)
+
+
+def newest_record(entries: Iterable[Entry]) -> tuple[Entry, Record] | None:
+    """The first of the commits, the newest first, that has a record, with it; None where none has.
+
+    Raises:
+        RolloutError: it has one that cannot be read.
+    """
+    for entry in entries:
+        try:
+            record = parse(entry.message)
+        except RolloutError as error:
+            raise RolloutError(
+                *(
+                    Problem(f"commit {entry.commit[:10]}, {entry.subject!r}: {each.what}", each.why, each.fix)
+                    for each in error.problems
+                )
+            ) from error
+        if record is not None:
+            return entry, record
+    return None
+
+
+def _entry(text: str) -> Entry:
+    commit, author, at, message, files = text.split("\0", 4)
+    return Entry(
+        commit,
+        author,
+        datetime.fromisoformat(at),
+        message.partition("\n")[0],
+        message,
+        tuple(name for name in files.removeprefix("\0\n").split("\0") if name),
+    )
+
+
+def _files(listed: str) -> dict[str, tuple[str, str]]:
+    """The files of what `git ls-tree -z` says (`<mode> <type> <hash>`, a tab, the path): mode and hash by path."""
+    entries = {path: line.split() for line, _, path in (each.partition("\t") for each in listed.split("\0")) if path}
+    return {path: (mode, hash_) for path, (mode, _type, hash_) in entries.items() if mode in _FILE_MODES}
