@@ -74,7 +74,7 @@ class EchoApplication(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _secret(self, name: str, namespace: pulumi.Input[str], secret: str) -> pulumi.Output[pulumi.Resource]:
-        """Look up the credentials, so that it is said here if Argo CD would not find them."""
+        """Look up the credentials: a missing Secret fails the update, where Argo CD would fail later."""
         found = core.Secret.get(
             f"{name}-repository",
             # not known while there is no such namespace: a first preview cannot find what can only be made after it

@@ -1,4 +1,4 @@
-"""The namespace of echo, which is Pulumi's whoever delivers the workloads in it, and how the program's own containers are confined."""
+"""The namespace of echo, which Pulumi always owns, and how the program's own containers are confined."""
 
 import pulumi
 from pulumi_kubernetes.core import v1 as core

@@ -68,7 +68,7 @@ def plan(
 def _refuse_stray(words: Sequence[str]) -> None:
     refuse(
         Problem(
-            f"{word}: what this is, is not said",
+            f"{word}: no option says what this is",
             "it could be a region or a revision",
             f"write --region {word}, --base {word} or --head {word}",
         )

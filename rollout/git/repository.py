@@ -192,7 +192,7 @@ class Repository:
         Raises:
             RolloutError: the remote cannot be reached, or has no such branch.
         """
-        # a name of its own: FETCH_HEAD is whoever's fetched last, and the objects of neither are safe from being collected
+        # A ref of its own: the next fetch overwrites FETCH_HEAD. Git may collect objects that no ref names.
         kept = f"{_FETCHED}/{branch}"
         options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance")
         done = self._remotely("fetch", *options, "--end-of-options", remote, f"+refs/heads/{branch}:{kept}")

@@ -1,4 +1,4 @@
-"""What a change leaves as it is: selectors, whoever delivers, and that the region is there."""
+"""What a change leaves as it is: the selectors, the tool that delivers, and the region itself."""
 
 from __future__ import annotations
 
