@@ -132,7 +132,9 @@ class Stacks:
         """Run the real CLI in the lab's environment."""
         command = [str(self.programs / "pulumi"), *arguments]
         region = _stack_of(arguments) if {"up", "update"} & {*arguments} else None
-        if region is not None and self._state(region).exists():
+        # one that another update left stays: this one may end well because its state knows nothing of the other
+        notes = region is not None and self._state(region).exists() and not self.unfinished(region).exists()
+        if region is not None and notes:
             self.unfinished(region).touch()
         result = subprocess.run(
             command,
@@ -143,12 +145,12 @@ class Stacks:
             check=False,
             stdin=subprocess.DEVNULL if capture else None,
         )
-        if region is not None and result.returncode == 0:
-            self.unfinished(region).unlink(missing_ok=True)
+        if region is not None and notes and result.returncode == 0:
+            self.unfinished(region).unlink()
         return result
 
     def unfinished(self, region: str) -> Path:
-        """The file that is there from the beginning of a stack's update until it ends well."""
+        """The file that is there from the beginning of a stack's update until it ends well, or `make up` has put it right."""
         return self.home / f"{region}.unfinished"
 
     def arguments_of(self, typed: Sequence[str]) -> list[str]:
