@@ -9,6 +9,7 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.names import ARGOCD_NAMESPACE, ECHO, ECHO_NAMESPACE, overlay, recommended_labels
+from rules.facts.shapes import KINDS
 from stackfile.model import RepositoryConfig
 
 _API_VERSION = "argoproj.io/v1alpha1"
@@ -19,15 +20,6 @@ _ALL_OR_NOTHING = {"argocd.argoproj.io/compare-options": "ServerSideDiff=true"}
 a commit of which one object is refused would be applied up to that object. The price: while the webhook is away, a commit waits
 until Argo CD looks again."""
 _SECRET_LABEL = "argocd.argoproj.io/secret-type"
-_KINDS = (
-    ("", "Service"),
-    ("", "ServiceAccount"),
-    ("apps", "Deployment"),
-    ("policy", "PodDisruptionBudget"),
-    ("networking.istio.io", "DestinationRule"),
-    ("networking.istio.io", "VirtualService"),
-)
-"""The group and the kind of everything that is rendered for a region."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +103,7 @@ def _project(repository: RepositoryConfig) -> dict[str, Any]:
         "sourceRepos": [repository.url],
         "destinations": [{"server": _CLUSTER, "namespace": ECHO_NAMESPACE}],
         "clusterResourceWhitelist": [],
-        "namespaceResourceWhitelist": [{"group": group, "kind": kind} for group, kind in _KINDS],
+        "namespaceResourceWhitelist": [{"group": group, "kind": kind} for kind, (group, _) in KINDS.items()],
     }
 
 

@@ -2,7 +2,9 @@
 
 import pulumi
 
-from components.facts import as_region
+from components.service import workload_objects
+from rules.facts.manifests import read
+from rules.facts.region import Region
 from rules.finding import Severity
 from rules.judgement import judge_region
 from stackfile.model import RegionConfig
@@ -18,7 +20,7 @@ def require_safe(config: RegionConfig) -> None:
     Raises:
         UnsafeError: If a rule refuses it, with everything that any rule refuses.
     """
-    findings = judge_region(as_region(config))
+    findings = judge_region(Region.of(config.model_dump(by_alias=True), read(workload_objects(config))))
     for warning in findings:
         if warning.severity is Severity.WARNING:
             pulumi.log.warn(str(warning))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 from pulumi_kubernetes.apps import v1 as apps
@@ -11,7 +12,8 @@ from pulumi_kubernetes.policy import v1 as policy
 
 from components.names import CONTAINER_PORT, ECHO, ECHO_NAMESPACE, HTTP_PORT, pod_labels, recommended_labels, selector
 from components.namespace import restricted_context
-from components.traffic import TrafficPolicy
+from components.rendering import Typed
+from components.traffic import TrafficPolicy, traffic_objects
 from stackfile.model import RegionConfig, VersionConfig
 
 _DRAIN_SECONDS = 5
@@ -37,27 +39,16 @@ class EchoDeployments(pulumi.ComponentResource):
     def __init__(self, name: str, args: EchoDeploymentsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("echo-rollout:echo:EchoDeployments", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        metadata = meta.ObjectMetaArgs(
-            name=ECHO, namespace=ECHO_NAMESPACE, labels={"app": ECHO, **recommended_labels(ECHO, ECHO, "server")}
+        account, *others = deployment_objects(name, args)
+        # not on the Service: that one is ready when it has pods
+        deployed = pulumi.ResourceOptions(
+            parent=self,
+            depends_on=[account.register(child)],
+            # the provider's ten minutes are a long wait for "image cannot be pulled"
+            custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),
         )
-        account = core.ServiceAccount(name, metadata=metadata, automount_service_account_token=False, opts=child)
-        core.Service(name, metadata=metadata, spec=_service(), opts=child)
-        for version, config in args.versions.items():
-            policy.PodDisruptionBudget(
-                f"{name}-{version}", metadata=_metadata(version), spec=_budget(version), opts=child
-            )
-            apps.Deployment(
-                f"{name}-{version}",
-                metadata=_metadata(version),
-                spec=_deployment(args.region, version, config),
-                opts=pulumi.ResourceOptions(
-                    parent=self,
-                    # not on the Service: that one is ready when it has pods
-                    depends_on=[account],
-                    # the provider's ten minutes are a long wait for "image cannot be pulled"
-                    custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),
-                ),
-            )
+        for each in others:
+            each.register(deployed if each.of is apps.Deployment else child)
         self.register_outputs({})
 
 
@@ -66,6 +57,33 @@ def echo_workloads(config: RegionConfig, opts: pulumi.ResourceOptions) -> list[p
     deployments = EchoDeployments("echo", EchoDeploymentsArgs(config.region, config.echo.versions), opts)
     after = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[deployments]))
     return [deployments, TrafficPolicy("echo", config.echo, after)]
+
+
+def workload_objects(config: RegionConfig) -> list[dict[str, Any]]:
+    """What `echo_workloads` registers, as plain objects, with what Argo CD has to know of them, in no particular order."""
+    deployed = deployment_objects(ECHO, EchoDeploymentsArgs(config.region, config.echo.versions))
+    return [each.rendered() for each in (*deployed, *traffic_objects(config.echo))]
+
+
+def deployment_objects(name: str, args: EchoDeploymentsArgs) -> list[Typed]:
+    """The objects of an `EchoDeployments`, the ServiceAccount first."""
+    shared = meta.ObjectMetaArgs(
+        name=ECHO, namespace=ECHO_NAMESPACE, labels={"app": ECHO, **recommended_labels(ECHO, ECHO, "server")}
+    )
+    account = core.ServiceAccountInitArgs(metadata=shared, automount_service_account_token=False)
+    objects = [
+        Typed(core.ServiceAccount, name, account),
+        Typed(core.Service, name, core.ServiceInitArgs(metadata=shared, spec=_service())),
+    ]
+    for version, config in args.versions.items():
+        metadata = _metadata(version)
+        budget = policy.PodDisruptionBudgetInitArgs(metadata=metadata, spec=_budget(version))
+        deployment = apps.DeploymentInitArgs(metadata=metadata, spec=_deployment(args.region, version, config))
+        objects += [
+            Typed(policy.PodDisruptionBudget, f"{name}-{version}", budget),
+            Typed(apps.Deployment, f"{name}-{version}", deployment),
+        ]
+    return objects
 
 
 def _metadata(version: str) -> meta.ObjectMetaArgs:

@@ -5,6 +5,7 @@ from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes_istio.networking import v1 as networking
 
 from components.names import ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, recommended_labels
+from components.rendering import Typed
 from stackfile.model import ConnectionPoolConfig, EchoConfig
 
 
@@ -16,19 +17,20 @@ class TrafficPolicy(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EchoConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("echo-rollout:traffic:TrafficPolicy", name, None, opts)
-        metadata = meta.ObjectMetaArgs(
-            name=ECHO, namespace=ECHO_NAMESPACE, labels=recommended_labels(ECHO, ECHO, "traffic")
-        )
-        rule = networking.DestinationRule(
-            name, metadata=metadata, spec=_destination_rule(args), opts=pulumi.ResourceOptions(parent=self)
-        )
-        networking.VirtualService(
-            name,
-            metadata=metadata,
-            spec=_virtual_service(args),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[rule]),
-        )
+        rule, routes = traffic_objects(args)
+        before = rule.register(pulumi.ResourceOptions(parent=self))
+        routes.register(pulumi.ResourceOptions(parent=self, depends_on=[before]))
         self.register_outputs({})
+
+
+def traffic_objects(args: EchoConfig) -> tuple[Typed, Typed]:
+    """The objects of `TrafficPolicy` in the order in which they come."""
+    metadata = meta.ObjectMetaArgs(
+        name=ECHO, namespace=ECHO_NAMESPACE, labels=recommended_labels(ECHO, ECHO, "traffic")
+    )
+    rule = networking.DestinationRuleArgs(metadata=metadata, spec=_destination_rule(args))
+    routes = networking.VirtualServiceArgs(metadata=metadata, spec=_virtual_service(args))
+    return Typed(networking.DestinationRule, ECHO, rule), Typed(networking.VirtualService, ECHO, routes)
 
 
 def _destination_rule(echo: EchoConfig) -> networking.DestinationRuleSpecArgs:

@@ -9,6 +9,7 @@ from typing import Any
 from pulumi_policy import PolicyResource
 from pulumi_policy.proxy import UnknownValueError
 
+from rules.facts.shapes import KINDS
 from rules.facts.workloads import ObjectId
 
 NAMESPACE = "echo"
@@ -26,7 +27,8 @@ class Graph:
     Attributes:
         stack: The stack's name.
         ids: What names each Kubernetes object in the cluster, by the URN of its resource.
-        workloads: The objects in the namespace of echo.
+        workloads: The objects in the namespace of echo that one or the other delivers.
+        namespace: That namespace itself, and what else is in it.
         applications: The objects that have Argo CD deliver into that namespace.
         before: For each resource the URNs of what is there before it: its dependencies and its parent.
     """
@@ -34,6 +36,7 @@ class Graph:
     stack: str
     ids: Mapping[str, ObjectId]
     workloads: tuple[Mapping[str, Any], ...]
+    namespace: tuple[Mapping[str, Any], ...]
     applications: tuple[Mapping[str, Any], ...]
     before: Mapping[str, frozenset[str]]
 
@@ -42,12 +45,15 @@ class Graph:
         """Read the resources of a stack that a policy is given; the engine gives them in no order."""
         resources = sorted(resources, key=lambda each: each.urn)
         ids = dict(_ids(resources))
+        itself = ObjectId("Namespace", "", NAMESPACE)
+        inside = [each for each in resources if each.urn in ids and ids[each.urn].namespace == NAMESPACE]
+        others = [each for each in resources if ids.get(each.urn) == itself]
+        others += [each for each in inside if ids[each.urn].kind not in KINDS]
         return cls(
             stack=resources[0].urn.split("::")[0].removeprefix("urn:pulumi:") if resources else "",
             ids=ids,
-            workloads=tuple(
-                _plain(each.props) for each in resources if each.urn in ids and ids[each.urn].namespace == NAMESPACE
-            ),
+            workloads=tuple(_plain(each.props) for each in inside if ids[each.urn].kind in KINDS),
+            namespace=tuple(_plain(each.props) for each in others),
             applications=tuple(_applications(resources, ids)),
             before={
                 each.urn: frozenset(other.urn for other in (*each.dependencies, each.parent) if other is not None)

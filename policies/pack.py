@@ -19,7 +19,7 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
-from policies.graph import Graph
+from policies.graph import NAMESPACE, Graph
 from policies.stack import regions
 from rules.facts.region import Region
 from rules.finding import Finding, Rule, Severity, Violation
@@ -82,6 +82,20 @@ def _out_of_order(registered: _Registered) -> Iterator[Violation]:
                     yield Violation(str(name), f"does not depend on {needed}")
 
 
+def _mesh_not_enforced(registered: _Registered) -> Iterator[Violation]:
+    found = {str(each["kind"]): each for each in registered[0].namespace}
+    labels = found.get("Namespace", {}).get("metadata", {}).get("labels") or {}
+    if labels.get("istio-injection") != "enabled":
+        yield Violation(f"Namespace {NAMESPACE}: metadata.labels.istio-injection", "is not enabled")
+    spec = found.pop("PeerAuthentication", {}).get("spec")
+    if spec != {"mtls": {"mode": "STRICT"}}:
+        yield Violation(
+            f"PeerAuthentication in {NAMESPACE}: spec", f"is {spec or 'not there'}, and not mtls.mode STRICT alone"
+        )
+    for kind in found.keys() - {"Namespace"}:
+        yield Violation(f"{kind} in {NAMESPACE}", "is of a kind that no rule judges")
+
+
 REGISTRATION: tuple[Rule[_Registered], ...] = (
     Rule(
         id="workloads-delivered",
@@ -98,6 +112,14 @@ REGISTRATION: tuple[Rule[_Registered], ...] = (
         mend="let it, or the component that it is part of, depend on that, as components/service.py and components/traffic.py do",
         fact="docs/decisions/0018-policy-pack.md",
         check=_out_of_order,
+    ),
+    Rule(
+        id="mesh-enforced",
+        holds="The pods of the service get sidecars, take requests by mutual TLS only, and nothing else rules over them.",
+        reason="pods without sidecars split nothing and answer everybody, and what no rule knows may refuse or redirect any request",
+        mend="leave it as components/namespace.py makes it, or give the kind a rule",
+        fact="https://istio.io/latest/docs/reference/config/security/peer_authentication/",
+        check=_mesh_not_enforced,
     ),
 )
 """What must hold of what a stack registers, besides the rules of a region. A stack file can waive none: the fault is the program's.

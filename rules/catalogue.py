@@ -9,6 +9,7 @@ from rules.between.regions import BETWEEN_REGIONS
 from rules.change.constancy import CONSTANCY
 from rules.change.order import ORDER
 from rules.change.pace import PACE
+from rules.change.template import TEMPLATE
 from rules.facts.region import Change, Region
 from rules.finding import Rule
 from rules.region.capacity import CAPACITY
@@ -17,7 +18,9 @@ from rules.region.disruption import DISRUPTION
 from rules.region.ejection import EJECTION
 from rules.region.hosts import HOSTS
 from rules.region.images import IMAGES
+from rules.region.pool import POOL
 from rules.region.ports import PORTS
+from rules.region.probes import PROBES
 from rules.region.reading import READING
 from rules.region.routing import ROUTING
 from rules.region.selection import SELECTION
@@ -29,12 +32,14 @@ ONE_REGION: tuple[Rule[Region], ...] = (
     *PORTS,
     *SELECTION,
     *EJECTION,
+    *POOL,
     *CAPACITY,
+    *PROBES,
     *DISRUPTION,
     *IMAGES,
     *DELIVERY,
 )
-CHANGE: tuple[Rule[Change], ...] = (*ORDER, *PACE, *CONSTANCY)
+CHANGE: tuple[Rule[Change], ...] = (*ORDER, *PACE, *TEMPLATE, *CONSTANCY)
 RULES: tuple[Rule[Any], ...] = (*ONE_REGION, *CHANGE, *BETWEEN_REGIONS, *BETWEEN_CHANGES)
 
 

@@ -242,6 +242,11 @@ class RepositoryConfig(_Part):
         description="the name of a Secret in the namespace argocd, made as Argo CD wants it, for a private repository",
     )
 
+    @property
+    def branch(self) -> str:
+        """The revision without the `refs/heads/` that it may be written with."""
+        return self.revision.removeprefix("refs/heads/")
+
 
 class ArgoCdImages(_Part):
     """Other images than the manifest's."""

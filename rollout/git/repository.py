@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -103,6 +104,19 @@ class Repository:
         self.shallow = shallow == "true"
         self._contents: dict[str, bytes] = {}
 
+    def commit_of(self, revision: str) -> str | None:
+        """The full hash of the commit that a revision names; None where there is no such commit here."""
+        found = self._asked("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        return found.stdout.strip() if found.returncode == 0 else None
+
+    def branch(self, revision: str) -> str | None:
+        """The branch that a revision is the name of, here or, as in `origin/main`, at a remote; None for any other revision."""
+        named = self._asked(
+            "rev-parse", "--verify", "--quiet", "--symbolic-full-name", "--end-of-options", revision
+        ).stdout.strip()
+        found = re.fullmatch(r"refs/(?:heads|remotes/[^/]+)/(.+)", named)
+        return found[1] if found and revision != "HEAD" else None
+
     def resolved(self, option: str, revision: str) -> str:
         """The full hash of the commit that a revision names.
 
@@ -113,9 +127,8 @@ class Repository:
         Raises:
             RolloutError: there is no such commit here.
         """
-        found = self._asked("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-        if found.returncode == 0:
-            return found.stdout.strip()
+        if found := self.commit_of(revision):
+            return found
         if self._asked("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode != 0:
             raise RolloutError.of(
                 f"the repository of {self.project} has no commit yet", _WHY_READ, "commit what runs now, then change it"

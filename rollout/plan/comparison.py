@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from components.names import overlay
-from rollout.plan.declaration import DeclaredRegion, argo_cd_applies, delivered, differences, is_rendered, to_deliver
+from rollout.plan.declaration import DeclaredRegion, argo_cd_applies, delivered, to_deliver
 from rules.between.changes import BETWEEN_CHANGES
 from rules.between.regions import BETWEEN_REGIONS
+from rules.change.differences import Difference, differences
 from rules.change.order import ORDER
 from rules.change.transition import Transition
-from rules.facts.region import Change
+from rules.facts.region import Change, Region
 from rules.facts.versions import by_number, versions
-from rules.facts.workloads import Delivery, Version
+from rules.facts.workloads import Delivery, Version, Workloads
 from rules.finding import Finding, Severity
 from rules.judgement import judge
 from rules.model.changes import outage
@@ -22,6 +22,10 @@ from rules.region.capacity import capacity_percent
 
 _OVERLAY_FACT = "docs/decisions/0010-overlays-are-rendered.md"
 _PLAN_FACT = "docs/decisions/0017-plan.md"
+_ARGO_CD_FACT = "docs/decisions/0012-argo-cd.md"
+_EVERY_REGION = "every region"
+_OF_THE_RULES = ("echo.stable", "echo.podsForAllTraffic")
+"""Settings of the service that make no object."""
 _DIFFERENCES_SHOWN = 3
 _SHORT_HASH = 7
 
@@ -43,12 +47,17 @@ class Revision:
         commit: The commit's full hash; None for the working tree.
         regions: What it declares.
         parted_from: Where the commit is not the one that was asked for, but the one from which that and this went apart.
+        program: What makes the objects and is not as at the base: files of the project.
+        stale: What in the overlay of a region is not what is rendered, a phrase each, by its name; of a region that is as at the
+            base, only where the program is not.
     """
 
     asked: str | None
     commit: str | None
     regions: tuple[DeclaredRegion, ...]
     parted_from: str | None = None
+    program: tuple[str, ...] = ()
+    stale: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if self.commit is None or self.asked is None:
@@ -80,7 +89,7 @@ class VersionChange:
 
 @dataclass(frozen=True)
 class SettingChange:
-    """A setting of the stack file, other than a version's; None where it is not set. `carrier` says what puts it into effect."""
+    """A setting of the stack file that makes no object of the service; None where it is not set. `carrier` puts it into effect."""
 
     path: str
     before: object
@@ -98,7 +107,8 @@ class RegionPlan:
         state: Whether anything becomes of it.
         delivery: Who applies the workloads, after the change if there is an after.
         versions: All versions of either side, in the order v1, v2, v10.
-        settings: What else changes, by path.
+        settings: What else changes in the stack file, by path.
+        differences: What changes in the objects.
         order_is_safe: Whether no order of events loses a request; None where no object changes, or the region comes or goes.
         story: Where it is not safe, how a request is lost, a step each.
     """
@@ -109,6 +119,7 @@ class RegionPlan:
     delivery: Delivery
     versions: tuple[VersionChange, ...]
     settings: tuple[SettingChange, ...]
+    differences: tuple[Difference, ...]
     order_is_safe: bool | None
     story: tuple[str, ...]
 
@@ -144,8 +155,8 @@ class Plan:
 
     @property
     def nothing_changes(self) -> bool:
-        """Whether both sides are the same in every region."""
-        return all(region.state == "unchanged" for region in self.regions)
+        """Whether both sides are the same in every region, to the last field, and so is what makes the objects."""
+        return not self.head.program and all(region.state == "unchanged" for region in self.regions)
 
 
 def plan(
@@ -154,6 +165,8 @@ def plan(
     *,
     tip: Revision | None,
     proven: Callable[[Change], Images],
+    followed: Callable[[DeclaredRegion], Workloads | None],
+    branch: str | None = None,
     history_is_cut: bool = False,
     names: Sequence[str] = (),
 ) -> Plan:
@@ -164,6 +177,8 @@ def plan(
         head: What is to run; each of its stack files can be used.
         tip: Where the base was asked for, if that has moved on since the change set out from `base`; None if not.
         proven: Tells the images with which versions once had all requests; asked only where it matters.
+        followed: Tells what is in the overlay of a region on the branch that it names; None where that is not known here.
+        branch: The branch that the base was named by, if it was.
         history_is_cut: It does not know the whole history.
         names: The regions to speak of; none for all. The rules look at all of them in any case, and what is wrong between
             regions is always told.
@@ -171,7 +186,11 @@ def plan(
     changes = changes_between(base, head)
     open_ones = [change.name for change in changes if _history_matters(change)]
     known = tuple(replace(each, proven=proven(each)) if each.name in open_ones else each for each in changes)
-    findings = (*_findings_of_files(base, head, tip), *map(_without_story, judge(known)))
+    findings = (
+        *_findings_of_files(base, head, tip),
+        *_findings_of_source(base, head, followed, branch),
+        *map(_without_story, judge(known)),
+    )
     spoken = [change for change in known if not names or change.name in names]
     stacks = {each.name: each.stack for each in (*base.regions, *head.regions)}
     return Plan(
@@ -180,7 +199,11 @@ def plan(
         tuple(_region_plan(change, stacks[change.name], findings) for change in spoken),
         tuple(
             sorted(
-                (each for each in findings if not names or each.region in names or each.rule_id in _BETWEEN_RULES),
+                (
+                    each
+                    for each in findings
+                    if not names or each.region in {*names, _EVERY_REGION} or each.rule_id in _BETWEEN_RULES
+                ),
                 key=lambda each: each.severity is not Severity.REFUSED,
             )
         ),
@@ -194,8 +217,8 @@ def changes_between(base: Revision, head: Revision) -> tuple[Change, ...]:
     new = {each.name: each for each in head.regions}
     changes = (
         Change(
-            delivered(old[name], new.get(name)) if name in old else None,
-            to_deliver(new[name], committed=head.commit is not None) if name in new else None,
+            delivered(old[name], new.get(name), same_program=not head.program) if name in old else None,
+            to_deliver(new[name], as_rendered=name in head.stale and head.commit is None) if name in new else None,
         )
         for name in sorted({*old, *new})
     )
@@ -220,8 +243,10 @@ def _findings_of_files(base: Revision, head: Revision, tip: Revision | None) -> 
         if declared.config is None:
             yield _unusable_base(declared, base)
     for declared in head.regions:
-        if argo_cd_applies(declared) and not is_rendered(declared):
-            yield _not_rendered(declared, head)
+        if declared.name in head.stale:
+            yield _not_rendered(declared, head, touched=declared not in base.regions)
+    if head.program:
+        yield _other_program(head)
     if tip is not None:
         old, new = ({each.name: each for each in revision.regions} for revision in (base, tip))
         for region in sorted({*old, *new}):
@@ -242,20 +267,79 @@ def _unusable_base(declared: DeclaredRegion, base: Revision) -> Finding:
     )
 
 
-def _not_rendered(declared: DeclaredRegion, head: Revision) -> Finding:
-    place = overlay(declared.name)
-    found = differences(declared)
+def _not_rendered(declared: DeclaredRegion, head: Revision, *, touched: bool) -> Finding:
+    found = head.stale[declared.name]
     more = len(found) - _DIFFERENCES_SHOWN
     what = "; ".join(found[:_DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
     return Finding(
         "overlay-rendered",
         declared.name,
-        place,
-        f"is not what {declared.stack_file} says: {what}" if declared.overlay else "is not there",
-        "Argo CD applies the overlay, whatever the stack file says",
-        "run `make render` and commit the overlay together with the stack file",
+        declared.place,
+        f"is not what is rendered of {declared.stack_file}: {what}",
+        "Argo CD applies the overlay, whatever the stack file says, and the next change is compared with it"
+        if touched
+        else "this change leaves the region as it is, and whoever renders next changes this too",
+        "run `rollout render` and commit the overlay together with the stack file"
+        if touched
+        else f"render it in a change of its own: rollout render --region {declared.name}",
         _OVERLAY_FACT,
-        Severity.WARNING if head.commit is None else Severity.REFUSED,
+        Severity.REFUSED if touched and head.commit is not None else Severity.WARNING,
+    )
+
+
+def _other_program(head: Revision) -> Finding:
+    shown = ", ".join(head.program[:_DIFFERENCES_SHOWN])
+    more = len(head.program) - _DIFFERENCES_SHOWN
+    return Finding(
+        "program-changed",
+        _EVERY_REGION,
+        shown + (f" and {more} more" if more > 0 else ""),
+        "what makes the objects is not what it was",
+        "the overlays were compared, but not what Pulumi itself applies: Istio, Argo CD, namespaces, the probe",
+        "read `pulumi preview --policy-pack policies` of each region before it is merged",
+        _PLAN_FACT,
+        Severity.WARNING,
+    )
+
+
+def _findings_of_source(
+    base: Revision, head: Revision, followed: Callable[[DeclaredRegion], Workloads | None], branch: str | None
+) -> Iterator[Finding]:
+    """Where Argo CD will not deliver what was compared: another repository, another branch."""
+    before = {each.name: each.config.repository for each in base.regions if each.config and each.config.repository}
+    for declared in head.regions:
+        old, new = before.get(declared.name), declared.usable.repository
+        if new is None or not argo_cd_applies(declared):
+            continue
+        if old is not None and old.url != new.url:
+            yield _not_read(
+                declared,
+                f"repository.url: {old.url} → {new.url}",
+                "from then on Argo CD delivers what that one has, and this plan has not read it",
+                f"see that {new.branch} there is this commit",
+                Severity.WARNING,
+            )
+        if old is not None and old.branch != new.branch and followed(declared) != declared.overlay:
+            yield _not_read(
+                declared,
+                f"repository.revision: {old.branch} → {new.branch}",
+                "from then on Argo CD delivers what that branch has, which is not this overlay, or not in this clone",
+                f"bring {new.branch} to this overlay first, fetch it (git fetch origin {new.branch}), and plan again",
+                Severity.REFUSED,
+            )
+        elif branch not in (None, new.branch) and new.branch != "HEAD":
+            yield _not_read(
+                declared,
+                f"repository.revision: {new.branch}, and the base is {branch}",
+                "Argo CD does not deliver from the branch that this plan was made against",
+                f"plan against what it follows: rollout plan --base origin/{new.branch}",
+                Severity.REFUSED,
+            )
+
+
+def _not_read(declared: DeclaredRegion, what: str, reason: str, mend: str, severity: Severity) -> Finding:
+    return Finding(
+        "delivered-elsewhere", declared.name, declared.stack_file, what, reason, mend, _ARGO_CD_FACT, severity
     )
 
 
@@ -278,7 +362,9 @@ def _region_plan(change: Change, stack: str, findings: Sequence[Finding]) -> Reg
     assert region is not None, "a change is of some region"
     state = _state(change, settings)
     story = _story(change, findings)
-    moves = change.before and change.after and change.before.workloads != change.after.workloads
+    old = change.before.workloads if change.before else Workloads()
+    changed = differences(old, change.after.workloads) if change.after else ()
+    moves = change.before and change.after and changed
     return RegionPlan(
         change.name,
         stack,
@@ -286,6 +372,7 @@ def _region_plan(change: Change, stack: str, findings: Sequence[Finding]) -> Reg
         region.delivery,
         _version_changes(change),
         settings,
+        changed,
         order_is_safe=story is None if moves else None,
         story=story or (),
     )
@@ -332,15 +419,13 @@ def _setting_changes(change: Change, stack: str) -> Iterator[SettingChange]:
         return
     for path in sorted({*before.settings, *after.settings}):
         old, new = before.settings.get(path), after.settings.get(path)
-        # the versions are told from the objects, which are what runs
-        if old != new and not path.startswith("echo.versions."):
-            yield SettingChange(path, old, new, _carrier_of(path, after.delivery, stack))
+        # the service is told from its objects, which are what runs
+        if old != new and (path in _OF_THE_RULES or not path.startswith("echo.")):
+            yield SettingChange(path, old, new, _carrier_of(path, stack))
 
 
-def _carrier_of(path: str, delivery: Delivery, stack: str) -> str:
-    if path.startswith("rules.") or path in ("echo.stable", "echo.podsForAllTraffic"):
-        return "rollout plan"
-    return _carrier(delivery if path.startswith("echo.") else "direct", stack)
+def _carrier_of(path: str, stack: str) -> str:
+    return "rollout plan" if path.startswith("rules.") or path in _OF_THE_RULES else _carrier("direct", stack)
 
 
 def _carrier(delivery: Delivery, stack: str) -> str:
@@ -356,16 +441,28 @@ def _assumed(base: Revision, head: Revision, changes: Sequence[Change], cut: Seq
     names = [change.name for change in changes]
     if there := [change.name for change in changes if change.before]:
         yield f"{base.short} is delivered and acknowledged in {_listed(there)}"
+    sources: dict[tuple[str, str], list[str]] = {}
+    moving = [change.name for change in changes if change.before != change.after]
+    for each in head.regions:
+        if each.name in moving and argo_cd_applies(each) and (source := each.usable.repository):
+            sources.setdefault((source.branch, source.url), []).append(each.name)
+    for (branch, url), regions in sources.items():
+        yield f"{branch} of {url} comes to be {head.short}, and Argo CD of {_listed(regions)} follows it"
+    for change in changes:
+        if change.before and change.after and _context(change.before) != _context(change.after):
+            yield f"the context {_context(change.after)} is the cluster of {change.name}; `pulumi preview` compares them"
     bare = [each.name for each in base.regions if each.name in names and argo_cd_applies(each) and not each.overlay]
     for name in bare:
         yield f"what the stack file of {name} says at {base.short}, where it has no overlay, is what runs"
-    to_render = [
-        each.name for each in head.regions if each.name in names and argo_cd_applies(each) and not is_rendered(each)
-    ]
+    to_render = [each.name for each in head.regions if each.name in names and each.name in head.stale]
     if head.commit is None and to_render:
         yield f"the overlay of {_listed(to_render)} will be rendered before it is committed"
     if unknown := [name for name in cut if name in names]:
         yield f"no version had all requests of {_listed(unknown)} in the commits that this shallow clone lacks"
+
+
+def _context(region: Region) -> object:
+    return region.settings.get("cluster.context")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a revision declares: each stack file, checked, the overlay of its region beside it, and which of the two is applied."""
+"""What a revision declares: each stack file, checked, and the overlay of its region: where Argo CD reads it, and what is rendered."""
 
 from __future__ import annotations
 
@@ -7,23 +7,15 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from components.facts import as_region
 from components.names import overlay
 from rollout.problem import Problem, RolloutError, refuse
+from rules.change.differences import differences
+from rules.facts.manifests import read
 from rules.facts.overlay import objects
 from rules.facts.region import Region
-from rules.facts.workloads import (
-    Budget,
-    Delivery,
-    Deployment,
-    DestinationRule,
-    ObjectId,
-    Service,
-    VirtualService,
-    Workloads,
-)
+from rules.facts.workloads import Delivery, Workloads
 from stackfile.model import ConfigError, RegionConfig
 from stackfile.reader import read_stack_file, stack_of
 
@@ -33,7 +25,7 @@ STACK_FILES = "Pulumi.*.yaml"
 # Most files are the same at two revisions, and most overlays the same in a region's history: each is read once.
 _REMEMBERED = 1024
 
-_Object = TypeVar("_Object", Deployment, Service, DestinationRule, VirtualService, Budget)
+_RENDERED: dict[str, Workloads] = {}
 
 
 class Tree(Protocol):
@@ -83,13 +75,15 @@ class DeclaredRegion:
         stack_file: The file's name.
         config: What it says; None where it cannot be used.
         problems: Why it cannot be used, a line each.
-        overlay: What is in the overlay; None where there is none.
+        place: Where Argo CD reads its overlay: a folder of the project.
+        overlay: What is in there; None where there is none.
     """
 
     name: str
     stack_file: str
     config: RegionConfig | None
     problems: tuple[str, ...]
+    place: str
     overlay: Workloads | None
 
     @property
@@ -142,22 +136,22 @@ def declared(tree: Tree) -> tuple[DeclaredRegion, ...]:
     return tuple(_region(tree, name, content) for name, content in tree.contents("", STACK_FILES).items())
 
 
-def overlay_at(tree: Tree, region: str) -> Workloads | None:
-    """What is in a region's overlay; None where it has no file.
+def overlay_at(tree: Tree, place: str) -> Workloads | None:
+    """What is in the overlay in a folder; None where it has no file.
 
     Raises:
         RolloutError: a file cannot be read.
     """
-    files = tree.contents(overlay(region))
-    return _objects(tuple(files.items()), overlay(region)) if files else None
+    files = tree.contents(place)
+    return _objects(tuple(files.items()), place) if files else None
 
 
 def _region(tree: Tree, stack_file: str, content: bytes) -> DeclaredRegion:
-    config = _checked(stack_file, content)
-    if isinstance(config, RegionConfig):
-        return DeclaredRegion(config.region, stack_file, config, (), overlay_at(tree, config.region))
-    region = config.region or stack_of(stack_file)
-    return DeclaredRegion(region, stack_file, None, config.problems, overlay_at(tree, region))
+    checked = _checked(stack_file, content)
+    config, problems = (checked, ()) if isinstance(checked, RegionConfig) else (None, checked.problems)
+    name = checked.region or stack_of(stack_file)
+    place = (config and config.repository and config.repository.path) or overlay(name)
+    return DeclaredRegion(name, stack_file, config, problems, place, overlay_at(tree, place))
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -174,7 +168,7 @@ def _checked(stack_file: str, content: bytes) -> RegionConfig | ConfigError:
         return error
 
 
-def delivered(declared: DeclaredRegion, successor: DeclaredRegion | None) -> Region | None:
+def delivered(declared: DeclaredRegion, successor: DeclaredRegion | None, *, same_program: bool) -> Region | None:
     """A region at the base: what was applied of it; None where nothing tells that.
 
     Without an overlay Argo CD leaves alone what it applied before, or has never applied anything: the stack file is the best guess.
@@ -182,34 +176,41 @@ def delivered(declared: DeclaredRegion, successor: DeclaredRegion | None) -> Reg
     Args:
         declared: The region at the base.
         successor: The region after the change, which is asked who delivers where the base does not tell; None if it is gone.
+        same_program: The base has the components that this checkout has. If not, what Pulumi applied is told by the overlay alone,
+            which was rendered of the base's own.
     """
     if declared.config is None:
         delivery: Delivery = successor.config.delivery if successor and successor.config else "gitops"
         return Region(declared.name, delivery, declared.overlay) if declared.overlay else None
-    region = as_region(declared.config)
-    return replace(region, workloads=declared.overlay) if argo_cd_applies(declared) and declared.overlay else region
+    tells = argo_cd_applies(declared) or not same_program
+    return _as_region(declared, (declared.overlay if tells else None) or rendered_workloads(declared.config))
 
 
-def to_deliver(declared: DeclaredRegion, *, committed: bool) -> Region:
+def to_deliver(declared: DeclaredRegion, *, as_rendered: bool) -> Region:
     """A region after the change: what will be applied of it.
 
     Args:
         declared: The region, with a stack file that can be used.
-        committed: It is applied as it is; in the working tree there is still time to render.
+        as_rendered: Its overlay will be rendered before; else Argo CD applies it as it is.
     """
-    assert declared.config is not None, "a head whose stack files cannot be used is not planned"
-    region = as_region(declared.config)
-    if not argo_cd_applies(declared) or declared.overlay is None:
-        return region
-    return replace(region, workloads=declared.overlay) if committed or is_rendered(declared) else region
+    found = declared.overlay if argo_cd_applies(declared) and not as_rendered else None
+    return _as_region(declared, found or rendered_workloads(declared.usable))
 
 
-def is_rendered(declared: DeclaredRegion) -> bool:
-    """Whether an overlay is what its stack file says, as far as the rules look at it.
+def _as_region(declared: DeclaredRegion, workloads: Workloads) -> Region:
+    region = Region.of(declared.usable.model_dump(by_alias=True), workloads)
+    return replace(region, settings={**region.settings, "repository.path": declared.place})
 
-    Waves are the delivery's own and not the stack file's.
-    """
-    return declared.overlay is not None and not differences(declared)
+
+def rendered_workloads(config: RegionConfig) -> Workloads:
+    """What the components of this checkout make of a stack file. It is remembered."""
+    key = config.model_dump_json()
+    if key not in _RENDERED:
+        # imported here: the SDKs take longer than all the rest of a plan, and most plans render little or nothing
+        from components.service import workload_objects  # noqa: PLC0415
+
+        _RENDERED[key] = read(workload_objects(config))
+    return _RENDERED[key]
 
 
 def argo_cd_applies(declared: DeclaredRegion) -> bool:
@@ -217,16 +218,10 @@ def argo_cd_applies(declared: DeclaredRegion) -> bool:
     return declared.config is not None and declared.config.delivery != "direct"
 
 
-def differences(declared: DeclaredRegion) -> list[str]:
-    """What in an overlay is not what the stack file says."""
-    assert declared.config is not None, "there is something to compare with"
-    found = declared.overlay or Workloads()
-    wanted, present = _without_waves(as_region(declared.config).workloads), _without_waves(found)
-    unreadable = [f"{each.where}: {each.what}" for each in found.unreadable]
-    differing = [str(each) for each in sorted({*wanted, *present}) if wanted.get(each) != present.get(each)]
-    return unreadable + differing
-
-
-def _without_waves(workloads: Workloads) -> dict[ObjectId, object]:
-    """Each object by its id, without its wave."""
-    return {**dict.fromkeys(workloads.ids), **{each.id: each for each in workloads.without_waves().objects}}
+def not_rendered(declared: DeclaredRegion) -> tuple[str, ...]:
+    """What in an overlay is not what is rendered of its stack file, a phrase each."""
+    if declared.overlay is None:
+        return ("it is not there",)
+    found = differences(declared.overlay, rendered_workloads(declared.usable))
+    unreadable = [f"{each.where}: {each.what}" for each in declared.overlay.unreadable]
+    return (*unreadable, *(f"{each.of}{f': {each.where}' if each.path else ''}" for each in found))

@@ -15,17 +15,11 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.resolver import VersionedResolver
 
-from components.names import ECHO, WAVES
+from components.names import ECHO
 from rollout.problem import RolloutError
-from rules.facts.workloads import SYNC_WAVE
+from rules.facts.overlay import KUSTOMIZATION
 
 HEADER_START = "# Rendered by `rollout render` from "
-
-SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
-
-# These are there as long as the service is, whatever its versions: a commit that loses one of them is a mistake, which Argo CD
-# then shows (OutOfSync) and does not carry out.
-_NEVER_PRUNED = ("Service", "ServiceAccount", "DestinationRule", "VirtualService")
 
 _SHORT_KINDS = {"DestinationRule": "dr", "PodDisruptionBudget": "pdb", "VirtualService": "vs"}
 
@@ -34,8 +28,8 @@ _LEADING_KEYS = ("apiVersion", "kind", "metadata", "name", "namespace")
 
 # With a list of its files, an overlay of which one is missing or cannot be read is not applied at all. Without, Argo CD passes
 # over a YAML file that it cannot make out, and removes what was in it (`getObjsFromYAMLOrJSON` in its repo-server). Not even
-# the list tells of a file that is empty or has comments only: kustomize 5.8.1 takes it for no objects. See _NEVER_PRUNED.
-KUSTOMIZATION = "kustomization.yaml"
+# the list tells of a file that is empty or has comments only: kustomize 5.8.1 takes it for no objects, and so what must not go has
+# Prune=false.
 
 _TEXT_TAG = "tag:yaml.org,2002:str"
 # a line is as long as its value: a fold would make a diff of text that did not change
@@ -43,7 +37,7 @@ _NO_FOLDING = 2**20
 
 
 def overlay_files(objects: Iterable[Mapping[str, Any]], stack_file: str) -> dict[str, str]:
-    """The text of each file by its name, sorted: one object a file, with what Argo CD has to know of it, and their list.
+    """The text of each file by its name, sorted: one object a file, and their list.
 
     Args:
         objects: Objects whose names are distinct within a kind.
@@ -62,7 +56,7 @@ def overlay_files(objects: Iterable[Mapping[str, Any]], stack_file: str) -> dict
                 "one would take the other's place, and Argo CD would remove what is then in no file",
                 "give them other names in components/, or their kind a name of its own in rollout/plan/manifests.py",
             )
-        files[name] = header + _as_yaml(_in_order(_for_argo_cd(found)))
+        files[name] = header + _as_yaml(_in_order(found))
     listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(files)}
     files[KUSTOMIZATION] = header + _as_yaml(listed)
     return dict(sorted(files.items()))
@@ -72,17 +66,6 @@ def file_name(kind: str, name: str) -> str:
     """For instance `deployment-v1.yaml` for the Deployment echo-v1, and `vs.yaml` for the VirtualService echo."""
     short_kind = _SHORT_KINDS.get(kind, kind.lower())
     return f"{short_kind}.yaml" if name == ECHO else f"{short_kind}-{name.removeprefix(f'{ECHO}-')}.yaml"
-
-
-def _for_argo_cd(found: Mapping[str, Any]) -> dict[str, Any]:
-    """An object with what Argo CD has to know of it."""
-    kind, metadata = found["kind"], found["metadata"]
-    ours = {SYNC_WAVE: str(WAVES[kind])} if kind in WAVES else {}
-    if kind in _NEVER_PRUNED:
-        ours[SYNC_OPTIONS] = "Prune=false"
-    if not ours:
-        return dict(found)
-    return {**found, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **ours}}}
 
 
 def _in_order(value: Any) -> Any:

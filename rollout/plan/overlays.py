@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.names import overlay
+from components.service import workload_objects
 from rollout.plan.declaration import (
     STACK_FILES,
     DeclaredRegion,
@@ -18,10 +19,10 @@ from rollout.plan.declaration import (
     refuse_shared,
     refuse_unusable,
 )
-from rollout.plan.manifests import HEADER_START, KUSTOMIZATION, overlay_files
-from rollout.plan.workloads import workload_objects
+from rollout.plan.manifests import HEADER_START, overlay_files
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.regions import select
+from rules.facts.overlay import KUSTOMIZATION
 from stackfile.editing import EditError
 from stackfile.model import ConfigError, RegionConfig
 from stackfile.reader import read_stack_file

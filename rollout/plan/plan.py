@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from components.facts import as_region
-from components.names import overlay
 from rollout.git.repository import Repository
 from rollout.plan.comparison import Images, Plan, Revision, plan
 from rollout.plan.declaration import (
     DeclaredRegion,
     Tree,
     WorkingTree,
+    argo_cd_applies,
     declared,
+    not_rendered,
     overlay_at,
     refuse_shared,
     refuse_unusable,
+    rendered_workloads,
 )
 from rollout.problem import RolloutError
 from rollout.regions import select
@@ -28,6 +29,8 @@ from rules.region.capacity import stable_version
 _HISTORY = 200
 """The commits of a region in which to look for a version that had all requests: four a week for a year."""
 _ALL = 100
+_PROGRAM = (("", "__main__.py"), ("", "requirements.txt"), ("components", "*.py"), ("stackfile", "*.py"))
+"""What the objects are made by."""
 
 
 def make_plan(repository: Repository, base: str, head: str | None, names: Sequence[str]) -> Plan:
@@ -49,12 +52,18 @@ def make_plan(repository: Repository, base: str, head: str | None, names: Sequen
     tip_commit = repository.resolved("--base", base)
     head_commit = None if head is None else repository.resolved("--head", head)
     base_commit = _set_out(repository, tip_commit, head_commit)
+    base_tree = repository.at(base_commit)
     head_tree = repository.at(head_commit) if head_commit else WorkingTree(repository.project)
-    after = Revision(head, head_commit, declared(head_tree))
-    refuse_unusable(after.regions)
-    before = tip = Revision(base, tip_commit, declared(repository.at(tip_commit)))
+    regions = declared(head_tree)
+    refuse_unusable(regions)
+    before = tip = Revision(base, base_commit, declared(base_tree))
     if base_commit != tip_commit:
-        before = Revision(base, base_commit, declared(repository.at(base_commit)), parted_from=head or "HEAD")
+        before = replace(before, parted_from=head or "HEAD")
+        tip = Revision(base, tip_commit, declared(repository.at(tip_commit)))
+    program = _changed_program(base_tree, head_tree)
+    touched = [each for each in regions if argo_cd_applies(each) and (program or each not in before.regions)]
+    stale = {each.name: told for each in touched if (told := not_rendered(each))}
+    after = Revision(head, head_commit, regions, program=program, stale=stale)
     _refuse_none_and_two_of_one(before, after, repository)
     select([*{each.name: each for each in (*before.regions, *after.regions)}.values()], names)
     return plan(
@@ -62,9 +71,29 @@ def make_plan(repository: Repository, base: str, head: str | None, names: Sequen
         after,
         tip=None if before is tip else tip,
         proven=lambda change: _proven(repository, before, change),
+        followed=lambda region: _followed(repository, region),
+        branch=repository.branch(base),
         history_is_cut=repository.shallow,
         names=names,
     )
+
+
+def _changed_program(base: Tree, head: Tree) -> tuple[str, ...]:
+    """The files that make the objects and are not the same at both revisions, by their paths."""
+    changed: list[str] = []
+    for directory, pattern in _PROGRAM:
+        old, new = base.contents(directory, pattern), head.contents(directory, pattern)
+        names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+        changed += [f"{directory}/{name}" if directory else name for name in names]
+    return tuple(changed)
+
+
+def _followed(repository: Repository, region: DeclaredRegion) -> Workloads | None:
+    """What is in the overlay of a region on the branch that it names, as far as this clone knows it."""
+    assert region.usable.repository is not None, "Argo CD reads one"
+    name = region.usable.repository.branch
+    commit = next((found for ref in (f"origin/{name}", name) if (found := repository.commit_of(ref))), None)
+    return overlay_at(repository.at(commit), region.place) if commit else None
 
 
 def _set_out(repository: Repository, tip: str, head: str | None) -> str:
@@ -94,7 +123,7 @@ def _proven(repository: Repository, base: Revision, change: Change) -> Images:
     assert base.commit is not None, "a base is a commit"
     region = next(each for each in base.regions if each.name == change.name)
     found: dict[str, frozenset[str]] = {}
-    for entry in repository.log(base.commit, _HISTORY, paths=[region.stack_file, overlay(region.name)]):
+    for entry in repository.log(base.commit, _HISTORY, paths=[region.stack_file, region.place]):
         workloads = _delivered_at(repository.at(entry.commit), region)
         if workloads is None or change.before is None:
             continue
@@ -107,7 +136,7 @@ def _proven(repository: Repository, base: Revision, change: Change) -> Images:
 
 def _delivered_at(tree: Tree, region: DeclaredRegion) -> Workloads | None:
     """What was applied of a region at an earlier commit, by the one who applies it now."""
-    if region.config is None or region.config.delivery != "direct":
-        return overlay_at(tree, region.name)
+    if region.config is None or argo_cd_applies(region):
+        return overlay_at(tree, region.place)
     earlier = next((each for each in declared(tree) if each.name == region.name), None)
-    return as_region(earlier.config).workloads if earlier and earlier.config else None
+    return rendered_workloads(earlier.config) if earlier and earlier.config else None

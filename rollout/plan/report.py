@@ -11,6 +11,7 @@ from typing import Any
 
 from rollout.plan.comparison import Plan, RegionPlan, VersionChange
 from rollout.problem import Problem
+from rules.change.differences import Difference
 from rules.finding import Finding, Severity
 
 MARKER = "<!-- rollout plan -->"
@@ -21,6 +22,7 @@ WARNED = 1
 REFUSED = 2
 
 _LONGEST_VALUE = 80
+_IN_A_CELL = 6
 _LOST = "how a request can be lost"
 _SAFE_WAY = "the safe way"
 
@@ -44,8 +46,9 @@ def as_json(plan: Plan) -> dict[str, Any]:
     `verdict` is safe, warning or refused. `commit` is null for the working tree. Of each region: `state` is new, gone, changed or
     unchanged; `versions` has one entry for each version of either side, `before` and `after` null where it is not there, weights and
     `capacity` in percent; `settings` are the other settings that change, values as the stack file has them and null where they are
-    not set; `order_is_safe` is null where no object changes or the region comes or goes, and `story` tells how a request is lost where it
-    is false. Of each finding: `severity` is refused or warning, `steps` the safe way, `waived` the reason of a waiver or null.
+    not set; `differences` are those of the objects, `field` empty for a whole object; `order_is_safe` is null where no object changes
+    or the region comes or goes, and `story` tells how a request is lost where it is false. Of each finding: `severity` is refused or
+    warning, `steps` the safe way, `waived` the reason of a waiver or null.
     """
     return {
         "verdict": plan.severity.value if plan.severity else "safe",
@@ -66,6 +69,8 @@ def as_markdown(plan: Plan) -> str:
     for region in plan.regions:
         if region.story:
             lines += _folded(f"{_escaped(region.name)}: {_LOST}", _numbered([*map(_escaped, region.story)]))
+        if len(changes := [what for _, what in _others(region)]) > _IN_A_CELL:
+            lines += _folded(f"{_escaped(region.name)}: all that changes", [f"- {_escaped(what)}" for what in changes])
     for finding in plan.findings:
         where = _escaped(f"{finding.where}: {finding.what}")
         lines += [f"**{finding.severity.value}** {_escaped(finding.region)}: {where}"]
@@ -158,25 +163,25 @@ def _others(region: RegionPlan) -> Iterator[tuple[str, str]]:
     if region.state in ("new", "gone"):
         return
     for version in region.versions:
-        for what in _of_version(version):
-            yield region.carrier, what
+        if version.before is None and version.after is not None:
+            told = f"comes with {_counted(version.after.replicas, 'pod')} of {_images(version.after.images)}"
+            yield region.carrier, f"{version.name} {told}"
+        elif version.after is None and version.before is not None:
+            yield region.carrier, f"{version.name} goes, with {_counted(version.before.replicas, 'pod')}"
+    for each in region.differences:
+        # the weights are told first of all
+        if each.where.endswith(".weight") and not each.restarts:
+            continue
+        yield region.carrier, _difference(each)
     for setting in region.settings:
         yield setting.carrier, f"{setting.path}: {_value(setting.before)} → {_value(setting.after)}"
 
 
-def _of_version(version: VersionChange) -> Iterator[str]:
-    name, before, after = version.name, version.before, version.after
-    if before is None and after is not None:
-        yield f"{name} comes with {_counted(after.replicas, 'pod')} of {_images(after.images)}"
-    elif after is None and before is not None:
-        yield f"{name} goes, with {_counted(before.replicas, 'pod')}"
-    elif before is not None and after is not None:
-        if before.images != after.images:
-            yield f"{name}: image {_images(before.images)} → {_images(after.images)}"
-        if before.replicas != after.replicas:
-            yield f"{name}: replicas {before.replicas} → {after.replicas}"
-        if before.subset != after.subset:
-            yield f"{name}: its subset {'comes' if after.subset else 'goes'}"
+def _difference(difference: Difference) -> str:
+    if not difference.path:
+        return f"{difference.of} {difference.effect}"
+    change = f"{_value(difference.before)} → {_value(difference.after)}"
+    return f"{difference.of}: {difference.where}: {change}" + (f" ({difference.effect})" if difference.effect else "")
 
 
 def _images(images: Sequence[str]) -> str:
@@ -216,6 +221,16 @@ def _region_json(region: RegionPlan) -> dict[str, Any]:
         "story": list(region.story),
         "versions": [_version_json(version) for version in region.versions],
         "settings": [asdict(each) for each in region.settings],
+        "differences": [
+            {
+                "object": str(each.of),
+                "field": each.where,
+                "before": each.before,
+                "after": each.after,
+                "effect": each.effect,
+            }
+            for each in region.differences
+        ],
     }
 
 
@@ -244,8 +259,10 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
 
 def _cells(region: RegionPlan) -> tuple[str, ...]:
     traffic = "; ".join(part for part in (_traffic(region), _capacity(region), _delivered_by(region)) if part)
-    others = "<br>".join(f"{_escaped(what)} ({_escaped(carrier)})" for carrier, what in _others(region))
-    return (_escaped(region.name), _escaped(traffic), _order(region).removeprefix("order: "), others)
+    others = [f"{_escaped(what)} ({_escaped(carrier)})" for carrier, what in _others(region)]
+    if len(others) > _IN_A_CELL:
+        others = [*others[:_IN_A_CELL], f"and {len(others) - _IN_A_CELL} more, below"]
+    return (_escaped(region.name), _escaped(traffic), _order(region).removeprefix("order: "), "<br>".join(others))
 
 
 def _folded(summary: str, lines: Iterable[str]) -> list[str]:

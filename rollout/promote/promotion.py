@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
-from components.facts import as_region
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.shares import Standing
 from rollout.judge.step import (
@@ -34,7 +33,7 @@ from rollout.promote.results import PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.verification import Outcome
 from rollout.weights import percents, shifted
-from rules.region.capacity import stable_version
+from rules.region.capacity import stable_of
 
 _LOOK_EVERY_SECONDS = 0.2
 _NO_WEIGHT = 0
@@ -434,7 +433,7 @@ def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -
     before = upstream.weights(promotion.before, region)
     shares = {version: before.get(version, 0) for version in now}
     return shifted(
-        shares, promotion.version, _NO_WEIGHT, rest_to=stable_version(as_region(upstream.config(tip, region)))
+        shares, promotion.version, _NO_WEIGHT, rest_to=stable_of(now, upstream.config(tip, region).echo.stable)
     )
 
 

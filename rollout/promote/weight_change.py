@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from components.facts import as_region
 from rollout.git.repository import Repository
 from rollout.plan.comparison import Plan
 from rollout.plan.overlays import stack_file_of
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.upstream import commit_edits, refuse_promotion
 from rollout.weights import assignments
-from rules.region.capacity import stable_version
+from rules.region.capacity import stable_of
 from stackfile.editing import with_weights
 
 
@@ -88,7 +87,7 @@ def change_weights(
             refuse_promotion(newest)
         config = stack_file_of(repository.at(head), region).usable
         before = config.echo.weights
-        after = assignments(wishes, before, stable_version(as_region(config)))
+        after = assignments(wishes, before, stable_of(before, config.echo.stable))
         outcome = WeightChange(Done.NOTHING, before, after, branch)
         if before == after:
             return outcome

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rules.region.pool import MOST_AT_ONCE
+
 # The probe refuses more.
 MOST_REQUESTS = 1_000_000
 HIGHEST_RATE = 20_000
@@ -13,7 +15,6 @@ DEFAULT_RATE = 500
 
 # A tenth of a second's requests: by Little's law enough for answers that take 100 ms, ten times what they take.
 _WORKERS_PER_RATE = 10
-_MOST_WORKERS = 100
 
 # The last request may take the probe's timeout of 5 s; a machine that is busy may fall behind the rate by half.
 _SLACK_SECONDS = 30.0
@@ -37,7 +38,7 @@ class Attack:
     @property
     def command(self) -> list[str]:
         """The command to run in the probe's container."""
-        workers = max(1, min(self.rate // _WORKERS_PER_RATE, _MOST_WORKERS, self.requests))
+        workers = max(1, min(self.rate // _WORKERS_PER_RATE, MOST_AT_ONCE, self.requests))
         numbers = {"--rate": self.rate, "--requests": self.requests, "--workers": workers}
         return ["/probe", "attack", "--url", self.url, *(str(word) for pair in numbers.items() for word in pair)]
 

@@ -5,6 +5,7 @@ They come from the files of an overlay or from Pulumi's graph; what cannot be re
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import ValidationError
@@ -12,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from rules.facts.shapes import KINDS, Header
 from rules.facts.values import NOT_OF_TYPE, path, shown
-from rules.facts.workloads import Object, ObjectId, Unreadable, Workloads
+from rules.facts.workloads import Document, Object, ObjectId, Unreadable, Workloads
 
 _KUSTOMIZE = "kustomize.config.k8s.io/"
 
@@ -27,7 +28,7 @@ def read(objects: Iterable[Mapping[str, object]]) -> Workloads:
     Returns:
         The objects that can be read; the others are in `unreadable`, one entry for each fault.
     """
-    ids: set[ObjectId] = set()
+    documents: dict[ObjectId, Document] = {}
     read_ones: list[Object] = []
     unreadable: list[Unreadable] = []
     for position, found in enumerate(objects, 1):
@@ -39,13 +40,14 @@ def read(objects: Iterable[Mapping[str, object]]) -> Workloads:
             unreadable += _faults(_called(found, position), _kind(found), error)
             continue
         identity = ObjectId(header.kind, header.metadata.namespace, header.metadata.name)
-        if identity in ids:
-            unreadable.append(
-                Unreadable(str(identity), "is there twice, and only one of the two would stay", identity.kind)
-            )
+        if identity in documents:
+            what = "is there twice, and only one of the two would stay"
+            unreadable.append(Unreadable(str(identity), what, identity.kind))
             continue
-        ids.add(identity)
+        documents[identity] = found
         if identity.kind not in KINDS:
+            what = f"no rule judges this kind, and Argo CD may not apply it: it may apply {', '.join(KINDS)}"
+            unreadable.append(Unreadable(str(identity), what, identity.kind))
             continue
         group, shape = KINDS[identity.kind]
         if header.api_version.rpartition("/")[0] != group:
@@ -56,7 +58,10 @@ def read(objects: Iterable[Mapping[str, object]]) -> Workloads:
             read_ones.append(shape.model_validate(found).fact(identity))
         except ValidationError as error:
             unreadable += _faults(str(identity), identity.kind, error)
-    return Workloads.of(read_ones, ids, unreadable)
+            with contextlib.suppress(ValidationError):
+                # the rules speak of what they know of it all the same
+                read_ones.append(shape.model_validate(found, extra="ignore").fact(identity))
+    return Workloads.of(read_ones, documents, unreadable)
 
 
 def _called(found: object, position: int) -> str:
@@ -77,6 +82,8 @@ def _faults(called: str, kind: str | None, error: ValidationError) -> Iterator[U
 
 
 def _explained(error: ErrorDetails) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"{shown(error['input'])} is judged by no rule"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     if error["input"] is None:

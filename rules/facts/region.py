@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -79,6 +79,20 @@ class Region:
     limits: Limits = Limits()
     settings: Mapping[str, object] = field(default_factory=dict)
     pulumi: frozenset[ObjectId] | None = None
+
+    @classmethod
+    def of(cls, file: Mapping[str, Any], workloads: Workloads) -> Region:
+        """What a stack file says by its own keys, also those that it leaves out, and the workloads that are applied by it."""
+        limits = Limits.of(file["rules"], file["echo"])
+        return cls(file["region"], file["delivery"], workloads, limits, dict(_leaves(file, "")))
+
+
+def _leaves(part: Mapping[str, object], above: str) -> Iterator[tuple[str, object]]:
+    for key, value in part.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 @dataclass(frozen=True)

@@ -1,138 +1,244 @@
-"""The shapes of the Kubernetes objects that the rules look into: what of them decides where a request goes.
+"""The shapes of the Kubernetes objects that are delivered: each field that may be there, and what a change of it does. Closed.
 
-A key without a value counts as left out, as it does in Kubernetes. Other keys are passed over, but for those that would
-change what the rules say of an object: such an object is refused rather than judged by half.
+A field is one of three: judged, because a rule looks at it; harmless, and then its shape says why; or not here, and then it is
+refused with its path. So a field that is new in an API is refused until somebody has thought about it. A key without a value counts as
+left out, as it does in Kubernetes.
 """
 
 from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AliasPath, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from rules.facts.values import (
-    Count,
-    CountOrPercent,
-    Percent,
-    Port,
-    RouteWeight,
-    Seconds,
-    Shape,
-    TargetPort,
-    Unjudged,
-    Wave,
-)
+from rules.facts.values import Count, CountOrPercent, Percent, Port, RouteWeight, Seconds, Shape, TargetPort, Wave
 from rules.facts.workloads import (
     SYNC_WAVE,
     Budget,
+    ConnectionPool,
+    Container,
     Deployment,
     Destination,
     DestinationRule,
     Object,
     ObjectId,
     OutlierDetection,
+    Probe,
     Service,
+    ServiceAccount,
     ServicePort,
     Subset,
     VirtualService,
 )
 
 PERCENT = 100
+SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
+_TAKEN_OVER = "pulumi.com/patchForce"
 _SIDECAR = re.compile(r"istio-(proxy|init|validation)")
+_WITH_A_MEANING = re.compile(r"(.*\.)?(istio\.io|k8s\.io|kubernetes\.io|argoproj\.io)/.*")
+_WITHOUT = re.compile(r"app\.kubernetes\.io/.*|kubectl\.kubernetes\.io/restartedAt")
 
 
-class Metadata(Shape):
-    """What names an object; `annotations` are those of the object."""
+def _label(key: str) -> str:
+    if _WITH_A_MEANING.fullmatch(key) and not _WITHOUT.fullmatch(key):
+        raise ValueError("is judged by no rule, and Kubernetes, Istio or Argo CD may go by it")
+    return key
 
-    name: str = Field(min_length=1)
-    namespace: str = ""
-    annotations: dict[str, str] = Field({})
+
+def _pods_annotation(key: str) -> str:
+    if not re.fullmatch(r"(kubectl\.kubernetes\.io/restartedAt|prometheus\.io/.*)", key):
+        raise ValueError("is judged by no rule, and may change what is injected into the pods")
+    return key
+
+
+def harmless(why: str) -> Any:
+    """A field that may have any value: no request depends on it."""
+    return Field(default=None, description=why, json_schema_extra={"harmless": True})
+
+
+Labels = dict[Annotated[str, AfterValidator(_label)], str]
 
 
 class Header(Shape):
     """What every object has."""
+
+    class Metadata(Shape):
+        """What names an object."""
+
+        name: str = Field(min_length=1)
+        namespace: str = ""
 
     api_version: str
     kind: str
     metadata: Metadata
 
 
-class _Placed(Shape):
+class Closed(Shape):
+    """A part of an object: what is not among its fields is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Annotations(Closed):
+    wave: Wave = Field(default=0, alias=SYNC_WAVE)
+    sync_options: Literal["Prune=false"] | None = Field(default=None, alias=SYNC_OPTIONS)
+    taken_over: Literal["true"] | None = Field(default=None, alias=_TAKEN_OVER)
+
+
+class _Placed(Closed):
     """Metadata of an object that lives in a namespace."""
 
+    name: str = Field(min_length=1)
     namespace: str = Field(min_length=1)
+    labels: Labels = Field(default={}, description="names for people: what selects pods looks at the pods' own")
+    annotations: _Annotations = Field(default=_Annotations(), description="how Argo CD syncs it, from the next sync on")
 
 
-class ObjectShape(Shape):
-    """An object that the rules look into, and in which wave Argo CD syncs it; `Header` looks at its annotations."""
+class ObjectShape(Closed):
+    """An object that is delivered."""
 
+    api_version: str = Field(description="by which version of its API it is applied")
+    kind: str
     metadata: _Placed
-    wave: Wave = Field(default=0, validation_alias=AliasPath("metadata", "annotations", SYNC_WAVE))
+
+    @property
+    def wave(self) -> int:
+        """In which wave Argo CD syncs it."""
+        return self.metadata.annotations.wave
+
+    @property
+    def kept(self) -> bool:
+        """Whether Argo CD keeps it where a commit has lost it."""
+        return self.metadata.annotations.sync_options is not None
 
     @abstractmethod
     def fact(self, identity: ObjectId) -> Object:
         """What it is to the rules."""
 
 
-class LabelSelector(Shape):
+class LabelSelector(Closed):
     """Which pods are meant."""
 
     match_labels: dict[str, str] = Field({})
-    match_expressions: Unjudged = None
 
 
-class _ContainerPort(Shape):
+class _ContainerPort(Closed):
     name: str = ""
     container_port: Port
+    protocol: Literal["TCP"] = "TCP"
 
 
-class _Container(Shape):
+class _HttpGet(Closed):
+    path: str = "/"
+    port: TargetPort
+    scheme: Literal["HTTP"] = "HTTP"
+
+
+class _Probe(Closed):
+    http_get: _HttpGet
+    period_seconds: Count = 10
+    failure_threshold: Count = 3
+    success_threshold: object = harmless("an update waits for it")
+    initial_delay_seconds: object = harmless("an update waits for it")
+    timeout_seconds: Count = 1
+
+    def fact(self) -> Probe:
+        return Probe(
+            self.http_get.path, self.http_get.port, (self.period_seconds or 10) * (self.failure_threshold or 3)
+        )
+
+
+_RUNS_OTHERWISE = "an update replaces a pod only once its new one is ready"
+
+
+class _Container(Closed):
     name: str
     image: str
     ports: list[_ContainerPort] = Field([])
+    readiness_probe: _Probe | None = None
+    liveness_probe: _Probe | None = None
+    startup_probe: _Probe | None = None
+    args: object = harmless(_RUNS_OTHERWISE)
+    command: object = harmless(_RUNS_OTHERWISE)
+    env: object = harmless(_RUNS_OTHERWISE)
+    env_from: object = harmless(_RUNS_OTHERWISE)
+    image_pull_policy: object = harmless(_RUNS_OTHERWISE)
+    resources: object = harmless(_RUNS_OTHERWISE)
+    security_context: object = harmless(_RUNS_OTHERWISE)
+    volume_mounts: object = harmless(_RUNS_OTHERWISE)
+    working_dir: object = harmless(_RUNS_OTHERWISE)
+
+    def fact(self) -> Container:
+        ports = {port.name: port.container_port for port in self.ports if port.name}
+        return Container(
+            self.name,
+            ports,
+            readiness=self.readiness_probe.fact() if self.readiness_probe else None,
+            liveness=self.liveness_probe.fact() if self.liveness_probe else None,
+            startup=self.startup_probe.fact() if self.startup_probe else None,
+        )
 
 
-class _Pod(Shape):
+class _Pod(Closed):
     containers: list[_Container] = Field(min_length=1)
     init_containers: list[_Container] = Field([])
+    termination_grace_period_seconds: Count = 30
+    affinity: object = harmless(_RUNS_OTHERWISE)
+    automount_service_account_token: object = harmless(_RUNS_OTHERWISE)
+    enable_service_links: object = harmless(_RUNS_OTHERWISE)
+    image_pull_secrets: object = harmless(_RUNS_OTHERWISE)
+    node_selector: object = harmless(_RUNS_OTHERWISE)
+    priority_class_name: object = harmless(_RUNS_OTHERWISE)
+    security_context: object = harmless(_RUNS_OTHERWISE)
+    service_account_name: object = harmless(_RUNS_OTHERWISE)
+    tolerations: object = harmless(_RUNS_OTHERWISE)
+    topology_spread_constraints: object = harmless(_RUNS_OTHERWISE)
+    volumes: object = harmless(_RUNS_OTHERWISE)
 
 
-class _PodMetadata(Shape):
-    labels: dict[str, str] = Field({})
+class _PodMetadata(Closed):
+    labels: Labels = Field({})
+    annotations: dict[Annotated[str, AfterValidator(_pods_annotation)], str] = Field({})
 
 
-class _Template(Shape):
+class _Template(Closed):
     metadata: _PodMetadata = _PodMetadata()
     spec: _Pod
 
 
-class _RollingUpdate(Shape):
+class _RollingUpdate(Closed):
     max_unavailable: CountOrPercent = "25%"
+    max_surge: object = harmless("how many pods more there are during an update")
 
 
-class _Strategy(Shape):
+class _Strategy(Closed):
     type: Literal["RollingUpdate", "Recreate"] = "RollingUpdate"
     rolling_update: _RollingUpdate = _RollingUpdate()
 
 
-class _DeploymentSpec(Shape):
-    replicas: Count = 1
-    selector: LabelSelector
-    strategy: _Strategy = _Strategy()
-    template: _Template
+class _DeploymentSpec(Closed):
+    replicas: Count = Field(default=1, description="how many pods answer")
+    selector: LabelSelector = Field(description="which pods it takes for its own")
+    strategy: _Strategy = Field(default=_Strategy(), description="how its next update goes")
+    template: _Template = Field(description="restarts its pods")
+    min_ready_seconds: object = harmless("an update waits longer for each pod")
+    progress_deadline_seconds: object = harmless("when an update that stands still is told of")
+    revision_history_limit: object = harmless("how many ReplicaSets without pods are kept")
 
 
 class _Deployment(ObjectShape):
     """A Deployment of `apps`."""
 
+    api_version: Literal["apps/v1"]
     spec: _DeploymentSpec
 
     def fact(self, identity: ObjectId) -> Deployment:
         spec, pod = self.spec, self.spec.template.spec
+        own = [each for each in pod.containers if not _SIDECAR.fullmatch(each.name)]
         return Deployment(
             identity,
             replicas=spec.replicas,
@@ -144,25 +250,29 @@ class _Deployment(ObjectShape):
             ports={port.name: port.container_port for each in pod.containers for port in each.ports if port.name},
             unavailable="100%" if spec.strategy.type == "Recreate" else spec.strategy.rolling_update.max_unavailable,
             wave=self.wave,
+            containers=tuple(each.fact() for each in own),
+            grace_seconds=pod.termination_grace_period_seconds,
         )
 
 
-class _ServicePort(Shape):
+class _ServicePort(Closed):
     name: str = ""
     port: Port
     target_port: TargetPort | None = None
     app_protocol: str | None = None
+    protocol: Literal["TCP"] = "TCP"
 
 
-class _ServiceSpec(Shape):
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    selector: dict[str, str] = Field({})
-    ports: list[_ServicePort] = Field([])
+class _ServiceSpec(Closed):
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(default="ClusterIP", description="who can reach it")
+    selector: dict[str, str] = Field(default={}, description="which pods stand behind it")
+    ports: list[_ServicePort] = Field(default=[], description="where clients reach it")
 
 
 class _Service(ObjectShape):
     """A Service of the core API."""
 
+    api_version: Literal["v1"]
     spec: _ServiceSpec
 
     def fact(self, identity: ObjectId) -> Service:
@@ -172,79 +282,110 @@ class _Service(ObjectShape):
             )
             for each in self.spec.ports
         )
-        return Service(identity, self.spec.selector, ports, self.wave)
+        return Service(identity, self.spec.selector, ports, self.wave, self.kept)
 
 
-class _OutlierDetection(Shape):
+class _ServiceAccount(ObjectShape):
+    """A ServiceAccount of the core API: who the pods are in the mesh, by its name."""
+
+    api_version: Literal["v1"]
+    automount_service_account_token: object = harmless("the pods say for themselves whether they get a token")
+    image_pull_secrets: object = harmless("an image that cannot be pulled holds an update up, and the old pods answer")
+
+    def fact(self, identity: ObjectId) -> ServiceAccount:
+        return ServiceAccount(identity, self.wave, self.kept)
+
+
+_OfIstio = Annotated[
+    Literal["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"],
+    Field(description="by which version of its API it is applied"),
+]
+
+
+class _OutlierDetection(Closed):
     consecutive_5xx_errors: Count | None = Field(default=None, alias="consecutive5xxErrors")
     consecutive_gateway_errors: Count | None = None
     interval_seconds: Seconds | None = Field(default=None, alias="interval")
     base_ejection_seconds: Seconds | None = Field(default=None, alias="baseEjectionTime")
     max_ejection_percent: Percent | None = None
     min_health_percent: Percent | None = None
-    consecutive_errors: Unjudged = None
-    split_external_local_origin_errors: Unjudged = None
-    outlier_detection_http_error_codes: Unjudged = None
 
 
-class _TrafficPolicy(Shape):
-    outlier_detection: _OutlierDetection | None = None
-    port_level_settings: Unjudged = None
+class _TcpPool(Closed):
+    max_connections: Count | None = None
 
 
-class _SubsetTrafficPolicy(Shape):
-    outlier_detection: Unjudged = None
-    port_level_settings: Unjudged = None
+class _HttpPool(Closed):
+    http1_max_pending_requests: Count | None = Field(default=None, alias="http1MaxPendingRequests")
+    max_requests_per_connection: object = harmless("how often a connection is made anew")
 
 
-class _Subset(Shape):
+class _ConnectionPool(Closed):
+    tcp: _TcpPool = _TcpPool()
+    http: _HttpPool = _HttpPool()
+
+
+class _TrafficPolicy(Closed):
+    connection_pool: _ConnectionPool | None = Field(
+        default=None, description="what each client's proxy opens at most, as soon as it knows"
+    )
+    outlier_detection: _OutlierDetection | None = Field(
+        default=None, description="when each client's proxy ejects a pod, as soon as it knows"
+    )
+
+
+class _Subset(Closed):
     name: str = Field(min_length=1)
     labels: dict[str, str] = Field({})
-    traffic_policy: _SubsetTrafficPolicy | None = None
 
 
-class _DestinationRuleSpec(Shape):
-    host: str
-    subsets: list[_Subset] = Field([])
-    traffic_policy: _TrafficPolicy = _TrafficPolicy()
-    export_to: Unjudged = None
-    workload_selector: Unjudged = None
+class _DestinationRuleSpec(Closed):
+    host: str = Field(description="whose clients go by it")
+    subsets: list[_Subset] = Field(default=[], description="which pods a route to a version means")
+    traffic_policy: _TrafficPolicy = Field(default=_TrafficPolicy(), description="how clients treat the pods")
 
 
 class _DestinationRule(ObjectShape):
     """A DestinationRule of `networking.istio.io`."""
 
+    api_version: _OfIstio
     spec: _DestinationRuleSpec
 
     def fact(self, identity: ObjectId) -> DestinationRule:
         subsets = tuple(Subset(each.name, each.labels) for each in self.spec.subsets)
-        read = self.spec.traffic_policy.outlier_detection
+        read, pool = self.spec.traffic_policy.outlier_detection, self.spec.traffic_policy.connection_pool
         detection = None
         if read is not None:
             detection = OutlierDetection(**{each.name: getattr(read, each.name) for each in fields(OutlierDetection)})
-        return DestinationRule(identity, self.spec.host, subsets, detection, self.wave)
+        return DestinationRule(
+            identity,
+            self.spec.host,
+            subsets,
+            detection,
+            self.wave,
+            ConnectionPool(pool.tcp.max_connections, pool.http.http1_max_pending_requests) if pool else None,
+            self.kept,
+        )
 
 
-class _PortSelector(Shape):
+class _PortSelector(Closed):
     number: Port
 
 
-class _Destination(Shape):
+class _Destination(Closed):
     host: str
     subset: str | None = None
     port: _PortSelector | None = None
 
 
-class _RouteDestination(Shape):
+class _RouteDestination(Closed):
     destination: _Destination
     weight: RouteWeight = 0
 
 
-class _HttpRoute(Shape):
+class _HttpRoute(Closed):
+    name: object = harmless("a name for people and for Envoy's logs")
     route: list[_RouteDestination] = Field([])
-    match: Unjudged = None
-    delegate: Unjudged = None
-    fault: Unjudged = None
 
     def destinations(self) -> Iterator[Destination]:
         for each in self.route:
@@ -254,29 +395,27 @@ class _HttpRoute(Shape):
             yield Destination(each.destination.host, each.destination.subset, port, weight)
 
 
-class _VirtualServiceSpec(Shape):
-    hosts: list[str] = Field([])
-    http: list[_HttpRoute] = Field([])
-    tcp: Unjudged = None
-    tls: Unjudged = None
-    gateways: Unjudged = None
-    export_to: Unjudged = None
+class _VirtualServiceSpec(Closed):
+    hosts: list[str] = Field(default=[], description="whose requests are routed")
+    http: list[_HttpRoute] = Field(default=[], description="where requests go, as soon as each client's proxy knows")
 
 
 class _VirtualService(ObjectShape):
     """A VirtualService of `networking.istio.io`."""
 
+    api_version: _OfIstio
     spec: _VirtualServiceSpec
 
     def fact(self, identity: ObjectId) -> VirtualService:
         routes = tuple(tuple(each.destinations()) for each in self.spec.http)
-        return VirtualService(identity, tuple(self.spec.hosts), routes, self.wave)
+        return VirtualService(identity, tuple(self.spec.hosts), routes, self.wave, self.kept)
 
 
-class _BudgetSpec(Shape):
-    selector: LabelSelector
-    min_available: CountOrPercent | None = None
-    max_unavailable: CountOrPercent | None = None
+class _BudgetSpec(Closed):
+    selector: LabelSelector = Field(description="which pods it protects in a drain")
+    min_available: CountOrPercent | None = Field(default=None, description="how many pods a drain leaves")
+    max_unavailable: CountOrPercent | None = Field(default=None, description="how many pods a drain takes at a time")
+    unhealthy_pod_eviction_policy: object = harmless("whether a drain waits for pods that answer nothing")
 
     @model_validator(mode="after")
     def _has_one_limit(self) -> Self:
@@ -288,6 +427,7 @@ class _BudgetSpec(Shape):
 class _Budget(ObjectShape):
     """A PodDisruptionBudget of `policy`."""
 
+    api_version: Literal["policy/v1"]
     spec: _BudgetSpec
 
     def fact(self, identity: ObjectId) -> Budget:
@@ -296,10 +436,33 @@ class _Budget(ObjectShape):
 
 
 KINDS: Mapping[str, tuple[str, type[ObjectShape]]] = {
-    "Deployment": ("apps", _Deployment),
     "Service": ("", _Service),
+    "ServiceAccount": ("", _ServiceAccount),
+    "Deployment": ("apps", _Deployment),
+    "PodDisruptionBudget": ("policy", _Budget),
     "DestinationRule": ("networking.istio.io", _DestinationRule),
     "VirtualService": ("networking.istio.io", _VirtualService),
-    "PodDisruptionBudget": ("policy", _Budget),
 }
-"""The group of each kind that the rules look into, and its shape."""
+"""The group of each kind that is delivered, in the AppProject's order, and its shape. Argo CD may apply no other."""
+
+
+def described(kind: str, path: Iterable[str | int]) -> str:
+    """What a change of a field does, in the words of the shape that has it, or that it is part of; "" where no shape has it."""
+    words = ""
+    shape: type[Closed] | None = KINDS[kind][1] if kind in KINDS else None
+    for step in path:
+        if shape is None:
+            break
+        if isinstance(step, int) or step.startswith("["):
+            # an entry of a list: all have the same shape
+            continue
+        field = next((each for each in shape.model_fields.values() if each.alias == step), None)
+        words, shape = (field.description or words, part_of(field.annotation)) if field else ("", None)
+    return words
+
+
+def part_of(annotation: Any) -> type[Closed] | None:
+    """The shape that a field, or each entry of it, has; None where it is a plain value."""
+    if isinstance(annotation, type) and issubclass(annotation, Closed):
+        return annotation
+    return next((part for each in get_args(annotation) if (part := part_of(each))), None)

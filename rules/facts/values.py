@@ -102,10 +102,6 @@ def _wave(value: object) -> object:
     return int(value)
 
 
-def _unjudged(value: object) -> object:
-    raise ValueError(f"{shown(value)} is not looked into by any rule, and changes what they look at")
-
-
 RouteWeight = Annotated[int, _whole(-_LARGEST_INT32, _LARGEST_INT32)]
 Count = Annotated[int, _whole(0, _LARGEST_INT32)]
 Percent = Annotated[int, _whole(0, 100)]
@@ -114,5 +110,3 @@ TargetPort = Annotated[int | str, _whole_or_text(r"[a-z0-9-]*[a-z][a-z0-9-]*", "
 CountOrPercent = Annotated[int | str, _whole_or_text(r"[0-9]{1,4}%", "a percent such as 25%", 0, _LARGEST_INT32)]
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Wave = Annotated[int, BeforeValidator(_wave)]
-Unjudged = Annotated[None, BeforeValidator(_unjudged)]
-"""Must be left out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
@@ -23,6 +23,26 @@ class ObjectId:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """How the kubelet asks a container by HTTP, and for how many seconds it may fail before the kubelet acts."""
+
+    path: str
+    port: int | str
+    patience_seconds: int
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of a pod, the numbers of its named ports, and how the kubelet asks whether it is well; None is not at all."""
+
+    name: str
+    ports: Mapping[str, int]
+    readiness: Probe | None = None
+    liveness: Probe | None = None
+    startup: Probe | None = None
+
+
+@dataclass(frozen=True)
 class Deployment:
     """Pods of one kind.
 
@@ -34,6 +54,8 @@ class Deployment:
         ports: The numbers of its containers' named ports.
         unavailable: How many of its pods, or which percent such as "25%", may be missing during an update.
         wave: In which wave Argo CD syncs it.
+        containers: Its containers, the sidecar not among them.
+        grace_seconds: How long a pod that is to end may go on answering; Kubernetes' own default is 30.
     """
 
     id: ObjectId
@@ -44,6 +66,8 @@ class Deployment:
     ports: Mapping[str, int]
     unavailable: int | str = "25%"
     wave: int = 0
+    containers: tuple[Container, ...] = ()
+    grace_seconds: int = 30
 
 
 @dataclass(frozen=True)
@@ -58,12 +82,22 @@ class ServicePort:
 
 @dataclass(frozen=True)
 class Service:
-    """A name in the mesh, and the pods behind it."""
+    """A name in the mesh, and the pods behind it. `kept`: Argo CD does not delete it where a commit has lost it."""
 
     id: ObjectId
     selector: Mapping[str, str]
     ports: tuple[ServicePort, ...]
     wave: int = 0
+    kept: bool = True
+
+
+@dataclass(frozen=True)
+class ServiceAccount:
+    """Who pods are in the mesh. `kept` as of a Service."""
+
+    id: ObjectId
+    wave: int = 0
+    kept: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,14 +130,29 @@ class OutlierDetection:
 
 
 @dataclass(frozen=True)
+class ConnectionPool:
+    """What one client proxy may open towards one subset; None is Istio's own, 2**32 - 1.
+
+    Attributes:
+        max_connections: Connections of HTTP/1.1, each of which carries one request at a time.
+        max_pending_requests: Requests that wait for a connection; one more is answered 503 by the proxy itself.
+    """
+
+    max_connections: int | None = None
+    max_pending_requests: int | None = None
+
+
+@dataclass(frozen=True)
 class DestinationRule:
-    """The subsets of a host, and how clients treat the pods of each."""
+    """The subsets of a host, and how clients treat the pods of each. `kept` as of a Service."""
 
     id: ObjectId
     host: str
     subsets: tuple[Subset, ...]
     outlier_detection: OutlierDetection | None = None
     wave: int = 0
+    connection_pool: ConnectionPool | None = None
+    kept: bool = True
 
 
 @dataclass(frozen=True)
@@ -118,12 +167,13 @@ class Destination:
 
 @dataclass(frozen=True)
 class VirtualService:
-    """The routes of some hosts: one tuple of destinations for each HTTP route."""
+    """The routes of some hosts: one tuple of destinations for each HTTP route. `kept` as of a Service."""
 
     id: ObjectId
     hosts: tuple[str, ...]
     routes: tuple[tuple[Destination, ...], ...]
     wave: int = 0
+    kept: bool = True
 
 
 @dataclass(frozen=True)
@@ -137,8 +187,10 @@ class Budget:
     wave: int = 0
 
 
-Object = Deployment | Service | DestinationRule | VirtualService | Budget
+Object = Deployment | Service | ServiceAccount | DestinationRule | VirtualService | Budget
 """What rules look into."""
+Document = Mapping[str, object]
+"""An object as its YAML has it."""
 
 
 @dataclass(frozen=True)
@@ -159,42 +211,48 @@ class Workloads:
     """All that is delivered to one region.
 
     Attributes:
-        ids: Every object, also those of kinds that no rule looks into.
-        unreadable: What should have been an object and could not be read as one; it is in none of the others.
+        documents: Every object as it is written, also those that cannot be read.
+        unreadable: What should have been an object and could not be read as one, and what in an object no rule judges.
     """
 
     deployments: tuple[Deployment, ...] = ()
     services: tuple[Service, ...] = ()
+    service_accounts: tuple[ServiceAccount, ...] = ()
     destination_rules: tuple[DestinationRule, ...] = ()
     virtual_services: tuple[VirtualService, ...] = ()
     budgets: tuple[Budget, ...] = ()
-    ids: frozenset[ObjectId] = frozenset()
+    documents: Mapping[ObjectId, Document] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
 
     @classmethod
     def of(
-        cls, objects: Iterable[Object], others: Iterable[ObjectId] = (), unreadable: Iterable[Unreadable] = ()
+        cls, objects: Iterable[Object], documents: Mapping[ObjectId, Document], unreadable: Iterable[Unreadable]
     ) -> Workloads:
-        """These objects in one order, so that the same ones are equal wherever they were read; `others` are of other kinds."""
+        """These objects in one order, so that the same ones are equal wherever they were read."""
         ordered = sorted(objects, key=lambda each: each.id)
         return cls(
             tuple(each for each in ordered if isinstance(each, Deployment)),
             tuple(each for each in ordered if isinstance(each, Service)),
+            tuple(each for each in ordered if isinstance(each, ServiceAccount)),
             tuple(each for each in ordered if isinstance(each, DestinationRule)),
             tuple(each for each in ordered if isinstance(each, VirtualService)),
             tuple(each for each in ordered if isinstance(each, Budget)),
-            frozenset({*others, *(each.id for each in ordered)}),
+            dict(sorted(documents.items())),
             tuple(unreadable),
         )
 
     @property
-    def objects(self) -> tuple[Object, ...]:
-        """The objects of the kinds that rules look into."""
-        return (*self.deployments, *self.services, *self.destination_rules, *self.virtual_services, *self.budgets)
-
-    def without_waves(self) -> Workloads:
-        """The objects themselves: only Argo CD's have waves."""
-        return Workloads.of((replace(each, wave=0) for each in self.objects), self.ids, self.unreadable)
+    def ids(self) -> frozenset[ObjectId]:
+        """What names every object, also those that cannot be read."""
+        objects: tuple[Object, ...] = (
+            *self.deployments,
+            *self.services,
+            *self.service_accounts,
+            *self.destination_rules,
+            *self.virtual_services,
+            *self.budgets,
+        )
+        return frozenset({*self.documents, *(each.id for each in objects)})
 
 
 @dataclass(frozen=True)

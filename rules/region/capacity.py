@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rules.facts.region import Region
 from rules.facts.versions import versions
@@ -18,9 +18,12 @@ def stable_version(region: Region) -> str | None:
     Returns:
         None where no version has requests.
     """
-    if region.limits.stable is not None:
-        return region.limits.stable
-    return next((name for name, version in versions(region.workloads).items() if version.weight > 0), None)
+    return stable_of({name: each.weight for name, each in versions(region.workloads).items()}, region.limits.stable)
+
+
+def stable_of(weights: Mapping[str, int], named: str | None) -> str | None:
+    """The version that takes everything back, of these with their weights, the oldest first, and of what a stack file names."""
+    return named or next((name for name, weight in weights.items() if weight > 0), None)
 
 
 def pods_for_all_traffic(region: Region) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rules.facts.region import Region
-from rules.facts.workloads import SYNC_WAVE, Deployment, DestinationRule, Service, VirtualService
+from rules.facts.shapes import SYNC_OPTIONS
+from rules.facts.workloads import SYNC_WAVE, Deployment, DestinationRule, Service, ServiceAccount, VirtualService
 from rules.finding import Rule, Violation
 
 _APPLICATION = "Application"
@@ -36,6 +37,22 @@ def _violation(late: _Waved, order: str, early: _Waved) -> Violation:
     return Violation(where, f"wave {late.wave} {order} wave {early.wave} of {early.id}")
 
 
+def _pruned(region: Region) -> Iterator[Violation]:
+    if region.delivery == "direct":
+        return
+    found = region.workloads
+    needed: tuple[Service | ServiceAccount | DestinationRule | VirtualService, ...] = (
+        *found.services,
+        *found.service_accounts,
+        *found.destination_rules,
+        *found.virtual_services,
+    )
+    for each in needed:
+        if not each.kept:
+            where = f'{each.id}: metadata.annotations["{SYNC_OPTIONS}"]'
+            yield Violation(where, "is not Prune=false")
+
+
 def _not_one_owner(region: Region) -> Iterator[Violation]:
     if region.pulumi is None or region.delivery == "handover":
         return
@@ -62,6 +79,14 @@ DELIVERY: tuple[Rule[Region], ...] = (
         mend="render again: `rollout render` writes the waves",
         fact="https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/",
         check=_out_of_order,
+    ),
+    Rule(
+        id="kept-without-file",
+        holds="Argo CD never deletes Service, ServiceAccount, DestinationRule and VirtualService: they say Prune=false.",
+        reason="a commit that loses the file of one, or empties it, deletes what every request of the service needs",
+        mend="render again: `rollout render` writes it",
+        fact="https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/#no-prune-resources",
+        check=_pruned,
     ),
     Rule(
         id="one-owner",

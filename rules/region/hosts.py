@@ -64,13 +64,10 @@ def _wrong_hosts(region: Region) -> Iterator[Violation]:
 
 
 def _apart(region: Region) -> Iterator[Violation]:
-    workloads = region.workloads
-    hosts = [(rule.id, rule.host) for rule in workloads.destination_rules]
-    hosts += [(each.id, host) for each in workloads.virtual_services for host in each.hosts]
-    for at, host in hosts:
-        service = service_of(host, workloads)
-        if service is not None and at.namespace != service.id.namespace:
-            yield Violation(f"{at}: metadata.namespace", f"{at.namespace} is not that of {service.id}")
+    home = next((each.id for each in region.workloads.services), None)
+    for each in sorted(region.workloads.ids):
+        if home is not None and each.namespace != home.namespace:
+            yield Violation(f"{each}: metadata.namespace", f"{each.namespace or 'none'} is not that of {home}")
 
 
 HOSTS: tuple[Rule[Region], ...] = (
@@ -85,9 +82,9 @@ HOSTS: tuple[Rule[Region], ...] = (
     ),
     Rule(
         id="traffic-beside-service",
-        holds="DestinationRule and VirtualService are in the namespace of their Service.",
+        holds="All objects are in the namespace of the Service.",
         reason="a proxy looks for the DestinationRule in its own namespace and in the Service's: of one elsewhere it knows no subset, and "
-        "every route to it answers 503",
+        "every route to it answers 503; and Argo CD may apply nothing elsewhere",
         mend="leave out what sets another namespace, and render again",
         fact="https://istio.io/latest/docs/ops/best-practices/traffic-management/#cross-namespace-configuration",
         check=_apart,

@@ -5,8 +5,10 @@ import logging
 import pulumi
 import pytest
 
-from components.facts import as_region
 from components.safety import UnsafeError, require_safe
+from components.service import workload_objects
+from rules.facts.manifests import read
+from rules.facts.region import Region
 from rules.finding import Severity
 from rules.judgement import judge_region
 from tests.components.graph import STACK_FILES, attempt, record, run_main, stack_config
@@ -24,7 +26,7 @@ def test_a_safe_configuration_is_let_pass_without_a_word(caplog: pytest.LogCaptu
 def test_everything_that_any_rule_refuses_is_told_in_the_rules_words() -> None:
     values = with_value("echo.versions.v1.replicas", 2)
     config = parse(values)
-    findings = judge_region(as_region(config))
+    findings = judge_region(Region.of(config.model_dump(by_alias=True), read(workload_objects(config))))
     assert {"ejection-can-fire", "rollback-capacity"} <= {
         finding.rule_id for finding in findings if finding.severity is Severity.REFUSED
     }

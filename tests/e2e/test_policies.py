@@ -13,11 +13,8 @@ import pytest
 from tests.e2e.laboratory import REGIONS, Laboratory
 
 _PACK = "--policy-pack=policies"
-_RULE = """        rule = networking.DestinationRule(
-            name, metadata=metadata, spec=_destination_rule(args.echo), opts=pulumi.ResourceOptions(parent=self)
-        )
-"""
-_DEPENDENCY = ", depends_on=[rule]"
+_RULE = "        before = rule.register(pulumi.ResourceOptions(parent=self))\n"
+_DEPENDENCY = ", depends_on=[before]"
 _OVERLAY = Path("deploy/overlays/region-a/echo")
 
 

@@ -154,6 +154,7 @@ def test_the_overlay_is_the_one_that_the_application_names(registered: Deliverie
 
 def test_an_overlay_without_routes_is_refused(registered: Deliveries, project: Path) -> None:
     edit_overlay(project, "kustomization.yaml", "  - vs.yaml\n", "")
+    (project / OVERLAY / "vs.yaml").unlink()
     ids = [message.rpartition("[")[2] for message in refusals(registered["gitops"], stack("gitops"), project)]
     assert "workloads-delivered]" in ids
 

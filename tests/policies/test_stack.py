@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from components.facts import as_region
 from policies.stack import told
 from rules.facts.region import Limits, Region
 from rules.facts.workloads import Workloads
@@ -39,7 +38,7 @@ def test_limits_are_those_that_the_program_reads() -> None:
     values["echo"] |= {"stable": "v2", "podsForAllTraffic": 2}
     stack = told(environment(**values))
     assert stack is not None
-    assert stack.limits == as_region(parse(values)).limits
+    assert stack.limits == Region.of(parse(values).model_dump(by_alias=True), Workloads()).limits
     assert stack.limits != Limits()
 
 

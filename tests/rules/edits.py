@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from rules.facts.manifests import read
 from rules.facts.region import Region
 from rules.facts.workloads import (
     Budget,
@@ -93,6 +95,20 @@ def with_waves(of: Region, deployments: int, rule: int, routes: int) -> Region:
     )
 
 
+def with_document(of: Region, kind: str, name: str, path: str, value: object) -> Region:
+    """The region with another value in an object as it is written, at a path such as `spec/http/0/timeout`; without it for None."""
+    documents = copy.deepcopy(dict(of.workloads.documents))
+    *parents, last = [int(step) if step.isdigit() else step for step in path.split("/")]
+    place: Any = documents[ObjectId(kind, "echo", name)]
+    for step in parents:
+        place = place[step]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return _with(of, read(documents.values()))
+
+
 def with_settings(of: Region, **settings: object) -> Region:
     """The region with other settings; their paths are written with `__` for each dot."""
     return replace(of, settings={**of.settings, **{key.replace("__", "."): value for key, value in settings.items()}})
@@ -103,20 +119,5 @@ def _edited(objects: tuple[Kind, ...], edit: Callable[[Kind], Kind | None]) -> t
 
 
 def _with(of: Region, workloads: Workloads) -> Region:
-    """The region with these objects, and with the ids that they have."""
-    before, after = _ids(of.workloads), _ids(workloads)
-    return replace(of, workloads=replace(workloads, ids=(workloads.ids - before) | after))
-
-
-def _ids(workloads: Workloads) -> frozenset[ObjectId]:
-    return frozenset(
-        each.id
-        for objects in (
-            workloads.deployments,
-            workloads.services,
-            workloads.destination_rules,
-            workloads.virtual_services,
-            workloads.budgets,
-        )
-        for each in objects
-    )
+    """The region with these objects."""
+    return replace(of, workloads=workloads)

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
+from components.service import workload_objects
+from rules.facts.manifests import read
 from rules.facts.region import Limits, Region
-from rules.facts.workloads import (
-    Budget,
-    Delivery,
-    Deployment,
-    Destination,
-    DestinationRule,
-    ObjectId,
-    OutlierDetection,
-    Service,
-    ServicePort,
-    Subset,
-    VirtualService,
-    Workloads,
-)
+from rules.facts.workloads import Delivery, Workloads
+from stackfile.model import ConnectionPoolConfig, EchoConfig, OutlierDetectionConfig, VersionConfig
+from tests.stackfile.stack_values import MINIMAL, parse
 
 _DEFAULT = Limits()
 HOST = "echo.echo.svc.cluster.local"
@@ -48,71 +40,30 @@ def region(
 ) -> Region:
     """A region with these versions; v1 with 90 % and v2 with 10 % where none are given."""
     wanted = versions(v1=90, v2=10) if wanted is None else wanted
-    images = {
-        version: one.image or f"registry.corp.local/echo:{version.removeprefix('v')}.0.0"
+    wanted = {
+        version: replace(one, image=one.image or f"registry.corp.local/echo:{version.removeprefix('v')}.0.0")
         for version, one in wanted.items()
     }
     settings: dict[str, object] = {"region": name, "delivery": delivery, "istio.version": "1.31.1"}
     for version, one in wanted.items():
         settings |= {
-            f"echo.versions.{version}.image": images[version],
+            f"echo.versions.{version}.image": one.image,
             f"echo.versions.{version}.replicas": one.replicas,
             f"echo.versions.{version}.weight": one.weight,
         }
-    return Region(name, delivery, workloads(wanted, images), limits, settings)
+    return Region(name, delivery, _workloads(name, tuple(wanted.items())), limits, settings)
 
 
-def workloads(wanted: Mapping[str, Wanted], images: Mapping[str, str]) -> Workloads:
-    """The objects of these versions, as the program makes them."""
-    deployments = tuple(
-        Deployment(
-            ObjectId("Deployment", "echo", f"echo-{version}"),
-            replicas=one.replicas,
-            selector=_labels(version),
-            labels=_labels(version),
-            images=(images[version],),
-            ports={"http": 8080},
-            unavailable=0,
-        )
-        for version, one in wanted.items()
+@cache
+def _workloads(region: str, wanted: tuple[tuple[str, Wanted], ...]) -> Workloads:
+    """The objects of these versions as the program renders them, also of what no stack file may say."""
+    echo = EchoConfig.model_construct(
+        versions={
+            name: VersionConfig.model_construct(image=one.image, replicas=one.replicas, weight=one.weight)
+            for name, one in wanted
+        },
+        max_ejection_percent=34,
+        connection_pool=ConnectionPoolConfig(),
+        outlier_detection=OutlierDetectionConfig(),
     )
-    budgets = tuple(
-        Budget(ObjectId("PodDisruptionBudget", "echo", f"echo-{version}"), _labels(version), max_unavailable=1)
-        for version in wanted
-    )
-    service = Service(ObjectId("Service", "echo", "echo"), {"app": "echo"}, (ServicePort("http", 80, "http"),))
-    rule = DestinationRule(
-        ObjectId("DestinationRule", "echo", "echo"),
-        HOST,
-        tuple(Subset(version, {"version": version}) for version in wanted),
-        OutlierDetection(10, None, 5.0, 30.0, 34),
-        wave=1,
-    )
-    routes = VirtualService(
-        ObjectId("VirtualService", "echo", "echo"),
-        (HOST,),
-        (tuple(Destination(HOST, version, 80, one.weight) for version, one in wanted.items()),),
-        wave=2,
-    )
-    account = ObjectId("ServiceAccount", "echo", "echo")
-    return Workloads(
-        deployments=deployments,
-        services=(service,),
-        destination_rules=(rule,),
-        virtual_services=(routes,),
-        budgets=budgets,
-        ids=frozenset(
-            {
-                account,
-                service.id,
-                rule.id,
-                routes.id,
-                *(each.id for each in deployments),
-                *(each.id for each in budgets),
-            }
-        ),
-    )
-
-
-def _labels(version: str) -> dict[str, str]:
-    return {"app": "echo", "version": version}
+    return read(workload_objects(parse(MINIMAL).model_copy(update={"region": region, "echo": echo})))

@@ -9,6 +9,7 @@ from itertools import product
 
 from rules.facts.region import Change, Limits, Region
 from rules.facts.workloads import (
+    ConnectionPool,
     Delivery,
     Deployment,
     Destination,
@@ -25,6 +26,7 @@ from tests.rules.edits import (
     with_budget,
     with_deployment,
     with_destination,
+    with_document,
     with_routes,
     with_rule,
     with_service,
@@ -131,6 +133,76 @@ def _other(name: str) -> str:
 
 def _rest(version: str) -> str:
     return "v1" if version == "v2" else "v2"
+
+
+# --- what an update rests on
+
+_POD = "spec/template/spec"
+_CONTAINER = f"{_POD}/containers/0"
+
+
+def _in_deployment(of: Region, version: str, path: str, value: object) -> Region:
+    return with_document(of, "Deployment", f"echo-{version}", path, value)
+
+
+def _of_pods(rule: str, path: str, value: object, severity: Severity = Severity.REFUSED) -> None:
+    """Register one value in the pods of a version, in a region that is new with it: what is there may change it in a warning's way."""
+    for name, version in product(REGIONS, EACH):
+        make = partial(_new_with, name, version, path, value)
+        CASES.append(Case(f"{rule}: {path} {value} {name} {version}", rule, severity, make))
+
+
+def _new_with(name: str, version: str, path: str, value: object) -> Sequence[Change]:
+    return Change(None, _in_deployment(region(name), version, path, value)), _kept(_other(name))
+
+
+_of_pods("pods-tell-readiness", f"{_CONTAINER}/readinessProbe", None)
+_of_pods("liveness-proven-at-start", f"{_CONTAINER}/livenessProbe/httpGet/path", "/nothing")
+_of_pods("liveness-proven-at-start", f"{_CONTAINER}/livenessProbe/httpGet/port", 9)
+_of_pods("liveness-proven-at-start", f"{_CONTAINER}/livenessProbe/periodSeconds", 1, Severity.WARNING)
+_of_pods("pods-end-in-peace", f"{_POD}/terminationGracePeriodSeconds", 0)
+_of_pods("pods-end-in-peace", f"{_POD}/terminationGracePeriodSeconds", 9)
+
+for _path, _value in (
+    (f"{_CONTAINER}/readinessProbe/httpGet/path", "/other"),
+    (f"{_CONTAINER}/readinessProbe/periodSeconds", 1),
+    (f"{_CONTAINER}/resources/limits/memory", "128Mi"),
+    (f"{_CONTAINER}/env/3/value", "0"),
+    (f"{_POD}/serviceAccountName", "default"),
+    ("spec/template/metadata/labels/team", "north"),
+):
+
+    @bad_change("pods-changed-under-requests", severity=Severity.WARNING)
+    def a_template_changes(
+        name: str, delivery: Delivery, version: str, path: str = _path, value: object = _value
+    ) -> Change:
+        before = region(name, delivery=delivery)
+        return Change(before, _in_deployment(before, version, path, value))
+
+
+@bad_region("kept-without-file", of=CANARY)
+def a_service_may_be_pruned(of: Region, _: str) -> Region:
+    return with_service(of, lambda it: replace(it, kept=False))
+
+
+@bad_region("kept-without-file", of=CANARY)
+def routes_and_subsets_may_be_pruned(of: Region, _: str) -> Region:
+    return with_rule(with_routes(of, lambda it: replace(it, kept=False)), lambda it: replace(it, kept=False))
+
+
+@bad_region("pool-has-room", of=CANARY, severity=Severity.WARNING)
+def a_pool_is_smaller_than_the_probe_needs(of: Region, _: str) -> Region:
+    return with_rule(of, lambda it: replace(it, connection_pool=ConnectionPool(10, 10)))
+
+
+@bad_region("pool-has-room", "pool-reaches-pods", of=CANARY, severity=Severity.WARNING)
+def a_pool_has_one_connection(of: Region, _: str) -> Region:
+    return with_rule(of, lambda it: replace(it, connection_pool=ConnectionPool(1, 1)))
+
+
+@bad_region("pool-reaches-pods", of=CANARY, severity=Severity.WARNING)
+def a_pool_has_fewer_connections_than_there_are_pods(of: Region, _: str) -> Region:
+    return with_rule(of, lambda it: replace(it, connection_pool=ConnectionPool(2, 1000)))
 
 
 # --- what can be read

@@ -26,7 +26,7 @@ def test_an_unsafe_change_is_refused_by_the_rules_that_it_breaks(case: Case) -> 
 def test_a_change_that_is_worth_a_look_passes_with_a_warning(case: Case) -> None:
     found = [(each.rule_id, each.severity) for each in judge(case.make())]
 
-    assert set(found) == {(case.rule, Severity.WARNING)}
+    assert set(found) == {(rule, Severity.WARNING) for rule in {case.rule} | case.also}
 
 
 def test_every_rule_notices_some_mutation() -> None:

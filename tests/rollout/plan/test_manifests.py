@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 
 from components.names import WAVES
 from components.service import echo_workloads
-from rollout.plan.manifests import KUSTOMIZATION, SYNC_OPTIONS, file_name, overlay_files
+from rollout.plan.manifests import file_name, overlay_files
 from rollout.problem import RolloutError
-from rules.facts.workloads import SYNC_WAVE
+from rules.facts.overlay import KUSTOMIZATION
 from stackfile.reader import load_stack_file
 from tests.components.graph import record
 from tests.rollout.stack_files import ROOT
@@ -60,10 +60,6 @@ def object_files(*objects: dict[str, Any]) -> dict[str, str]:
 def text_of(document: dict[str, Any]) -> str:
     (text,) = object_files(document).values()
     return text
-
-
-def wave(text: str) -> int:
-    return int(yaml.safe_load(text)["metadata"].get("annotations", {}).get(SYNC_WAVE, "0"))
 
 
 class TestFileNames:
@@ -187,30 +183,3 @@ class TestWaves:
 
         assert len(waves) == 8
         assert backward == []
-
-    def test_put_routes_after_subsets_and_subsets_after_pods(self) -> None:
-        names = ("Deployment", "DestinationRule", "VirtualService")
-        deployment, rule, routes = (wave(text_of(an_object(kind))) for kind in names)
-
-        assert deployment < rule < routes
-
-    def test_leave_other_kinds_as_they_are(self) -> None:
-        assert "annotations" not in text_of(an_object("Deployment"))
-
-    def test_keep_the_annotations_of_the_object(self) -> None:
-        document = an_object("VirtualService")
-        document["metadata"]["annotations"] = {"a": "b"}
-
-        assert (
-            yaml.safe_load(text_of(document))["metadata"]["annotations"].items() >= {"a": "b", SYNC_WAVE: "2"}.items()
-        )
-
-
-class TestPruning:
-    @pytest.mark.parametrize("kind", ["Service", "ServiceAccount", "DestinationRule", "VirtualService"])
-    def test_spares_what_is_there_as_long_as_the_service(self, kind: str) -> None:
-        assert yaml.safe_load(text_of(an_object(kind)))["metadata"]["annotations"][SYNC_OPTIONS] == "Prune=false"
-
-    @pytest.mark.parametrize("kind", ["Deployment", "PodDisruptionBudget"])
-    def test_takes_what_goes_with_its_version(self, kind: str) -> None:
-        assert "annotations" not in text_of(an_object(kind))

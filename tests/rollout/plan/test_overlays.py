@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from rollout.plan.manifests import SYNC_OPTIONS
 from rollout.plan.overlays import FileChange, changes, make
 from rollout.problem import RolloutError
+from rules.facts.shapes import SYNC_OPTIONS
 from rules.facts.workloads import SYNC_WAVE
 from tests.components.api_server import api_server
 from tests.components.graph import record_stack

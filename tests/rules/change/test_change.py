@@ -407,11 +407,6 @@ class TestDelivery:
     def test_a_handover_of_the_same_workloads_is_allowed(self) -> None:
         assert not told("handed-over-unchanged", Change(region(), region(delivery="handover")))
 
-    def test_waves_that_go_with_argo_cd_are_no_change_of_workloads(self) -> None:
-        after = with_waves(region(delivery="direct"), 0, 0, 0)
-
-        assert not told("handed-over-unchanged", Change(region(delivery="handover"), after))
-
     def test_other_workloads_from_the_same_hand_are_allowed(self) -> None:
         assert not told("handed-over-unchanged", change(versions(v1=90, v2=10), versions(v1=75, v2=25)))
 

@@ -195,7 +195,7 @@ ALONE = {
     "a file is empty": (lambda files: files.update({"vs.yaml": ""}), "objects-readable"),
     "a file is no YAML": (in_text("vs.yaml", "spec:", "spec: ["), "objects-readable"),
     "a file has the marks of a merge": (in_text("vs.yaml", "spec:", "<<<<<<< HEAD\nspec:"), "objects-readable"),
-    "a file is there and not listed": (without_entry("vs.yaml"), "one-rule-and-routes-for-host"),
+    "a file is there and not listed": (without_entry("pdb-v1.yaml"), "objects-readable"),
     "an object is there twice": (
         lambda files: files.update({"pdb-v2.yaml": files["pdb-v1.yaml"]}),
         "objects-readable",

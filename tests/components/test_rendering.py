@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import pulumi
-import pytest
-
-from rollout.plan import workloads
-from rollout.plan.workloads import workload_objects
-from stackfile.model import RegionConfig
+from components.service import workload_objects
+from rules.facts.shapes import SYNC_OPTIONS
+from rules.facts.workloads import SYNC_WAVE
 from stackfile.reader import load_stack_file
 from tests.rollout.stack_files import ROOT
 
@@ -50,6 +46,22 @@ def test_whole_numbers_are_integers() -> None:
     assert [number for number in numbers if isinstance(number, float)] == []
 
 
+def test_routes_come_after_subsets_and_subsets_after_pods() -> None:
+    waves = {each["kind"]: int(annotated(each).get(SYNC_WAVE, "0")) for each in workload_objects(CONFIG)}
+
+    assert waves["Deployment"] == waves["Service"] < waves["DestinationRule"] < waves["VirtualService"]
+
+
+def test_what_is_there_as_long_as_the_service_is_never_pruned() -> None:
+    spared = {each["kind"] for each in workload_objects(CONFIG) if annotated(each).get(SYNC_OPTIONS) == "Prune=false"}
+
+    assert spared == {"Service", "ServiceAccount", "DestinationRule", "VirtualService"}
+
+
+def annotated(found: dict[str, Any]) -> dict[str, str]:
+    return dict(found["metadata"].get("annotations", {}))
+
+
 def test_two_regions_do_not_mix() -> None:
     def named_regions(region: str) -> set[str]:
         deployments = [
@@ -60,21 +72,3 @@ def test_two_regions_do_not_mix() -> None:
         return {found["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] for found in deployments}
 
     assert (named_regions("north"), named_regions("south")) == ({"north"}, {"south"})
-
-
-def test_a_component_that_fails_is_not_rendered_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken() -> str:
-        await asyncio.sleep(0)
-        raise LookupError("no such label")
-
-    def with_a_broken_label(config: RegionConfig, opts: pulumi.ResourceOptions) -> None:
-        class Broken(pulumi.ComponentResource):
-            def __init__(self) -> None:
-                super().__init__("test:test:Broken", "broken", {"label": broken()}, opts)
-
-        Broken()
-
-    monkeypatch.setattr(workloads, "echo_workloads", with_a_broken_label)
-
-    with pytest.raises(LookupError, match="no such label"):
-        workload_objects(CONFIG)

@@ -1,43 +1,14 @@
-"""What the rules are told of a region must be what the components make of it: else they would judge another one."""
+"""What a region is to the rules, of what its stack file says."""
 
-import pytest
-
-from components.facts import as_region
-from rollout.plan.manifests import overlay_files
-from rollout.plan.workloads import workload_objects
 from rules import catalogue
-from rules.facts.overlay import objects
-from rules.facts.region import Limits
+from rules.facts.region import Limits, Region
+from rules.facts.workloads import Workloads
 from stackfile.model import RegionConfig
-from stackfile.reader import load_stack_file
-from tests.components.graph import STACK_FILES
 from tests.stackfile.stack_values import MINIMAL, parse, with_value
 
-RESTING = {"image": "registry.corp.local/echo@sha256:" + "0a" * 32, "replicas": 0, "weight": 0}
-ONE = {"v1": {"image": "registry.corp.local/echo:1.0.0", "replicas": 1, "weight": 100}}
-CONFIGS = {
-    "shipped": load_stack_file(STACK_FILES[0]),
-    "least": parse(MINIMAL),
-    "one version": parse(with_value("echo.versions", ONE)),
-    "a resting version": parse(with_value("echo.versions.v10", RESTING)),
-    "an ejection percent": parse(with_value("echo.maxEjectionPercent", 50)),
-    "durations": parse(
-        with_value(
-            "echo.outlierDetection", {"interval": "1m1s500ms", "baseEjectionTime": "2h", "consecutive5xxErrors": 0}
-        )
-    ),
-    "handover": parse({**MINIMAL, "delivery": "handover", "region": "north"}),
-    "direct": parse({**MINIMAL, "delivery": "direct"}),
-}
 
-
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-def test_the_rules_see_what_is_rendered_of_what_the_components_make(config: RegionConfig) -> None:
-    files = overlay_files(workload_objects(config), "Pulumi.region-a.yaml")
-    made = objects({name: text.encode() for name, text in files.items()})
-    assert made.deployments
-    assert not made.unreadable
-    assert as_region(config).workloads == made
+def as_region(config: RegionConfig) -> Region:
+    return Region.of(config.model_dump(by_alias=True), Workloads())
 
 
 def test_a_region_is_named_and_delivered_as_its_file_says() -> None:
