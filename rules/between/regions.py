@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from rules.facts.region import Region
 from rules.facts.versions import by_number
 from rules.finding import Rule, Severity, Violation
+from rules.region.platform import istio_minor
 
 _VERSIONS = "echo.versions."
 _NAMED = 3
@@ -18,8 +19,14 @@ def _differ(regions: tuple[Region, ...]) -> Iterator[Violation]:
     limits = {region.name: region.limits.may_differ for region in regions}
     for path in sorted({path for each in settings.values() for path in each}, key=by_number):
         values = {name: _shown(each.get(path)) for name, each in settings.items() if _has_version(path, each)}
-        if len(set(values.values())) > 1:
+        if len(set(values.values())) > 1 and not (path == "istio.version" and _is_upgrade(settings.values())):
             yield from _deviations(path, values, limits)
+
+
+def _is_upgrade(settings: Collection[Mapping[str, object]]) -> bool:
+    """Whether Istio is at most one minor version apart, as it is while one region after the other gets a new one."""
+    found = sorted(minor for each in settings if (minor := istio_minor(each)))
+    return len(found) == len(settings) and found[0][0] == found[-1][0] and found[-1][1] - found[0][1] <= 1
 
 
 def _deviations(path: str, values: Mapping[str, str], may_differ: Mapping[str, Sequence[str]]) -> Iterator[Violation]:

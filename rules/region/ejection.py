@@ -18,6 +18,10 @@ from rules.finding import Rule, Severity, Violation
 _ALL = 100
 _ENVOYS_MAX_EJECTION_PERCENT = 10
 _ENVOYS_CONSECUTIVE_5XX = 5
+_ENVOYS_INTERVAL_SECONDS = 10.0
+_ENVOYS_BASE_SECONDS = 30.0
+_ENVOYS_LONGEST_SECONDS = 300.0
+"""The longest ejection, however often a pod was ejected, unless the base is longer."""
 _OVERPROVISIONING_PERCENT = 140
 """How much more than its share Envoy takes a pod to be able to answer, as long as nobody sets it otherwise."""
 
@@ -42,9 +46,12 @@ def _max_percent(detection: OutlierDetection) -> int:
     return detection.max_ejection_percent or _ENVOYS_MAX_EJECTION_PERCENT
 
 
+def _or(found: float | None, default: float) -> float:
+    return default if found is None else found
+
+
 def _consecutive_5xx(detection: OutlierDetection) -> int:
-    found = detection.consecutive_5xx_errors
-    return _ENVOYS_CONSECUTIVE_5XX if found is None else found
+    return int(_or(detection.consecutive_5xx_errors, _ENVOYS_CONSECUTIVE_5XX))
 
 
 def _is_on(detection: OutlierDetection) -> bool:
@@ -69,6 +76,13 @@ class _Watched:
         source = "" if self.detection.max_ejection_percent else " (Envoy's own limit)"
         pods = f"{self.version.replicas} pod{'s' if self.version.replicas > 1 else ''}"
         return f"at {_max_percent(self.detection)} %{source} {self.out} of the {pods} of {self.version.name} may be out at a time"
+
+    @property
+    def others(self) -> str:
+        """What the pods that are left get with as many out as may be."""
+        left = self.version.replicas - self.out
+        load = f"{self.version.replicas / left:.3g} times their requests" if left else "nothing, as there are none"
+        return f"with {self.out} of the {self.version.replicas} pods of {self.version.name} out the others get {load}"
 
 
 def _where(rule: DestinationRule) -> str:
@@ -96,18 +110,37 @@ def _is_off(region: Region) -> Iterator[Violation]:
 
 
 def _never_fires(region: Region) -> Iterator[Violation]:
-    for each in _watched(region):
+    watched = list(_watched(region))
+    most = max((each.version.weight for each in watched), default=0)
+    sizes = sorted({each.version.replicas for each in watched} - {1}, reverse=True)
+    for each in watched:
         if each.out > 0:
             continue
+        where = f"{_where(each.rule)}.maxEjectionPercent"
         if each.version.replicas == 1:
             mend = "give it 2 replicas or more: out of one pod none can be spared"
-            yield Violation(f"{_where(each.rule)}.maxEjectionPercent", each.numbers, mend, severity=Severity.WARNING)
+            yield Violation(where, each.numbers, mend, severity=Severity.WARNING)
         else:
-            least = -(-_ALL // each.version.replicas)
-            mend = (
-                f"set echo.maxEjectionPercent to at least {least}, with which one of {each.version.replicas} may be out"
+            listed = ", ".join(f"for one of {size} it takes {-(-_ALL // size)}" for size in sizes)
+            mend = f"set echo.maxEjectionPercent to {-(-_ALL // sizes[-1])}: {listed}"
+            # the limit is one for all versions: raised for the few pods of a canary it lets more go of the others
+            yield Violation(
+                where, each.numbers, mend, severity=None if each.version.weight == most else Severity.WARNING
             )
-            yield Violation(f"{_where(each.rule)}.maxEjectionPercent", each.numbers, mend)
+
+
+def _costs_much(region: Region) -> Iterator[Violation]:
+    for each in _watched(region):
+        detection = each.detection
+        if not each.out:
+            continue
+        if 1 in (_consecutive_5xx(detection), detection.consecutive_gateway_errors):
+            yield Violation(_where(each.rule), f"a single failed answer ejects a pod, and {each.others}")
+        base = _or(detection.base_ejection_seconds, _ENVOYS_BASE_SECONDS)
+        interval = _or(detection.interval_seconds, _ENVOYS_INTERVAL_SECONDS)
+        if base + interval > _ENVOYS_LONGEST_SECONDS:
+            what = f"an ejected pod gets nothing for {base:g} s and until the next look, up to {interval:g} s more, and {each.others}"
+            yield Violation(_where(each.rule), what)
 
 
 def _is_not_heeded(region: Region) -> Iterator[Violation]:
@@ -179,6 +212,15 @@ EJECTION: tuple[Rule[Region], ...] = (
         fact="docs/rules.md#ejection-leaves-pods",
         severity=Severity.WARNING,
         check=_takes_all,
+    ),
+    Rule(
+        id="ejection-costs-little",
+        holds="A pod is ejected after several failed answers in a row, and tried again within five minutes.",
+        reason="one failure, which may be the request's own, or one that is long over costs a pod, and the others answer for it",
+        mend="set echo.outlierDetection to consecutive5xxErrors: 10, interval: 5s and baseEjectionTime: 30s",
+        fact="docs/rules.md#ejection-costs-little",
+        severity=Severity.WARNING,
+        check=_costs_much,
     ),
     Rule(
         id="ejection-thresholds-apart",
