@@ -122,7 +122,6 @@ BETWEEN_CHANGES: tuple[Rule[tuple[Change, ...]], ...] = (
         holds="Istio, the mesh and Argo CD change in one region at a time.",
         reason="a fault of the platform takes every version of a region with it, and would take every region",
         mend="change one region, run pulumi up and rollout verify there, then the next",
-        fact="docs/rules.md#platform-in-one-region",
         severity=Severity.WARNING,
         check=_platform_together,
     ),

@@ -103,7 +103,6 @@ BETWEEN_REGIONS: tuple[Rule[tuple[Region, ...]], ...] = (
         holds="Regions differ only in the settings that rules.mayDiffer names, in either of them.",
         reason="what one region shows then says nothing about the other, and who moves there meets another service",
         mend="make them equal, or name the setting in rules.mayDiffer",
-        fact="docs/rules.md#differ-only-where-allowed",
         severity=Severity.WARNING,
         check=_differ,
     ),
@@ -112,7 +111,6 @@ BETWEEN_REGIONS: tuple[Rule[tuple[Region, ...]], ...] = (
         holds="Each region has a cluster of its own, and an overlay of its own where a stack file names one.",
         reason="two stacks in one place undo each other, and what is changed in one region changes in both at once",
         mend="give the region its own; a stack file that was copied still names the other's",
-        fact="docs/rules.md#own-place",
         check=_share_a_place,
     ),
 )

@@ -26,26 +26,19 @@ def _changes_identity(transition: Transition) -> Iterator[Violation]:
         where, what = f"$.{setting}", f"{old} → {new}"
         if None in (old, new) or old == new:
             continue
-        if setting == "mesh.meshId":
-            yield _harmless(
-                where, f"{what}: sidecars report the old one until their pods are restarted; requests go on"
-            )
-        elif setting == "mesh.network":
+        by_alias = setting == "mesh.trustDomain" and new in _aliases(before) and old in _aliases(after)
+        if by_alias or setting == "mesh.meshId":
+            yield _harmless(where, f"{what}: pods are of the old one until they are restarted")
+        elif setting == "mesh.trustDomain":
+            yield Violation(where, what, steps=_by_alias(after, old, new))
+        else:
             steps = (
                 "send the region's clients elsewhere; waive mesh-identity-kept (rules.waived), with the reason; commit",
                 f"then make this change; {_up(after)}; {_RESTART}; {acknowledged(after)}; let the clients come back",
             )
             yield Violation(where, what, "leave it: Istio has no way to change it under requests", steps)
-        elif new in _aliases(before) and old in _aliases(after):
-            yield _harmless(
-                where, f"{what}: certificates are of either until all pods are restarted, and every proxy accepts both"
-            )
-        else:
-            yield Violation(where, what, steps=_by_alias(after, old, new))
     for gone in sorted(_aliases(before) - _aliases(after) - {str(after.settings.get("mesh.trustDomain"))}):
-        yield _harmless(
-            f"$.{_ALIASES}", f"{gone} goes: a pod that was not restarted since it was the trust domain is refused"
-        )
+        yield _harmless(f"$.{_ALIASES}", f"{gone} goes: pods that still have a certificate of it are refused")
 
 
 def _harmless(where: str, what: str) -> Violation:

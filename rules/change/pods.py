@@ -66,7 +66,6 @@ PODS: tuple[Rule[Change], ...] = (
         reason="the pods that are left get the requests of those that go, within seconds",
         mend="take pods away in smaller steps and measure in between, or say how many can answer everything, in a commit before "
         "(echo.podsForAllTraffic)",
-        fact="docs/rules.md#pods-kept-under-requests",
         severity=Severity.WARNING,
         check=between_revisions(_fewer_under_requests),
     ),
@@ -75,7 +74,6 @@ PODS: tuple[Rule[Change], ...] = (
         holds="The version that a rollback goes to keeps the pods to answer all requests, as long as it is there.",
         reason="a rollback gives it everything within a second, long before more pods can be ready",
         mend="keep its pods, or remove the whole version",
-        fact="docs/rules.md#way-back-kept",
         severity=Severity.WARNING,
         check=between_revisions(_no_way_back),
     ),

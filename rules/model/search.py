@@ -12,7 +12,6 @@ from rules.model.orders import (
     ApplyPods,
     ApplyRoutes,
     ApplySubsets,
-    ArgoCd,
     DeletePods,
     Order,
     Pods,
@@ -43,13 +42,10 @@ def each_plot(targets: tuple[Target, ...], order: Order, *, confirmed: bool, mes
     """A shortest way to a 503 for each version that has one.
 
     A version's requests depend on other versions only in that a write may wait for theirs, and everything may wait anyway. So each is
-    searched for itself, but for the rare order of Argo CD that lets versions change places.
+    searched for itself.
     """
-    versions = sorted(frozenset[str]().union(*(each.versions for each in targets)))
-    entangled = isinstance(order, ArgoCd) and order.entangles(targets)
-    parts = [versions] if entangled else [[version] for version in versions]
-    for part in parts:
-        projected = tuple(each.only(part) for each in targets)
+    for version in sorted(frozenset[str]().union(*(each.versions for each in targets))):
+        projected = tuple(each.only([version]) for each in targets)
         if plot := shortest_plot(projected, order, confirmed=confirmed, mesh=mesh):
             yield plot
 

@@ -46,12 +46,9 @@ def _max_percent(detection: OutlierDetection) -> int:
     return detection.max_ejection_percent or _ENVOYS_MAX_EJECTION_PERCENT
 
 
-def _or(found: float | None, default: float) -> float:
-    return default if found is None else found
-
-
 def _consecutive_5xx(detection: OutlierDetection) -> int:
-    return int(_or(detection.consecutive_5xx_errors, _ENVOYS_CONSECUTIVE_5XX))
+    found = detection.consecutive_5xx_errors
+    return _ENVOYS_CONSECUTIVE_5XX if found is None else found
 
 
 def _is_on(detection: OutlierDetection) -> bool:
@@ -136,8 +133,8 @@ def _costs_much(region: Region) -> Iterator[Violation]:
             continue
         if 1 in (_consecutive_5xx(detection), detection.consecutive_gateway_errors):
             yield Violation(_where(each.rule), f"a single failed answer ejects a pod, and {each.others}")
-        base = _or(detection.base_ejection_seconds, _ENVOYS_BASE_SECONDS)
-        interval = _or(detection.interval_seconds, _ENVOYS_INTERVAL_SECONDS)
+        base = detection.base_ejection_seconds or _ENVOYS_BASE_SECONDS
+        interval = detection.interval_seconds or _ENVOYS_INTERVAL_SECONDS
         if base + interval > _ENVOYS_LONGEST_SECONDS:
             what = f"an ejected pod gets nothing for {base:g} s and until the next look, up to {interval:g} s more, and {each.others}"
             yield Violation(_where(each.rule), what)
@@ -193,7 +190,6 @@ EJECTION: tuple[Rule[Region], ...] = (
         holds="Of each version that gets requests at least one pod may be ejected.",
         reason=f"the limit is not rounded up, so nothing is ever ejected, and {_KEEPS_ITS_SHARE}",
         mend="raise echo.maxEjectionPercent",
-        fact="docs/rules.md#ejection-can-fire",
         check=_never_fires,
     ),
     Rule(
@@ -201,7 +197,6 @@ EJECTION: tuple[Rule[Region], ...] = (
         holds="The ejection of one pod does not leave so few that the proxy sends to the ejected one all the same.",
         reason=f"below minHealthPercent Envoy panics and heeds no ejection, so {_KEEPS_ITS_SHARE}",
         mend="lower minHealthPercent, or leave it out",
-        fact="docs/rules.md#ejection-is-heeded",
         check=_is_not_heeded,
     ),
     Rule(
@@ -209,7 +204,6 @@ EJECTION: tuple[Rule[Region], ...] = (
         holds="A proxy never ejects all pods of a version.",
         reason="when all of them fail for a moment, the proxy answers 503 by itself until the first may come back",
         mend="lower echo.maxEjectionPercent, so that one pod is left, or give the version more replicas",
-        fact="docs/rules.md#ejection-leaves-pods",
         severity=Severity.WARNING,
         check=_takes_all,
     ),
@@ -218,7 +212,6 @@ EJECTION: tuple[Rule[Region], ...] = (
         holds="A pod is ejected after several failed answers in a row, and tried again within five minutes.",
         reason="one failure, which may be the request's own, or one that is long over costs a pod, and the others answer for it",
         mend="set echo.outlierDetection to consecutive5xxErrors: 10, interval: 5s and baseEjectionTime: 30s",
-        fact="docs/rules.md#ejection-costs-little",
         severity=Severity.WARNING,
         check=_costs_much,
     ),

@@ -100,7 +100,6 @@ PLATFORM: tuple[Rule[Region], ...] = (
         holds="Helm values neither contradict other settings nor switch off what the split and mutual TLS rest on.",
         reason="they win over the program's own, so that another mesh runs than the one that the stack file says and the rules judge",
         mend="leave the value out, or change the setting that it contradicts",
-        fact="docs/rules.md#helm-values-keep-the-mesh",
         check=_unsafe_values,
     ),
     Rule(
@@ -108,7 +107,6 @@ PLATFORM: tuple[Rule[Region], ...] = (
         holds="Argo CD's manifest and Istio's charts are files, or are read by https.",
         reason="whoever is on the way can change what is then installed, with all rights in the cluster",
         mend="write https://, or the path of a copy",
-        fact="docs/rules.md#sources-encrypted",
         check=_plain,
     ),
 )

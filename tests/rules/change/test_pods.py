@@ -20,8 +20,8 @@ def told(
     limits: Limits | None = None,
     proven: Mapping[str, frozenset[str]] | None = None,
 ) -> list[Violation]:
-    regions = (region(wanted=wanted, limits=limits or Limits()) for wanted in (before, after))
-    return list(BY_ID[rule_id].check(Change(*regions, proven or {})))
+    old, new = (region(wanted=wanted, limits=limits or Limits()) for wanted in (before, after))
+    return list(BY_ID[rule_id].check(Change(old, new, proven or {})))
 
 
 class TestUnderRequests:

@@ -68,16 +68,6 @@ def test_two_proxies_fail_where_one_does(order: Order, mesh: Mesh, confirmed: bo
         assert (one is None) == (two is None), way
 
 
-def test_versions_whose_prunes_change_places_are_searched_together() -> None:
-    """Alone, v2 would go in its own wave 4, after the routes of wave 2; with v1 it goes in that of v1."""
-    waves = (("echo-v1", 1), ("echo-v2", 4))
-    way = target(Life.IDLE, Life.ROUTED), target(Life.ONLY_SUBSET, Life.ONLY_SUBSET)
-    together = find_outage(way, ArgoCd(prune_last=False, pods=waves), confirmed=False, mesh=ORDERLY)
-    assert together is not None
-    assert together.steps[0] == "Argo CD prunes Deployment echo-v2"
-    assert not ArgoCd(pods=waves).entangles(way)
-
-
 def _fails(lives: Sequence[Life], order: Order) -> bool:
     return find_outage(targets(*lives), order, confirmed=False, mesh=AS_IT_IS) is not None
 
