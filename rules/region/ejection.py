@@ -120,10 +120,11 @@ def _never_fires(region: Region) -> Iterator[Violation]:
         else:
             listed = ", ".join(f"for one of {size} it takes {-(-_ALL // size)}" for size in sizes)
             mend = f"set echo.maxEjectionPercent to {-(-_ALL // sizes[-1])}: {listed}"
-            # the limit is one for all versions: raised for the few pods of a canary it lets more go of the others
-            yield Violation(
-                where, each.numbers, mend, severity=None if each.version.weight == most else Severity.WARNING
-            )
+            # the limit is one for all versions: enough for two pods of a canary, it lets five of ten go
+            enough = -(-_ALL // each.version.replicas)
+            is_dear = any(other.version.replicas * enough // _ALL > max(1, other.out) for other in watched)
+            severity = Severity.WARNING if is_dear and each.version.weight < most else None
+            yield Violation(where, each.numbers, mend, severity=severity)
 
 
 def _costs_much(region: Region) -> Iterator[Violation]:

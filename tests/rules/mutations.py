@@ -418,7 +418,7 @@ def the_limit_of_ejection_is_a_third_less_one(of: Region, _: str) -> Region:
     return _ejecting(of, OutlierDetection(10, None, 5.0, 30.0, 33))
 
 
-@bad_region("ejection-can-fire", of=("v1",))
+@bad_region("ejection-can-fire")
 def a_version_becomes_too_small_for_its_ejection(of: Region, version: str) -> Region:
     grown = with_deployment(of, _rest(version), lambda it: replace(it, replicas=10))
     grown = with_deployment(grown, version, lambda it: replace(it, replicas=9))

@@ -107,14 +107,20 @@ class TestCanFire:
         }
 
     @pytest.mark.parametrize(
-        ("weight", "severities"), [(10, [None, Severity.WARNING]), (50, [None, None]), (90, [Severity.WARNING, None])]
+        ("bad", "severities"),
+        [
+            (region(max_ejection_percent=33), [None, None]),
+            (region(3, 2), [None]),
+            (region(10, 9, max_ejection_percent=10), [None]),
+            (region(10, 2, max_ejection_percent=10), [Severity.WARNING]),
+            (region(2, 10, max_ejection_percent=10), [None]),
+            (region(10, 2, weight=50, max_ejection_percent=10), [None]),
+        ],
     )
-    def test_it_is_refused_for_the_version_with_most_requests_alone(
-        self, weight: int, severities: list[Severity | None]
+    def test_it_is_a_warning_where_a_limit_for_few_pods_lets_more_go_of_the_version_with_most_requests(
+        self, bad: Region, severities: list[Severity | None]
     ) -> None:
-        found = altered.violations("ejection-can-fire", region(weight=weight, max_ejection_percent=33))
-
-        assert [each.severity for each in found] == severities
+        assert [each.severity for each in altered.violations("ejection-can-fire", bad)] == severities
 
     def test_two_pods_of_a_canary_beside_ten_are_a_warning(self) -> None:
         (found,) = altered.violations("ejection-can-fire", region(10, 2, max_ejection_percent=None))
