@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from rules.model.mesh import AS_IT_IS, Known, Mesh, Proxy, failure, moves, settled
+from rules.model.mesh import Known, Mesh, Proxy, failure, moves, settled
 from rules.model.orders import (
     ApplyPods,
     ApplyRoutes,
@@ -19,30 +19,23 @@ from rules.model.orders import (
     Target,
     Write,
 )
-from rules.model.story import BecameReady, Began, Event, Heard, Plot, Story, Went, Wrote
+from rules.model.story import BecameReady, Began, Event, Heard, Plot, Went, Wrote
 
 
-def find_outage(targets: Sequence[Target], order: Order, *, confirmed: bool, mesh: Mesh = AS_IT_IS) -> Story | None:
-    """The shortest way to a 503 while a cluster goes from one target to the next; None if there is none.
+def each_plot(targets: tuple[Target, ...], order: Order, *, confirmed: bool, mesh: Mesh) -> Iterator[Plot]:
+    """A shortest way to a 503, while a cluster goes from one target to the next, for each version that has one.
 
     Anybody may be late at any time and for ever: pods get ready or never do, a sync or update stops wherever it is, istiod
     and proxies learn of things at their own speed.
+
+    A version's requests depend on other versions only in that a write may wait for theirs, and everything may wait anyway. So each is
+    searched for itself.
 
     Args:
         targets: The first is on the cluster, ready, and known to every proxy. The same one twice is an attempt that is repeated.
         order: Who applies them.
         confirmed: Each of the next is begun only when the one before is, in the same way, done; otherwise at any moment.
         mesh: What is taken for granted of istiod and the proxies.
-    """
-    plots = tuple(each_plot(tuple(targets), order, confirmed=confirmed, mesh=mesh))
-    return min(plots, key=lambda plot: len(plot.events)).told(order.name) if plots else None
-
-
-def each_plot(targets: tuple[Target, ...], order: Order, *, confirmed: bool, mesh: Mesh) -> Iterator[Plot]:
-    """A shortest way to a 503 for each version that has one.
-
-    A version's requests depend on other versions only in that a write may wait for theirs, and everything may wait anyway. So each is
-    searched for itself.
     """
     for version in sorted(frozenset[str]().union(*(each.versions for each in targets))):
         projected = tuple(each.only([version]) for each in targets)

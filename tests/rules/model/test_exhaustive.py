@@ -9,8 +9,8 @@ import pytest
 
 from rules.model.mesh import AS_IT_IS, ORDERLY, Mesh
 from rules.model.orders import ArgoCd, Order, PulumiOrder, Target
-from rules.model.search import each_plot, find_outage, shortest_plot
-from tests.rules.model.lives import STEADY, WHOLE, Life, target, targets
+from rules.model.search import each_plot, shortest_plot
+from tests.rules.model.lives import STEADY, WHOLE, Life, find_outage, target, targets
 
 BOTH = [ArgoCd(), PulumiOrder()]
 TAKEN_OUT = [
