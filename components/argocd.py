@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from components.names import ARGOCD_NAMESPACE, recommended_labels
 from stackfile.model import ArgoCdConfig
 
 _TIMEOUT_SECONDS = 30
+_HASH = "#sha256="
+"""Between where a manifest is and the SHA-256 that it must have."""
 _SEPARATOR = re.compile(r"^---.*$\n?", re.MULTILINE)
 _OF_APPLICATION_SETS = re.compile(
     r"^  name: (applicationsets\.argoproj\.io|argocd-applicationset-controller\S*) *$", re.MULTILINE
@@ -39,7 +42,8 @@ def read_manifest(argocd: ArgoCdConfig) -> tuple[Manifest, ...]:
     """Read the objects of the manifest, with a region's namespace, images and pull policy; a relative path starts at the working directory.
 
     Raises:
-        ManifestError: If it is not there, is no manifest of a whole Argo CD, or runs no image of a kind that is to be another.
+        ManifestError: If it is not there, has another hash, is no manifest of a whole Argo CD, or runs no image of a kind that is to
+            be another.
     """
     named = f'argocd.manifest "{argocd.manifest}"'
     try:
@@ -86,10 +90,18 @@ def _adapt(manifest: Manifest, argocd: ArgoCdConfig) -> None:
 
 
 def _text(manifest: str) -> str:
-    if not manifest.startswith(("https://", "http://")):
-        return Path(manifest).expanduser().read_text(encoding="utf-8")
-    with urlopen(manifest, timeout=_TIMEOUT_SECONDS) as response:
-        return bytes(response.read()).decode()
+    source, _, wanted = manifest.partition(_HASH)
+    if source.startswith(("https://", "http://")):
+        with urlopen(source, timeout=_TIMEOUT_SECONDS) as response:
+            content = bytes(response.read())
+    else:
+        content = Path(source).expanduser().read_bytes()
+    if wanted and wanted != (found := sha256(content).hexdigest()):
+        raise ManifestError(
+            f'argocd.manifest "{source}" is not the file that the stack file names: its hash is {found}, not {wanted}. '
+            "Look at what has changed, and write its hash into argocd.manifest."
+        )
+    return content.decode()
 
 
 def _parsed(text: str, application_sets: bool) -> tuple[Manifest, ...]:

@@ -9,6 +9,8 @@ from rules.between.regions import BETWEEN_REGIONS
 from rules.change.constancy import CONSTANCY
 from rules.change.order import ORDER
 from rules.change.pace import PACE
+from rules.change.platform import PLATFORM_CHANGE
+from rules.change.pods import PODS
 from rules.change.template import TEMPLATE
 from rules.facts.region import Change, Region
 from rules.finding import Rule
@@ -18,6 +20,7 @@ from rules.region.disruption import DISRUPTION
 from rules.region.ejection import EJECTION
 from rules.region.hosts import HOSTS
 from rules.region.images import IMAGES
+from rules.region.platform import PLATFORM
 from rules.region.pool import POOL
 from rules.region.ports import PORTS
 from rules.region.probes import PROBES
@@ -38,8 +41,9 @@ ONE_REGION: tuple[Rule[Region], ...] = (
     *DISRUPTION,
     *IMAGES,
     *DELIVERY,
+    *PLATFORM,
 )
-CHANGE: tuple[Rule[Change], ...] = (*ORDER, *PACE, *TEMPLATE, *CONSTANCY)
+CHANGE: tuple[Rule[Change], ...] = (*ORDER, *PACE, *TEMPLATE, *PODS, *CONSTANCY, *PLATFORM_CHANGE)
 RULES: tuple[Rule[Any], ...] = (*ONE_REGION, *CHANGE, *BETWEEN_REGIONS, *BETWEEN_CHANGES)
 
 

@@ -49,8 +49,8 @@ class Rule(Generic[Subject]):
         holds: What must hold, as one sentence.
         reason: What happens to requests where it does not.
         mend: What to do about it in general.
-        fact: Where it is known from: an address, or a path in this repository with an anchor.
         check: Yields every place where it does not hold.
+        fact: Where it is known from: an address, or a path in this repository with an anchor; "" for its own in docs/rules.md.
         severity: What becomes of a change that violates it.
         waivable: A stack file may say that it need not hold in its region.
     """
@@ -59,10 +59,13 @@ class Rule(Generic[Subject]):
     holds: str
     reason: str
     mend: str
-    fact: str
     check: Callable[[Subject], Iterable[Violation]]
+    fact: str = ""
     severity: Severity = Severity.REFUSED
     waivable: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fact", self.fact or f"docs/rules.md#{self.id}")
 
 
 @dataclass(frozen=True)

@@ -260,7 +260,8 @@ class ArgoCdConfig(_Part):
 
     manifest: ManifestSource = Field(
         default=OFFICIAL_MANIFEST,
-        description="the address or the path of an install manifest: the official core-install.yaml or install.yaml",
+        description="the address or the path of an install manifest, the official core-install.yaml or install.yaml, and "
+        "behind it #sha256=<its hash> where it must be no other",
     )
     images: ArgoCdImages = Field(default=ArgoCdImages(), description="images other than the manifest's")
     image_pull_policy: ImagePullPolicy | None = Field(

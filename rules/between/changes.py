@@ -24,7 +24,7 @@ def _starts_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
         yield Violation(
             f"version {version}",
             f"starts here in the change that starts it in {listed(names)}",
-            steps=_one_after_the_other(starting, f"the change of {version}"),
+            steps=_one_after_the_other(starting, f"the change of {version}", delivered(first.after)),
             region=waiting.name,
         )
 
@@ -35,13 +35,15 @@ def _raised_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
     moving = [(each, moves) for each in transitions if (moves := _moves(each, told))]
     if len(moving) > 1:
         texts = [f"{each.name} ({', '.join(moves)})" for each, moves in moving]
-        yield _at_once("weights", f"more requests go to canaries in {listed(texts)}", [each for each, _ in moving])
+        yield _at_once("versions", listed(texts), [each for each, _ in moving])
 
 
 def _moves(transition: Transition, told: set[str]) -> list[str]:
     """What a change does that may hurt the region's requests; without the versions of which another rule has told."""
     rises = [str(rise) for rise in transition.rises if rise.version not in told]
-    return rises + [f"{name} by a new image" for name in transition.moved_images]
+    images = [f"{name} by a new image" for name in transition.moved_images]
+    fewer = [f"{old.name} {old.replicas} → {new.replicas} pods" for old, new in transition.shrunk if old.weight]
+    return rises + images + fewer
 
 
 def _platform_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
@@ -49,7 +51,7 @@ def _platform_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
     if len(touched) > 1:
         settings = sorted({f"$.{setting}" for _, changed in touched for setting in changed})
         names = [each.name for each, _ in touched]
-        yield _at_once(listed(settings), f"changes in {listed(names)}", [each for each, _ in touched])
+        yield _at_once(listed(settings), f"changes in {listed(names)}", [each for each, _ in touched], by_pulumi=True)
 
 
 def _platform_changes(transition: Transition) -> list[str]:
@@ -81,15 +83,17 @@ def _first_without_waiver(transitions: Sequence[Transition]) -> Transition:
     return next((each for each in transitions if _STARTS not in each.before.limits.waived), transitions[0])
 
 
-def _at_once(where: str, what: str, transitions: Sequence[Transition]) -> Violation:
-    steps = _one_after_the_other(transitions, "the change")
+def _at_once(where: str, what: str, transitions: Sequence[Transition], *, by_pulumi: bool = False) -> Violation:
+    first = transitions[0].after
+    carried = f"commit, pulumi up -s {first.name}" if by_pulumi else delivered(first)
+    steps = _one_after_the_other(transitions, "the change", carried)
     return Violation(where, f"{what} at once", steps=steps, region=transitions[1].name)
 
 
-def _one_after_the_other(transitions: Sequence[Transition], what: str) -> tuple[str, ...]:
+def _one_after_the_other(transitions: Sequence[Transition], what: str, carried: str) -> tuple[str, ...]:
     first, second = transitions[0], transitions[1]
     return (
-        f"make {what} in {first.name} alone; {delivered(first.after)}",
+        f"make {what} in {first.name} alone; {carried}",
         acknowledged(first.after),
         f"then make those in {second.name}" + (", then the next region's" if len(transitions) > 2 else ""),
     )
@@ -98,7 +102,7 @@ def _one_after_the_other(transitions: Sequence[Transition], what: str) -> tuple[
 BETWEEN_CHANGES: tuple[Rule[tuple[Change, ...]], ...] = (
     Rule(
         id=_STARTS,
-        holds="A new version comes, and gets its first requests, in one region at a time, or all of them set rules.introduceTogether.",
+        holds="A version gets its first requests in one region at a time, or all of them set rules.introduceTogether.",
         reason="a fault that only real requests show would be in every region before it is seen in one",
         mend="start it in one region, measure, then in the next",
         fact="https://sre.google/workbook/canarying-releases/",
@@ -106,7 +110,7 @@ BETWEEN_CHANGES: tuple[Rule[tuple[Change, ...]], ...] = (
     ),
     Rule(
         id="raised-in-one-region",
-        holds="More requests go to a canary, or to a new image, in one region at a time.",
+        holds="More requests go to a canary, to a new image or to fewer pods in one region at a time.",
         reason="no region is left as it was, to compare with and to go to",
         mend="change one region, measure, then the next",
         fact="https://sre.google/workbook/canarying-releases/",
@@ -118,7 +122,6 @@ BETWEEN_CHANGES: tuple[Rule[tuple[Change, ...]], ...] = (
         holds="Istio, the mesh and Argo CD change in one region at a time.",
         reason="a fault of the platform takes every version of a region with it, and would take every region",
         mend="change one region, run pulumi up and rollout verify there, then the next",
-        fact="docs/rules.md#platform-in-one-region",
         severity=Severity.WARNING,
         check=_platform_together,
     ),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from rules.facts.region import Region
 from rules.facts.versions import by_number
 from rules.finding import Rule, Severity, Violation
+from rules.region.platform import istio_minor
 
 _VERSIONS = "echo.versions."
 _NAMED = 3
@@ -18,8 +19,14 @@ def _differ(regions: tuple[Region, ...]) -> Iterator[Violation]:
     limits = {region.name: region.limits.may_differ for region in regions}
     for path in sorted({path for each in settings.values() for path in each}, key=by_number):
         values = {name: _shown(each.get(path)) for name, each in settings.items() if _has_version(path, each)}
-        if len(set(values.values())) > 1:
+        if len(set(values.values())) > 1 and not (path == "istio.version" and _is_upgrade(settings.values())):
             yield from _deviations(path, values, limits)
+
+
+def _is_upgrade(settings: Collection[Mapping[str, object]]) -> bool:
+    """Whether Istio is at most one minor version apart, as it is while one region after the other gets a new one."""
+    found = sorted(minor for each in settings if (minor := istio_minor(each)))
+    return len(found) == len(settings) and found[0][0] == found[-1][0] and found[-1][1] - found[0][1] <= 1
 
 
 def _deviations(path: str, values: Mapping[str, str], may_differ: Mapping[str, Sequence[str]]) -> Iterator[Violation]:
@@ -96,7 +103,6 @@ BETWEEN_REGIONS: tuple[Rule[tuple[Region, ...]], ...] = (
         holds="Regions differ only in the settings that rules.mayDiffer names, in either of them.",
         reason="what one region shows then says nothing about the other, and who moves there meets another service",
         mend="make them equal, or name the setting in rules.mayDiffer",
-        fact="docs/rules.md#differ-only-where-allowed",
         severity=Severity.WARNING,
         check=_differ,
     ),
@@ -105,7 +111,6 @@ BETWEEN_REGIONS: tuple[Rule[tuple[Region, ...]], ...] = (
         holds="Each region has a cluster of its own, and an overlay of its own where a stack file names one.",
         reason="two stacks in one place undo each other, and what is changed in one region changes in both at once",
         mend="give the region its own; a stack file that was copied still names the other's",
-        fact="docs/rules.md#own-place",
         check=_share_a_place,
     ),
 )

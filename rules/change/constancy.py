@@ -80,7 +80,6 @@ CONSTANCY: tuple[Rule[Change], ...] = (
         holds="A region's stack file goes only after its removal was announced in it.",
         reason="its cluster goes on answering, and from then on nobody can roll it back",
         mend="announce it and destroy the stack first",
-        fact="docs/rules.md#region-removed",
         check=_removes_region,
     ),
 )

@@ -18,6 +18,7 @@ from rules.facts.versions import selects
 from rules.facts.workloads import Deployment, Workloads
 from rules.finding import Rule, Violation
 from rules.model.changes import outage
+from rules.region.selection import labels_text
 
 _ALL = 100
 
@@ -43,7 +44,7 @@ def _losses(transition: Transition, version: str) -> dict[str, str]:
         losses[f"{rules_of(before, version)[0].id}: spec.subsets"] = f"the subset {version} goes"
     elif new_labels != labels and not _selected(new_labels, after.deployments):
         where = f"{rules_of(after, version)[0].id}: spec.subsets[{version}].labels"
-        losses[where] = f"the labels {_text(new_labels)} of the subset {version} match no pod"
+        losses[where] = f"the labels {labels_text(new_labels)} of the subset {version} match no pod"
     if not _selected(labels, _meanwhile(transition)) or not _selected(new_labels or labels, after.deployments):
         losses |= {where: what for each in had for where, what in _loss(each, labels, after)}
     return losses
@@ -74,7 +75,8 @@ def _loss(deployment: Deployment, labels: Mapping[str, str], after: Workloads) -
     elif not selects(labels, now.labels):
         yield (
             f"{now.id}: spec.template.metadata.labels",
-            f"the pods of {name} come to have the labels {_text(now.labels)}, which are not those of its subset, {_text(labels)}",
+            f"the pods of {name} come to have the labels {labels_text(now.labels)}, which are not those of its subset, "
+            f"{labels_text(labels)}",
         )
 
 
@@ -155,10 +157,6 @@ def _pods(workloads: Workloads, version: str) -> list[Deployment]:
 def _selected(labels: Mapping[str, str], deployments: Iterable[Deployment]) -> list[Deployment]:
     """Those of the Deployments that have pods with these labels."""
     return [each for each in deployments if each.replicas > 0 and selects(labels, each.labels)]
-
-
-def _text(labels: Mapping[str, str]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in labels.items())
 
 
 MAKE_BEFORE_BREAK: Rule[Change] = Rule(

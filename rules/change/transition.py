@@ -78,10 +78,14 @@ class Transition:
 
     @cached_property
     def starts(self) -> tuple[str, ...]:
-        """The canaries that come with this change, or get their first requests by it."""
-        first = [rise.version for rise in self.rises if rise.before == 0]
-        come = [name for name in self.new if name not in self.old and not self._has_carried_all(name)]
-        return tuple(name for name in self.new if name in first or name in come)
+        """The canaries that get their first requests by this change."""
+        return tuple(rise.version for rise in self.rises if rise.before == 0)
+
+    @cached_property
+    def shrunk(self) -> tuple[tuple[Version, Version], ...]:
+        """The versions that stay with fewer pods, as they were and as they will be; not those without their Deployment."""
+        both = ((self.old[name], new) for name, new in self.new.items() if name in self.old and new.deployments)
+        return tuple((old, new) for old, new in both if new.replicas < old.replicas)
 
     def weight_before(self, name: str) -> int:
         """The weight that a version had; 0 where it was not there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -104,8 +104,8 @@ class ArgoCd:
         destination_rule: The wave of the DestinationRule.
         virtual_service: The wave of the VirtualService.
         pods: The waves of Deployments, by name, that are not in wave 0.
-        prune_last: `PruneLast`: what is to go, goes after all else. Without it a wave begins with its prunes, and the waves of
-            the prunes are reversed among themselves.
+        prune_last: `PruneLast`: what is to go, goes after all else. Without it a wave begins with its prunes (of
+            several waves Argo CD also exchanges them, which the model does not).
         skips_unchanged: `ApplyOutOfSyncOnly`: a Deployment that is as the revision has it is not applied, and then not waited for.
     """
 
@@ -120,9 +120,8 @@ class ArgoCd:
     def plan(self, live: Target, target: Target) -> tuple[Step, ...]:
         """Waves ascend; in a wave prunes come first, then Deployments, then kinds that Argo CD does not rank, in any order."""
         changed = _changed(live, target)
-        gone = _gone(live, target)
         ranks: list[tuple[tuple[int, int], Write]] = [
-            *(((wave, 0), DeletePods(each)) for each, wave in zip(gone, self._prune_waves(gone, target), strict=True)),
+            *(((self._prune_wave(each, live.pods | target.pods), 0), DeletePods(each)) for each in _gone(live, target)),
             *(((self._wave(each), 1), ApplyPods(each)) for each in changed),
         ]
         if live.subsets != target.subsets:
@@ -139,25 +138,12 @@ class ArgoCd:
             for rank, write in ranks
         )
 
-    def entangles(self, targets: Sequence[Target]) -> bool:
-        """Whether the order of one version's writes depends on other versions: prunes in several waves change places."""
-        every = frozenset[Pods]().union(*(each.pods for each in targets))
-        kept = frozenset(each.deployment for each in every).intersection(
-            *({each.deployment for each in target.pods} for target in targets)
-        )
-        return not self.prune_last and len({self._wave(each) for each in every if each.deployment not in kept}) > 1
-
     def _wave(self, pods: Pods) -> int:
         return dict(self.pods).get(pods.deployment, 0)
 
-    def _prune_waves(self, gone: Sequence[Pods], target: Target) -> list[int]:
-        waves = [self._wave(each) for each in gone]
-        if self.prune_last:
-            last = max(0, self.destination_rule, self.virtual_service, *waves, *map(self._wave, target.pods))
-            return [last + 1] * len(waves)
-        ascending = sorted(set(waves))
-        mirrored = dict(zip(ascending, reversed(ascending), strict=True))
-        return [mirrored[wave] for wave in waves]
+    def _prune_wave(self, gone: Pods, pods: Iterable[Pods]) -> int:
+        waves = (0, self.destination_rule, self.virtual_service, *map(self._wave, pods))
+        return 1 + max(waves) if self.prune_last else self._wave(gone)
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from rules.model.mesh import AS_IT_IS, Known, Mesh, Proxy, failure, moves, settled
+from rules.model.mesh import Known, Mesh, Proxy, failure, moves, settled
 from rules.model.orders import (
     ApplyPods,
     ApplyRoutes,
     ApplySubsets,
-    ArgoCd,
     DeletePods,
     Order,
     Pods,
@@ -20,14 +19,17 @@ from rules.model.orders import (
     Target,
     Write,
 )
-from rules.model.story import BecameReady, Began, Event, Heard, Plot, Story, Went, Wrote
+from rules.model.story import BecameReady, Began, Event, Heard, Plot, Went, Wrote
 
 
-def find_outage(targets: Sequence[Target], order: Order, *, confirmed: bool, mesh: Mesh = AS_IT_IS) -> Story | None:
-    """The shortest way to a 503 while a cluster goes from one target to the next; None if there is none.
+def each_plot(targets: tuple[Target, ...], order: Order, *, confirmed: bool, mesh: Mesh) -> Iterator[Plot]:
+    """A shortest way to a 503, while a cluster goes from one target to the next, for each version that has one.
 
     Anybody may be late at any time and for ever: pods get ready or never do, a sync or update stops wherever it is, istiod
     and proxies learn of things at their own speed.
+
+    A version's requests depend on other versions only in that a write may wait for theirs, and everything may wait anyway. So each is
+    searched for itself.
 
     Args:
         targets: The first is on the cluster, ready, and known to every proxy. The same one twice is an attempt that is repeated.
@@ -35,21 +37,8 @@ def find_outage(targets: Sequence[Target], order: Order, *, confirmed: bool, mes
         confirmed: Each of the next is begun only when the one before is, in the same way, done; otherwise at any moment.
         mesh: What is taken for granted of istiod and the proxies.
     """
-    plots = tuple(each_plot(tuple(targets), order, confirmed=confirmed, mesh=mesh))
-    return min(plots, key=lambda plot: len(plot.events)).told(order.name) if plots else None
-
-
-def each_plot(targets: tuple[Target, ...], order: Order, *, confirmed: bool, mesh: Mesh) -> Iterator[Plot]:
-    """A shortest way to a 503 for each version that has one.
-
-    A version's requests depend on other versions only in that a write may wait for theirs, and everything may wait anyway. So each is
-    searched for itself, but for the rare order of Argo CD that lets versions change places.
-    """
-    versions = sorted(frozenset[str]().union(*(each.versions for each in targets)))
-    entangled = isinstance(order, ArgoCd) and order.entangles(targets)
-    parts = [versions] if entangled else [[version] for version in versions]
-    for part in parts:
-        projected = tuple(each.only(part) for each in targets)
+    for version in sorted(frozenset[str]().union(*(each.versions for each in targets))):
+        projected = tuple(each.only([version]) for each in targets)
         if plot := shortest_plot(projected, order, confirmed=confirmed, mesh=mesh):
             yield plot
 

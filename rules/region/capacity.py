@@ -79,7 +79,6 @@ CAPACITY: tuple[Rule[Region], ...] = (
         holds="As long as another version gets requests, the stable version has the pods to answer all of them.",
         reason="a rollback gives it everything within a second, long before more pods can be ready",
         mend="give the stable version replicas first",
-        fact="docs/rules.md#rollback-capacity",
         check=_cannot_take_all_back,
     ),
     Rule(

@@ -18,6 +18,10 @@ from rules.finding import Rule, Severity, Violation
 _ALL = 100
 _ENVOYS_MAX_EJECTION_PERCENT = 10
 _ENVOYS_CONSECUTIVE_5XX = 5
+_ENVOYS_INTERVAL_SECONDS = 10.0
+_ENVOYS_BASE_SECONDS = 30.0
+_ENVOYS_LONGEST_SECONDS = 300.0
+"""The longest ejection, however often a pod was ejected, unless the base is longer."""
 _OVERPROVISIONING_PERCENT = 140
 """How much more than its share Envoy takes a pod to be able to answer, as long as nobody sets it otherwise."""
 
@@ -70,6 +74,13 @@ class _Watched:
         pods = f"{self.version.replicas} pod{'s' if self.version.replicas > 1 else ''}"
         return f"at {_max_percent(self.detection)} %{source} {self.out} of the {pods} of {self.version.name} may be out at a time"
 
+    @property
+    def others(self) -> str:
+        """What the pods that are left get with as many out as may be."""
+        left = self.version.replicas - self.out
+        load = f"{self.version.replicas / left:.3g} times their requests" if left else "nothing, as there are none"
+        return f"with {self.out} of the {self.version.replicas} pods of {self.version.name} out the others get {load}"
+
 
 def _where(rule: DestinationRule) -> str:
     return f"{rule.id}: spec.trafficPolicy.outlierDetection"
@@ -96,18 +107,38 @@ def _is_off(region: Region) -> Iterator[Violation]:
 
 
 def _never_fires(region: Region) -> Iterator[Violation]:
-    for each in _watched(region):
+    watched = list(_watched(region))
+    most = max((each.version.weight for each in watched), default=0)
+    sizes = sorted({each.version.replicas for each in watched} - {1}, reverse=True)
+    for each in watched:
         if each.out > 0:
             continue
+        where = f"{_where(each.rule)}.maxEjectionPercent"
         if each.version.replicas == 1:
             mend = "give it 2 replicas or more: out of one pod none can be spared"
-            yield Violation(f"{_where(each.rule)}.maxEjectionPercent", each.numbers, mend, severity=Severity.WARNING)
+            yield Violation(where, each.numbers, mend, severity=Severity.WARNING)
         else:
-            least = -(-_ALL // each.version.replicas)
-            mend = (
-                f"set echo.maxEjectionPercent to at least {least}, with which one of {each.version.replicas} may be out"
-            )
-            yield Violation(f"{_where(each.rule)}.maxEjectionPercent", each.numbers, mend)
+            listed = ", ".join(f"for one of {size} it takes {-(-_ALL // size)}" for size in sizes)
+            mend = f"set echo.maxEjectionPercent to {-(-_ALL // sizes[-1])}: {listed}"
+            # the limit is one for all versions: enough for two pods of a canary, it lets five of ten go
+            enough = -(-_ALL // each.version.replicas)
+            is_dear = any(other.version.replicas * enough // _ALL > max(1, other.out) for other in watched)
+            severity = Severity.WARNING if is_dear and each.version.weight < most else None
+            yield Violation(where, each.numbers, mend, severity=severity)
+
+
+def _costs_much(region: Region) -> Iterator[Violation]:
+    for each in _watched(region):
+        detection = each.detection
+        if not each.out:
+            continue
+        if 1 in (_consecutive_5xx(detection), detection.consecutive_gateway_errors):
+            yield Violation(_where(each.rule), f"a single failed answer ejects a pod, and {each.others}")
+        base = detection.base_ejection_seconds or _ENVOYS_BASE_SECONDS
+        interval = detection.interval_seconds or _ENVOYS_INTERVAL_SECONDS
+        if base + interval > _ENVOYS_LONGEST_SECONDS:
+            what = f"an ejected pod gets nothing for {base:g} s and until the next look, up to {interval:g} s more, and {each.others}"
+            yield Violation(_where(each.rule), what)
 
 
 def _is_not_heeded(region: Region) -> Iterator[Violation]:
@@ -160,7 +191,6 @@ EJECTION: tuple[Rule[Region], ...] = (
         holds="Of each version that gets requests at least one pod may be ejected.",
         reason=f"the limit is not rounded up, so nothing is ever ejected, and {_KEEPS_ITS_SHARE}",
         mend="raise echo.maxEjectionPercent",
-        fact="docs/rules.md#ejection-can-fire",
         check=_never_fires,
     ),
     Rule(
@@ -168,7 +198,6 @@ EJECTION: tuple[Rule[Region], ...] = (
         holds="The ejection of one pod does not leave so few that the proxy sends to the ejected one all the same.",
         reason=f"below minHealthPercent Envoy panics and heeds no ejection, so {_KEEPS_ITS_SHARE}",
         mend="lower minHealthPercent, or leave it out",
-        fact="docs/rules.md#ejection-is-heeded",
         check=_is_not_heeded,
     ),
     Rule(
@@ -176,9 +205,16 @@ EJECTION: tuple[Rule[Region], ...] = (
         holds="A proxy never ejects all pods of a version.",
         reason="when all of them fail for a moment, the proxy answers 503 by itself until the first may come back",
         mend="lower echo.maxEjectionPercent, so that one pod is left, or give the version more replicas",
-        fact="docs/rules.md#ejection-leaves-pods",
         severity=Severity.WARNING,
         check=_takes_all,
+    ),
+    Rule(
+        id="ejection-costs-little",
+        holds="A pod is ejected after several failed answers in a row, and tried again within five minutes.",
+        reason="one failure, which may be the request's own, or one that is long over costs a pod, and the others answer for it",
+        mend="set echo.outlierDetection to consecutive5xxErrors: 10, interval: 5s and baseEjectionTime: 30s",
+        severity=Severity.WARNING,
+        check=_costs_much,
     ),
     Rule(
         id="ejection-thresholds-apart",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from rules.facts.region import Region
 from rules.facts.versions import selects
-from rules.facts.workloads import Deployment, ObjectId, Service, Workloads
+from rules.facts.workloads import Deployment, Destination, ObjectId, Service, Workloads
 from rules.finding import Rule, Violation
 from rules.region.reading import all_read
 
@@ -35,6 +35,14 @@ def service_of(host: str, workloads: Workloads) -> Service | None:
     return next((service for service in workloads.services if names(host, service)), None)
 
 
+def routed(workloads: Workloads) -> Iterator[tuple[str, Destination]]:
+    """Every destination of every route, with the path of its entry."""
+    for virtual_service in workloads.virtual_services:
+        for position, route in enumerate(virtual_service.routes):
+            for entry, destination in enumerate(route):
+                yield f"{virtual_service.id}: spec.http[{position}].route[{entry}]", destination
+
+
 def _hosts(workloads: Workloads) -> Iterator[tuple[str, str]]:
     """Every host that is named, with its place."""
     for rule in workloads.destination_rules:
@@ -42,10 +50,8 @@ def _hosts(workloads: Workloads) -> Iterator[tuple[str, str]]:
     for virtual_service in workloads.virtual_services:
         for position, host in enumerate(virtual_service.hosts):
             yield f"{virtual_service.id}: spec.hosts[{position}]", host
-        for position, route in enumerate(virtual_service.routes):
-            for entry, destination in enumerate(route):
-                where = f"{virtual_service.id}: spec.http[{position}].route[{entry}].destination.host"
-                yield where, destination.host
+    for where, destination in routed(workloads):
+        yield f"{where}.destination.host", destination.host
 
 
 def _wrong_hosts(region: Region) -> Iterator[Violation]:

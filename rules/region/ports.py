@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from rules.facts.region import Region
 from rules.facts.workloads import Deployment, Service, ServicePort
 from rules.finding import Rule, Violation
-from rules.region.hosts import of_host, service_of
-from rules.region.routing import routed
+from rules.region.hosts import of_host, routed, service_of
 
 _HTTP = ("http", "http2", "grpc", "grpc-web")
 """The protocols of a port whose requests Istio routes one by one."""

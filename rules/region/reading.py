@@ -29,7 +29,6 @@ READING: tuple[Rule[Region], ...] = (
         holds="Every object is what its kind must be, and has nothing that no rule can judge.",
         reason="what cannot be read cannot be found safe, and the API server may refuse it in the middle of a change",
         mend="change the stack file and render again, or take out what is told here",
-        fact="docs/rules.md#objects-readable",
         check=_unreadable,
         # other rules are silent about what may be in it
         waivable=False,

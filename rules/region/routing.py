@@ -6,20 +6,12 @@ from collections.abc import Iterator
 
 from rules.facts.region import Region
 from rules.facts.versions import versions
-from rules.facts.workloads import Destination, VirtualService, Workloads
+from rules.facts.workloads import VirtualService
 from rules.finding import Rule, Severity, Violation
-from rules.region.hosts import names, of_host
+from rules.region.hosts import names, of_host, routed
 from rules.region.reading import all_read
 
 _ALL = 100
-
-
-def routed(workloads: Workloads) -> Iterator[tuple[str, Destination]]:
-    """Every destination of every route, with the path of its entry."""
-    for virtual_service in workloads.virtual_services:
-        for position, route in enumerate(virtual_service.routes):
-            for entry, destination in enumerate(route):
-                yield f"{_route(virtual_service, position)}.route[{entry}]", destination
 
 
 def _route(virtual_service: VirtualService, position: int) -> str:

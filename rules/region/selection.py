@@ -24,10 +24,11 @@ def _not_of_one_deployment(region: Region) -> Iterator[Violation]:
             if len(found) != 1:
                 if found or all_read(region.workloads, "Deployment", "Service"):
                     of = " and ".join(found) or "no Deployment behind the host"
-                    yield Violation(f"{where}.labels", f"{_text(subset.labels)} are on the pods of {of}")
+                    yield Violation(f"{where}.labels", f"{labels_text(subset.labels)} are on the pods of {of}")
             elif (other := taken.setdefault(found[0], subset.name)) != subset.name:
                 yield Violation(
-                    f"{where}.labels", f"{_text(subset.labels)} are the pods of {found[0]}, as those of {other} are"
+                    f"{where}.labels",
+                    f"{labels_text(subset.labels)} are the pods of {found[0]}, as those of {other} are",
                 )
 
 
@@ -51,11 +52,12 @@ def _wrong_service_pods(region: Region) -> Iterator[Violation]:
             if deployment.id in wanted and deployment.id not in behind:
                 yield Violation(
                     where,
-                    f"{_text(service.selector)} does not select the pods of {wanted[deployment.id]} ({deployment.id})",
+                    f"{labels_text(service.selector)} does not select the pods of {wanted[deployment.id]} ({deployment.id})",
                 )
             if deployment.id in behind and deployment.id not in wanted and VERSION_LABEL not in deployment.labels:
                 yield Violation(
-                    where, f"{_text(service.selector)} selects the pods of {deployment.id}, which are no version's"
+                    where,
+                    f"{labels_text(service.selector)} selects the pods of {deployment.id}, which are no version's",
                 )
 
 
@@ -65,14 +67,16 @@ def _wrong_own_pods(region: Region) -> Iterator[Violation]:
         where = f"{each.id}: spec.selector.matchLabels"
         if not selects(each.selector, each.labels):
             yield Violation(
-                where, f"{_text(each.selector)} does not select its own pods, which have {_text(each.labels)}"
+                where,
+                f"{labels_text(each.selector)} does not select its own pods, which have {labels_text(each.labels)}",
             )
         for other in deployments:
             if other is not each and other.id.namespace == each.id.namespace and selects(each.selector, other.labels):
-                yield Violation(where, f"{_text(each.selector)} selects the pods of {other.id} too")
+                yield Violation(where, f"{labels_text(each.selector)} selects the pods of {other.id} too")
 
 
-def _text(labels: Mapping[str, str]) -> str:
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Labels in one phrase, such as `app=echo, version=v1`."""
     return ", ".join(f"{key}={value}" for key, value in labels.items()) or "no label"
 
 

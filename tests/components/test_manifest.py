@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,25 @@ def test_a_service_is_not_awaited_for_its_pods_are(tmp_path: Path) -> None:
     read = {names(each): each["metadata"] for each in read_manifest(ArgoCdConfig(manifest=str(file)))}
     assert read["Service", "argocd-redis"]["annotations"] == {"a": "b", "pulumi.com/skipAwait": "true"}
     assert "annotations" not in read["Deployment", "argocd-redis"]
+
+
+# --- its hash
+
+
+HASH = sha256(MANIFEST.read_bytes()).hexdigest()
+
+
+def test_a_manifest_with_the_hash_that_is_named_is_read(address: str) -> None:
+    whole = read_manifest(ArgoCdConfig(manifest=str(MANIFEST)))
+
+    for source in (str(MANIFEST), f"{address}/install.yaml"):
+        assert read_manifest(ArgoCdConfig(manifest=f"{source}#sha256={HASH}")) == whole
+
+
+def test_a_manifest_with_another_hash_is_refused_with_the_one_it_has(address: str) -> None:
+    problem = the_problem(ArgoCdConfig(manifest=f"{address}/install.yaml#sha256={'0' * 64}"))
+
+    assert problem == (
+        f'argocd.manifest "{address}/install.yaml" is not the file that the stack file names: its hash is {HASH}, not {"0" * 64}. '
+        "Look at what has changed, and write its hash into argocd.manifest."
+    )

@@ -881,11 +881,6 @@ def a_new_version_starts_in_both_regions() -> Sequence[Change]:
 
 
 @bad_regions("starts-in-one-region")
-def a_new_version_comes_to_both_regions_without_requests() -> Sequence[Change]:
-    return _together(versions(v1=100), versions(v1=100, v2=0))
-
-
-@bad_regions("starts-in-one-region")
 def a_version_gets_its_first_requests_in_both_regions() -> Sequence[Change]:
     return _together(versions(v1=100, v2=0), versions(v1=95, v2=5))
 
@@ -897,7 +892,7 @@ def a_new_version_starts_in_three_regions() -> Sequence[Change]:
 
 @bad_regions("starts-in-one-region")
 def a_new_version_starts_in_both_regions_and_one_of_them_agrees() -> Sequence[Change]:
-    first, second = _together(versions(v1=100), versions(v1=100, v2=0))
+    first, second = _together(versions(v1=100, v2=0), versions(v1=95, v2=5))
     assert second.before is not None
     return [first, replace(second, before=replace(second.before, limits=Limits(introduce_together=True)))]
 
@@ -969,9 +964,9 @@ def a_handover_changes_the_weights(name: str, delivery: Delivery, _: str) -> Cha
 
 
 @bad_regions("differ-only-where-allowed", severity=WARNING)
-def regions_come_to_have_different_versions_of_istio() -> Sequence[Change]:
+def regions_come_to_have_different_probes() -> Sequence[Change]:
     first, second = (_kept(name) for name in REGIONS)
-    return [first, replace(second, after=with_settings(region("region-b"), istio__version="1.30.0"))]
+    return [first, replace(second, after=with_settings(region("region-b"), probe__image="probe:1.0.1"))]
 
 
 @bad_regions("raised-in-one-region", severity=WARNING)
@@ -982,3 +977,194 @@ def a_canary_rises_in_both_regions() -> Sequence[Change]:
 @bad_regions("platform-in-one-region", severity=WARNING)
 def istio_changes_in_both_regions() -> Sequence[Change]:
     return [Change(region(name), with_settings(region(name), istio__version="1.32.0")) for name in REGIONS]
+
+
+# --- what Pulumi installs
+
+
+def _set(of: Region, **settings: object) -> Region:
+    """The region with these settings; its versions of before and after the change are as usual."""
+    usual = {"mesh__trustDomain": "corp.local", "mesh__meshId": "mesh", "mesh__network": of.name}
+    return with_settings(of, **{**usual, **settings})
+
+
+def _resets(name: str, delivery: Delivery, before: Mapping[str, object], after: Mapping[str, object]) -> Change:
+    return Change(_set(region(name, delivery=delivery), **before), _set(region(name, delivery=delivery), **after))
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def a_value_gives_another_trust_domain(of: Region, _: str) -> Region:
+    return _set(of, istio__values__meshConfig__trustDomain="other.local")
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def a_value_gives_another_mesh(of: Region, _: str) -> Region:
+    return _set(of, istio__values__global__meshID="other")
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def a_value_gives_another_network(of: Region, _: str) -> Region:
+    return _set(of, istio__values__pilot__global__network="other")
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def a_value_gives_another_name_of_the_cluster(of: Region, _: str) -> Region:
+    return _set(of, istio__values__global__multiCluster__clusterName="other")
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def a_value_gives_another_version_of_istio(of: Region, _: str) -> Region:
+    return _set(of, istio__values__global__tag="1.29.2")
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def a_value_takes_all_global_values_away(of: Region, _: str) -> Region:
+    return replace(_set(of), settings={**_set(of).settings, "istio.values.global": None})
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def injection_is_switched_off(of: Region, _: str) -> Region:
+    return _set(of, istio__values__global__proxy__autoInject="disabled")
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def istiod_becomes_a_revision_that_no_namespace_asks_for(of: Region, _: str) -> Region:
+    return _set(of, istio__values__revision="canary")
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def native_sidecars_are_switched_off(of: Region, _: str) -> Region:
+    return _set(of, istio__values__pilot__env__ENABLE_NATIVE_SIDECARS="false")
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def an_old_version_is_imitated_that_had_no_native_sidecars(of: Region, _: str) -> Region:
+    return _set(of, istio__values__compatibilityVersion="1.26")
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def clients_send_plain_text(of: Region, _: str) -> Region:
+    return _set(of, istio__values__meshConfig__enableAutoMtls=False)
+
+
+@bad_region("helm-values-keep-the-mesh", of=CANARY)
+def the_split_is_kept_from_other_namespaces(of: Region, _: str) -> Region:
+    return _set(of, istio__values__meshConfig__defaultVirtualServiceExportTo=["."])
+
+
+@bad_regions("helm-values-keep-the-mesh", severity=WARNING)
+def istiod_is_scaled_to_nothing() -> Sequence[Change]:
+    return _as_in_the_other("istio.values.pilot.replicaCount", 0)
+
+
+@bad_regions("helm-values-keep-the-mesh", severity=WARNING)
+def some_pods_are_left_out_of_injection() -> Sequence[Change]:
+    never = [{"matchLabels": {"app": "echo"}}]
+    return _as_in_the_other("istio.values.sidecarInjectorWebhook.neverInjectSelector", never)
+
+
+def _as_in_the_other(setting: str, value: object) -> Sequence[Change]:
+    """The first region gets a setting that the second has."""
+    first, second = (replace(region(name), settings={**region(name).settings, setting: value}) for name in REGIONS)
+    waived = replace(second, limits=Limits(waived={"helm-values-keep-the-mesh": "as ever"}))
+    return [Change(region(REGIONS[0]), first), Change(waived, waived)]
+
+
+@bad_region("sources-encrypted", of=CANARY)
+def argo_cd_is_installed_from_plain_http(of: Region, _: str) -> Region:
+    return _set(of, argocd__manifest="http://mirror.corp.local/install.yaml")
+
+
+@bad_region("sources-encrypted", of=CANARY)
+def istio_is_installed_from_plain_http(of: Region, _: str) -> Region:
+    return _set(of, istio__charts="http://mirror.corp.local/charts")
+
+
+@bad_change("mesh-identity-kept", of=CANARY)
+def a_living_mesh_gets_another_trust_domain(name: str, delivery: Delivery, _: str) -> Change:
+    return _resets(name, delivery, {}, {"mesh__trustDomain": "other.local"})
+
+
+@bad_change("mesh-identity-kept", of=CANARY)
+def the_alias_of_a_trust_domain_comes_with_it(name: str, delivery: Delivery, _: str) -> Change:
+    aliases = {"istio__values__meshConfig__trustDomainAliases": ["corp.local"]}
+    return _resets(name, delivery, {}, {"mesh__trustDomain": "other.local", **aliases})
+
+
+@bad_change("mesh-identity-kept", of=CANARY)
+def a_living_mesh_gets_another_network(name: str, delivery: Delivery, _: str) -> Change:
+    return _resets(name, delivery, {}, {"mesh__network": "other"})
+
+
+@bad_change("mesh-identity-kept", of=CANARY, severity=WARNING)
+def an_alias_of_the_trust_domain_goes(name: str, delivery: Delivery, _: str) -> Change:
+    after = region(name, delivery=delivery)
+    return Change(with_settings(after, istio__values__meshConfig__trustDomainAliases=["old.local"]), after)
+
+
+@bad_change("istio-one-minor-at-a-time", of=CANARY)
+def istio_goes_up_by_two_minors(name: str, delivery: Delivery, _: str) -> Change:
+    return _resets(name, delivery, {"istio__version": "1.30.2"}, {"istio__version": "1.32.0"})
+
+
+@bad_change("istio-one-minor-at-a-time", of=CANARY)
+def istio_goes_down_by_two_minors(name: str, delivery: Delivery, _: str) -> Change:
+    return _resets(name, delivery, {"istio__version": "1.32.0"}, {"istio__version": "1.30.2"})
+
+
+@bad_change("istio-one-minor-at-a-time", of=CANARY)
+def istio_goes_to_another_major_version(name: str, delivery: Delivery, _: str) -> Change:
+    return _resets(name, delivery, {"istio__version": "1.31.1"}, {"istio__version": "2.0.0"})
+
+
+@bad_change("istio-one-minor-at-a-time", of=CANARY, severity=WARNING)
+def istio_goes_back_by_a_minor(name: str, delivery: Delivery, _: str) -> Change:
+    after = region(name, delivery=delivery)
+    return Change(with_settings(after, istio__version="1.32.0"), after)
+
+
+# --- pods that go, and ejection that fails requests by itself
+
+
+@bad_change("pods-kept-under-requests", of=CANARY, severity=WARNING)
+def most_pods_of_all_versions_go(name: str, delivery: Delivery, version: str) -> Change:
+    before = {"v1": Wanted(100, replicas=30), version: Wanted(0, replicas=30)}
+    after = {"v1": Wanted(100, replicas=3), version: Wanted(0, replicas=3)}
+    return Change(region(name, before, delivery=delivery), region(name, after, delivery=delivery))
+
+
+@bad_change("way-back-kept", of=("v1",), severity=WARNING)
+def the_version_before_keeps_one_pod(name: str, delivery: Delivery, version: str) -> Change:
+    return _rested(name, delivery, version, 1)
+
+
+@bad_change("way-back-kept", of=("v1",), severity=WARNING)
+def the_version_before_keeps_no_pod(name: str, delivery: Delivery, version: str) -> Change:
+    return _rested(name, delivery, version, 0)
+
+
+def _rested(name: str, delivery: Delivery, version: str, replicas: int) -> Change:
+    after = {version: Wanted(0, replicas=replicas), "v2": Wanted(100)}
+    return Change(region(name, versions(v1=0, v2=100), delivery=delivery), region(name, after, delivery=delivery))
+
+
+@bad_region("ejection-can-fire", of=CANARY, severity=WARNING)
+def a_canary_has_two_pods_beside_ten(of: Region, _: str) -> Region:
+    few = with_deployment(of, "v2", lambda it: replace(it, replicas=2))
+    many = with_deployment(few, "v1", lambda it: replace(it, replicas=10))
+    return _ejecting(many, OutlierDetection(10, None, 5.0, 30.0))
+
+
+@bad_region("ejection-costs-little", of=CANARY, severity=WARNING)
+def one_failed_answer_ejects_a_pod(of: Region, _: str) -> Region:
+    return _ejecting(of, OutlierDetection(1, None, 5.0, 30.0, 34))
+
+
+@bad_region("ejection-costs-little", of=CANARY, severity=WARNING)
+def an_ejected_pod_stays_out_for_hours(of: Region, _: str) -> Region:
+    return _ejecting(of, OutlierDetection(10, None, 5.0, 7200.0, 34))
+
+
+@bad_region("ejection-costs-little", of=CANARY, severity=WARNING)
+def nobody_looks_at_ejected_pods_for_an_hour(of: Region, _: str) -> Region:
+    return _ejecting(of, OutlierDetection(10, None, 3600.0, 30.0, 34))

@@ -81,6 +81,16 @@ _LIVES: Mapping[str, Life] = {
         {"v1": Wanted(100), "v2": Wanted(0, image=f"registry.corp.local/echo@sha256:{'0123456789abcdef' * 4}")},
     ],
     "a version in the tens": [versions(v9=100, v10=0), versions(v9=90, v10=10), versions(v9=50, v10=50)],
+    "pods go from a version before it gets requests": [
+        versions(v1=100, v2=0),
+        {"v1": Wanted(100), "v2": Wanted(0, replicas=1)},
+        {"v1": Wanted(99), "v2": Wanted(1, replicas=1)},
+    ],
+    "a canary of two pods beside ten": [
+        {"v1": Wanted(100, replicas=10)},
+        {"v1": Wanted(100, replicas=10), "v2": Wanted(0, replicas=2)},
+        {"v1": Wanted(95, replicas=10), "v2": Wanted(5, replicas=2)},
+    ],
     "a few percents more, and a few less": [
         versions(v1=99, v2=1),
         versions(v1=98, v2=2),
@@ -162,10 +172,38 @@ def _limits() -> Iterator[Safe]:
 
 
 def _platform() -> Iterator[Safe]:
-    for setting, value in (("istio.version", "1.32.0"), ("argocd.cascade", True), ("mesh.meshId", "other")):
+    for setting, value in (
+        ("istio.version", "1.32.0"),
+        ("istio.version", "1.31.2"),
+        ("istio.version", "1.30.4"),
+        ("argocd.cascade", True),
+        ("argocd.manifest", "https://mirror.corp.local/install.yaml"),
+        ("mesh.meshId", "other"),
+        ("istio.values.meshConfig.accessLogFile", "/dev/stdout"),
+        ("istio.values.global.tag", "1.31.1-distroless"),
+        ("istio.values.pilot.replicaCount", 3),
+        ("istio.values.autoscaleEnabled", False),
+        ("istio.values.pilot.env.ENABLE_NATIVE_SIDECARS", True),
+        ("istio.values.sidecarInjectorWebhook.neverInjectSelector", []),
+        ("istio.values.compatibilityVersion", "1.30"),
+    ):
         after = with_settings(region(), **{setting.replace(".", "__"): value})
         other = region("region-b")
-        yield Safe(f"{setting} changes in one region", (Change(region(), after), Change(other, other)))
+        yield Safe(f"{setting} becomes {value} in one region", (Change(region(), after), Change(other, other)))
+    domains: tuple[tuple[str, list[str]], ...] = (
+        ("old.local", []),
+        ("old.local", ["new.local"]),
+        ("new.local", ["old.local"]),
+        ("new.local", []),
+    )
+    for (old, old_aliases), (new, new_aliases) in pairwise(domains):
+        before, after = (
+            with_settings(region(), mesh__trustDomain=it, istio__values__meshConfig__trustDomainAliases=aliases)
+            for it, aliases in ((old, old_aliases), (new, new_aliases))
+        )
+        yield Safe(
+            f"a trust domain changes by its alias: {old} {old_aliases} → {new} {new_aliases}", (Change(before, after),)
+        )
 
 
 def _regions() -> Iterator[Safe]:
@@ -179,6 +217,13 @@ def _regions() -> Iterator[Safe]:
     raised = region("region-a", versions(v1=80, v2=20))
     lowered = region("region-b", versions(v1=95, v2=5))
     yield Safe("one region goes on as the other goes back", (Change(old, raised), Change(region("region-b"), lowered)))
+    for name, old_versions, new_versions in (
+        ("a version comes to both regions without requests", versions(v1=100), versions(v1=100, v2=0)),
+        ("two versions come to both regions without requests", versions(v1=100), versions(v1=100, v2=0, v3=0)),
+        ("a version without requests goes from both regions", versions(v1=100, v2=0), versions(v1=100)),
+    ):
+        both = tuple(Change(region(it, old_versions), region(it, new_versions)) for it in ("region-a", "region-b"))
+        yield Safe(name, both)
     yield Safe("pods come to both regions", tuple(_scaled(name) for name in ("region-a", "region-b")))
 
 

@@ -141,11 +141,13 @@ class TestChange:
         assert ("refused", "region-b", "starts-in-one-region") in rules_of(document)
 
     def test_of_the_platform_says_that_a_commit_does_not_carry_it(self, project: Project) -> None:
-        project.replace("region-a", "    network: network-a ", "    trustDomain: other.local\n    network: network-a ")
+        project.replace("region-a", "probe:1.0.0", "probe:1.0.1")
 
         ran = plan()
 
-        assert line_of(ran.stdout, "  pulumi") == "  pulumi up -s region-a: mesh.trustDomain: corp.local → other.local"
+        assert line_of(ran.stdout, "  pulumi") == (
+            "  pulumi up -s region-a: probe.image: registry.corp.local/probe:1.0.0 → registry.corp.local/probe:1.0.1"
+        )
         assert line_of(ran.stdout, "region-a") == "region-a: no weight changes: v1 90 %, v2 10 %"
 
     def test_of_what_only_the_rules_read_is_applied_by_nobody(self, project: Project) -> None:
@@ -225,7 +227,7 @@ class TestRegion:
         assert "region-b" not in ran.stdout
 
     def test_alone_is_spoken_of_together_with_what_is_wrong_between_regions(self, project: Project) -> None:
-        project.replace("region-a", "    network: network-a ", "    trustDomain: other.local\n    network: network-a ")
+        project.replace("region-a", "probe:1.0.0", "probe:1.0.1")
 
         for name in ("region-a", "region-b"):
             assert [rule for _, _, rule in rules_of(plan_json("--region", name))] == ["differ-only-where-allowed"]
@@ -607,7 +609,7 @@ class TestProven:
 class TestJson:
     def test_has_this_shape(self, project: Project) -> None:
         base = project.commit()
-        project.replace("region-a", "    network: network-a ", "    trustDomain: other.local\n    network: network-a ")
+        project.replace("region-a", "probe:1.0.0", "probe:1.0.1")
         project.weigh(v1=75, v2=25)
 
         document = plan_json("--region", "region-a")
@@ -641,9 +643,9 @@ class TestJson:
                     ],
                     "settings": [
                         {
-                            "path": "mesh.trustDomain",
-                            "before": "corp.local",
-                            "after": "other.local",
+                            "path": "probe.image",
+                            "before": "registry.corp.local/probe:1.0.0",
+                            "after": "registry.corp.local/probe:1.0.1",
                             "carrier": "pulumi up -s region-a",
                         }
                     ],

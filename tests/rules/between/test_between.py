@@ -8,6 +8,7 @@ import pytest
 from rules.between.changes import BETWEEN_CHANGES
 from rules.between.regions import BETWEEN_REGIONS
 from rules.facts.region import MAY_DIFFER, Change, Limits, Region
+from rules.facts.workloads import Delivery
 from rules.finding import Violation
 from tests.rules.good import Wanted, region, versions
 
@@ -51,10 +52,10 @@ class TestStartsInOneRegion:
             ("region-b", "version v2", "starts here in the change that starts it in region-a")
         ]
 
-    def test_refuses_a_new_version_that_waits_in_two_regions_with_weight_0(self) -> None:
+    def test_allows_a_new_version_to_wait_in_two_regions_with_weight_0(self) -> None:
         idle = versions(v1=100, v2=0)
 
-        assert told_of_changes(self.ID, *(change(name, self.BEFORE, idle) for name in NAMES[:2]))
+        assert not told_of_changes(self.ID, *(change(name, self.BEFORE, idle) for name in NAMES[:2]))
 
     def test_refuses_the_first_requests_in_two_regions_at_once(self) -> None:
         idle = versions(v1=100, v2=0)
@@ -135,9 +136,7 @@ class TestRaisedInOneRegion:
             self.ID, *(change(name, versions(v1=90, v2=10), versions(v1=75, v2=25)) for name in NAMES[:2])
         )
 
-        assert [each.what for each in found] == [
-            "more requests go to canaries in region-a (v2 10 % → 25 %) and region-b (v2 10 % → 25 %) at once"
-        ]
+        assert [each.what for each in found] == ["region-a (v2 10 % → 25 %) and region-b (v2 10 % → 25 %) at once"]
 
     def test_warns_of_different_canaries_too(self) -> None:
         assert told_of_changes(
@@ -162,6 +161,19 @@ class TestRaisedInOneRegion:
         assert not told_of_changes(
             self.ID, *(change(name, versions(v1=75, v2=25), versions(v1=100, v2=0)) for name in NAMES)
         )
+
+    def test_warns_of_fewer_pods_under_requests_in_two_regions_at_once(self) -> None:
+        before = {"v1": Wanted(100, replicas=30), "v2": Wanted(0, replicas=30)}
+        after = {"v1": Wanted(100, replicas=3), "v2": Wanted(0, replicas=3)}
+
+        found = told_of_changes(self.ID, *(change(name, before, after) for name in NAMES[:2]))
+
+        assert [each.what for each in found] == ["region-a (v1 30 → 3 pods) and region-b (v1 30 → 3 pods) at once"]
+
+    def test_allows_pods_without_requests_to_go_everywhere(self) -> None:
+        after = {"v1": Wanted(100), "v2": Wanted(0, replicas=0)}
+
+        assert not told_of_changes(self.ID, *(change(name, versions(v1=100, v2=0), after) for name in NAMES))
 
     def test_says_nothing_of_a_version_that_starts_in_both(self) -> None:
         assert not told_of_changes(self.ID, *(change(name, versions(v1=100), versions(v1=90, v2=10)) for name in NAMES))
@@ -188,6 +200,17 @@ class TestPlatformInOneRegion:
 
         assert [(each.region, each.where) for each in found] == [("region-b", f"$.{setting}")]
 
+    @pytest.mark.parametrize("delivery", ["gitops", "direct"])
+    def test_leads_the_way_by_pulumi_whoever_delivers_the_workloads(self, delivery: Delivery) -> None:
+        changes = [
+            Change(before := region(name, delivery=delivery), set_to(before, {"istio.version": "1.32.0"}))
+            for name in NAMES[:2]
+        ]
+
+        (found,) = told_of_changes(self.ID, *changes)
+
+        assert found.steps[0] == "make the change in region-a alone; commit, pulumi up -s region-a"
+
     def test_warns_of_a_setting_that_goes_in_two_regions_at_once(self) -> None:
         changes = [Change(set_to(region(name), {"argocd.manifest": "x"}), region(name)) for name in NAMES[:2]]
 
@@ -209,11 +232,19 @@ class TestDifferOnlyWhereAllowed:
     ID = "differ-only-where-allowed"
 
     def test_names_the_setting_and_both_values(self) -> None:
-        found = told_of_regions(self.ID, region("region-a"), set_to(region("region-b"), {"istio.version": "1.30.0"}))
+        found = told_of_regions(self.ID, region("region-a"), set_to(region("region-b"), {"istio.version": "1.29.0"}))
 
         assert [(each.region, each.where, each.what) for each in found] == [
-            ("region-b", "$.istio.version", "1.30.0 here, 1.31.1 in region-a")
+            ("region-b", "$.istio.version", "1.29.0 here, 1.31.1 in region-a")
         ]
+
+    @pytest.mark.parametrize(
+        ("version", "fine"), [("1.30.9", True), ("1.32.0", True), ("1.33.0", False), ("2.31.1", False)]
+    )
+    def test_allows_an_upgrade_of_istio_that_is_on_its_way(self, version: str, fine: bool) -> None:
+        found = told_of_regions(self.ID, region("region-a"), set_to(region("region-b"), {"istio.version": version}))
+
+        assert (not found) == fine
 
     def test_names_a_setting_that_one_region_has_not(self) -> None:
         found = told_of_regions(self.ID, set_to(region("region-a"), {"istio.values.x": 1}), region("region-b"))
@@ -237,14 +268,14 @@ class TestDifferOnlyWhereAllowed:
         def of(name: str) -> Region:
             return region(name, limits=Limits(may_differ=("region", "istio.*") if name == allowing else ("region",)))
 
-        assert not told_of_regions(self.ID, of("region-a"), set_to(of("region-b"), {"istio.version": "1.30.0"}))
+        assert not told_of_regions(self.ID, of("region-a"), set_to(of("region-b"), {"istio.version": "1.29.0"}))
 
     @pytest.mark.parametrize("pattern", ["istio.version", "istio.*", "*.version", "istio.**", "**", "istio.version.**"])
     def test_takes_a_pattern_for_all_that_it_says(self, pattern: str) -> None:
         limits = Limits(may_differ=(*MAY_DIFFER, pattern))
 
         assert not told_of_regions(
-            self.ID, region("region-a", limits=limits), set_to(region("region-b"), {"istio.version": "1.30.0"})
+            self.ID, region("region-a", limits=limits), set_to(region("region-b"), {"istio.version": "1.29.0"})
         )
 
     @pytest.mark.parametrize("pattern", ["istio", "istio.version.*", "*", "*.values", "istio.values.**"])
@@ -252,7 +283,7 @@ class TestDifferOnlyWhereAllowed:
         limits = Limits(may_differ=(*MAY_DIFFER, pattern))
 
         assert told_of_regions(
-            self.ID, region("region-a", limits=limits), set_to(region("region-b"), {"istio.version": "1.30.0"})
+            self.ID, region("region-a", limits=limits), set_to(region("region-b"), {"istio.version": "1.29.0"})
         )
 
     def test_tells_of_an_absent_version_once(self) -> None:
@@ -282,13 +313,13 @@ class TestDifferOnlyWhereAllowed:
 
     def test_holds_few_against_most(self) -> None:
         regions = [region(f"region-{number:02}") for number in range(50)]
-        regions[7] = set_to(regions[7], {"istio.version": "1.30.0"})
-        regions[0] = set_to(regions[0], {"istio.version": "1.30.0"})
+        regions[7] = set_to(regions[7], {"istio.version": "1.29.0"})
+        regions[0] = set_to(regions[0], {"istio.version": "1.29.0"})
 
         found = told_of_regions(self.ID, *regions)
 
         assert [(each.region, each.what) for each in found] == [
-            ("region-00", "1.30.0 here and in region-07, 1.31.1 in region-01, region-02 and 46 more")
+            ("region-00", "1.29.0 here and in region-07, 1.31.1 in region-01, region-02 and 46 more")
         ]
 
     def test_allows_regions_of_which_no_setting_is_known(self) -> None:

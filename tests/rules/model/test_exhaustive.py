@@ -9,8 +9,8 @@ import pytest
 
 from rules.model.mesh import AS_IT_IS, ORDERLY, Mesh
 from rules.model.orders import ArgoCd, Order, PulumiOrder, Target
-from rules.model.search import each_plot, find_outage, shortest_plot
-from tests.rules.model.lives import STEADY, WHOLE, Life, target, targets
+from rules.model.search import each_plot, shortest_plot
+from tests.rules.model.lives import STEADY, WHOLE, Life, find_outage, target, targets
 
 BOTH = [ArgoCd(), PulumiOrder()]
 TAKEN_OUT = [
@@ -66,16 +66,6 @@ def test_two_proxies_fail_where_one_does(order: Order, mesh: Mesh, confirmed: bo
     for way in _ways():
         one, two = (shortest_plot(way, order, confirmed=confirmed, mesh=mesh, proxies=number) for number in (1, 2))
         assert (one is None) == (two is None), way
-
-
-def test_versions_whose_prunes_change_places_are_searched_together() -> None:
-    """Alone, v2 would go in its own wave 4, after the routes of wave 2; with v1 it goes in that of v1."""
-    waves = (("echo-v1", 1), ("echo-v2", 4))
-    way = target(Life.IDLE, Life.ROUTED), target(Life.ONLY_SUBSET, Life.ONLY_SUBSET)
-    together = find_outage(way, ArgoCd(prune_last=False, pods=waves), confirmed=False, mesh=ORDERLY)
-    assert together is not None
-    assert together.steps[0] == "Argo CD prunes Deployment echo-v2"
-    assert not ArgoCd(pods=waves).entangles(way)
 
 
 def _fails(lives: Sequence[Life], order: Order) -> bool:

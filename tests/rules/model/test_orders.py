@@ -34,16 +34,6 @@ def test_argo_cd_without_prune_last_begins_a_wave_with_its_prunes() -> None:
     assert _orders(ArgoCd(prune_last=False), *RETIRED_AND_INTRODUCED)[:2] == [{DeletePods(V1)}, {ApplyPods(V2)}]
 
 
-def test_argo_cd_reverses_the_waves_of_prunes_among_prunes_only() -> None:
-    waves = ArgoCd(destination_rule=9, prune_last=False, pods=(("echo-v1", 1), ("echo-v2", 4), ("echo-v3", 2)))
-    assert _orders(waves, target(IDLE, IDLE, ABSENT), target(ABSENT, ABSENT, IDLE)) == [
-        {DeletePods(V2)},
-        {ApplyPods(Pods("echo-v3", "v3"))},
-        {DeletePods(V1)},
-        {ApplySubsets(frozenset({"v3"}))},
-    ]
-
-
 def test_argo_cd_applies_what_it_does_not_rank_in_any_order_after_the_deployments_of_its_wave() -> None:
     one_wave = ArgoCd(destination_rule=0, virtual_service=0)
     assert _orders(one_wave, target(ABSENT), target(ROUTED)) == [

@@ -6,9 +6,8 @@ import pytest
 
 from rules.model.mesh import AS_IT_IS, ORDERLY, Mesh
 from rules.model.orders import ArgoCd, Order, Pods, PulumiOrder, Target
-from rules.model.search import find_outage
 from rules.model.story import Failure, Story
-from tests.rules.model.lives import ABSENT, IDLE, NO_PODS, ROUTED, Life, target, targets
+from tests.rules.model.lives import ABSENT, IDLE, NO_PODS, ROUTED, Life, find_outage, target, targets
 
 BOTH = [ArgoCd(), PulumiOrder()]
 INTRODUCED, RETIRED = (ABSENT, ROUTED), (ROUTED, ABSENT)

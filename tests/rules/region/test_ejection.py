@@ -102,11 +102,34 @@ class TestCanFire:
             f"{DETECTION}.maxEjectionPercent: at 10 % (Envoy's own limit) 0 of the 3 pods of v1 may be out at a time",
             f"{DETECTION}.maxEjectionPercent: at 10 % (Envoy's own limit) 0 of the 2 pods of v2 may be out at a time",
         ]
-        assert [each.mend for each in found] == [
-            "set echo.maxEjectionPercent to at least 34, with which one of 3 may be out",
-            "set echo.maxEjectionPercent to at least 50, with which one of 2 may be out",
-        ]
-        assert {each.severity for each in found} == {None}
+        assert {each.mend for each in found} == {
+            "set echo.maxEjectionPercent to 50: for one of 3 it takes 34, for one of 2 it takes 50"
+        }
+
+    @pytest.mark.parametrize(
+        ("bad", "severities"),
+        [
+            (region(max_ejection_percent=33), [None, None]),
+            (region(3, 2), [None]),
+            (region(10, 9, max_ejection_percent=10), [None]),
+            (region(10, 2, max_ejection_percent=10), [Severity.WARNING]),
+            (region(2, 10, max_ejection_percent=10), [None]),
+            (region(10, 2, weight=50, max_ejection_percent=10), [None]),
+        ],
+    )
+    def test_it_is_a_warning_where_a_limit_for_few_pods_lets_more_go_of_the_version_with_most_requests(
+        self, bad: Region, severities: list[Severity | None]
+    ) -> None:
+        assert [each.severity for each in altered.violations("ejection-can-fire", bad)] == severities
+
+    def test_two_pods_of_a_canary_beside_ten_are_a_warning(self) -> None:
+        (found,) = altered.violations("ejection-can-fire", region(10, 2, max_ejection_percent=None))
+
+        assert (found.what, found.mend, found.severity) == (
+            "at 10 % (Envoy's own limit) 0 of the 2 pods of v2 may be out at a time",
+            "set echo.maxEjectionPercent to 50: for one of 10 it takes 10, for one of 2 it takes 50",
+            Severity.WARNING,
+        )
 
     @pytest.mark.parametrize(
         "bad", [region(max_ejection_percent=33), region(3, 2, weight=1), region(max_ejection_percent=0)]
@@ -201,3 +224,45 @@ class TestThresholds:
     )
     def test_a_lower_one_and_one_that_is_off_are_fine(self, safe: Region) -> None:
         assert altered.texts("ejection-thresholds-apart", safe) == []
+
+
+class TestCostsLittle:
+    def test_one_error_that_ejects_a_pod_is_told_with_what_the_others_get(self) -> None:
+        assert altered.texts("ejection-costs-little", region(weight=0, consecutive_5xx_errors=1)) == [
+            f"{DETECTION}: a single failed answer ejects a pod, and with 1 of the 3 pods of v1 out the others get 1.5 times their "
+            "requests"
+        ]
+
+    def test_an_ejection_of_hours_is_told_with_what_the_others_get(self) -> None:
+        bad = region(weight=0, base_ejection_seconds=7200.0, max_ejection_percent=67)
+
+        assert altered.texts("ejection-costs-little", bad) == [
+            f"{DETECTION}: an ejected pod gets nothing for 7200 s and until the next look, up to 5 s more, and with 2 of the 3 pods of "
+            "v1 out the others get 3 times their requests"
+        ]
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            region(weight=0, consecutive_gateway_errors=1),
+            region(weight=0, interval_seconds=3600.0),
+            region(weight=0, base_ejection_seconds=300.0, interval_seconds=None),
+            region(weight=0, base_ejection_seconds=None, interval_seconds=271.0),
+        ],
+    )
+    def test_so_are_one_gateway_error_and_looks_that_are_far_apart(self, bad: Region) -> None:
+        assert len(altered.violations("ejection-costs-little", bad)) == 1
+
+    @pytest.mark.parametrize(
+        "safe",
+        [
+            region(),
+            region(consecutive_5xx_errors=2),
+            region(consecutive_5xx_errors=None),
+            region(consecutive_5xx_errors=1, max_ejection_percent=33),
+            region(base_ejection_seconds=None, interval_seconds=None),
+            region(base_ejection_seconds=295.0),
+        ],
+    )
+    def test_several_errors_a_pod_that_is_never_ejected_and_five_minutes_are_fine(self, safe: Region) -> None:
+        assert altered.texts("ejection-costs-little", safe) == []

@@ -1,0 +1,80 @@
+"""Pods that go: those that answer requests now, and those that would after a rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rules.change.transition import Transition, between_revisions
+from rules.facts.region import Change
+from rules.facts.versions import by_number
+from rules.facts.workloads import Version
+from rules.finding import Rule, Severity, Violation
+from rules.region.capacity import ALL, capacity_percent, pods_for_all_traffic, stable_version
+
+
+def _fewer_under_requests(transition: Transition) -> Iterator[Violation]:
+    needed = pods_for_all_traffic(transition.before)
+    for old, new in transition.shrunk:
+        weight = max(old.weight, new.weight)
+        # a version that has too few by the new numbers as well is told of by version-capacity
+        told = new.weight > capacity_percent(transition.after, new.name)
+        if old.weight and new.replicas and not told and ALL * new.replicas < weight * needed:
+            more = weight * old.replicas / (old.weight * new.replicas)
+            yield Violation(
+                _place(new),
+                f"{old.replicas} pods answer {old.weight} % of the requests now and {new.replicas} are left: each gets "
+                f"{more:.3g} times as many",
+            )
+
+
+def _no_way_back(transition: Transition) -> Iterator[Violation]:
+    needed = pods_for_all_traffic(transition.before)
+    for old, new in transition.shrunk:
+        if new.weight or new.replicas >= needed or not _is_way_back(transition, new):
+            continue
+        what = f"{old.replicas} → {new.replicas} pods, where it takes {needed} to answer all requests: "
+        if new.replicas:
+            what += f"after a rollback each would get {needed / new.replicas:.3g} times what it is counted on for"
+        else:
+            what += "no rollback to it is possible until a commit has brought pods"
+        yield Violation(
+            _place(new),
+            what,
+            f"keep {needed} while anybody may want to go back; afterwards remove it whole: rollout retire {new.name}",
+        )
+
+
+def _is_way_back(transition: Transition, version: Version) -> bool:
+    """Whether a rollback goes to it: the stable version, one that had all requests, or one older than what has them now."""
+    stable = stable_version(transition.before)
+    proven = transition.proven.get(version.name, frozenset())
+    return (
+        version.name == stable
+        or (bool(version.images) and {*version.images} <= proven)
+        or (stable is not None and by_number(version.name) < by_number(stable))
+    )
+
+
+def _place(version: Version) -> str:
+    return f"{version.deployments[0].id}: spec.replicas"
+
+
+PODS: tuple[Rule[Change], ...] = (
+    Rule(
+        id="pods-kept-under-requests",
+        holds="A version that gets requests keeps the pods that answer them now.",
+        reason="the pods that are left get the requests of those that go, within seconds",
+        mend="take pods away in smaller steps and measure in between, or say how many can answer everything, in a commit before "
+        "(echo.podsForAllTraffic)",
+        severity=Severity.WARNING,
+        check=between_revisions(_fewer_under_requests),
+    ),
+    Rule(
+        id="way-back-kept",
+        holds="The version that a rollback goes to keeps the pods to answer all requests, as long as it is there.",
+        reason="a rollback gives it everything within a second, long before more pods can be ready",
+        mend="keep its pods, or remove the whole version",
+        severity=Severity.WARNING,
+        check=between_revisions(_no_way_back),
+    ),
+)
