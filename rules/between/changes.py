@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from rules.between.regions import listed
+from rules.change.differences import differences
+from rules.change.template import remade
 from rules.change.transition import Transition, acknowledged, delivered
 from rules.facts.region import Change
 from rules.finding import Rule, Severity, Violation
@@ -41,9 +43,27 @@ def _raised_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
 def _moves(transition: Transition, told: set[str]) -> list[str]:
     """What a change does that may hurt the region's requests; without the versions of which another rule has told."""
     rises = [str(rise) for rise in transition.rises if rise.version not in told]
-    images = [f"{name} by a new image" for name in transition.moved_images]
     fewer = [f"{old.name} {old.replicas} → {new.replicas} pods" for old, new in transition.shrunk if old.weight]
-    return rises + images + fewer
+    return rises + fewer
+
+
+def _remade_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
+    touched = [(each, names) for each in _transitions(changes) if (names := remade(each))]
+    if len(touched) > 1:
+        texts = [f"{each.name} ({', '.join(names)})" for each, names in touched]
+        yield _at_once("pods", f"all pods are made anew in {listed(texts)}", [each for each, _ in touched])
+
+
+def _treated_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
+    touched = [each for each in _transitions(changes) if _treats_otherwise(each)]
+    if len(touched) > 1:
+        names = listed([each.name for each in touched])
+        yield _at_once("DestinationRule", f"clients come to treat the pods otherwise in {names}", touched)
+
+
+def _treats_otherwise(transition: Transition) -> bool:
+    found = differences(transition.before.workloads, transition.after.workloads)
+    return any(each.of.kind == "DestinationRule" and each.path[:2] == ("spec", "trafficPolicy") for each in found)
 
 
 def _platform_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
@@ -110,12 +130,29 @@ BETWEEN_CHANGES: tuple[Rule[tuple[Change, ...]], ...] = (
     ),
     Rule(
         id="raised-in-one-region",
-        holds="More requests go to a canary, to a new image or to fewer pods in one region at a time.",
+        holds="More requests go to a canary, or to fewer pods, in one region at a time.",
         reason="no region is left as it was, to compare with and to go to",
         mend="change one region, measure, then the next",
         fact="https://sre.google/workbook/canarying-releases/",
         severity=Severity.WARNING,
         check=_raised_together,
+    ),
+    Rule(
+        id="pods-changed-in-one-region",
+        holds="The pods of versions that have requests are made anew in one region at a time.",
+        reason="what is wrong with the new ones and does not show at their start is then in every region, and no canary shows it before",
+        mend="render one region alone (rollout render --region), measure, then the next",
+        fact="docs/rules.md#pods-changed-in-one-region",
+        check=_remade_together,
+    ),
+    Rule(
+        id="treatment-in-one-region",
+        holds="Connection pools and ejection change in one region at a time.",
+        reason="limits that refuse requests, or eject pods that are well, would do so in every region at once",
+        mend="change one region, measure, then the next; rules.mayDiffer lets them differ meanwhile",
+        fact="docs/rules.md#treatment-in-one-region",
+        severity=Severity.WARNING,
+        check=_treated_together,
     ),
     Rule(
         id="platform-in-one-region",

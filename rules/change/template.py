@@ -21,9 +21,19 @@ def restarted(transition: Transition) -> Mapping[str, Sequence[Difference]]:
     return found
 
 
+def remade(transition: Transition) -> list[str]:
+    """Those of them whose new pods nobody has seen with all requests: by more than an image that once had them."""
+    images = transition.moved_images
+    return [name for name, changed in restarted(transition).items() if name in images or _besides_images(changed)]
+
+
+def _besides_images(changed: Sequence[Difference]) -> list[str]:
+    return [each.where for each in changed if not each.where.endswith("].image")]
+
+
 def _changes_pods(transition: Transition) -> Iterator[Violation]:
     for name, changed in restarted(transition).items():
-        fields = [each.where for each in changed if not each.where.endswith("].image")]
+        fields = _besides_images(changed)
         if fields:
             yield Violation(
                 f"{changed[0].of}: {fields[0]}",

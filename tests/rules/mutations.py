@@ -974,6 +974,28 @@ def a_canary_rises_in_both_regions() -> Sequence[Change]:
     return _together(versions(v1=90, v2=10), versions(v1=75, v2=25))
 
 
+@bad_regions("pods-changed-in-one-region")
+def an_image_changes_in_both_regions() -> Sequence[Change]:
+    return _together(
+        versions(v1=90, v2=10), {"v1": Wanted(90), "v2": Wanted(10, image="registry.corp.local/echo:2.0.1")}
+    )
+
+
+@bad_regions("pods-changed-in-one-region")
+def an_environment_changes_in_both_regions() -> Sequence[Change]:
+    return [
+        Change(region(name), _in_deployment(region(name), "v1", f"{_CONTAINER}/env/3/value", "0")) for name in REGIONS
+    ]
+
+
+@bad_regions("treatment-in-one-region", severity=WARNING)
+def ejection_changes_in_both_regions() -> Sequence[Change]:
+    path = "spec/trafficPolicy/outlierDetection/interval"
+    return [
+        Change(region(name), with_document(region(name), "DestinationRule", "echo", path, "9s")) for name in REGIONS
+    ]
+
+
 @bad_regions("platform-in-one-region", severity=WARNING)
 def istio_changes_in_both_regions() -> Sequence[Change]:
     return [Change(region(name), with_settings(region(name), istio__version="1.32.0")) for name in REGIONS]

@@ -191,6 +191,33 @@ def test_a_field_of_a_template_tells_which_pods_restart(project: Project) -> Non
     assert "all 3 pods of v1, with 90 % of the requests, are replaced one after the other" in told
 
 
+def test_a_field_of_a_template_in_both_regions_is_refused_with_the_way_in_steps(project: Project) -> None:
+    for region in BOTH:
+        for version in ("v1", "v2"):
+            edit(project.overlay(region, f"deployment-{version}.yaml"), "path: /readyz", "path: /other")
+
+    assert "pods-changed-in-one-region" in refused(project)
+
+
+def test_a_change_of_the_components_goes_through_one_region_at_a_time(project: Project) -> None:
+    for region in BOTH:
+        edit(project.overlay(region, "deployment-v1.yaml"), "path: /readyz", "path: /other")
+    project.commit()
+    (project.directory / "components").mkdir()
+    (project.directory / "components/service.py").write_text("# other components, which ask /readyz\n")
+    edit(project.overlay("region-a", "deployment-v1.yaml"), "path: /other", "path: /readyz")
+    project.commit()
+
+    document = plan_json("--base", "HEAD~1", "--head", "HEAD")
+
+    assert rules_of(document) == [
+        ("warning", "region-b", "overlay-rendered"),
+        ("warning", "every region", "program-changed"),
+        ("warning", "region-a", "pods-changed-under-requests"),
+    ]
+    assert document["findings"][0]["mend"] == "render it in a change of its own: rollout render --region region-b"
+
+
 def test_a_renamed_context_says_what_it_does_not_know(project: Project) -> None:
     edit(project.stack_file("region-a"), "    context: region-a", "    context: renamed")
 

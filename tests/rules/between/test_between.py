@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
@@ -10,6 +11,7 @@ from rules.between.regions import BETWEEN_REGIONS
 from rules.facts.region import MAY_DIFFER, Change, Limits, Region
 from rules.facts.workloads import Delivery
 from rules.finding import Violation
+from tests.rules.edits import with_document
 from tests.rules.good import Wanted, region, versions
 
 NAMES = ("region-a", "region-b", "region-c")
@@ -128,6 +130,45 @@ class TestStartsInOneRegion:
         )
 
 
+class TestPodsChangedInOneRegion:
+    ID = "pods-changed-in-one-region"
+    NEW = MappingProxyType({"v1": Wanted(90), "v2": Wanted(10, image="registry.corp.local/echo:2.0.1")})
+
+    def test_refuses_a_new_image_under_requests_in_two_regions_at_once(self) -> None:
+        found = told_of_changes(self.ID, *(change(name, versions(v1=90, v2=10), self.NEW) for name in NAMES[:2]))
+
+        assert [each.what for each in found] == ["all pods are made anew in region-a (v2) and region-b (v2) at once"]
+
+    def test_refuses_any_other_field_of_the_template(self) -> None:
+        found = told_of_changes(self.ID, *(Change(region(name), self.probed(region(name))) for name in NAMES[:2]))
+
+        assert [each.what for each in found] == ["all pods are made anew in region-a (v1) and region-b (v1) at once"]
+
+    def probed(self, of: Region) -> Region:
+        path = "spec/template/spec/containers/0/readinessProbe/httpGet/path"
+        return with_document(of, "Deployment", "echo-v1", path, "/other")
+
+    def test_allows_it_in_one_region(self) -> None:
+        assert not told_of_changes(
+            self.ID,
+            Change(region("region-a"), self.probed(region("region-a"))),
+            Change(region("region-b"), region("region-b")),
+        )
+
+    def test_allows_the_return_to_an_image_that_had_all_requests(self) -> None:
+        proven = {"v2": frozenset({"registry.corp.local/echo:2.0.1"})}
+
+        assert not told_of_changes(
+            self.ID,
+            *(replace(change(name, versions(v1=90, v2=10), self.NEW), proven=proven) for name in NAMES[:2]),
+        )
+
+    def test_allows_pods_without_requests_to_change(self) -> None:
+        after = {"v1": Wanted(100), "v2": Wanted(0, image="registry.corp.local/echo:2.0.1")}
+
+        assert not told_of_changes(self.ID, *(change(name, versions(v1=100, v2=0), after) for name in NAMES[:2]))
+
+
 class TestRaisedInOneRegion:
     ID = "raised-in-one-region"
 
@@ -144,11 +185,6 @@ class TestRaisedInOneRegion:
             change("region-a", versions(v1=90, v2=10), versions(v1=75, v2=25)),
             change("region-b", versions(v1=90, v2=0, v3=10), versions(v1=75, v2=0, v3=25)),
         )
-
-    def test_warns_of_a_new_image_under_requests_in_two_regions_at_once(self) -> None:
-        after = {"v1": Wanted(90), "v2": Wanted(10, image="registry.corp.local/echo:2.0.1")}
-
-        assert told_of_changes(self.ID, *(change(name, versions(v1=90, v2=10), after) for name in NAMES[:2]))
 
     def test_allows_it_in_one_region(self) -> None:
         assert not told_of_changes(
