@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.plan.verdicts import RULES
 from stackfile.reader import load_stack_file
 from tests.workflows.files import ACTIONS, GITHUB, ROOT, WORKFLOWS, jobs, read, steps, workflow
 
@@ -124,6 +125,16 @@ def test_only_pushes_to_main_change_anything() -> None:
     assert set(triggers["region"]) == {"workflow_call"}
     assert set(triggers["drills"]) == {"schedule", "workflow_dispatch"}
     assert set(triggers) == {"drills", "main", "pull-request", "region"}
+
+
+def test_owners_are_named_for_all_that_gives_a_verdict() -> None:
+    lines = [line.split() for line in (GITHUB / "CODEOWNERS").read_text().splitlines() if line[:1] not in ("", "#")]
+    # GitHub takes the last line that fits, and none of these is below another
+    assert {path for path, *_ in lines} == {f"/{path}" for path in RULES}
+    assert [
+        path for path, *owners in lines if not all(re.fullmatch(r"@[\w-]+/[\w-]+", owner) for owner in owners)
+    ] == []
+    assert min(map(len, lines)) > 1
 
 
 def test_an_update_is_a_deployment_to_its_region() -> None:
