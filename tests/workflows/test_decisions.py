@@ -1,4 +1,4 @@
-"""What the steps of a pull request decide: their very lines, run by bash as GitHub runs them."""
+"""What the steps of workflows decide: their very lines, run by bash as GitHub runs them."""
 
 from __future__ import annotations
 
@@ -197,3 +197,42 @@ def test_a_pull_request_is_safe_if_all_went_well(own: str, results: str, passes:
     done = shell(run_of("safe", "All of it went well"), tmp_path, OWN=own, TEST=test, PLAN=plan, PREVIEW=preview)
     assert (done.returncode == 0) == passes
     assert ("::notice title=no preview::" in done.stdout) == (own == "false")
+
+
+def drift(folder: Path, result: str, number: str) -> list[str]:
+    """What the drift's step asks of GitHub to change, where this is the issue of an earlier run."""
+    program(
+        folder / "bin" / "gh",
+        'case "$*" in *state=open*) printf "%s" "$OPEN";; */jobs*) echo "- [region-b](https://job)";; '
+        '*) echo "$@" >> asked;; esac',
+    )
+    environment = {"GITHUB_REPOSITORY": "corp/echo", "GITHUB_RUN_ID": "9", "RUN": "https://run", "RESULT": result}
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    done = shell(run_of("issue", "One issue", "drift"), folder, PATH=path, OPEN=number, **environment)
+    assert done.returncode == 0, done.stderr
+    asked = folder / "asked"
+    return asked.read_text().splitlines() if asked.exists() else []
+
+
+def test_drift_opens_an_issue_that_names_the_regions(tmp_path: Path) -> None:
+    (asked,) = drift(tmp_path, "failure", "")
+    assert "--method POST repos/corp/echo/issues " in asked
+    text = (tmp_path / "issue.md").read_text()
+    assert text.startswith("<!-- drift -->\n")
+    assert "- [region-b](https://job)" in text
+    assert "https://run" in text
+
+
+def test_drift_that_goes_on_writes_the_same_issue_anew(tmp_path: Path) -> None:
+    (asked,) = drift(tmp_path, "failure", "41\n")
+    assert "--method PATCH repos/corp/echo/issues/41 --field body=@" in asked
+
+
+def test_the_issue_closes_when_there_is_no_drift(tmp_path: Path) -> None:
+    told, closed = drift(tmp_path, "success", "41\n")
+    assert "--method POST repos/corp/echo/issues/41/comments" in told
+    assert "--method PATCH repos/corp/echo/issues/41 --field state=closed" in closed
+
+
+def test_without_drift_and_issue_nothing_is_said(tmp_path: Path) -> None:
+    assert drift(tmp_path, "success", "") == []
