@@ -103,10 +103,10 @@ def differences(base: Verdict, own: Verdict) -> Iterator[str]:
 
 def told(base: Verdict, own: Verdict) -> Iterator[str]:
     """What a reader gets of both, a line each."""
-    yield f"The change touches the rules, so both sets judge it: the base's say {base.verdict}, the change's own {own.verdict}."
+    yield f"The change touches the rules, so both sets judge it. The base's: {base.verdict}. The change's own: {own.verdict}."
     yield from [*differences(base, own)] or ["Both say the same."]
     if base.is_refused and not own.is_refused:
-        yield "The change passes by its own rules alone: the owners of the rules decide (CODEOWNERS)."
+        yield "Only the change's own rules accept it, so the owners of the rules decide (CODEOWNERS)."
 
 
 def as_markdown(base: Verdict, own: Verdict) -> str:

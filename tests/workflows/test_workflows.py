@@ -11,7 +11,7 @@ import pytest
 
 from rollout.plan.verdicts import RULES
 from stackfile.reader import load_stack_file
-from tests.workflows.files import ACTIONS, GITHUB, ROOT, WORKFLOWS, jobs, read, steps, workflow
+from tests.workflows.files import ACTIONS, GITHUB, REGION_ACTION, ROOT, WORKFLOWS, jobs, read, steps, workflow
 
 STACKS = sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml"))
 PULUMI_ACTION = "pulumi/actions@"
@@ -183,6 +183,18 @@ def test_every_make_target_is_there() -> None:
     assert targets == {"drills", "setup", "test"}
     makefile = (ROOT / "Makefile").read_text()
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.M)] == []
+
+
+def test_every_environment_is_installed_whole() -> None:
+    """Only `make setup` installs the generated package of sdks/ beside the requirements."""
+    assert not re.search(r"(pip|pulumi) install", commands())
+    for name, job in jobs():
+        installed = False
+        for step in job.get("steps", ()):
+            run, uses = str(step.get("run", "")), str(step.get("uses", ""))
+            installed |= uses == "./.github/actions/region" or bool(re.search(r"\bmake (-C \S+ )?setup\b", run))
+            assert installed or not (".venv/" in run or uses.startswith(PULUMI_ACTION)), f"{name}: {step}"
+    assert "make setup" in [step.get("run") for step in read(REGION_ACTION / "action.yaml")["runs"]["steps"]]
 
 
 def test_every_rollout_command_has_its_options() -> None:

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import Result as Ran
 
 from rollout.plan.verdicts import FOR_OWNERS, RULES
+from tests.rollout.comment import raise_too_far, without_rule
 from tests.rollout.planned import Project, new_planned, plan, plan_json
 from tests.rollout.stack_files import ROOT
 
@@ -23,18 +24,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     made = new_planned(tmp_path / "project")
     monkeypatch.chdir(made.directory)
     return made
-
-
-def raise_too_far(project: Project) -> None:
-    project.weigh(v1=30, v2=70)
-
-
-def loosened(document: dict[str, Any], verdict: str = "safe") -> dict[str, Any]:
-    """What a set of rules without the limit of an increase says."""
-    return document | {
-        "verdict": verdict,
-        "findings": [each for each in document["findings"] if each["rule"] != LIMIT],
-    }
 
 
 def judged(document: dict[str, Any] | str, *arguments: str) -> Ran:
@@ -59,7 +48,7 @@ def test_rules_that_say_the_same_change_nothing(project: Project) -> None:
 def test_a_refusal_of_the_bases_rules_alone_is_for_the_owners(project: Project) -> None:
     raise_too_far(project)
 
-    ran = judged(loosened(plan_json()))
+    ran = judged(without_rule(plan_json(), LIMIT))
 
     assert ran.exit_code == FOR_OWNERS
     (difference,) = differences(ran)
@@ -135,7 +124,7 @@ def test_wrong_usage_is_for_nobody_to_approve(project: Project) -> None:
 
 def test_json_stays_json(project: Project) -> None:
     raise_too_far(project)
-    own = loosened(plan_json())
+    own = without_rule(plan_json(), LIMIT)
 
     ran = judged(own, "--json")
 
