@@ -78,7 +78,7 @@ def plan(
                 print_json(document)
             else:
                 typer.echo(plan_report.as_markdown(made) if as_markdown else plan_report.as_text(made))
-            verdict = verdicts.Verdict.of(document)
+            verdict = verdicts.Verdict.model_validate(document)
     if against is not None:
         own = verdicts.Verdict.read(against.read_text())
         lines = verdicts.as_markdown(verdict, own) if as_markdown else "\n".join(["", *verdicts.told(verdict, own)])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -38,15 +38,22 @@ class _Finding(_Part):
     what: str
     rule: str
 
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.region}: {self.where}: {self.what} [{self.rule}]"
+
 
 class _Region(_Part):
     region: str
     state: str
     order_is_safe: bool | None
 
+    def __str__(self) -> str:
+        order = {True: ", order: safe", False: ", order: not safe", None: ""}[self.order_is_safe]
+        return f"{self.region}: {self.state}{order}"
+
 
 class Verdict(_Part):
-    """What a set of rules says of a change, as far as `rollout plan --json` prints it."""
+    """What a set of rules says of a change, as far as it is compared: a part of what `rollout plan --json` prints."""
 
     verdict: Literal["safe", "warning", "refused"]
     findings: tuple[_Finding, ...] = ()
@@ -61,42 +68,23 @@ class Verdict(_Part):
             return cls.refusal("they give no verdict: `rollout plan --json` did not end well")
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Verdict:
-        """A plan's own verdict, from its JSON."""
-        return cls.model_validate(document)
-
-    @classmethod
     def refusal(cls, *whats: str) -> Verdict:
         """That of rules that cannot judge the change, and why."""
-        return cls(
-            verdict="refused",
-            findings=tuple(
-                _Finding(severity="refused", region="all regions", where="the change", what=what, rule="not-judged")
-                for what in whats
-            ),
-        )
+        found = {"severity": "refused", "region": "all regions", "where": "the change", "rule": "not-judged"}
+        return cls(verdict="refused", findings=tuple(_Finding(**found, what=what) for what in whats))
 
     @property
     def is_refused(self) -> bool:
         """Whether the change must not go on."""
         return self.verdict == "refused"
 
-    def _said(self) -> list[str]:
-        order = {True: ", order: safe", False: ", order: not safe", None: ""}
-        found = (f"{each.severity}: {each.region}: {each.where}: {each.what} [{each.rule}]" for each in self.findings)
-        states = (f"{each.region}: {each.state}{order[each.order_is_safe]}" for each in self.regions)
-        # each on a line of its own, whatever a stack file says
-        return [" ".join(line.split()) for line in (*found, *states)]
-
 
 def differences(base: Verdict, own: Verdict) -> Iterator[str]:
-    """What only one of them says, a line each.
-
-    Args:
-        base: What the base's rules say.
-        own: What the change's own rules say.
-    """
-    says = {"the base's rules": base._said(), "the change's own rules": own._said()}
+    """What only the base's rules say and what only the change's own say, a line each, whatever a stack file says."""
+    says = {
+        who: [" ".join(str(each).split()) for each in (*verdict.findings, *verdict.regions)]
+        for who, verdict in (("the base's rules", base), ("the change's own rules", own))
+    }
     for (who, these), others in zip(says.items(), reversed(says.values()), strict=True):
         yield from (f"only {who}: {line}" for line in these if line not in others)
 
