@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rollout.cli.options import AsJson
-from rollout.cli.terminal import print_json, told
+from rollout.cli.terminal import UNUSABLE, print_json, print_problems, told
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.regions import find_project
 
@@ -31,6 +31,15 @@ def plan(
     ] = None,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a comment for a pull request.")] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="What the rules of --head say of it, as --json prints it: both sets judge.",
+        ),
+    ] = None,
 ) -> None:
     """Show what a change does to traffic and whether it is safe.
 
@@ -43,26 +52,39 @@ def plan(
       0    nothing to say against it
       1    warnings
       2    refused, or wrong usage, or a stack file or a revision that cannot be used
+      3    refused by these rules, accepted by the change's own (--against): the owners of the rules decide
       130  stopped by Ctrl-C
     """
     from rollout.git.repository import Repository
     from rollout.plan import report as plan_report
+    from rollout.plan import verdicts
     from rollout.plan.plan import make_plan
 
-    with told("stopped"):
+    with told("stopped") as messages:
+        _refuse_stray(context.args)
+        _refuse_two_forms(as_json=as_json, as_markdown=as_markdown)
         try:
-            _refuse_stray(context.args)
-            _refuse_two_forms(as_json=as_json, as_markdown=as_markdown)
             made = make_plan(Repository(find_project(Path.cwd())), base, head, region or [])
         except RolloutError as error:
-            if as_markdown and not as_json:
+            if as_markdown:
                 typer.echo(plan_report.problems_as_markdown(error.problems))
-            raise
-    if as_json:
-        print_json(plan_report.as_json(made))
-    else:
-        typer.echo(plan_report.as_markdown(made) if as_markdown else plan_report.as_text(made))
-    raise typer.Exit(plan_report.exit_code(made))
+            if against is None:
+                raise
+            print_problems(messages, error.problems)
+            verdict, code = verdicts.Verdict.refusal(*(each.what for each in error.problems)), UNUSABLE
+        else:
+            document, code = plan_report.as_json(made), plan_report.exit_code(made)
+            if as_json:
+                print_json(document)
+            else:
+                typer.echo(plan_report.as_markdown(made) if as_markdown else plan_report.as_text(made))
+            verdict = verdicts.Verdict.model_validate(document)
+    if against is not None:
+        own = verdicts.Verdict.read(against.read_text())
+        lines = verdicts.as_markdown(verdict, own) if as_markdown else "\n".join(["", *verdicts.told(verdict, own)])
+        typer.echo(lines, err=as_json)
+        code = verdicts.exit_code(code, verdict, own)
+    raise typer.Exit(code)
 
 
 def _refuse_stray(words: Sequence[str]) -> None:

@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 
 from components.names import ECHO_URL
+from rollout.access import RegionAccess
 from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
 from rollout.cli.terminal import UNUSABLE, print_json, print_problems, results_console, told
 from rollout.judge.shares import DEFAULT_MOST
 from rollout.problem import Problem, RolloutError
-from rollout.regions import discover, find_project, select
+from rollout.regions import Discovery, discover, find_project, select
 from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE, MOST_REQUESTS
 
 # ruff: noqa: PLC0415
@@ -41,6 +42,12 @@ def verify(
     url: Annotated[
         str | None, typer.Option(metavar="URL", help="Where to send them.", show_default="the stack's output url")
     ] = None,
+    commit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REV", help="First wait until Argo CD and every Envoy have this commit, ten minutes at most."
+        ),
+    ] = None,
     regions_file: RegionsFile = None,
     plot: Annotated[
         Path | None,
@@ -57,7 +64,8 @@ def verify(
     Where the requests are not independent of each other, it says so instead.
 
     The weights are those of the overlay at the commit that Argo CD last synced, which must be in the local repository; with
-    `delivery: direct`, the outputs of the region's stack.
+    `delivery: direct`, the outputs of the region's stack. Right after a push that may still be the commit before: --commit waits
+    for the one that is meant, or a later one with the same weights.
 
     \b
     Exit codes:
@@ -77,6 +85,8 @@ def verify(
         found = discover(project, regions_file)
         regions = select(found.regions, region or [])
         messages.print(f"regions by {found.source}: {', '.join(one.name for one in regions)}")
+        if commit is not None:
+            _await_commit(messages, regions, found, commit)
         ready = prepare(regions, found.pulumi, url=url, requests=requests, rate=rate)
         _announce(messages, ready)
         with progress.shown(messages, ready) as shown:
@@ -89,6 +99,28 @@ def verify(
     if plot:
         _draw(plot, outcomes, messages)
     raise typer.Exit(report.exit_code(outcomes))
+
+
+def _await_commit(messages: Console, regions: Sequence[RegionAccess], found: Discovery, revision: str) -> None:
+    """Waits until each region has a commit; Argo CD of all of them fetches it meanwhile."""
+    from rollout.cluster.stack_outputs import read_outputs
+    from rollout.git.repository import Repository
+    from rollout.promote.delivery import await_commit
+
+    repository = Repository(found.pulumi.project)
+    commit = repository.resolved("--commit", revision)
+    for region in regions:
+        application = read_outputs(found.pulumi, region).application
+        if application is None:
+            messages.print(f"{region.name}: Pulumi delivers here, so there is no commit to wait for")
+            continue
+        messages.print(f"{region.name}: waits until Argo CD and every Envoy have {commit}")
+        time = await_commit(region, application, repository, commit)
+        if isinstance(time, Problem):
+            raise RolloutError(time)
+        messages.print(
+            f"{region.name}: synced after {time.synced:.0f} s, acknowledged by {time.envoys} Envoys after {time.acknowledged:.0f} s"
+        )
 
 
 def _refuse_bad_url(url: str | None) -> None:

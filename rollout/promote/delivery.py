@@ -116,6 +116,39 @@ def deliver(
     return taken if isinstance(taken, Problem) else DeliveryTime(synced, time.monotonic() - began, taken)
 
 
+def await_commit(region: RegionAccess, application: str, repository: Repository, commit: str) -> DeliveryTime | Problem:
+    """Waits until a region has a commit, or a later one that says the same weights; asks no remote.
+
+    Args:
+        region: The region.
+        application: Its Application, as `namespace/name`.
+        repository: A clone of what Argo CD reads.
+        commit: The commit's full hash.
+
+    Returns:
+        As `deliver`.
+
+    Raises:
+        RolloutError: the cluster cannot be asked, the commit says no weights, or Argo CD has a commit that is not in this clone.
+    """
+    weights = overlay_weights(repository.project, commit, read_application(region, application).path)
+    is_there = brings(region, _Clone(repository), commit, weights)
+    return deliver(region, application, is_there, takes(weights), meanwhile=lambda: None)
+
+
+@dataclass(frozen=True)
+class _Clone:
+    """A clone as it is, a `History`."""
+
+    repository: Repository
+
+    def tip(self) -> str:
+        return self.repository.head()[0]
+
+    def contains(self, commit: str, tip: str) -> bool:
+        return self.repository.contains(commit, self.repository.resolved("what Argo CD has,", tip))
+
+
 def _await(
     look: Callable[[], _Seen | Problem], began: float, meanwhile: Callable[[], Problem | None]
 ) -> _Seen | Problem:

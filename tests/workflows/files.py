@@ -40,8 +40,8 @@ def steps() -> Iterator[dict[str, Any]]:
         yield from read(action)["runs"]["steps"]
 
 
-def run_of(job: str, step: str) -> str:
-    """What a step of the pull request's workflow gives to the shell."""
-    found = [one for one in workflow("pull-request")["jobs"][job]["steps"] if one.get("name") == step]
+def run_of(job: str, step: str, file: str = "pull-request") -> str:
+    """What a step of a workflow gives to the shell."""
+    found = [one for one in workflow(file)["jobs"][job]["steps"] if one.get("name") == step]
     assert len(found) == 1
     return str(found[0]["run"])

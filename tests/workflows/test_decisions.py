@@ -1,4 +1,4 @@
-"""What the steps of a pull request decide: their very lines, run by bash as GitHub runs them."""
+"""What the steps of workflows decide: their very lines, run by bash as GitHub runs them."""
 
 from __future__ import annotations
 
@@ -28,22 +28,48 @@ def program(path: Path, lines: str) -> None:
 @pytest.fixture
 def merged(tmp_path: Path) -> Path:
     """A checkout as GitHub gives it for a pull request: the merge of the branch into main, which went on since."""
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
     identity = "-c user.name=one -c user.email=one@corp.local"
     done = shell(
         f'git init -q -b main . && commit() {{ git {identity} commit -q --allow-empty -m "$1"; }}'
         " && commit begun && git checkout -q -b branch && commit change && git checkout -q main && commit else"
         f" && git {identity} merge -q --no-ff -m merged branch",
-        tmp_path,
+        checkout,
     )
     assert done.returncode == 0, done.stderr
-    return tmp_path
+    return checkout
 
 
-def decide(folder: Path, code: int, plan: str) -> subprocess.CompletedProcess[str]:
-    """The plan and then the verdict, with a `rollout plan` that prints this and ends so."""
-    program(folder / ".venv" / "bin" / "python", f"printf '%s' '{plan}'; echo \"$@\" > called; exit {code}")
+def write(checkout: Path, path: str) -> None:
+    """Has the pull request change a file as well."""
+    (checkout / path).parent.mkdir(parents=True, exist_ok=True)
+    (checkout / path).write_text("changed\n")
+    identity = "-c user.name=one -c user.email=one@corp.local"
+    done = shell(f"git add --all . && git {identity} commit -q --amend --no-edit", checkout)
+    assert done.returncode == 0, done.stderr
+
+
+def decide(checkout: Path, code: int, plan: str, own: str | None = "{}") -> subprocess.CompletedProcess[str]:
+    """The plan and then the verdict, with a `rollout plan` of the base that prints this and ends so.
+
+    That of the change prints `own`; None where it cannot even be installed. What they were called with is in `called`.
+    """
+    folder = checkout.parent
+    installed = folder / "bin" / "make"
+    # `make -C base setup` or, in the change's own checkout, `make setup`
+    program(installed, f'[ "$1" = -C ] || {"true" if own is not None else "false"}')
+    lines = f"""if [ "$1" = -c ]; then echo rules/ components/; exit; fi
+if [[ "$*" == *--json* ]]; then echo "own $@" >> {folder}/called; printf '%s' '{own}'; exit 2; fi
+echo "base $@" >> {folder}/called; pwd > {folder}/where; printf '%s' '{plan}'; exit {code}"""
+    known = {"PATH": f"{installed.parent}:{os.environ['PATH']}", "RUNNER_TEMP": str(folder)}
+    begun = shell(run_of("plan", "Install the base"), checkout, **known)
+    assert begun.returncode == 0, begun.stderr
+    for place in (folder / "base", checkout):
+        program(place / ".venv" / "bin" / "python", lines)
     output, summary = folder / "output", folder / "summary"
-    planned = shell(run_of("plan", "Plan"), folder, GITHUB_OUTPUT=str(output), GITHUB_STEP_SUMMARY=str(summary))
+    known |= {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary), "GITHUB_WORKSPACE": str(checkout)}
+    planned = shell(run_of("plan", "Plan"), checkout, **known)
     assert planned.returncode == 0, planned.stderr
     assert summary.read_text() == plan
     name, said = output.read_text().strip().split("=")
@@ -51,13 +77,18 @@ def decide(folder: Path, code: int, plan: str) -> subprocess.CompletedProcess[st
     return shell(run_of("plan", "Verdict"), folder, CODE=said)
 
 
+def called(checkout: Path) -> list[str]:
+    return (checkout.parent / "called").read_text().splitlines()
+
+
 def test_a_plan_without_findings_passes(merged: Path) -> None:
     done = decide(merged, 0, MARKER)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_warnings_pass_and_are_shown(merged: Path) -> None:
-    done = decide(merged, 1, MARKER)
+@pytest.mark.parametrize("code", [1, 3])
+def test_warnings_and_what_is_for_the_owners_pass_and_are_shown(code: int, merged: Path) -> None:
+    done = decide(merged, code, MARKER)
     assert done.returncode == 0
     assert done.stdout.startswith("::warning ")
 
@@ -71,12 +102,47 @@ def test_a_crash_is_not_a_warning(merged: Path) -> None:
     assert decide(merged, 1, "").returncode == 1
 
 
-def test_the_plan_is_of_what_merging_changes_now(merged: Path) -> None:
+def test_the_base_plans_what_merging_changes_now(merged: Path) -> None:
     decide(merged, 0, MARKER)
     main, merge = shell("git rev-parse main^1 main", merged).stdout.split()
-    assert (merged / "called").read_text().split() == (
-        ["-m", "rollout", "plan", "--base", main, "--head", merge, "--markdown"]
+    assert called(merged) == [f"base -m rollout plan --base {main} --head {merge} --markdown"]
+    base = (merged.parent / "where").read_text().strip()
+    assert shell("git rev-parse HEAD", Path(base)).stdout.split() == [main]
+
+
+@pytest.mark.parametrize("path", ["deploy/vs.yaml", "docs/rules/one.md", "Pulumi.region-a.yaml"])
+def test_code_of_a_change_that_touches_no_rule_does_not_plan(path: str, merged: Path) -> None:
+    write(merged, path)
+    decide(merged, 0, MARKER)
+    assert [line.split()[0] for line in called(merged)] == ["base"]
+
+
+@pytest.mark.parametrize("own", ['{"verdict": "safe"}', "", None])
+def test_a_change_of_the_rules_is_judged_by_both(own: str | None, merged: Path) -> None:
+    write(merged, "rules/one.py")
+    decide(merged, 0, MARKER, own)
+    change = f"--base {shell('git rev-parse main^1', merged).stdout.strip()} --head "
+    change += shell("git rev-parse main", merged).stdout.strip()
+    file = merged.parent / "own.json"
+    ours = [f"own -m rollout plan {change} --json"] if own is not None else []
+    assert called(merged) == [*ours, f"base -m rollout plan {change} --against {file} --markdown"]
+    assert file.read_text() == (own or "")
+
+
+@pytest.mark.parametrize(
+    ("required", "mistakes", "passes"), [("true", "0", True), ("false", "0", False), ("true", "2", False)]
+)
+def test_what_only_its_own_rules_accept_needs_a_ruleset_and_owners(
+    required: str, mistakes: str, passes: bool, tmp_path: Path
+) -> None:
+    program(
+        tmp_path / "bin" / "gh",
+        f'case "$2" in */rules/branches/main) echo {required};; */codeowners/errors?ref=main) echo {mistakes};; esac',
     )
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    done = shell(run_of("plan", "Owners"), tmp_path, PATH=path, GITHUB_REPOSITORY="corp/echo", BRANCH="main")
+    assert (done.returncode == 0) is passes, done.stderr
+    assert done.stdout.startswith("::error title=rollout plan::") is not passes
 
 
 def comment(folder: Path, earlier: str) -> list[str]:
@@ -131,3 +197,42 @@ def test_a_pull_request_is_safe_if_all_went_well(own: str, results: str, passes:
     done = shell(run_of("safe", "All of it went well"), tmp_path, OWN=own, TEST=test, PLAN=plan, PREVIEW=preview)
     assert (done.returncode == 0) == passes
     assert ("::notice title=no preview::" in done.stdout) == (own == "false")
+
+
+def drift(folder: Path, result: str, number: str) -> list[str]:
+    """What the drift's step asks of GitHub to change, where this is the issue of an earlier run."""
+    program(
+        folder / "bin" / "gh",
+        'case "$*" in *state=open*) printf "%s" "$OPEN";; */jobs*) echo "- [region-b](https://job)";; '
+        '*) echo "$@" >> asked;; esac',
+    )
+    environment = {"GITHUB_REPOSITORY": "corp/echo", "GITHUB_RUN_ID": "9", "RUN": "https://run", "RESULT": result}
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    done = shell(run_of("issue", "One issue", "drift"), folder, PATH=path, OPEN=number, **environment)
+    assert done.returncode == 0, done.stderr
+    asked = folder / "asked"
+    return asked.read_text().splitlines() if asked.exists() else []
+
+
+def test_drift_opens_an_issue_that_names_the_regions(tmp_path: Path) -> None:
+    (asked,) = drift(tmp_path, "failure", "")
+    assert "--method POST repos/corp/echo/issues " in asked
+    text = (tmp_path / "issue.md").read_text()
+    assert text.startswith("<!-- drift -->\n")
+    assert "- [region-b](https://job)" in text
+    assert "https://run" in text
+
+
+def test_drift_that_goes_on_writes_the_same_issue_anew(tmp_path: Path) -> None:
+    (asked,) = drift(tmp_path, "failure", "41\n")
+    assert "--method PATCH repos/corp/echo/issues/41 --field body=@" in asked
+
+
+def test_the_issue_closes_when_there_is_no_drift(tmp_path: Path) -> None:
+    told, closed = drift(tmp_path, "success", "41\n")
+    assert "--method POST repos/corp/echo/issues/41/comments" in told
+    assert "--method PATCH repos/corp/echo/issues/41 --field state=closed" in closed
+
+
+def test_without_drift_and_issue_nothing_is_said(tmp_path: Path) -> None:
+    assert drift(tmp_path, "success", "") == []

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from rollout.plan.verdicts import RULES
 from stackfile.reader import load_stack_file
-from tests.workflows.files import ACTIONS, GITHUB, ROOT, WORKFLOWS, jobs, read, steps, workflow
+from tests.workflows.files import ACTIONS, GITHUB, REGION_ACTION, ROOT, WORKFLOWS, jobs, read, steps, workflow
 
 STACKS = sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml"))
 PULUMI_ACTION = "pulumi/actions@"
@@ -53,7 +54,8 @@ def test_nothing_is_permitted_but_what_a_job_asks_for() -> None:
     [
         ("contents: write", set()),
         ("pull-requests: write", {"pull-request.plan", "pull-request.preview"}),
-        ("id-token: write", {"pull-request.preview", "main.region-a", "main.region-b", "region.up"}),
+        ("issues: write", {"drift.issue"}),
+        ("id-token: write", {"pull-request.preview", "main.region-a", "main.region-b", "region.up", "drift.look"}),
     ],
 )
 def test_only_these_jobs_may(permission: str, who: set[str]) -> None:
@@ -61,9 +63,10 @@ def test_only_these_jobs_may(permission: str, who: set[str]) -> None:
     assert {name for name, job in jobs() if job["permissions"].get(scope) == access} == who
 
 
-def test_no_job_may_more_than_read_comment_and_be_known() -> None:
+def test_no_job_may_more_than_read_comment_report_and_be_known() -> None:
     asked = {item for _, job in jobs() for item in job["permissions"].items()}
-    assert asked == {("contents", "read"), ("pull-requests", "write"), ("id-token", "write")}
+    reports = {("pull-requests", "write"), ("issues", "write")}
+    assert asked == {("contents", "read"), ("actions", "read"), ("id-token", "write"), *reports}
 
 
 def test_no_secret_is_used() -> None:
@@ -81,17 +84,21 @@ def test_a_pull_request_only_previews_and_says_it_in_a_comment() -> None:
     assert preview["strategy"]["matrix"] == {"region": STACKS}
 
 
-def test_the_rights_of_a_pull_request_are_not_those_of_an_update() -> None:
+def test_who_only_looks_has_not_the_rights_of_an_update() -> None:
     teams = [
         {step["with"]["team"] for step in job.get("steps", ()) if step.get("uses", "").startswith("./")}
-        for job in (workflow("pull-request")["jobs"]["preview"], workflow("region")["jobs"]["up"])
+        for job in (
+            workflow("pull-request")["jobs"]["preview"],
+            workflow("drift")["jobs"]["look"],
+            workflow("region")["jobs"]["up"],
+        )
     ]
-    assert teams == [{"previewers"}, {"deployers"}]
+    assert teams == [{"previewers"}, {"watchers"}, {"deployers"}]
 
 
 def test_every_pulumi_run_has_the_policy_pack_and_the_pinned_version() -> None:
     (pinned,) = re.findall(r"^pulumi==(\S+)", (ROOT / "requirements.txt").read_text(), re.M)
-    assert [(step["policyPacks"], step["pulumi-version"]) for step in used(PULUMI_ACTION)] == [("policies", pinned)] * 2
+    assert [(step["policyPacks"], step["pulumi-version"]) for step in used(PULUMI_ACTION)] == [("policies", pinned)] * 4
     assert (ROOT / "policies" / "PulumiPolicy.yaml").is_file()
 
 
@@ -103,12 +110,23 @@ def test_main_brings_the_regions_up_one_after_the_other() -> None:
     assert {job.get("if") for job in chain.values()} == {None}
 
 
-def test_a_region_is_measured_after_it_was_brought_up() -> None:
+def test_a_region_is_judged_before_it_is_brought_up_and_measured_after() -> None:
     job = workflow("region")["jobs"]["up"]
-    up, verify = job["steps"][-2:]
-    assert (up["uses"].split("@")[0], up["with"]["command"]) == ("pulumi/actions", "up")
-    assert 'rollout verify --region "$REGION"' in verify["run"]
-    assert not {"if", "continue-on-error"} & (up.keys() | verify.keys() | job.keys())
+    preview, up, verify = job["steps"][-3:]
+    assert [step["with"]["command"] for step in (preview, up)] == ["preview", "up"]
+    assert {**preview["with"], "command": "up"} == up["with"]
+    assert 'rollout verify --region "$REGION" --commit "$GITHUB_SHA"' in verify["run"]
+    assert not {"if", "continue-on-error"} & (preview.keys() | up.keys() | verify.keys())
+    assert "continue-on-error" not in job
+
+
+def test_drift_is_all_that_differs_from_main_in_each_region() -> None:
+    look = workflow("drift")["jobs"]["look"]
+    preview, status = look["steps"][-2:]
+    assert look["strategy"] == {"fail-fast": False, "matrix": {"region": STACKS}}
+    assert [preview["with"][each] for each in ("command", "refresh", "expect-no-changes")] == ["preview", True, True]
+    assert 'rollout status --region "$REGION"' in status["run"]
+    assert "cancelled()" in status["if"], "also when the preview finds something"
 
 
 def test_an_update_waits_for_the_one_before_and_is_not_cancelled_by_the_one_after() -> None:
@@ -117,13 +135,32 @@ def test_an_update_waits_for_the_one_before_and_is_not_cancelled_by_the_one_afte
     assert "${{" not in workflow("main")["concurrency"]["group"]
 
 
-def test_only_pushes_to_main_change_anything() -> None:
+def test_only_commits_of_main_change_anything() -> None:
     triggers = {file.stem: read(file)["on"] for file in WORKFLOWS}
-    assert triggers["main"] == {"push": {"branches": ["main"]}}
+    assert triggers["main"] == {"push": {"branches": ["main"]}, "workflow_dispatch": None}
     assert triggers["pull-request"] == {"pull_request": None}
-    assert set(triggers["region"]) == {"workflow_call"}
-    assert set(triggers["drills"]) == {"schedule", "workflow_dispatch"}
-    assert set(triggers) == {"drills", "main", "pull-request", "region"}
+    assert set(triggers["region"]) == {"workflow_call", "workflow_dispatch"}
+    assert set(triggers["drift"]) == set(triggers["drills"]) == {"schedule", "workflow_dispatch"}
+    assert set(triggers) == {"drift", "drills", "main", "pull-request", "region"}
+    # a person may begin a workflow from any branch
+    assert workflow("region")["jobs"]["up"]["if"] == "github.ref == 'refs/heads/main'"
+    assert all("github.ref == 'refs/heads/main'" in job["if"] for job in workflow("drift")["jobs"].values())
+
+
+def test_a_person_may_bring_up_every_region() -> None:
+    assert (
+        read(GITHUB / "workflows" / "region.yaml")["on"]["workflow_dispatch"]["inputs"]["region"]["options"] == STACKS
+    )
+
+
+def test_owners_are_named_for_all_that_gives_a_verdict() -> None:
+    lines = [line.split() for line in (GITHUB / "CODEOWNERS").read_text().splitlines() if line[:1] not in ("", "#")]
+    # GitHub takes the last line that fits, and none of these is below another
+    assert {path for path, *_ in lines} == {f"/{path}" for path in RULES}
+    assert [
+        path for path, *owners in lines if not all(re.fullmatch(r"@[\w-]+/[\w-]+", owner) for owner in owners)
+    ] == []
+    assert min(map(len, lines)) > 1
 
 
 def test_an_update_is_a_deployment_to_its_region() -> None:
@@ -148,9 +185,21 @@ def test_every_make_target_is_there() -> None:
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.M)] == []
 
 
+def test_every_environment_is_installed_whole() -> None:
+    """Only `make setup` installs the generated package of sdks/ beside the requirements."""
+    assert not re.search(r"(pip|pulumi) install", commands())
+    for name, job in jobs():
+        installed = False
+        for step in job.get("steps", ()):
+            run, uses = str(step.get("run", "")), str(step.get("uses", ""))
+            installed |= uses == "./.github/actions/region" or bool(re.search(r"\bmake (-C \S+ )?setup\b", run))
+            assert installed or not (".venv/" in run or uses.startswith(PULUMI_ACTION)), f"{name}: {step}"
+    assert "make setup" in [step.get("run") for step in read(REGION_ACTION / "action.yaml")["runs"]["steps"]]
+
+
 def test_every_rollout_command_has_its_options() -> None:
     called = re.findall(r"-m rollout (\w+)([^\n>|&]*)", commands())
-    assert {verb for verb, _ in called} == {"render", "plan", "verify"}
+    assert {verb for verb, _ in called} == {"render", "plan", "verify", "status"}
     for verb, arguments in called:
         # on a narrow terminal an option may be cut
         answer = subprocess.run(

@@ -16,15 +16,20 @@ from typer.testing import Result as Ran
 
 from rollout.__main__ import app
 from rollout.access import PulumiAccess, RegionAccess
+from rollout.cluster import stack_outputs
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.stack_outputs import StackOutputs
+from rollout.git.repository import Repository
 from rollout.measurement import Result
 from rollout.problem import Problem, RolloutError
+from rollout.promote import delivery
+from rollout.promote.delivery import DeliveryTime
 from rollout.status import verification
 from rollout.traffic.attack import Attack
 from rollout.traffic.probe import Source
 from tests.rollout.answers import drawn, fault, numbered, ok
 from tests.rollout.cluster.applications import NEW, OLD, refused, well
+from tests.rollout.repository import new_repository
 
 URL = "http://echo.echo.svc.cluster.local/"
 
@@ -269,6 +274,45 @@ class TestDeliveredByArgoCd:
             },
             None,
         ]
+
+
+class TestCommit:
+    """That is waited for before anything is measured; `rollout.promote.delivery` does the waiting."""
+
+    def verify(self, world: World, found: DeliveryTime | Problem, project: Path) -> Ran:
+        repository = new_repository(project)
+        repository.git("add", "--all")
+        repository.git("commit", "--quiet", "--message", "Begin")
+        self.commit = repository.git("rev-parse", "HEAD")
+        self.awaited: list[tuple[str, str, str]] = []
+
+        def await_commit(region: RegionAccess, application: str, _clone: Repository, commit: str) -> object:
+            assert not world.attacks
+            self.awaited.append((region.name, application, commit))
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stack_outputs, "read_outputs", world.stand_ins()["read_outputs"])
+            patch.setattr(delivery, "await_commit", await_commit)
+            return verify(world, "--commit", "HEAD")
+
+    def test_is_waited_for_where_argo_cd_delivers(self, project: Path) -> None:
+        world = World(applications={"region-a": well(NEW)}, committed={NEW: {"v1": 90, "v2": 10}})
+
+        ran = self.verify(world, DeliveryTime(12.3, 13.4, 7), project)
+
+        assert (ran.exit_code, self.awaited) == (0, [("region-a", "argocd/echo", self.commit)])
+        assert f"region-a: waits until Argo CD and every Envoy have {self.commit}" in ran.stderr
+        assert "region-a: synced after 12 s, acknowledged by 7 Envoys after 13 s" in ran.stderr
+        assert "region-b: Pulumi delivers here" in ran.stderr
+
+    def test_that_does_not_come_keeps_requests_from_being_sent(self, project: Path) -> None:
+        world = World(applications={"region-a": well(NEW)}, committed={NEW: {"v1": 90, "v2": 10}})
+
+        ran = self.verify(world, Problem("not synced within 10 min"), project)
+
+        assert (ran.exit_code, world.attacks) == (2, {})
+        assert "error: not synced within 10 min" in ran.stderr
 
 
 @pytest.mark.usefixtures("project")

@@ -12,9 +12,10 @@ from rollout.access import RegionAccess
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live, Route
-from rollout.problem import Problem
+from rollout.git.repository import Repository
+from rollout.problem import Problem, RolloutError
 from rollout.promote import delivery as delivery_module
-from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
+from rollout.promote.delivery import DeliveryTime, await_commit, brings, deliver, lacks, takes
 from tests.rollout.cluster.applications import NEW, OLD, application, well
 from tests.rollout.promote.two_clones import TwoClones, new_two_clones
 
@@ -191,6 +192,50 @@ class TestBrings:
         is_there = brings(REGION, upstream, clones.tip, {"v1": 100, "v2": 0})
 
         assert is_there(parse_application(well(clones.tip)))
+
+
+class TestAwaitCommit:
+    """With a clone as a workflow has it: nothing is fetched."""
+
+    @pytest.fixture
+    def clones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoClones:
+        monkeypatch.setattr(delivery_module, "_LOOK_EVERY_SECONDS", 0)
+        monkeypatch.setattr(delivery_module, "read_live", lambda _region: Live(Route({"v1": 90, "v2": 10}, None), {}))
+        return new_two_clones(tmp_path)
+
+    def awaited(self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones, commit: str, *synced: str) -> Delivered:
+        """Where Argo CD has these commits one after the other, and the Envoys what it has."""
+        self.cluster = Cluster([parse_application(well(each)) for each in synced], [[envoy("a", 90, 10)]])
+        for name in ("ask_to_look", "read_application", "read_envoys"):
+            monkeypatch.setattr(delivery_module, name, getattr(self.cluster, name))
+        return await_commit(REGION, "argocd/echo", Repository(clones.colleague.directory), commit)
+
+    def test_waits_for_the_commit_and_not_for_the_one_before(
+        self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones
+    ) -> None:
+        before, commit = clones.tip, clones.somebody_weighs("region-a", v1=90, v2=10)
+
+        found = self.awaited(monkeypatch, clones, commit, before, before, before, commit)
+
+        assert isinstance(found, DeliveryTime)
+        assert self.cluster.applications == [parse_application(well(commit))]
+
+    def test_takes_a_later_one_that_says_the_same(self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones) -> None:
+        commit = clones.somebody_weighs("region-a", v1=90, v2=10)
+
+        assert isinstance(self.awaited(monkeypatch, clones, commit, clones.somebody_writes()), DeliveryTime)
+
+    def test_ends_where_argocd_has_a_commit_that_the_clone_lacks(
+        self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones
+    ) -> None:
+        with pytest.raises(RolloutError, match=f"what Argo CD has, {NEW}: there is no such commit in the repository"):
+            self.awaited(monkeypatch, clones, clones.tip, NEW)
+
+    def test_is_late_after_ten_minutes(self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones) -> None:
+        monkeypatch.setattr(delivery_module, "WITHIN_SECONDS", -60)
+        before, commit = clones.tip, clones.somebody_weighs("region-a", v1=90, v2=10)
+
+        assert f" at {before}" in str(self.awaited(monkeypatch, clones, commit, before))
 
 
 def test_argocd_is_asked_again_where_it_takes_long(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
