@@ -19,7 +19,6 @@ from tests.components.graph import record_stack
 from tests.rollout.stack_files import (
     OBJECT_FILES,
     RENDERED,
-    ROOT,
     edit,
     files_below,
     new_project,
@@ -82,9 +81,6 @@ def identity(document: dict[str, Any]) -> tuple[str, str]:
 
 
 class TestContent:
-    def test_of_this_repository_is_what_its_stack_files_say(self) -> None:
-        assert [change.diff for change in changes(ROOT, [])] == []
-
     @pytest.mark.parametrize("stack", ["region-a", "region-b"])
     def test_is_what_pulumi_registers_with_direct_delivery_but_for_what_argo_cd_or_pulumi_alone_has_to_know(
         self, project: Path, stack: str, monkeypatch: pytest.MonkeyPatch
