@@ -128,17 +128,17 @@ def _never_fires(region: Region) -> Iterator[Violation]:
 
 
 def _costs_much(region: Region) -> Iterator[Violation]:
-    for each in _watched(region):
-        detection = each.detection
-        if not each.out:
-            continue
+    # of several versions the one that loses most of its pods
+    ejecting = [each for each in _watched(region) if each.out]
+    for each in sorted(ejecting, key=lambda it: it.out / it.version.replicas)[-1:]:
+        detection, where = each.detection, _where(each.rule)
         if 1 in (_consecutive_5xx(detection), detection.consecutive_gateway_errors):
-            yield Violation(_where(each.rule), f"a single failed answer ejects a pod, and {each.others}")
+            yield Violation(where, f"a single failed answer ejects a pod, and {each.others}")
         base = detection.base_ejection_seconds or _ENVOYS_BASE_SECONDS
         interval = detection.interval_seconds or _ENVOYS_INTERVAL_SECONDS
         if base + interval > _ENVOYS_LONGEST_SECONDS:
             what = f"an ejected pod gets nothing for {base:g} s and until the next look, up to {interval:g} s more, and {each.others}"
-            yield Violation(_where(each.rule), what)
+            yield Violation(where, what)
 
 
 def _is_not_heeded(region: Region) -> Iterator[Violation]:

@@ -45,13 +45,7 @@ _DOUBTS: tuple[tuple[str, ...], ...] = (
     ("", "some pods may get no sidecar", f"{_INJECTOR}templates.sidecar"),
     (r"\[\]", "istiod knows nothing of namespaces that these do not select", "meshConfig.discoverySelectors"),
     ("", _PAST, *(f"global.proxy.exclude{what}" for what in ("InboundPorts", "OutboundPorts", "IPRanges"))),
-    (
-        "(?!0$).*",
-        "the chart takes 0 for not set: one istiod, not scaled",
-        "replicaCount",
-        "autoscaleMin",
-        "autoscaleMax",
-    ),
+    ("(?!0$).*", "one istiod runs, unscaled: 0 is not set", "replicaCount", "autoscaleMin", "autoscaleMax"),
 )
 """The same, where another value may be right too."""
 

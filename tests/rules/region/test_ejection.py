@@ -233,6 +233,11 @@ class TestCostsLittle:
             "requests"
         ]
 
+    def test_it_is_told_once_of_the_version_that_loses_most(self) -> None:
+        (found,) = altered.violations("ejection-costs-little", region(5, 3, consecutive_5xx_errors=1))
+
+        assert "with 1 of the 3 pods of v2 out" in found.what
+
     def test_an_ejection_of_hours_is_told_with_what_the_others_get(self) -> None:
         bad = region(weight=0, base_ejection_seconds=7200.0, max_ejection_percent=67)
 
