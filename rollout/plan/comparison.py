@@ -26,6 +26,16 @@ _ARGO_CD_FACT = "docs/decisions/0012-argo-cd.md"
 _EVERY_REGION = "every region"
 _OF_THE_RULES = ("echo.stable", "echo.podsForAllTraffic")
 """Settings of the service that make no object."""
+_EFFECTS = {
+    "istio.version": "sidecars stay as they are: restart the pods, one Deployment at a time, then rollout verify, then the next region",
+    "istio.": "istiod is upgraded, and sidecars stay as they are until their pods restart",
+    "cluster.": "the same cluster or none: the program refuses another one",
+    "argocd.": "Argo CD restarts, and commits wait meanwhile; the service goes on",
+    "repository.": "Argo CD reads there from then on",
+    "probe.": "the measuring client restarts",
+    "rules.": "what the next change may do; for this one the rules before it hold",
+}
+"""What a change of settings does, by the beginning of their path."""
 _DIFFERENCES_SHOWN = 3
 _SHORT_HASH = 7
 
@@ -95,6 +105,7 @@ class SettingChange:
     before: object
     after: object
     carrier: str
+    effect: str
 
 
 @dataclass(frozen=True)
@@ -421,7 +432,11 @@ def _setting_changes(change: Change, stack: str) -> Iterator[SettingChange]:
         old, new = before.settings.get(path), after.settings.get(path)
         # the service is told from its objects, which are what runs
         if old != new and (path in _OF_THE_RULES or not path.startswith("echo.")):
-            yield SettingChange(path, old, new, _carrier_of(path, stack))
+            yield SettingChange(path, old, new, _carrier_of(path, stack), _effect_of(path))
+
+
+def _effect_of(path: str) -> str:
+    return next((effect for begin, effect in _EFFECTS.items() if path.startswith(begin)), "")
 
 
 def _carrier_of(path: str, stack: str) -> str:

@@ -223,5 +223,6 @@ def not_rendered(declared: DeclaredRegion) -> tuple[str, ...]:
     if declared.overlay is None:
         return ("it is not there",)
     found = differences(declared.overlay, rendered_workloads(declared.usable))
-    unreadable = [f"{each.where}: {each.what}" for each in declared.overlay.unreadable]
+    # what is wrong in an object is told by a rule
+    unreadable = [f"{each.where}: {each.what}" for each in declared.overlay.unreadable if each.kind is None]
     return (*unreadable, *(f"{each.of}{f': {each.where}' if each.path else ''}" for each in found))

@@ -174,7 +174,8 @@ def _others(region: RegionPlan) -> Iterator[tuple[str, str]]:
             continue
         yield region.carrier, _difference(each)
     for setting in region.settings:
-        yield setting.carrier, f"{setting.path}: {_value(setting.before)} → {_value(setting.after)}"
+        effect = f" ({setting.effect})" if setting.effect else ""
+        yield setting.carrier, f"{setting.path}: {_value(setting.before)} → {_value(setting.after)}{effect}"
 
 
 def _difference(difference: Difference) -> str:

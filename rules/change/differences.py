@@ -49,7 +49,7 @@ class Difference:
             return "is no longer applied" if self.after is None else "is applied from now on"
         if self.restarts:
             return f"restarts its {self.pods} pods" if self.pods else "it has no pods that would restart"
-        return described(self.of.kind, self.path)
+        return described(self.of.kind, self.path) or "no rule knows what it does"
 
 
 def differences(before: Workloads, after: Workloads) -> tuple[Difference, ...]:

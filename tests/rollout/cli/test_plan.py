@@ -146,7 +146,8 @@ class TestChange:
         ran = plan()
 
         assert line_of(ran.stdout, "  pulumi") == (
-            "  pulumi up -s region-a: probe.image: registry.corp.local/probe:1.0.0 → registry.corp.local/probe:1.0.1"
+            "  pulumi up -s region-a: probe.image: registry.corp.local/probe:1.0.0 → registry.corp.local/probe:1.0.1 "
+            "(the measuring client restarts)"
         )
         assert line_of(ran.stdout, "region-a") == "region-a: no weight changes: v1 90 %, v2 10 %"
 
@@ -156,7 +157,9 @@ class TestChange:
 
         ran = plan()
 
-        assert line_of(ran.stdout, "  rollout plan") == "  rollout plan: rules.largestIncrease: 50 → 20"
+        assert line_of(ran.stdout, "  rollout plan") == (
+            "  rollout plan: rules.largestIncrease: 50 → 20 (what the next change may do; for this one the rules before it hold)"
+        )
 
     def test_with_direct_delivery_is_carried_by_pulumi_whatever_the_overlay_says(self, project: Project) -> None:
         project.replace("region-a", "  # echo-rollout:delivery: gitops", "  echo-rollout:delivery: direct")
@@ -647,6 +650,7 @@ class TestJson:
                             "before": "registry.corp.local/probe:1.0.0",
                             "after": "registry.corp.local/probe:1.0.1",
                             "carrier": "pulumi up -s region-a",
+                            "effect": "the measuring client restarts",
                         }
                     ],
                     "differences": [
