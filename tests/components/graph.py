@@ -39,6 +39,8 @@ class Node:
     """How long a creation and an update may take."""
     retained: bool = False
     """It stays on the cluster when the stack lets go of it."""
+    ignored: tuple[str, ...] = ()
+    """Inputs that stay as the stack's state has them."""
 
     @property
     def kind(self) -> str:
@@ -164,6 +166,7 @@ class _Recorder(MockMonitor):
             inputs=rpc.deserialize_properties(request.object, keep_unknowns=True),
             timeouts=(request.customTimeouts.create, request.customTimeouts.update),
             retained=request.retainOnDelete,
+            ignored=tuple(request.ignoreChanges),
         )
         return answer
 

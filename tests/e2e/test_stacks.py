@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lab.build.sources import full_manifest
 from tests.e2e.laboratory import REGIONS, Laboratory, changes, write_settings
@@ -55,6 +56,44 @@ def test_a_changed_weight_changes_the_output_alone(lab: Laboratory, tmp_path: Pa
     assert changes(preview.stdout) == {}
     shown = lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--diff", file).stdout
     assert "v2: 10 => 25" in " ".join(shown.replace("~", " ").split())
+
+
+def _through(lab: Laboratory, directory: Path, context: str, region: str) -> str:
+    """Settings of region-a whose context, of any name, leads to the cluster of a region; the flag that makes Pulumi use them."""
+    kubeconfig, document = directory / "kubeconfig", yaml.safe_load(lab.place.kubeconfig.read_text())
+    document["contexts"] = [{**each, "name": context} for each in document["contexts"] if each["name"] == region]
+    kubeconfig.write_text(yaml.safe_dump(document))
+    settings = lab.settings("region-a")
+    settings["config"]["echo-rollout:cluster"] = {"context": context, "kubeconfig": str(kubeconfig)}
+    return write_settings(directory / "Pulumi.region-a.yaml", settings)
+
+
+def test_a_renamed_context_changes_no_object(lab: Laboratory, tmp_path: Path) -> None:
+    file = _through(lab, tmp_path, "renamed", "region-a")
+    preview = lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--json", file)
+    assert changes(preview.stdout) == {"cluster": "update"}
+
+
+def test_another_cluster_behind_the_context_is_refused_and_nothing_is_touched(lab: Laboratory, tmp_path: Path) -> None:
+    file, before = _through(lab, tmp_path, "region-a", "region-b"), _generations(lab)
+    for command in (
+        ("preview",),
+        ("up", "--yes", "--skip-preview"),
+        ("destroy", "--yes", "--skip-preview", "--run-program"),
+    ):
+        refused = lab.pulumi(*command, "--stack", "region-a", "--non-interactive", file, check=False)
+        said = refused.stdout + refused.stderr
+        assert refused.returncode != 0, said
+        assert "is not the cluster that this stack is on" in said, said
+    assert _generations(lab) == before
+    lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--expect-no-changes")
+
+
+def _generations(lab: Laboratory) -> set[tuple[str, int]]:
+    """Which objects there are in region-b, and how often each was changed."""
+    kinds = "namespaces,deployments,statefulsets,peerauthentications,applications.argoproj.io"
+    found = [item["metadata"] for item in lab.get("region-b", kinds, "--all-namespaces")["items"]]
+    return {(each["uid"], each.get("generation", 0)) for each in found}
 
 
 @pytest.mark.drill
