@@ -47,12 +47,14 @@ async def bring_up() -> None:
         upsert_existing_objects=True if config.delivery == "handover" else None,
         opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"] if previous else None),
     )
-    here = pulumi.ResourceOptions(providers=[cluster])
+    # workloads that are to outlive their Application need their namespace, and Istio, which enforces mutual TLS
+    kept = config.delivery != "direct" and not config.argocd.cascade
+    here = pulumi.ResourceOptions(providers=[cluster], protect=kept)
     istio = IstioInstall(
         "istio", IstioInstallArgs(config.region, config.mesh, config.istio, failed_revisions(revisions)), here
     )
     meshed = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio])
-    namespace = EchoNamespace("echo", meshed)
+    namespace = EchoNamespace("echo", pulumi.ResourceOptions(providers=[cluster], depends_on=[istio], protect=kept))
     EchoProbe("probe", config.probe, meshed)
 
     pulumi.export("delivery", deliver(config, manifest, cluster, namespace))

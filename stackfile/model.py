@@ -268,7 +268,8 @@ class ArgoCdConfig(_Part):
     )
     cascade: StrictBool = Field(
         default=False,
-        description="true: the workloads are deleted with the Application, but never during a handover; false: they stay",
+        description="true: the workloads are deleted with the Application, but never during a handover; false: they stay, "
+        "and pulumi destroy is refused",
     )
 
 

@@ -107,3 +107,35 @@ def test_a_user_who_may_not_tell_which_cluster_it_is_is_told_the_right_that_is_m
 def test_the_cluster_is_asked_over_one_connection(server: ApiServer) -> None:
     record_stack(STACK_FILES[0])
     assert (len(server.accepted), len(server.connections)) == (2, 1)
+
+
+# --- what outlives a stack
+
+
+OUTLIVING = [
+    "EchoNamespace echo",
+    "IstioInstall istio",
+    "Namespace echo",
+    "Namespace istio-system",
+    "PeerAuthentication echo-mutual-tls",
+    "Release istio-base",
+    "Release istio-istiod",
+]
+
+
+@pytest.mark.parametrize(
+    ("delivery", "cascade", "protected"),
+    [
+        ("gitops", False, OUTLIVING),
+        ("handover", False, OUTLIVING),
+        ("gitops", True, []),
+        ("handover", True, []),
+        ("direct", False, []),
+    ],
+)
+def test_workloads_that_stay_without_their_application_keep_their_namespace_and_their_mesh(
+    server: ApiServer, delivery: str, cascade: bool, protected: list[str]
+) -> None:
+    """Pulumi neither deletes nor replaces what is protected."""
+    graph = record_stack(STACK_FILES[0], delivery=delivery, argocd={"cascade": cascade})
+    assert sorted(f"{node.kind} {node.name}" for node in graph if node.protected) == protected

@@ -118,14 +118,47 @@ def test_the_whole_of_argo_cd_can_be_installed_in_place_of_its_core(lab: Laborat
     assert "delete" not in preview.values()
 
 
-def test_destroy_removes_the_region_and_leaves_the_other(lab: Laboratory) -> None:
-    said = lab.pulumi("destroy", "--stack", "region-b", "--yes", "--non-interactive").stdout
+_DESTROY = ("destroy", "--stack", "region-b", "--yes", "--non-interactive")
+
+
+def _pods(lab: Laboratory, *namespaces: str) -> set[str]:
+    """The pods of namespaces of region-b."""
+    found = [lab.get("region-b", "pods", f"--namespace={each}")["items"] for each in namespaces]
+    return {item["metadata"]["uid"] for items in found for item in items}
+
+
+def _namespaces(lab: Laboratory) -> set[str]:
+    named = {item["metadata"]["name"] for item in lab.get("region-b", "namespaces")["items"]}
+    return named - {"default", "kube-node-lease", "kube-public", "kube-system"}
+
+
+@pytest.mark.drill
+def test_a_service_that_outlived_its_application_is_taken_over_by_the_next_update(lab: Laboratory) -> None:
+    before = _pods(lab, "echo", "istio-system")
+    lab.pulumi(*_DESTROY, "--exclude-protected")
+    lab.run("up", "--region", "region-b", "--no-verify")
+    verified = lab.verify("--region", "region-b")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert _pods(lab, "echo", "istio-system") == before
+
+
+def test_destroy_leaves_the_service_in_its_mesh_until_somebody_says_otherwise_and_the_other_region(
+    lab: Laboratory,
+) -> None:
+    before = _pods(lab, "echo", "istio-system"), _namespaces(lab)
+    refused = lab.pulumi(*_DESTROY, check=False)
+    assert refused.returncode != 0
+    assert "because it is protected" in refused.stdout + refused.stderr
+    assert (_pods(lab, "echo", "istio-system"), _namespaces(lab)) == before
+    said = lab.pulumi(*_DESTROY, "--exclude-protected").stdout
+    assert (_pods(lab, "echo", "istio-system"), _namespaces(lab)) == (before[0], {"echo", "istio-system"})
+    lab.pulumi("state", "unprotect", "--all", "--stack", "region-b", "--yes")
+    said += lab.pulumi(*_DESTROY).stdout
     names = [" ".join(line.split()[1:3]) for line in said.splitlines() if re.search(r" deleted\b", line)]
     application = names.index("kubernetes:argoproj.io/v1alpha1:Application echo")
     assert application < names.index("kubernetes:core/v1:Namespace argocd")
     assert application < names.index("kubernetes:helm.sh/v3:Release istio-istiod")
-    namespaces = {item["metadata"]["name"] for item in lab.get("region-b", "namespaces")["items"]}
-    assert namespaces == {"default", "kube-node-lease", "kube-public", "kube-system"}
+    assert _namespaces(lab) == set()
     kinds = lab.get("region-b", "customresourcedefinitions,clusterroles,clusterrolebindings")["items"]
     assert [item["metadata"]["name"] for item in kinds if "argo" in item["metadata"]["name"]] == []
     assert len(lab.get("region-a", "pods", "--namespace=echo", "--field-selector=status.phase=Running")["items"]) == 6
