@@ -4,7 +4,14 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.argocd import ManifestError, read_manifest
-from components.cluster import ClusterError, provider_kubeconfig, require_context
+from components.cluster import (
+    ClusterError,
+    Connection,
+    previous_outputs,
+    provider_kubeconfig,
+    require_context,
+    require_same_cluster,
+)
 from components.delivery import DeliveryError, deliver, require_handover
 from components.istio import IstioInstall, IstioInstallArgs, failed_revisions, read_revisions, require_none_pending
 from components.names import APPLICATION, ECHO_URL
@@ -21,34 +28,40 @@ async def bring_up() -> None:
         config = load_stack_config()
         require_safe(config)
         require_context(config.cluster)
-        revisions = read_revisions(config.cluster)
-        require_none_pending(revisions, config.cluster)
+        previous, connection = await previous_outputs(), Connection(config.cluster)
+        uid = require_same_cluster(connection, previous.get("cluster"))
+        revisions = read_revisions(connection)
+        require_none_pending(revisions, connection)
         manifest = None if config.delivery == "direct" else read_manifest(config.argocd)
-        await require_handover(config.delivery)
+        require_handover(previous.get("delivery"), config.delivery)
     except (ConfigError, UnsafeError, ClusterError, ManifestError, DeliveryError) as error:
         raise pulumi.RunError(str(error)) from error
 
     cluster = kubernetes.Provider(
         "cluster",
         context=config.cluster.context,
-        # the provider takes another identifier for another cluster, and everything moves there; the same, for the same cluster
-        cluster_identifier=config.cluster.context,
+        # the provider takes another identifier for another cluster, and would make everything anew; a stack that came up keeps its own
+        cluster_identifier=uid,
         kubeconfig=provider_kubeconfig(config.cluster),
         # what is there already may be the other side's, and is then held by both
         upsert_existing_objects=True if config.delivery == "handover" else None,
+        opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"] if previous else None),
     )
-    here = pulumi.ResourceOptions(providers=[cluster])
+    # workloads that are to outlive their Application need their namespace, and Istio, which enforces mutual TLS
+    kept = config.delivery != "direct" and not config.argocd.cascade
+    here = pulumi.ResourceOptions(providers=[cluster], protect=kept)
     istio = IstioInstall(
         "istio", IstioInstallArgs(config.region, config.mesh, config.istio, failed_revisions(revisions)), here
     )
     meshed = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio])
-    namespace = EchoNamespace("echo", meshed)
+    namespace = EchoNamespace("echo", pulumi.ResourceOptions(providers=[cluster], depends_on=[istio], protect=kept))
     EchoProbe("probe", config.probe, meshed)
 
     pulumi.export("delivery", deliver(config, manifest, cluster, namespace))
     if config.delivery != "direct":
         pulumi.export("application", APPLICATION)
     pulumi.export("region", config.region)
+    pulumi.export("cluster", uid)
     pulumi.export("context", config.cluster.context)
     pulumi.export("kubeconfig", config.cluster.kubeconfig)
     pulumi.export("weights", config.echo.weights)

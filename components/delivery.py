@@ -25,14 +25,12 @@ class DeliveryError(ValueError):
     """The workloads cannot be delivered another way at once."""
 
 
-async def require_handover(delivery: Delivery) -> None:
+def require_handover(previous: Delivery | None, delivery: Delivery) -> None:
     """Return if the stack may deliver this way, after how it did when it last came up; a new stack may in any way.
 
     Raises:
         DeliveryError: If the one who delivers would let go of the workloads before the other has taken hold of them.
     """
-    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    previous = (await pulumi.StackReference("previous", stack).get_output_details("delivery")).value
     if harm := _PLAIN_SWITCHES.get((previous, delivery)):
         raise DeliveryError(
             f"delivery: {delivery} cannot follow delivery: {previous} at once — {harm}; set delivery: handover, run pulumi up, "

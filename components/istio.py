@@ -4,32 +4,24 @@ The records are read before anything is touched. Pulumi's provider does not tell
 does not answer, trips over an operation that was killed, and after a refresh takes a failed release for a good one.
 """
 
-import json
-import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
 
 import pulumi
-import urllib3
-from kubernetes import client, config
-from kubernetes.config.config_exception import ConfigException
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.helm import v3 as helm
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.cluster import ClusterError, kubeconfig_files
-from stackfile.model import ClusterConfig, IstioConfig, MeshConfig
+from components.cluster import ClusterError, Connection
+from stackfile.model import IstioConfig, MeshConfig
 
 NAMESPACE = "istio-system"
 _RELEASES = {"base": "istio-base", "istiod": "istiod"}
 """The names of the Helm releases by their charts, in the order in which they are installed."""
 _READY_WITHIN_SECONDS = 300
 """How long Helm waits for istiod's pods: the pull of an image of 200 MB on a slow line, and a start of some seconds."""
-_SECONDS = (5.0, 15.0)
-"""To connect, and to wait for the answer's next part."""
+_RECORDS = f"/api/v1/namespaces/{NAMESPACE}/secrets?labelSelector=owner%3Dhelm"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """The records hold whole charts, of which nothing is needed here."""
 
@@ -129,68 +121,36 @@ class HelmRevision:
     status: str
 
 
-def read_revisions(cluster: ClusterConfig) -> tuple[HelmRevision, ...]:
-    """Read the records of Istio's releases; none where the user may not list Secrets.
+def read_revisions(connection: Connection) -> Sequence[HelmRevision]:
+    """Read the records of Istio's releases, the oldest first; none where the user may not list Secrets.
 
     Raises:
         ClusterError: If the cluster does not answer, or does not know the user.
     """
-    wanted = f'cluster.context "{cluster.context}"'
-    settings = client.Configuration()
-    settings.retries = 0
-    # an empty file counts as no file, as for kubectl
-    files = [str(file) for file in kubeconfig_files(cluster) if file.exists() and file.stat().st_size]
-    try:
-        api: Any = config.new_client_from_config(  # type: ignore[no-untyped-call]
-            os.pathsep.join(files), cluster.context, client_configuration=settings
-        )
-        # not CoreV1Api, whose models take longer to import than all the rest of a preview's program
-        request = api.param_serialize(
-            "GET",
-            f"/api/v1/namespaces/{NAMESPACE}/secrets",
-            query_params=[("labelSelector", "owner=helm")],
-            header_params={"Accept": _METADATA_ONLY},
-            auth_settings=["BearerToken"],
-        )
-        answer = api.call_api(*request, _request_timeout=_SECONDS)
-        body = bytes(answer.read())
-        records = json.loads(body)["items"] or () if answer.status == HTTPStatus.OK else ()
-    except (ConfigException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        raise ClusterError(
-            f"{wanted}: {settings.host} does not answer ({_reason(error)}), so a preview would show what nobody has compared "
-            "with the cluster. Make the cluster reachable, or correct cluster.context or cluster.kubeconfig in the stack file."
-        ) from error
-    # a login that failed is sent as nobody's, which a cluster may refuse as it refuses a user without the right
-    if answer.status != HTTPStatus.OK and (answer.status != HTTPStatus.FORBIDDEN or b"system:anonymous" in body):
-        raise ClusterError(
-            f"{wanted}: {settings.host} answers {answer.status} {answer.reason}, so nothing can be compared with the cluster. "
-            f"See what it says to: kubectl {_flags(cluster, 'context')} get secrets"
-        )
-    labels = [record["metadata"]["labels"] for record in records]
-    found = (HelmRevision(each["name"], int(each["version"]), each["status"]) for each in labels)
-    return tuple(each for each in found if each.release in _RELEASES.values())
+    found = connection.get(_RECORDS, _METADATA_ONLY)
+    labels = [record["metadata"]["labels"] for record in (found["items"] or () if found else ())]
+    revisions = [HelmRevision(each["name"], int(each["version"]), each["status"]) for each in labels]
+    return sorted((each for each in revisions if each.release in _RELEASES.values()), key=lambda each: each.number)
 
 
-def require_none_pending(revisions: Sequence[HelmRevision], cluster: ClusterConfig) -> None:
+def require_none_pending(revisions: Sequence[HelmRevision], connection: Connection) -> None:
     """Return if no operation of Helm is pending; in a preview, beside which an update may be running, only warn of it.
 
     Raises:
         ClusterError: If one is: Helm refuses to touch the release, and an update holds its stack's lock, so no update is running.
     """
-    in_order = sorted(revisions, key=lambda each: each.number)
-    good = {each.release: each.number for each in in_order if each.status == "deployed"}
-    for each in {each.release: each for each in in_order}.values():
+    good = {each.release: each.number for each in revisions if each.status == "deployed"}
+    for each in {each.release: each for each in revisions}.values():
         if not each.status.startswith("pending-"):
             continue
-        # what was installed halfway has no revision to go back to; without a number Helm takes the one before, good or not
-        verb = "uninstall" if each.status == "pending-install" else "rollback"
-        undo = " ".join(
-            [verb, each.release, *([str(good[each.release])] if verb == "rollback" and each.release in good else [])]
-        )
+        # without a number Helm takes the revision before, good or not
+        undo = f"rollback {each.release} {good.get(each.release, '')}".rstrip()
+        if each.status == "pending-install":  # which has no revision to go back to
+            undo = f"uninstall {each.release}"
         message = (
             f'Helm release "{each.release}" in {NAMESPACE} is {each.status} (revision {each.number}), because an update was killed '
             "or still runs. Helm refuses to change it until it is freed. If no update runs, free it, and run pulumi up again: "
-            f"helm {undo} {_flags(cluster, 'kube-context')} --wait"
+            f"helm {undo} {connection.flags('kube-context')} --namespace {NAMESPACE} --wait"
         )
         if not pulumi.runtime.is_dry_run():
             raise ClusterError(message)
@@ -199,18 +159,4 @@ def require_none_pending(revisions: Sequence[HelmRevision], cluster: ClusterConf
 
 def failed_revisions(revisions: Sequence[HelmRevision]) -> Mapping[str, int]:
     """The latest revision that failed, by release; Helm keeps the record of it when a later one succeeds."""
-    failed = sorted((each for each in revisions if each.status == "failed"), key=lambda each: each.number)
-    return {each.release: each.number for each in failed}
-
-
-def _flags(cluster: ClusterConfig, context: str) -> str:
-    """What makes a command line ask the same cluster; `context` is the name that the command has for that flag."""
-    kubeconfig = ["--kubeconfig", cluster.kubeconfig] if cluster.kubeconfig else []
-    return shlex.join([*kubeconfig, f"--{context}", cluster.context, "--namespace", NAMESPACE])
-
-
-def _reason(error: Exception) -> str:
-    """The innermost cause in one line: the client wraps it in its own retries."""
-    inner = getattr(error, "reason", None)
-    lines = str(inner or error).strip().splitlines()
-    return lines[0].rpartition(": ")[2] if lines else type(error).__name__
+    return {each.release: each.number for each in revisions if each.status == "failed"}

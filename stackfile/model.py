@@ -80,7 +80,8 @@ class ClusterConfig(_Part):
     """Which cluster a stack brings up."""
 
     context: Text = Field(
-        description="the name of a context of the kubeconfig (`kubectl config get-contexts` lists them)"
+        description="the name of a context of the kubeconfig (`kubectl config get-contexts` lists them); it may be renamed, and "
+        "must lead to the cluster that the stack is on"
     )
     kubeconfig: Text | None = Field(
         default=None, description="the path of a kubeconfig file; left out, $KUBECONFIG or ~/.kube/config is read"
@@ -273,7 +274,8 @@ class ArgoCdConfig(_Part):
     )
     cascade: StrictBool = Field(
         default=False,
-        description="true: the workloads are deleted with the Application, but never during a handover; false: they stay",
+        description="true: the workloads are deleted with the Application, but never during a handover; false: they stay, "
+        "and pulumi destroy is refused",
     )
 
 

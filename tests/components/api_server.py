@@ -1,4 +1,4 @@
-"""As much of an API server as the program asks before it registers anything: Helm's records in Istio's namespace."""
+"""As much of an API server as the program asks before it registers anything: the cluster's identity, and Helm's records."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from threading import Thread
 
 import yaml
 
+IDENTITY = "/api/v1/namespaces/kube-system"
 RECORDS = "/api/v1/namespaces/istio-system/secrets?labelSelector=owner%3Dhelm"
 
 
@@ -21,17 +22,21 @@ class ApiServer:
 
     Attributes:
         address: its URL.
+        uid: the UID of its namespace kube-system.
         revisions: the records that it has: release, number and status.
         code: the status of every answer.
-        message: what it answers in place of the records.
+        message: what it answers in place of all that.
         accepted: the Accept headers that it was sent.
+        connections: the ports that it was asked from.
     """
 
     address: str
+    uid: str = "uid-a"
     revisions: list[tuple[str, int, str]] = field(default_factory=list)
     code: int = 200
     message: str = ""
     accepted: list[str] = field(default_factory=list)
+    connections: set[int] = field(default_factory=set)
 
     def kubeconfig(self, file: Path, *contexts: str) -> Path:
         """Write a kubeconfig whose contexts all lead here."""
@@ -50,16 +55,19 @@ def api_server() -> Iterator[ApiServer]:
     """Serve on a free port until the block is left."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # which keeps a connection, as an API server does
+
         def do_GET(self) -> None:
             served.accepted.append(self.headers["Accept"])
+            served.connections.add(self.client_address[1])
             labels = [
                 {"name": name, "version": str(number), "status": status} for name, number, status in served.revisions
             ]
             items = [{"metadata": {"labels": each}} for each in labels]
-            body = (
-                served.message or json.dumps({"items": items or None})
-            ).encode()  # as an API server has an empty list here
-            self.send_response(served.code if self.path == RECORDS else 404)
+            # as an API server has an empty list here
+            answers = {IDENTITY: {"metadata": {"uid": served.uid}}, RECORDS: {"items": items or None}}
+            body = (served.message or json.dumps(answers.get(self.path))).encode()
+            self.send_response(served.code if self.path in answers else 404)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

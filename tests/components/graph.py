@@ -39,6 +39,10 @@ class Node:
     """How long a creation and an update may take."""
     retained: bool = False
     """It stays on the cluster when the stack lets go of it."""
+    protected: bool = False
+    """Pulumi refuses to delete and to replace it."""
+    ignored: tuple[str, ...] = ()
+    """Inputs that stay as the stack's state has them."""
 
     @property
     def kind(self) -> str:
@@ -164,6 +168,8 @@ class _Recorder(MockMonitor):
             inputs=rpc.deserialize_properties(request.object, keep_unknowns=True),
             timeouts=(request.customTimeouts.create, request.customTimeouts.update),
             retained=request.retainOnDelete,
+            protected=request.protect,
+            ignored=tuple(request.ignoreChanges),
         )
         return answer
 

@@ -147,8 +147,7 @@ def test_an_object_of_a_namespace_waits_for_it(delivered: Graph) -> None:
 
 
 def test_the_cluster_is_the_stacks_context(graph: Graph) -> None:
-    provider = graph.the("kubernetes", "cluster").inputs
-    assert provider["context"] == provider["clusterIdentifier"] == graph.outputs["context"]
+    assert graph.the("kubernetes", "cluster").inputs["context"] == graph.outputs["context"]
 
 
 def test_the_machines_kubeconfig_variable_does_not_get_into_the_state(graph: Graph) -> None:
@@ -158,6 +157,7 @@ def test_the_machines_kubeconfig_variable_does_not_get_into_the_state(graph: Gra
 def test_outputs_are_what_a_person_wants_next(deliveries: dict[str, list[Graph]]) -> None:
     assert deliveries["gitops"][1].outputs == {
         "region": "region-b",
+        "cluster": "uid-a",
         "context": "region-b",
         "weights": {"v1": 90, "v2": 10},
         "images": {"v1": "registry.corp.local/echo:1.0.0", "v2": "registry.corp.local/echo:2.0.0"},
@@ -188,7 +188,6 @@ def test_the_regions_differ_in_their_names_and_nowhere_else(deliveries: dict[str
     assert one.keys() == other.keys()
     assert {path: (value, other[path]) for path, value in one.items() if value != other[path]} == {
         "kubernetes cluster.context": ("region-a", "region-b"),
-        "kubernetes cluster.clusterIdentifier": ("region-a", "region-b"),
         "Namespace istio-system.metadata.labels.topology.istio.io/network": ("network-a", "network-b"),
         "Release istio-istiod.values.global.network": ("network-a", "network-b"),
         "Release istio-istiod.values.global.multiCluster.clusterName": ("region-a", "region-b"),

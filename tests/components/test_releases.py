@@ -13,7 +13,7 @@ import pulumi
 import pytest
 import yaml
 
-from components.cluster import ClusterError, provider_kubeconfig
+from components.cluster import ClusterError, Connection, provider_kubeconfig
 from components.istio import HelmRevision, failed_revisions, read_revisions
 from stackfile.model import ClusterConfig
 from tests.components.api_server import ApiServer, api_server
@@ -49,25 +49,27 @@ def test_a_cluster_that_does_not_answer_fails_with_one_message_before_anything_i
         "what nobody has compared with the cluster. Make the cluster reachable, or correct cluster.context or cluster.kubeconfig "
         "in the stack file."
     )
-    assert [node.kind for node in graph] == ["Stack"]
+    assert sorted(node.kind for node in graph) == ["Stack", "StackReference"]
 
 
 @pytest.mark.parametrize(("code", "said"), [(401, "401 Unauthorized"), (503, "503 Service Unavailable")])
 def test_a_cluster_that_answers_with_an_error_is_told_with_its_words(server: ApiServer, code: int, said: str) -> None:
     server.code = code
-    with pytest.raises(ClusterError, match=rf"answers {said}, .* kubectl --context region-a .* get secrets"):
-        read_revisions(REGION_A)
+    with pytest.raises(
+        ClusterError, match=rf"answers {said}, .* kubectl --context region-a get --raw '/api/.*/secrets"
+    ):
+        read_revisions(Connection(REGION_A))
 
 
 def test_a_user_who_may_not_read_secrets_may_preview(server: ApiServer) -> None:
     server.code = 403
-    assert read_revisions(REGION_A) == ()
+    assert read_revisions(Connection(REGION_A)) == []
 
 
 def test_a_login_that_failed_is_not_taken_for_a_user_without_rights(server: ApiServer) -> None:
     server.code, server.message = 403, 'secrets is forbidden: User "system:anonymous" cannot list resource "secrets"'
     with pytest.raises(ClusterError, match=r"answers 403 Forbidden"):
-        read_revisions(REGION_A)
+        read_revisions(Connection(REGION_A))
 
 
 def test_an_empty_file_of_the_list_counts_as_none(
@@ -76,18 +78,18 @@ def test_an_empty_file_of_the_list_counts_as_none(
     (tmp_path / "empty").touch()
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'empty'}:{tmp_path / 'absent'}:{tmp_path / 'kubeconfig'}")
     server.revisions = [("istiod", 1, "deployed")]
-    assert read_revisions(REGION_A) == (HelmRevision("istiod", 1, "deployed"),)
+    assert read_revisions(Connection(REGION_A)) == [HelmRevision("istiod", 1, "deployed")]
 
 
 def test_an_answer_that_is_none_of_an_api_server_is_told(server: ApiServer) -> None:
     server.message = "<html>log in</html>"
     with pytest.raises(ClusterError, match="does not answer"):
-        read_revisions(REGION_A)
+        read_revisions(Connection(REGION_A))
 
 
 def test_the_records_are_read_without_the_charts_that_they_hold(server: ApiServer) -> None:
     server.revisions = [("istiod", 2, "deployed")]
-    assert read_revisions(REGION_A) == (HelmRevision("istiod", 2, "deployed"),)
+    assert read_revisions(Connection(REGION_A)) == [HelmRevision("istiod", 2, "deployed")]
     assert server.accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"]
 
 
@@ -107,7 +109,7 @@ def test_an_update_does_not_begin_beside_a_pending_operation_and_names_the_comma
     graph, message = refusal(preview=False)
     assert f'Helm release "istiod" in istio-system is {status} (revision 2)' in message
     assert message.endswith(f"helm {undo} --kube-context region-a --namespace istio-system --wait")
-    assert [node.kind for node in graph] == ["Stack"]
+    assert sorted(node.kind for node in graph) == ["Stack", "StackReference"]
 
 
 def test_what_was_pending_before_a_rollback_is_no_hindrance_after_it(server: ApiServer) -> None:
@@ -117,7 +119,7 @@ def test_what_was_pending_before_a_rollback_is_no_hindrance_after_it(server: Api
 
 def test_a_release_of_somebody_else_is_no_hindrance(server: ApiServer) -> None:
     server.revisions = [("kiali", 2, "pending-upgrade")]
-    assert read_revisions(REGION_A) == ()
+    assert read_revisions(Connection(REGION_A)) == []
 
 
 def test_the_commands_name_the_stacks_own_kubeconfig(server: ApiServer, tmp_path: Path) -> None:
@@ -156,9 +158,9 @@ def test_a_release_that_was_tried_again_is_no_change_any_more(server: ApiServer)
     assert failing == mended
 
 
-def test_the_latest_failure_counts_whatever_the_order_of_the_records() -> None:
-    revisions = [HelmRevision("istiod", number, "failed") for number in (10, 9, 11)]
-    assert failed_revisions(revisions) == {"istiod": 11}
+def test_the_latest_failure_counts_whatever_the_order_of_the_records(server: ApiServer) -> None:
+    server.revisions = [("istiod", number, "failed") for number in (10, 9, 11)]
+    assert failed_revisions(read_revisions(Connection(REGION_A))) == {"istiod": 11}
 
 
 # --- a kubeconfig that names its certificates by relative paths

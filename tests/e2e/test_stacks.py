@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lab.build.sources import full_manifest
 from tests.e2e.laboratory import REGIONS, Laboratory, changes, write_settings
@@ -57,6 +58,44 @@ def test_a_changed_weight_changes_the_output_alone(lab: Laboratory, tmp_path: Pa
     assert "v2: 10 => 25" in " ".join(shown.replace("~", " ").split())
 
 
+def _through(lab: Laboratory, directory: Path, context: str, region: str) -> str:
+    """Settings of region-a whose context, of any name, leads to the cluster of a region; the flag that makes Pulumi use them."""
+    kubeconfig, document = directory / "kubeconfig", yaml.safe_load(lab.place.kubeconfig.read_text())
+    document["contexts"] = [{**each, "name": context} for each in document["contexts"] if each["name"] == region]
+    kubeconfig.write_text(yaml.safe_dump(document))
+    settings = lab.settings("region-a")
+    settings["config"]["echo-rollout:cluster"] = {"context": context, "kubeconfig": str(kubeconfig)}
+    return write_settings(directory / "Pulumi.region-a.yaml", settings)
+
+
+def test_a_renamed_context_changes_no_object(lab: Laboratory, tmp_path: Path) -> None:
+    file = _through(lab, tmp_path, "renamed", "region-a")
+    preview = lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--json", file)
+    assert changes(preview.stdout) == {"cluster": "update"}
+
+
+def test_another_cluster_behind_the_context_is_refused_and_nothing_is_touched(lab: Laboratory, tmp_path: Path) -> None:
+    file, before = _through(lab, tmp_path, "region-a", "region-b"), _generations(lab)
+    for command in (
+        ("preview",),
+        ("up", "--yes", "--skip-preview"),
+        ("destroy", "--yes", "--skip-preview", "--run-program"),
+    ):
+        refused = lab.pulumi(*command, "--stack", "region-a", "--non-interactive", file, check=False)
+        said = refused.stdout + refused.stderr
+        assert refused.returncode != 0, said
+        assert "is not the cluster that this stack is on" in said, said
+    assert _generations(lab) == before
+    lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--expect-no-changes")
+
+
+def _generations(lab: Laboratory) -> set[tuple[str, int]]:
+    """Which objects there are in region-b, and how often each was changed."""
+    kinds = "namespaces,deployments,statefulsets,peerauthentications,applications.argoproj.io"
+    found = [item["metadata"] for item in lab.get("region-b", kinds, "--all-namespaces")["items"]]
+    return {(each["uid"], each.get("generation", 0)) for each in found}
+
+
 @pytest.mark.drill
 def test_another_version_of_istio_changes_the_releases_alone(lab: Laboratory, tmp_path: Path) -> None:
     """Another value stands for another version here: the lab has the charts of one."""
@@ -79,14 +118,47 @@ def test_the_whole_of_argo_cd_can_be_installed_in_place_of_its_core(lab: Laborat
     assert "delete" not in preview.values()
 
 
-def test_destroy_removes_the_region_and_leaves_the_other(lab: Laboratory) -> None:
-    said = lab.pulumi("destroy", "--stack", "region-b", "--yes", "--non-interactive").stdout
+_DESTROY = ("destroy", "--stack", "region-b", "--yes", "--non-interactive")
+
+
+def _pods(lab: Laboratory, *namespaces: str) -> set[str]:
+    """The pods of namespaces of region-b."""
+    found = [lab.get("region-b", "pods", f"--namespace={each}")["items"] for each in namespaces]
+    return {item["metadata"]["uid"] for items in found for item in items}
+
+
+def _namespaces(lab: Laboratory) -> set[str]:
+    named = {item["metadata"]["name"] for item in lab.get("region-b", "namespaces")["items"]}
+    return named - {"default", "kube-node-lease", "kube-public", "kube-system"}
+
+
+@pytest.mark.drill
+def test_a_service_that_outlived_its_application_is_taken_over_by_the_next_update(lab: Laboratory) -> None:
+    before = _pods(lab, "echo", "istio-system")
+    lab.pulumi(*_DESTROY, "--exclude-protected")
+    lab.run("up", "--region", "region-b", "--no-verify")
+    verified = lab.verify("--region", "region-b")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert _pods(lab, "echo", "istio-system") == before
+
+
+def test_destroy_leaves_the_service_in_its_mesh_until_somebody_says_otherwise_and_the_other_region(
+    lab: Laboratory,
+) -> None:
+    before = _pods(lab, "echo", "istio-system"), _namespaces(lab)
+    refused = lab.pulumi(*_DESTROY, check=False)
+    assert refused.returncode != 0
+    assert "because it is protected" in refused.stdout + refused.stderr
+    assert (_pods(lab, "echo", "istio-system"), _namespaces(lab)) == before
+    said = lab.pulumi(*_DESTROY, "--exclude-protected").stdout
+    assert (_pods(lab, "echo", "istio-system"), _namespaces(lab)) == (before[0], {"echo", "istio-system"})
+    lab.pulumi("state", "unprotect", "--all", "--stack", "region-b", "--yes")
+    said += lab.pulumi(*_DESTROY).stdout
     names = [" ".join(line.split()[1:3]) for line in said.splitlines() if re.search(r" deleted\b", line)]
     application = names.index("kubernetes:argoproj.io/v1alpha1:Application echo")
     assert application < names.index("kubernetes:core/v1:Namespace argocd")
     assert application < names.index("kubernetes:helm.sh/v3:Release istio-istiod")
-    namespaces = {item["metadata"]["name"] for item in lab.get("region-b", "namespaces")["items"]}
-    assert namespaces == {"default", "kube-node-lease", "kube-public", "kube-system"}
+    assert _namespaces(lab) == set()
     kinds = lab.get("region-b", "customresourcedefinitions,clusterroles,clusterrolebindings")["items"]
     assert [item["metadata"]["name"] for item in kinds if "argo" in item["metadata"]["name"]] == []
     assert len(lab.get("region-a", "pods", "--namespace=echo", "--field-selector=status.phase=Running")["items"]) == 6
