@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -128,8 +128,11 @@ class Origin:
 class Tally:
     """Requests counted on the client's side; `failures` are among `requests`."""
 
-    requests: int
-    failures: int
+    requests: int = 0
+    failures: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.requests + other.requests, self.failures + other.failures)
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,10 @@ class Measurement:
     seconds: float = 0.0
     interruption: str = ""
     transitions: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def tally(self, versions: Collection[str]) -> Tally:
+        """What these versions of the region did with their requests."""
+        return sum((tally for version, tally in self.versions.items() if version in versions), Tally())
 
     @property
     def versions(self) -> Mapping[str, Tally]:

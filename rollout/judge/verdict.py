@@ -169,7 +169,7 @@ def _rows(
     dependent: bool,
 ) -> tuple[Row, ...]:
     here = {version: Origin(measurement.region, version) for version in weights}
-    tallies = {label(origin, measurement.region): Tally(0, 0) for origin in here.values()}
+    tallies = {label(origin, measurement.region): Tally() for origin in here.values()}
     tallies |= {label(origin, measurement.region): tally for origin, tally in sorted(measurement.answered.items())}
     if measurement.unreadable:
         tallies[UNREADABLE] = Tally(measurement.unreadable, 0)
