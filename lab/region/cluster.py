@@ -143,9 +143,9 @@ class Cluster:
         programs = (("containerd",), ("kubelet",))
         found = (pid for each in programs for pid in processes.namesakes(self.region.processes_cgroup, each))
         survivor = next(found, None)
-        home = self.region.directory
+        network = f"--net={namespaces.path(self.region.namespace)}"
         if survivor is not None:
-            through = ["nsenter", f"--mount=/proc/{survivor}/ns/mnt", f"--net={namespaces.path(self.region.namespace)}"]
+            through = ["nsenter", f"--mount=/proc/{survivor}/ns/mnt", network]
         else:
             cgroups.kill(self.region.cgroup)  # containers cannot outlive the mounts that they were made in
             _SHARED_MOUNT_POINT.mkdir(parents=True, exist_ok=True)
@@ -153,29 +153,11 @@ class Cluster:
                 "mount --make-rshared / && mount -t tmpfs -o mode=755 tmpfs /run && mkdir -p /run/containerd && "
                 'mount --bind "$1/kubelet" /var/lib/kubelet && mount --bind "$1/var-log" /var/log && shift && exec "$@"'
             )
-            through = [
-                "nsenter",
-                f"--net={namespaces.path(self.region.namespace)}",
-                "unshare",
-                "--mount",
-                "sh",
-                "-c",
-                mounts,
-            ]
-            through += ["sh", str(home)]
-        return self._ensure(
-            [
-                Daemon(
-                    self.region.name,
-                    "holder",
-                    _HOLDER,
-                    self.region.processes_cgroup,
-                    self.lab.logs / self.region.name,
-                    lambda: self.holder() is not None,
-                    through,
-                )
-            ]
-        )
+            home = str(self.region.directory)
+            through = ["nsenter", network, "unshare", "--mount", "sh", "-c", mounts, "sh", home]
+        cgroup, logs = self.region.processes_cgroup, self.lab.logs / self.region.name
+        holder = Daemon(self.region.name, "holder", _HOLDER, cgroup, logs, lambda: self.holder() is not None, through)
+        return self._ensure([holder])
 
     def _import_missing(self, images: Sequence[Path], report: Report) -> None:
         # a stamp is named by the image and holds its content's key, which is the name of the archive's folder
