@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -116,8 +116,7 @@ def _printable(text: bytes | str) -> str:
     return decoded[:_SAMPLE_CHARACTERS].encode("unicode_escape").decode("ascii")
 
 
-@dataclass(frozen=True, order=True)
-class Origin:
+class Origin(NamedTuple):
     """Who answered, in the answer's own words."""
 
     region: str
@@ -209,14 +208,15 @@ class Count:
     def add(self, result: Result) -> None:
         """Counts one request, under whoever answered it."""
         self.requests += 1
-        if result.failed:
+        origin, failed = _origin(result), result.failed
+        if failed:
             self._reasons[_reason(result)] += 1
-        origin = _origin(result)
         if origin is not None:
             self._requests[origin] += 1
-            self._failures[origin] += result.failed
+            if failed:
+                self._failures[origin] += 1
             self._follow(origin)
-        elif result.failed:
+        elif failed:
             self._unanswered += 1
         else:
             self._unreadable += 1

@@ -137,7 +137,7 @@ def shares_match(measurement: Measurement, weights: Mapping[str, int], risk: flo
     findings = []
     requests, each = measurement.requests, version_risk(weights, risk)
     for version, weight in weights.items():
-        count = requests_of(measurement, version)
+        count = measurement.tally([version]).requests
         if weight == 0 or not is_outside(count, requests, weight, each):
             continue
         if count == 0:
@@ -179,9 +179,4 @@ def split_standing(measurement: Measurement, weights: Mapping[str, int], risk: f
 
 def counts_of(measurement: Measurement, weights: Mapping[str, int]) -> Mapping[str, int]:
     """How many requests each of these versions answered in the measured region."""
-    return {version: requests_of(measurement, version) for version in weights}
-
-
-def requests_of(measurement: Measurement, version: str) -> int:
-    """How many requests a version of the measured region answered."""
-    return measurement.tally([version]).requests
+    return {version: measurement.tally([version]).requests for version in weights}

@@ -11,7 +11,6 @@ from rollout.judge.checks import (
     no_failures_but_its_own,
     nothing_lost,
     reasons,
-    requests_of,
     shares_match,
     split_standing,
 )
@@ -121,7 +120,7 @@ def interval(step: Step, seen: Observation) -> Interval:
     """Where the new version's share can be, at the risk of a verdict."""
     if seen.proof is None or not seen.proof.requests:
         return Interval(0.0, 1.0)
-    count = requests_of(seen.proof, step.version)
+    count = seen.proof.tally([step.version]).requests
     weight = step.weights[step.version]
     return share_interval(count, seen.proof.requests, weight, version_risk(step.weights))
 
@@ -134,7 +133,7 @@ def _share_is_off(step: Step, seen: Observation, *, proven: bool) -> str | None:
     requests = seen.proof.requests
     if proven or requests < MOST_REQUESTS or split_standing(seen.proof, step.weights) is Standing.HOLDS:
         return None
-    percent = 100 * requests_of(seen.proof, step.version) / requests
+    percent = 100 * seen.proof.tally([step.version]).requests / requests
     return (
         f"{step.version} got {percent:.1f} % of {requests:,} requests where its weight is {step.weights[step.version]}: "
         "too near the edge of what is allowed to be told from it"

@@ -14,16 +14,7 @@ from dataclasses import replace
 from components.facts import as_region
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.shares import Standing
-from rollout.judge.step import (
-    Observation,
-    Step,
-    doubt,
-    interval,
-    is_proven,
-    new_one_fails_more,
-    new_tally,
-    old_tally,
-)
+from rollout.judge.step import Observation, Step, doubt, interval, is_proven, new_one_fails_more, new_tally, old_tally
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
@@ -76,8 +67,7 @@ def preview(upstream: Upstream, promotion: Promotion) -> list[tuple[str, Mapping
     parent = promotion.before
     steps: list[tuple[str, Mapping[str, int]]] = []
     for region in promotion.regions:
-        _refuse_unknown(upstream, promotion, region)
-        _refuse_ahead(upstream, promotion, region)
+        _refuse_impossible(upstream, promotion, region)
         for weight in steps_left(promotion, upstream.weights(parent, region)[promotion.version]):
             weights = shifted(upstream.weights(parent, region), promotion.version, weight)
             parent = upstream.shifted(parent, {region: weights}, f"{promotion.version} in {region}: {weight} %")
@@ -437,19 +427,15 @@ def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -
     )
 
 
-def _refuse_unknown(upstream: Upstream, promotion: Promotion, region: str) -> None:
-    weights = upstream.weights(promotion.before, region)
+def _refuse_impossible(upstream: Upstream, promotion: Promotion, region: str) -> None:
+    weights, last = upstream.weights(promotion.before, region), promotion.steps[-1]
     if promotion.version not in weights:
         raise RolloutError.of(
             f"{region} has no version {promotion.version}; it has: {', '.join(weights)}",
             "a version is there with weight 0 before it gets requests",
             f"write it into the region's stack file with weight 0, render, commit and push; then promote {promotion.version}",
         )
-
-
-def _refuse_ahead(upstream: Upstream, promotion: Promotion, region: str) -> None:
-    weight, last = upstream.weights(promotion.before, region)[promotion.version], promotion.steps[-1]
-    if weight > last:
+    if (weight := weights[promotion.version]) > last:
         raise RolloutError.of(
             f"{region}: {promotion.version} has weight {weight}, and the last step is {last}",
             "a promotion gives a version more, never less",
