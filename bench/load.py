@@ -117,18 +117,15 @@ class Load:
         """How many requests have been answered or have failed so far."""
         return len(self._answers)
 
-    def failures(self) -> Mapping[str, int]:
-        """Failed requests by what was said of them."""
-        return Counter(f"{each.code} {each.error}".strip() for each in self.answers if each.failed)
+    def failures(self, *, but_of: str | None = None, in_full: bool = False) -> Mapping[str, int]:
+        """Failed requests by what was said of them.
 
-    def failures_in_full(self) -> Mapping[str, int]:
-        """Failed requests by what was said of them and by what came with it: Envoy's own words, which say why."""
-        return Counter(f"{each.code} {each.error} {each.body}".strip() for each in self.answers if each.failed)
-
-    def failures_of_others(self, version: str) -> Mapping[str, int]:
-        """Failed requests that this version did not answer, by what was said of them."""
-        failed = (answer for answer in self.answers if answer.failed and answer.version != version)
-        return Counter(f"{answer.code} {answer.error}".strip() for answer in failed)
+        Args:
+            but_of: leaves out those that this version answered.
+            in_full: adds what came with the failure: Envoy's own words, which say why.
+        """
+        failed = (each for each in self.answers if each.failed and each.version != but_of)
+        return Counter(f"{each.code} {each.error} {each.body * in_full}".strip() for each in failed)
 
     def share(self, version: str, last: int) -> float:
         """Which part of the `last` requests a version answered, 0..1."""

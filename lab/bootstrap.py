@@ -15,7 +15,7 @@ import subprocess
 import sys
 import venv
 
-from lab.machine import ownership
+from lab.machine import debian, ownership
 from lab.place import CHECKOUT
 from lab.report import LabError
 
@@ -88,28 +88,14 @@ def _wanted() -> str:
 
 
 def _make_environment() -> None:
-    if importlib.util.find_spec("ensurepip") is None:
-        _install_ensurepip()
+    if importlib.util.find_spec("ensurepip") is None:  # Debian's own Python comes without it
+        debian.install(["python3-venv"], "Python's ensurepip is missing: no virtual environment can be made.", _say)
     try:
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
     except subprocess.CalledProcessError as error:
         raise LabError(
             f"{ENVIRONMENT}: the virtual environment cannot be made: {error}. Nothing runs without it"
         ) from None
-
-
-def _install_ensurepip() -> None:
-    """Debian's own Python comes without it."""
-    problem = "Python's ensurepip is missing, and without it no virtual environment can be made. On Debian: apt-get install python3-venv"
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise LabError(problem)
-    _say("installs the Debian package python3-venv")
-    options = ["--yes", "--no-remove", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update"], ["apt-get", "install", *options, "python3-venv"]):
-        result = subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL)
-    if result.returncode != 0:
-        raise LabError(problem)
 
 
 def _pip(*arguments: str) -> None:

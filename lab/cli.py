@@ -139,6 +139,6 @@ def _programs(lab: Lab) -> dict[str, Path]:
 def _findings(lab: Lab) -> list[status.Finding]:
     programs = _programs(lab)
     remote = Remote(lab)
-    hub = [status.of_hub(remote)] if up.delivered_regions(lab) else []
+    hub = [status.of_process(remote.daemon())] if up.delivered_regions(lab) else []
     clusters = [Cluster(lab, region, programs) for region in lab.regions]
     return [*hub, *(finding for cluster in clusters for finding in status.of_cluster(cluster, remote))]

@@ -76,11 +76,6 @@ class Region:
         """Address of the cluster's DNS Service."""
         return self.service_network[10]
 
-    @property
-    def kubernetes_address(self) -> IPv4Address:
-        """Address of the Service `kubernetes`, always the first of the range."""
-        return self.service_network[1]
-
 
 @dataclass(frozen=True)
 class Lab:

@@ -31,11 +31,6 @@ class Finding:
     log: str = ""
 
 
-def of_hub(remote: Remote) -> Finding:
-    """The daemon that both regions read what is committed from."""
-    return _process(remote.daemon())
-
-
 def of_cluster(cluster: Cluster, remote: Remote) -> list[Finding]:
     """Every component of a region, what Argo CD says, then every pod that is not well.
 
@@ -47,13 +42,14 @@ def of_cluster(cluster: Cluster, remote: Remote) -> list[Finding]:
         wanted = cluster.components()
     except LabError as error:
         return [Finding(cluster.region.name, "cluster", False, str(error))]
-    found = [_process(daemon) for daemon in wanted]
+    found = [of_process(daemon) for daemon in wanted]
     if all(finding.well for finding in found):
         found += [*_argocd(cluster, remote), *_pods(cluster)]
     return found
 
 
-def _process(daemon: Daemon) -> Finding:
+def of_process(daemon: Daemon) -> Finding:
+    """Whether a process of the lab is there and answers."""
     runs = daemon.is_running()
     well = runs and daemon.answers()
     detail = "well" if well else "runs, but does not answer" if runs else "is not running"

@@ -119,13 +119,10 @@ def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Path
     programs = tools.ensure(tools.lab_tools(echoes, probe), lab.cache, report)
     archives = images.ensure_images(programs, echoes, probe, lab.cache, report)
     is_wanted = any(not (region.directory / "containerd").exists() for region in lab.regions)
-    store = ensure_store(archives, lab.cache, report) if is_wanted and _are_on_one_device(lab) else None
+    # only on one device can files of the cache be linked into the lab's folder
+    is_wanted = is_wanted and lab.cache.stat().st_dev == lab.directory.stat().st_dev
+    store = ensure_store(archives, lab.cache, report) if is_wanted else None
     return programs, archives, store, Stacks(lab, programs)
-
-
-def _are_on_one_device(lab: Lab) -> bool:
-    """Whether files of the cache can be linked into the lab's folder."""
-    return lab.cache.stat().st_dev == lab.directory.stat().st_dev
 
 
 def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -116,8 +116,7 @@ def _printable(text: bytes | str) -> str:
     return decoded[:_SAMPLE_CHARACTERS].encode("unicode_escape").decode("ascii")
 
 
-@dataclass(frozen=True, order=True)
-class Origin:
+class Origin(NamedTuple):
     """Who answered, in the answer's own words."""
 
     region: str
@@ -128,8 +127,11 @@ class Origin:
 class Tally:
     """Requests counted on the client's side; `failures` are among `requests`."""
 
-    requests: int
-    failures: int
+    requests: int = 0
+    failures: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.requests + other.requests, self.failures + other.failures)
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,10 @@ class Measurement:
     seconds: float = 0.0
     interruption: str = ""
     transitions: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def tally(self, versions: Collection[str]) -> Tally:
+        """What these versions of the region did with their requests."""
+        return sum((tally for version, tally in self.versions.items() if version in versions), Tally())
 
     @property
     def versions(self) -> Mapping[str, Tally]:
@@ -202,14 +208,15 @@ class Count:
     def add(self, result: Result) -> None:
         """Counts one request, under whoever answered it."""
         self.requests += 1
-        if result.failed:
+        origin, failed = _origin(result), result.failed
+        if failed:
             self._reasons[_reason(result)] += 1
-        origin = _origin(result)
         if origin is not None:
             self._requests[origin] += 1
-            self._failures[origin] += result.failed
+            if failed:
+                self._failures[origin] += 1
             self._follow(origin)
-        elif result.failed:
+        elif failed:
             self._unanswered += 1
         else:
             self._unreadable += 1

@@ -260,18 +260,8 @@ def _buildah(image: Image, work: Path) -> list[str]:
     store = ["--storage-driver", "vfs", "--root", f"{work}/store", "--runroot", f"{work}/run"]
     build = ["bud", "--isolation", "chroot", "--layers=false", "--timestamp", "0", "--quiet"]
     argument = ["--build-arg", f"RELEASE={image.release}"] if image.release else []
-    archive = f"oci-archive:{work}/image.tar:{image.reference}"
-    return [
-        "buildah",
-        *store,
-        *build,
-        *argument,
-        "--file",
-        str(image.containerfile),
-        "--tag",
-        archive,
-        f"{work}/context",
-    ]
+    named = ["--file", str(image.containerfile), "--tag", f"oci-archive:{work}/image.tar:{image.reference}"]
+    return ["buildah", *store, *build, *argument, *named, f"{work}/context"]
 
 
 def _app_image(program: str, reference: str, file: Path) -> Image:

@@ -17,10 +17,9 @@ _CHARTS = {"base": "manifests/charts/base", "istiod": "manifests/charts/istio-co
 _TEMPLATE = "tools/packaging/common/envoy_bootstrap.json"
 
 _CORE = "manifests/core-install.yaml"
-_FULL = "manifests/install.yaml"
 # what Argo CD's own Dockerfile puts beside the program: repo-server runs the wrappers
 _SCRIPTS = ("entrypoint.sh", "hack/gpg-wrapper.sh", "hack/git-verify-wrapper.sh")
-_ARGOCD = (_CORE, _FULL, *_SCRIPTS)
+_ARGOCD = (_CORE, *_SCRIPTS)
 
 
 def istio_charts(cache: Path) -> Path:
@@ -52,11 +51,6 @@ def core_manifest(cache: Path) -> Path:
         LabError: the module cannot be had.
     """
     return _argocd_files(cache) / Path(_CORE).name
-
-
-def full_manifest(cache: Path) -> Path:
-    """The manifest of a whole Argo CD; arguments and errors as `core_manifest`."""
-    return _argocd_files(cache) / Path(_FULL).name
 
 
 def image_scripts(cache: Path) -> tuple[Path, ...]:

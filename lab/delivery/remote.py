@@ -257,15 +257,9 @@ class Remote:
     def _answers(self) -> bool:
         """Read the repository as a region does."""
         through = ["nsenter", f"--net={namespaces.path(self.lab.hub_namespace)}"]
+        words = ("ls-remote", address(self.lab))
         try:
-            asked = _git(
-                Path("/"),
-                "ls-remote",
-                address(self.lab),
-                through=through,
-                seconds=_ANSWER_SECONDS,
-                environment=_UNTOUCHED,
-            )
+            asked = _git(Path("/"), *words, through=through, seconds=_ANSWER_SECONDS, environment=_UNTOUCHED)
         except subprocess.TimeoutExpired:
             return False
         return asked.returncode == 0

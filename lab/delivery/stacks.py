@@ -29,6 +29,7 @@ from lab.build.versions import HUB, REDIS, argocd_image, istio_version
 from lab.delivery.remote import BRANCH, address
 from lab.machine.files import write
 from lab.machine.ownership import caller_home
+from lab.machine.processes import command_line
 from lab.place import Lab
 from lab.report import LabError
 
@@ -362,5 +363,4 @@ def _copy(source: str | Path, target: str | Path) -> None:
 
 def _is_running(pid: object) -> bool:
     # a killed process that nobody has reaped yet keeps its name, not its command line
-    command = Path(f"/proc/{pid}/cmdline")
-    return isinstance(pid, int) and command.exists() and b"pulumi" in command.read_bytes().split(b"\0")[0]
+    return isinstance(pid, int) and "pulumi" in (command_line(pid) or [""])[0]

@@ -72,9 +72,7 @@ def missing_packages() -> list[str]:
 
 
 def ensure_packages(report: Report) -> None:
-    """Install what is missing, in one transaction that removes nothing and starts no service.
-
-    If the lab's command ends meanwhile, apt goes on to its end: a half-installed package would be worse.
+    """Install what is missing, see `install`.
 
     Raises:
         LabError: something is missing and apt cannot install it here.
@@ -82,19 +80,26 @@ def ensure_packages(report: Report) -> None:
     missing = missing_packages()
     if not missing:
         return
-    names = " ".join(missing)
-    why = f"These Debian packages are missing: {names}. The lab's clusters and images are made with them."
+    why = f"These Debian packages are missing: {' '.join(missing)}. The lab's clusters and images are made with them."
+    install(missing, why, report)
+    if left := missing_packages():
+        raise LabError(f"{why} apt installed them, but what {' '.join(left)} should bring is not there. See why.")
+
+
+def install(packages: Sequence[str], why: str, report: Report) -> None:
+    """Install packages, in one transaction that removes nothing and starts no service.
+
+    If the lab's command ends meanwhile, apt goes on to its end: a half-installed package would be worse.
+
+    Raises:
+        LabError: apt cannot install them here; it begins with `why`, a sentence that says what is missing.
+    """
+    names = " ".join(packages)
     if shutil.which("apt-get") is None:
         raise LabError(f"{why} There is no apt-get here: install what your system calls them, or use Debian 12.")
     if os.geteuid() != 0:
         raise LabError(f"{why} Only root may install them: run the lab as root, or `apt-get install {names}`.")
     report(f"installing the Debian packages {names} (no service is started)")
-    _install(missing, why)
-    if left := missing_packages():
-        raise LabError(f"{why} apt installed them, but what {' '.join(left)} should bring is not there. See why.")
-
-
-def _install(packages: Sequence[str], why: str) -> None:
     environment = os.environ | {
         "DEBIAN_FRONTEND": "noninteractive",
         "NEEDRESTART_SUSPEND": "1",

@@ -6,7 +6,6 @@ almost nothing when all is well.
 
 from __future__ import annotations
 
-import json
 import socket
 import string
 import subprocess
@@ -140,10 +139,13 @@ class Cluster:
     def _ensure_holder(self) -> list[str]:
         if self.holder() is not None:
             return []
-        survivor = next(iter(self._survivors()), None)
-        home = self.region.directory
+        # what still lives in the region's mount namespace when its holder is gone
+        programs = (("containerd",), ("kubelet",))
+        found = (pid for each in programs for pid in processes.namesakes(self.region.processes_cgroup, each))
+        survivor = next(found, None)
+        network = f"--net={namespaces.path(self.region.namespace)}"
         if survivor is not None:
-            through = ["nsenter", f"--mount=/proc/{survivor}/ns/mnt", f"--net={namespaces.path(self.region.namespace)}"]
+            through = ["nsenter", f"--mount=/proc/{survivor}/ns/mnt", network]
         else:
             cgroups.kill(self.region.cgroup)  # containers cannot outlive the mounts that they were made in
             _SHARED_MOUNT_POINT.mkdir(parents=True, exist_ok=True)
@@ -151,37 +153,11 @@ class Cluster:
                 "mount --make-rshared / && mount -t tmpfs -o mode=755 tmpfs /run && mkdir -p /run/containerd && "
                 'mount --bind "$1/kubelet" /var/lib/kubelet && mount --bind "$1/var-log" /var/log && shift && exec "$@"'
             )
-            through = [
-                "nsenter",
-                f"--net={namespaces.path(self.region.namespace)}",
-                "unshare",
-                "--mount",
-                "sh",
-                "-c",
-                mounts,
-            ]
-            through += ["sh", str(home)]
-        return self._ensure(
-            [
-                Daemon(
-                    self.region.name,
-                    "holder",
-                    _HOLDER,
-                    self.region.processes_cgroup,
-                    self.lab.logs / self.region.name,
-                    lambda: self.holder() is not None,
-                    through,
-                )
-            ]
-        )
-
-    def _survivors(self) -> list[int]:
-        """Processes that still live in the region's mount namespace when its holder is gone."""
-        return [
-            pid
-            for program in ("containerd", "kubelet")
-            for pid in processes.namesakes(self.region.processes_cgroup, (program,))
-        ]
+            home = str(self.region.directory)
+            through = ["nsenter", network, "unshare", "--mount", "sh", "-c", mounts, "sh", home]
+        cgroup, logs = self.region.processes_cgroup, self.lab.logs / self.region.name
+        holder = Daemon(self.region.name, "holder", _HOLDER, cgroup, logs, lambda: self.holder() is not None, through)
+        return self._ensure([holder])
 
     def _import_missing(self, images: Sequence[Path], report: Report) -> None:
         # a stamp is named by the image and holds its content's key, which is the name of the archive's folder
@@ -231,11 +207,8 @@ class Cluster:
         return self.kubectl(*where).stdout == "1"
 
     def _node_is_ready(self) -> bool:
-        answer = self.kubectl("get", "node", self.region.name, "-o", "json")
-        if answer.returncode != 0:
-            return False
-        conditions = json.loads(answer.stdout)["status"].get("conditions", [])
-        return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+        ready = '--output=jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+        return self.kubectl("get", "node", self.region.name, ready).stdout == "True"
 
     def _wait(self, name: str, condition: Callable[[], bool]) -> None:
         if not comes_true(condition, _READY_SECONDS, stopped=self.stopped):

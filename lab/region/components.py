@@ -147,7 +147,8 @@ def write_files(region: Region) -> None:
     home = region.directory
     authority = Authority(home / "pki", region.name)
     authority.ensure()
-    authority.issue("apiserver", "kube-apiserver", hosts=api_hosts(region.node_address, region.kubernetes_address))
+    # the Service `kubernetes` has the first address of the range
+    authority.issue("apiserver", "kube-apiserver", hosts=api_hosts(region.node_address, region.service_network[1]))
     authority.issue("apiserver-kubelet-client", "kube-apiserver-kubelet-client")
     authority.issue("kubelet-server", region.name, hosts=[region.name, str(region.node_address)])
     for directory in ("kubelet", "run", "var-log", "etcd", "kubeconfigs", "cni"):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from rollout.cli.output.progress import shown
 from rollout.git.repository import Repository
-from rollout.promote.live_clusters import LiveClusters
+from rollout.promote.clusters import Clusters
 from rollout.promote.upstream import Upstream, followed_branch
 from rollout.regions import Discovery, discover, find_project, refuse_unknown
 
@@ -45,9 +45,9 @@ class Clone:
         followed_branch(declared, chosen)
         return chosen
 
-    def clusters(self, regions: Sequence[str], rate: int) -> LiveClusters:
+    def clusters(self, regions: Sequence[str], rate: int) -> Clusters:
         """Their clusters; asks nothing yet."""
-        return LiveClusters(self.upstream, self.discovery, regions, rate, partial(shown, self.messages))
+        return Clusters(self.upstream, self.discovery, regions, rate, partial(shown, self.messages))
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from rollout.cli.options import OnlyRegions
-from rollout.cli.terminal import DIFFERS, UNUSABLE, messages_console, print_problems
-from rollout.problem import RolloutError
+from rollout.cli.terminal import DIFFERS, told
 from rollout.regions import find_project
 
 # ruff: noqa: PLC0415
@@ -35,8 +34,7 @@ def render(
     """
     from rollout.plan import overlays as rendering
 
-    messages = messages_console()
-    try:
+    with told("stopped") as messages:
         project = find_project(Path.cwd())
         changes = rendering.changes(project, region or [])
         for change in changes:
@@ -45,9 +43,6 @@ def render(
             else:
                 rendering.make(project, change)
                 typer.echo(f"{'removed' if change.after is None else 'wrote'} {change.path}")
-    except RolloutError as error:
-        print_problems(messages, error.problems)
-        raise typer.Exit(UNUSABLE) from error
     if not changes:
         typer.echo("nothing to do")
     elif check:

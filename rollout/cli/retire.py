@@ -44,10 +44,7 @@ def retire(
     from rollout.promote import retirement
     from rollout.promote.upstream import refuse_promotion
 
-    with (
-        told(PUSHED_GOES_ON) as messages,
-        opened(messages, remote, branch, regions_file, region or []) as found,
-    ):
+    with told(PUSHED_GOES_ON) as messages, opened(messages, remote, branch, regions_file, region or []) as found:
         tip = found.upstream.tip()
         refuse_promotion(found.upstream.repository.newest_record(tip))
         regions = found.regions(tip)

@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote
-from rollout.cli.terminal import (
-    DIFFERS,
-    PUSHED_GOES_ON,
-    UNUSABLE,
-    print_json,
-    results_console,
-    told,
-)
+from rollout.cli.terminal import DIFFERS, PUSHED_GOES_ON, UNUSABLE, print_json, results_console, told
 from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE
 
@@ -55,10 +48,7 @@ def rollback(
     from rollout.git.record import PromotionState
     from rollout.promote.promotion import confirm, roll_back, to_take_back
 
-    with (
-        told(PUSHED_GOES_ON) as messages,
-        opened(messages, remote, branch, regions_file, ()) as found,
-    ):
+    with told(PUSHED_GOES_ON) as messages, opened(messages, remote, branch, regions_file, ()) as found:
         upstream = found.upstream
         tip = upstream.tip()
         record = _newest(upstream, tip)

@@ -13,12 +13,7 @@ from rollout.regions import discover, find_project, select
 # ruff: noqa: PLC0415
 
 
-def status(
-    *,
-    region: OnlyRegions = None,
-    regions_file: RegionsFile = None,
-    as_json: JsonForTable = False,
-) -> None:
+def status(*, region: OnlyRegions = None, regions_file: RegionsFile = None, as_json: JsonForTable = False) -> None:
     """Show each region's weights and what disagrees.
 
     It says who disagrees with whom, and since when.

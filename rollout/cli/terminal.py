@@ -40,7 +40,7 @@ def told(interrupted: str) -> Iterator[Console]:
     Raises:
         typer.Exit: with 2 or 130.
     """
-    messages = messages_console()
+    messages = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     try:
         yield messages
     except RolloutError as error:
@@ -55,11 +55,6 @@ def print_problems(messages: Console, problems: Sequence[Problem]) -> None:
     """Each problem with its reason and its mend."""
     for problem in problems:
         messages.print(f"error: {problem}")
-
-
-def messages_console() -> Console:
-    """Where a person is told what goes on."""
-    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def results_console() -> Console:

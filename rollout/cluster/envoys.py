@@ -37,10 +37,6 @@ _MOST_AT_ONCE = 8
 _EXEC_TIMEOUT_SECONDS = 10.0
 
 
-class UnreadablePageError(ValueError):
-    """Envoy's administration answered with something else than was asked for."""
-
-
 @dataclass(frozen=True)
 class Envoy:
     """A sidecar, as it is now.
@@ -124,21 +120,19 @@ def route_weights(config_dump: Mapping[str, Any]) -> dict[str, int] | None:
         None where there is no route for echo.
 
     Raises:
-        UnreadablePageError: the route depends on more than the host, or leads to something that is not echo.
+        ValueError: the route depends on more than the host, or leads to something that is not echo.
     """
     routes = [route for host in _virtual_hosts(config_dump) for route in host["routes"]]
     if not routes:
         return None
     if len(routes) > 1:
-        raise UnreadablePageError(
-            f"{_VIRTUAL_HOST} has {len(routes)} routes, and which one holds depends on the request"
-        )
+        raise ValueError(f"{_VIRTUAL_HOST} has {len(routes)} routes, and which one holds depends on the request")
     action = routes[0].get("route") or {}
     if "cluster" in action:
         return {_subset_routed_to(action["cluster"]): 100}
     weighted = (action.get("weighted_clusters") or {}).get("clusters") or []
     if not weighted:
-        raise UnreadablePageError(f"the route of {_VIRTUAL_HOST} leads to no cluster")
+        raise ValueError(f"the route of {_VIRTUAL_HOST} leads to no cluster")
     return {_subset_routed_to(one["name"]): one["weight"] for one in weighted if one.get("weight")}
 
 
@@ -177,7 +171,7 @@ def _subsets(clusters: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Mappin
 def _subset_routed_to(cluster: str) -> str:
     subset = _subset(cluster)
     if subset is None:
-        raise UnreadablePageError(f"the route of {_VIRTUAL_HOST} leads to the cluster {cluster}")
+        raise ValueError(f"the route of {_VIRTUAL_HOST} leads to the cluster {cluster}")
     return subset
 
 

@@ -36,13 +36,7 @@ class ExecStream(Protocol):
 
 
 def open_exec(
-    core: client.CoreV1Api,
-    pod: str,
-    container: str,
-    command: Sequence[str],
-    *,
-    stdin: bool,
-    timeout_seconds: float,
+    core: client.CoreV1Api, pod: str, container: str, command: Sequence[str], *, stdin: bool, timeout_seconds: float
 ) -> ExecStream:
     """Starts a command.
 

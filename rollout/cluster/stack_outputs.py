@@ -95,9 +95,7 @@ def _ask_pulumi(pulumi: PulumiAccess, region: RegionAccess) -> subprocess.Comple
     program = shutil.which("pulumi", path=search)
     if program is None:
         raise RolloutError.of(
-            f"pulumi is not on PATH ({search})",
-            _WHY,
-            "install the Pulumi CLI, or let `make up` build it for the lab",
+            f"pulumi is not on PATH ({search})", _WHY, "install the Pulumi CLI, or let `make up` build it for the lab"
         )
     command = [program, "stack", "output", "--json", "--non-interactive", "--color", "never", "--stack", region.stack]
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", **pulumi.environment, "PATH": search}

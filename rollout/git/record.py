@@ -157,8 +157,8 @@ def parse(text: str) -> Record | None:
     promotion = Promotion(
         id=_needed(found, "Promotion", _text),
         version=_needed(found, "Version", _text),
-        steps=_needed(found, "Steps", _percents),
-        regions=_needed(found, "Regions", _names),
+        steps=_needed(found, "Steps", _listed(_percent)),
+        regions=_needed(found, "Regions", _listed(_text)),
         bake_seconds=_needed(found, "Bake", _seconds),
         before=_needed(found, "Before", _text),
     )
@@ -211,12 +211,8 @@ def _text(value: str) -> str:
     return value
 
 
-def _names(value: str) -> tuple[str, ...]:
-    return tuple(map(_text, value.split(",")))
-
-
-def _percents(value: str) -> tuple[int, ...]:
-    return tuple(map(_percent, value.split(",")))
+def _listed(read: Callable[[str], _Value]) -> Callable[[str], tuple[_Value, ...]]:
+    return lambda value: tuple(map(read, value.split(",")))
 
 
 def _percent(value: str) -> int:

@@ -30,7 +30,6 @@ _REMOTE_SECONDS = 120.0
 _FETCHED = "refs/rollout/fetched"
 _FILE_MODE = "100644"
 _FILE_MODES = (_FILE_MODE, "100755", "100664")
-_LIST = ("--literal-pathspecs", "ls-tree", "-z")
 _CANDIDATES = 10
 """The newest commits with the mark among which to look for a record: those that only quote one are passed over."""
 _NOT_THERE = 2
@@ -102,6 +101,8 @@ class Repository:
             )
         shallow, _, self._prefix = found.stdout.removesuffix("\n").partition("\n")
         self.shallow = shallow == "true"
+        # what a commit and an object hold never changes
+        self._listed: dict[tuple[str, str], Mapping[str, tuple[str, str]]] = {}
         self._contents: dict[str, bytes] = {}
 
     def commit_of(self, revision: str) -> str | None:
@@ -160,12 +161,8 @@ class Repository:
 
     def contents(self, commit: str, directory: str, pattern: str) -> Mapping[str, bytes]:
         """As `CommittedTree.contents`."""
-        # with a slash at its end it stands for what is in it; nothing stands for the project's own directory
-        listed = self._asked(*_LIST, commit, "--", *([f"{directory}/"] if directory else []))
-        if listed.returncode != 0:
-            raise self._unreadable(f"{commit}:{directory}", said(listed))
-        files = {path.rpartition("/")[2]: hash_ for path, (_mode, hash_) in _files(listed.stdout).items()}
-        hashes = {name: hash_ for name, hash_ in files.items() if fnmatchcase(name, pattern)}
+        files = self._files(commit, directory)
+        hashes = {name: hash_ for name, (_mode, hash_) in files.items() if fnmatchcase(name, pattern)}
         self._read({*hashes.values()} - self._contents.keys())
         return {name: self._contents[hash_] for name, hash_ in sorted(hashes.items())}
 
@@ -175,8 +172,8 @@ class Repository:
         Raises:
             RolloutError: there is no commit yet.
         """
-        named = self._asked("symbolic-ref", "--quiet", "--short", "HEAD")
-        return self._needed("rev-parse", "--verify", "HEAD^{commit}"), named.stdout.strip() or None
+        commit, name = self._needed("rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD").split("\n")
+        return commit, None if name == "HEAD" else name.removeprefix("refs/heads/")
 
     def tip(self, remote: str, branch: str) -> str | None:
         """The full hash of the tip of a remote's branch; None where it has no such branch. Brings nothing here.
@@ -314,27 +311,11 @@ class Repository:
         """
         # no message holds it
         mark = secrets.token_hex(16)
+        form = ("-z", "--encoding=UTF-8", "--no-show-signature", f"--format=tformat:{mark}%H%x00%an%x00%cI%x00%B%x00")
+        files = ("--relative", "--name-only", "--no-renames", "--diff-merges=first-parent")
         only = () if saying is None else ("--fixed-strings", f"--grep={saying}")
-        text = self._needed(
-            "--literal-pathspecs",
-            "log",
-            "-z",
-            "--date-order",
-            "--no-show-signature",
-            "--no-mailmap",
-            "--encoding=UTF-8",
-            "--relative",
-            "--name-only",
-            "--no-renames",
-            "--diff-merges=first-parent",
-            f"--max-count={most}",
-            f"--format=tformat:{mark}%H%x00%an%x00%cI%x00%B%x00",
-            *only,
-            "--end-of-options",
-            tip,
-            "--",
-            *paths,
-        )
+        options = ("--date-order", "--no-mailmap", f"--max-count={most}", *form, *files, *only)
+        text = self._needed("--literal-pathspecs", "log", *options, "--end-of-options", tip, "--", *paths)
         return tuple(map(_entry, text.split(mark)[1:]))
 
     def newest_record(self, revisions: str) -> tuple[Entry, Record] | None:
@@ -410,18 +391,34 @@ class Repository:
 
     def _index(self, parent: str, files: Mapping[str, bytes | None]) -> bytes:
         """What `git update-index --index-info` reads: a mode, an object, a path from the top of the repository for each file."""
-        there = _files(self._needed(*_LIST, parent, "--", *files)) if files else {}
         lines = []
         for path, content in files.items():
             mode, hash_ = "0", "0" * len(parent)
             if content is not None:
-                mode, _ = there.get(path, (_FILE_MODE, ""))
+                directory, _, name = path.rpartition("/")
+                mode, _ = self._files(parent, directory).get(name, (_FILE_MODE, ""))
                 hash_ = self._needed("hash-object", "-w", "--stdin", given=content)
             lines.append(f"{mode} {hash_}\t{PurePosixPath(self._prefix, path)}\0")
         return os.fsencode("".join(lines))
 
+    def _files(self, commit: str, directory: str) -> Mapping[str, tuple[str, str]]:
+        """The files of a directory at a commit, by name: mode, and the object's hash."""
+        if (commit, directory) not in self._listed:
+            # with a slash at its end it stands for what is in it; nothing stands for the project's own directory
+            listed = self._asked(
+                "--literal-pathspecs", "ls-tree", "-z", commit, "--", *([f"{directory}/"] if directory else [])
+            )
+            if listed.returncode != 0:
+                raise self._unreadable(f"{commit}:{directory}", said(listed))
+            # each is `<mode> <type> <hash>`, a tab, the path
+            lines = (line.partition("\t") for line in listed.stdout.split("\0") if line)
+            found = {path.rpartition("/")[2]: words.split() for words, _, path in lines}
+            files = {name: (mode, hash_) for name, (mode, _type, hash_) in found.items() if mode in _FILE_MODES}
+            self._listed[commit, directory] = files
+        return self._listed[commit, directory]
+
     def _read(self, hashes: Collection[str]) -> None:
-        """Reads files by their objects' hashes, all by one process; what is in an object never changes."""
+        """Reads files by their objects' hashes, all by one process."""
         if not hashes:
             return
         found = self._asked("cat-file", "--batch", given="".join(f"{each}\n" for each in hashes).encode())
@@ -454,9 +451,7 @@ class Repository:
         if done.returncode != 0:
             shown = next(each for each in arguments if each.replace("-", "x").isalpha() and not each.startswith("-"))
             raise RolloutError.of(
-                f"git {shown} in {self.project}: {said(done)}",
-                _WHY,
-                "do what git says, then run this again",
+                f"git {shown} in {self.project}: {said(done)}", _WHY, "do what git says, then run this again"
             )
         return done.stdout.removesuffix("\n")
 
@@ -500,9 +495,3 @@ def _entry(text: str) -> Entry:
         message,
         tuple(name for name in files.removeprefix("\0\n").split("\0") if name),
     )
-
-
-def _files(listed: str) -> dict[str, tuple[str, str]]:
-    """The files of what `git ls-tree -z` says (`<mode> <type> <hash>`, a tab, the path): mode and hash by path."""
-    entries = {path: line.split() for line, _, path in (each.partition("\t") for each in listed.split("\0")) if path}
-    return {path: (mode, hash_) for path, (mode, _type, hash_) in entries.items() if mode in _FILE_MODES}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice, product
+from itertools import product
 
 from rollout.judge.independence import denied, runs
 from rollout.judge.shares import RISK, Standing, allowed, is_outside, share_interval, standing, version_risk
@@ -54,19 +54,19 @@ def label(origin: Origin, region: str) -> str:
     return origin.version if origin.region == region else f"{origin.version} of {origin.region}"
 
 
+def reasons(measurement: Measurement) -> str:
+    """Why requests failed, the most frequent reasons first."""
+    return ", ".join(f"{count:,} x {reason}" for reason, count in [*measurement.reasons.items()][:_REASONS_SHOWN])
+
+
 def no_failures(measurement: Measurement) -> tuple[Deviation, ...]:
     """Every request got a 200."""
-    if measurement.failures == 0:
-        return ()
-    reasons = ", ".join(
-        f"{count:,} x {reason}" for reason, count in islice(measurement.reasons.items(), _REASONS_SHOWN)
-    )
     of_rows = [
         (label(origin, measurement.region), tally.failures) for origin, tally in sorted(measurement.answered.items())
     ]
     of_rows.append((UNANSWERED, measurement.unanswered))
     return tuple(
-        Deviation(Kind.FAILED, row, f"{failures:,} requests failed at {row} (all failures: {reasons})")
+        Deviation(Kind.FAILED, row, f"{failures:,} requests failed at {row} (all failures: {reasons(measurement)})")
         for row, failures in of_rows
         if failures
     )
@@ -137,7 +137,7 @@ def shares_match(measurement: Measurement, weights: Mapping[str, int], risk: flo
     findings = []
     requests, each = measurement.requests, version_risk(weights, risk)
     for version, weight in weights.items():
-        count = requests_of(measurement, version)
+        count = measurement.tally([version]).requests
         if weight == 0 or not is_outside(count, requests, weight, each):
             continue
         if count == 0:
@@ -179,10 +179,4 @@ def split_standing(measurement: Measurement, weights: Mapping[str, int], risk: f
 
 def counts_of(measurement: Measurement, weights: Mapping[str, int]) -> Mapping[str, int]:
     """How many requests each of these versions answered in the measured region."""
-    return {version: requests_of(measurement, version) for version in weights}
-
-
-def requests_of(measurement: Measurement, version: str) -> int:
-    """How many requests a version of the measured region answered."""
-    tally = measurement.versions.get(version)
-    return tally.requests if tally else 0
+    return {version: measurement.tally([version]).requests for version in weights}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
 
 from rollout.judge import failures
 from rollout.judge.checks import (
     independent,
     no_failures_but_its_own,
     nothing_lost,
-    requests_of,
+    reasons,
     shares_match,
     split_standing,
 )
@@ -21,9 +20,6 @@ from rollout.weights import routed
 
 MOST_REQUESTS = DEFAULT_MOST
 """A share that is not known after so many requests is too near the edge of what is allowed: as `rollout verify` has it."""
-
-_NOTHING = Tally(0, 0)
-_REASONS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Step:
     version: str
     weights: Mapping[str, int]
     before: Mapping[str, int]
-    old: Tally = _NOTHING
+    old: Tally = field(default_factory=Tally)
 
     @property
     def old_versions(self) -> str:
@@ -64,7 +60,7 @@ class Observation:
 
     def tally(self, versions: Collection[str]) -> Tally:
         """What these versions of the region did with all the requests that they got."""
-        return added(*(tally_of(window, versions) for window in (self.coming, self.proof) if window))
+        return self.coming.tally(versions) + (self.proof.tally(versions) if self.proof else Tally())
 
 
 def new_tally(step: Step, seen: Observation) -> Tally:
@@ -74,7 +70,7 @@ def new_tally(step: Step, seen: Observation) -> Tally:
 
 def old_tally(step: Step, seen: Observation) -> Tally:
     """The others' requests since the region was first watched."""
-    return added(step.old, seen.tally({*step.weights} - {step.version}))
+    return step.old + seen.tally({*step.weights} - {step.version})
 
 
 def doubt(step: Step, seen: Observation, *, proven: bool) -> str | None:
@@ -99,10 +95,10 @@ def new_one_fails_more(step: Step, seen: Observation) -> str | None:
         return f"{new.failures:,} of {new.requests:,} requests to {step.version} failed, and {step.old_versions} had none to compare"
     if not failures.fails_more(new, old):
         return None
-    reasons = _reasons(seen.coming if seen.proof is None else seen.proof) or _reasons(seen.coming)
+    why = reasons(seen.coming if seen.proof is None else seen.proof) or reasons(seen.coming)
     return (
         f"{step.version} fails more often than {step.old_versions}: {new.failures:,} of {new.requests:,} requests, "
-        f"against {old.failures:,} of {old.requests:,} ({reasons}; false-alarm rate at most {RISK:.1%})"
+        f"against {old.failures:,} of {old.requests:,} ({why}; false-alarm rate at most {RISK:.1%})"
     )
 
 
@@ -124,19 +120,9 @@ def interval(step: Step, seen: Observation) -> Interval:
     """Where the new version's share can be, at the risk of a verdict."""
     if seen.proof is None or not seen.proof.requests:
         return Interval(0.0, 1.0)
-    count = requests_of(seen.proof, step.version)
+    count = seen.proof.tally([step.version]).requests
     weight = step.weights[step.version]
     return share_interval(count, seen.proof.requests, weight, version_risk(step.weights))
-
-
-def tally_of(window: Measurement, versions: Collection[str]) -> Tally:
-    """What these versions of the measured region did with their requests."""
-    return added(*(tally for version, tally in window.versions.items() if version in versions))
-
-
-def added(*tallies: Tally) -> Tally:
-    """The sum."""
-    return Tally(sum(each.requests for each in tallies), sum(each.failures for each in tallies))
 
 
 def _share_is_off(step: Step, seen: Observation, *, proven: bool) -> str | None:
@@ -147,13 +133,8 @@ def _share_is_off(step: Step, seen: Observation, *, proven: bool) -> str | None:
     requests = seen.proof.requests
     if proven or requests < MOST_REQUESTS or split_standing(seen.proof, step.weights) is Standing.HOLDS:
         return None
-    percent = 100 * requests_of(seen.proof, step.version) / requests
+    percent = 100 * seen.proof.tally([step.version]).requests / requests
     return (
         f"{step.version} got {percent:.1f} % of {requests:,} requests where its weight is {step.weights[step.version]}: "
         "too near the edge of what is allowed to be told from it"
     )
-
-
-def _reasons(window: Measurement) -> str:
-    reasons = islice(window.reasons.items(), _REASONS_SHOWN)
-    return ", ".join(f"{count:,} x {reason}" for reason, count in reasons)

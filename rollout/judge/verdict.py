@@ -19,15 +19,7 @@ from rollout.judge.checks import (
     shares_match,
     split_standing,
 )
-from rollout.judge.shares import (
-    RISK,
-    Interval,
-    Standing,
-    is_inside,
-    requests_to_go,
-    share_interval,
-    version_risk,
-)
+from rollout.judge.shares import RISK, Interval, Standing, is_inside, requests_to_go, share_interval, version_risk
 from rollout.measurement import Measurement, Origin, Tally
 
 
@@ -113,10 +105,8 @@ def verdict_of(
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    facts = nothing_lost(measurement, weights, failures)
-    dependent = independent(measurement, weights, risk)
+    known, facts, dependent = _known(measurement, weights, risk, failures)
     off = () if dependent else shares_match(measurement, weights, risk)
-    known = _known(measurement, weights, risk, wrong=bool(facts + off), dependent=bool(dependent))
     to_go: int | None = 0
     undecided: tuple[Deviation, ...] = ()
     if known is Standing.NOT_YET_KNOWN:
@@ -124,11 +114,7 @@ def verdict_of(
         undecided = (_undecided(measurement, to_go),)
     findings = facts + dependent + off + undecided
     return Verdict(
-        measurement,
-        _rows(measurement, weights, findings, risk, dependent=bool(dependent)),
-        findings,
-        known,
-        to_go,
+        measurement, _rows(measurement, weights, findings, risk, dependent=bool(dependent)), findings, known, to_go
     )
 
 
@@ -140,18 +126,16 @@ def is_decided(
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    wrong = bool(nothing_lost(measurement, weights, failures))
-    dependent = bool(independent(measurement, weights, risk))
-    return _known(measurement, weights, risk, wrong=wrong, dependent=dependent) is not Standing.NOT_YET_KNOWN
+    return _known(measurement, weights, risk, failures)[0] is not Standing.NOT_YET_KNOWN
 
 
 def _known(
-    measurement: Measurement, weights: Mapping[str, int], risk: float, *, wrong: bool, dependent: bool
-) -> Standing | None:
+    measurement: Measurement, weights: Mapping[str, int], risk: float, failures: Check
+) -> tuple[Standing | None, tuple[Deviation, ...], tuple[Deviation, ...]]:
+    """The standing; what was lost; and what speaks against independence."""
     split = split_standing(measurement, weights, risk)
-    if wrong:
-        return Standing.DOES_NOT_HOLD
-    return None if dependent else split
+    facts, dependent = nothing_lost(measurement, weights, failures), independent(measurement, weights, risk)
+    return Standing.DOES_NOT_HOLD if facts else None if dependent else split, facts, dependent
 
 
 def _undecided(measurement: Measurement, to_go: int | None) -> Deviation:
@@ -169,7 +153,7 @@ def _rows(
     dependent: bool,
 ) -> tuple[Row, ...]:
     here = {version: Origin(measurement.region, version) for version in weights}
-    tallies = {label(origin, measurement.region): Tally(0, 0) for origin in here.values()}
+    tallies = {label(origin, measurement.region): Tally() for origin in here.values()}
     tallies |= {label(origin, measurement.region): tally for origin, tally in sorted(measurement.answered.items())}
     if measurement.unreadable:
         tallies[UNREADABLE] = Tally(measurement.unreadable, 0)

@@ -1,35 +1,63 @@
-"""What a promotion and a retirement do to the clusters of the regions; `rollout.promote.live_clusters` does it to real ones."""
+"""The regions' clusters as a promotion and a retirement see them: measured, watched, and waited for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from functools import cached_property
 
-from rollout.measurement import Measurement
-from rollout.problem import Problem
-from rollout.promote.delivery import DeliveryTime
-from rollout.status.verification import Outcome
-
-
-class Watching(Protocol):
-    """A region that is watched; see `rollout.traffic.watch.Watch`."""
-
-    def seen(self) -> Measurement:
-        """The window so far."""
-
-    def turn(self) -> Measurement:
-        """Ends the window, and begins the next."""
+from rollout.cluster.stack_outputs import StackOutputs, read_outputs
+from rollout.judge.checks import no_failures_but_its_own
+from rollout.problem import Problem, RolloutError
+from rollout.promote.delivery import DeliveryTime, History, brings, deliver, lacks, takes
+from rollout.regions import Discovery, select
+from rollout.status.verification import Outcome, Progress, Ready, measure_and_judge, prepare
+from rollout.traffic.probe import connect
+from rollout.traffic.watch import Watch
 
 
-class Clusters(Protocol):
-    """What is done to the regions' clusters: they are asked, and requests are sent in them."""
+class Clusters:
+    """Regions that are up and that Argo CD delivers to.
+
+    Args:
+        history: The commits that are delivered.
+        discovery: Where the regions are.
+        names: Those that are meant.
+        rate: Requests a second to send in a region that is measured or watched.
+        shown: Shows how far the regions are, for as long as a block lasts that measures them.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        discovery: Discovery,
+        names: Sequence[str],
+        rate: int,
+        shown: Callable[[Sequence[Ready]], AbstractContextManager[Progress]],
+    ) -> None:
+        self._history, self._rate, self._shown = history, rate, shown
+        self._pulumi = discovery.pulumi
+        self._regions = {region.name: region for region in select(discovery.regions, names)}
 
     def certify(self, regions: Sequence[str]) -> Sequence[Outcome]:
-        """Measures the split of these regions until it is decided."""
+        """Measures the split of these regions side by side, each until it is decided; failures of its own versions are counted only.
 
-    def watched(self, region: str) -> AbstractContextManager[Watching]:
-        """A region watched for as long as a block lasts."""
+        Raises:
+            RolloutError: one is not ready to be measured.
+        """
+        # the commit that Argo CD synced may be one that is not here yet
+        self._history.tip()
+        ready = prepare([self._regions[name] for name in regions], self._pulumi, rate=self._rate)
+        with self._shown(ready) as progress:
+            return measure_and_judge(ready, progress, no_failures_but_its_own)
+
+    def watched(self, region: str) -> Watch:
+        """A region watched for as long as a block lasts.
+
+        Raises:
+            RolloutError: it has no probe that is ready.
+        """
+        return Watch(connect(self._regions[region]), self._outputs[region].url, self._rate)
 
     def deliver(
         self,
@@ -50,4 +78,22 @@ class Clusters(Protocol):
             meanwhile: Called twice a second; a problem that it finds ends the waiting.
             healthy: Whether all that was committed must be healthy as well.
             without: An Envoy has it when it knows this version no more; None when it splits by the weights.
+
+        Raises:
+            RolloutError: the region has no Application, or its cluster cannot be asked.
         """
+        where = self._regions[region]
+        application = self._outputs[region].application
+        if application is None:
+            raise RolloutError.of(
+                f"stack {where.stack}: it has no Application",
+                "without one, a commit is delivered by nobody",
+                f"bring it up with delivery gitops: pulumi up -s {where.stack} (docs/handover.md)",
+            )
+        is_there = brings(where, self._history, commit, weights)
+        is_taken = takes(weights) if without is None else lacks(without)
+        return deliver(where, application, is_there, is_taken, meanwhile=meanwhile, healthy=healthy)
+
+    @cached_property
+    def _outputs(self) -> Mapping[str, StackOutputs]:
+        return {name: read_outputs(self._pulumi, region) for name, region in self._regions.items()}

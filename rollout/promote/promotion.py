@@ -13,25 +13,15 @@ from dataclasses import replace
 
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.shares import Standing
-from rollout.judge.step import (
-    Observation,
-    Step,
-    added,
-    doubt,
-    interval,
-    is_proven,
-    new_one_fails_more,
-    new_tally,
-    old_tally,
-    tally_of,
-)
+from rollout.judge.step import Observation, Step, doubt, interval, is_proven, new_one_fails_more, new_tally, old_tally
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError, refuse
-from rollout.promote.clusters import Clusters, Watching
+from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.promote.results import PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.verification import Outcome
+from rollout.traffic.watch import Watch
 from rollout.weights import percents, shifted
 from rules.region.capacity import stable_of
 
@@ -76,8 +66,7 @@ def preview(upstream: Upstream, promotion: Promotion) -> list[tuple[str, Mapping
     parent = promotion.before
     steps: list[tuple[str, Mapping[str, int]]] = []
     for region in promotion.regions:
-        _refuse_unknown(upstream, promotion, region)
-        _refuse_ahead(upstream, promotion, region)
+        _refuse_impossible(upstream, promotion, region)
         for weight in steps_left(promotion, upstream.weights(parent, region)[promotion.version]):
             weights = shifted(upstream.weights(parent, region), promotion.version, weight)
             parent = upstream.shifted(parent, {region: weights}, f"{promotion.version} in {region}: {weight} %")
@@ -236,7 +225,7 @@ class _Run:
                 return self._unwell(f"{name}: {reason}")
             if outcome.verdict:
                 measured = outcome.verdict.measurement
-                others = tally_of(measured, measured.versions.keys() - {self.promotion.version})
+                others = measured.tally(measured.versions.keys() - {self.promotion.version})
                 # the one who has no requests any more had them before
                 if others.requests or name not in self.old:
                     self.old[name] = others
@@ -255,7 +244,7 @@ class _Run:
         if not outcome.holds:
             return f"{outcome.verdict.word}: {'; '.join(finding.text for finding in outcome.verdict.findings)}"
         name = outcome.region.name
-        old = self.old.get(name, Tally(0, 0))
+        old = self.old.get(name, Tally())
         step = Step(name, self.promotion.version, outcome.weights, outcome.weights, old)
         return new_one_fails_more(step, Observation(measured))
 
@@ -270,14 +259,14 @@ class _Run:
 
     def _step(self, region: str, weight: int) -> PromotionResult | None:
         with ExitStack() as stack:
-            watch: Watching | None = None
+            watch: Watch | None = None
             if not self.upstream.proposal:
                 watch = stack.enter_context(self.clusters.watched(region))
                 watch.turn()
             step = self._commit_step(region, weight)
             return self._prove_step(step, watch or stack.enter_context(self.clusters.watched(region)))
 
-    def _prove_step(self, step: Step, watch: Watching) -> PromotionResult | None:
+    def _prove_step(self, step: Step, watch: Watch) -> PromotionResult | None:
         region, weight = step.region, step.weights[step.version]
         took = StepResult(region, weight, self.last)
         self.taken.append(took)
@@ -304,7 +293,7 @@ class _Run:
         self.old[region] = proof.old
         return None
 
-    def _failed(self, step: Step, reason: str, watch: Watching, before: Sequence[Measurement]) -> PromotionResult:
+    def _failed(self, step: Step, reason: str, watch: Watch, before: Sequence[Measurement]) -> PromotionResult:
         region = step.region
         self.upstream.say(f"{region}: {step.version} {step.weights[step.version]} % failed: {reason}")
         # what somebody else made of the region says nothing of the step
@@ -317,7 +306,7 @@ class _Run:
         tip = self.upstream.tip()
         before = self.upstream.weights(tip, region)
         weights = shifted(before, version, weight)
-        step = Step(region, version, weights, before, self.old.get(region, Tally(0, 0)))
+        step = Step(region, version, weights, before, self.old.get(region, Tally()))
         if self.record and (self.record.region, self.record.weight) == (region, weight):
             self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
             return step
@@ -333,7 +322,7 @@ class _Run:
         self.upstream.say(f"{region}: {version} {weight} %: committed as {self.last[:10]}")
         return step
 
-    def _prove(self, step: Step, watch: Watching, coming: Measurement) -> Proof | str:
+    def _prove(self, step: Step, watch: Watch, coming: Measurement) -> Proof | str:
         """The proof, when the bake time is over as well; or why the step is not well."""
         began = time.monotonic()
         proven = False
@@ -409,7 +398,7 @@ def _proof(step: Step, seen: Observation, seconds: float) -> Proof:
     )
 
 
-def _cost(region: str, before: Sequence[Measurement], watch: Watching) -> dict[str, Tally]:
+def _cost(region: str, before: Sequence[Measurement], watch: Watch) -> dict[str, Tally]:
     """What became of all requests of some windows and of the one that is watched, by version."""
     cost: dict[str, Tally] = {}
     windows = [*before]
@@ -424,7 +413,7 @@ def _cost(region: str, before: Sequence[Measurement], watch: Watching) -> dict[s
         nobody = window.unanswered + window.unreadable
         rows += [("", Tally(nobody, nobody))] if nobody else []
         for name, tally in rows:
-            cost[name] = added(cost.get(name, Tally(0, 0)), tally)
+            cost[name] = cost.get(name, Tally()) + tally
     return cost
 
 
@@ -437,19 +426,15 @@ def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -
     )
 
 
-def _refuse_unknown(upstream: Upstream, promotion: Promotion, region: str) -> None:
-    weights = upstream.weights(promotion.before, region)
+def _refuse_impossible(upstream: Upstream, promotion: Promotion, region: str) -> None:
+    weights, last = upstream.weights(promotion.before, region), promotion.steps[-1]
     if promotion.version not in weights:
         raise RolloutError.of(
             f"{region} has no version {promotion.version}; it has: {', '.join(weights)}",
             "a version is there with weight 0 before it gets requests",
             f"write it into the region's stack file with weight 0, render, commit and push; then promote {promotion.version}",
         )
-
-
-def _refuse_ahead(upstream: Upstream, promotion: Promotion, region: str) -> None:
-    weight, last = upstream.weights(promotion.before, region)[promotion.version], promotion.steps[-1]
-    if weight > last:
+    if (weight := weights[promotion.version]) > last:
         raise RolloutError.of(
             f"{region}: {promotion.version} has weight {weight}, and the last step is {last}",
             "a promotion gives a version more, never less",

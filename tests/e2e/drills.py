@@ -76,4 +76,4 @@ def under_load(lab: Laboratory, drill: str, table: list[Row]) -> Iterator[UnderL
         steady.until_sent(_BEFORE)
         yield steady
         steady.until_sent(_AFTER)
-    table += [Row(drill, region, load.sent, load.failures_in_full()) for region, load in loads.items()]
+    table += [Row(drill, region, load.sent, load.failures(in_full=True)) for region, load in loads.items()]

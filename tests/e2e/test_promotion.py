@@ -45,7 +45,7 @@ def _weights(lab: Laboratory, region: str) -> dict[str, int]:
 
 
 def _only_v2_failed(load: UnderLoad) -> bool:
-    return not any(each.failures_of_others("v2") for each in load.loads.values())
+    return not any(each.failures(but_of="v2") for each in load.loads.values())
 
 
 def test_a_version_is_promoted_through_both_regions(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.build.sources import full_manifest
+from lab.build.go import Go
+from lab.build.versions import ARGOCD_MODULE, PLATFORM
 from tests.e2e.laboratory import REGIONS, Laboratory, changes, write_settings
 
 _VERSIONS = "echo-rollout:echo"
@@ -110,7 +111,8 @@ def test_another_version_of_istio_changes_the_releases_alone(lab: Laboratory, tm
 def test_the_whole_of_argo_cd_can_be_installed_in_place_of_its_core(lab: Laboratory, tmp_path: Path) -> None:
     settings = lab.settings("region-a")
     argocd = settings["config"]["echo-rollout:argocd"]
-    argocd |= {"manifest": str(full_manifest(lab.place.cache)), "applicationSets": True}
+    module = Go.find(lab.place.cache, print).module_dir(PLATFORM, ARGOCD_MODULE)
+    argocd |= {"manifest": str(module / "manifests" / "install.yaml"), "applicationSets": True}
     file = write_settings(tmp_path / "Pulumi.region-a.yaml", settings)
     preview = changes(lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--json", file).stdout)
     assert preview["argocd/argocd-server"] == "create"

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from rollout.judge.checks import requests_of
 from rollout.judge.shares import share_interval, version_risk
 from rollout.measurement import Measurement
 from rollout.status import verification
@@ -55,7 +54,7 @@ def _text(so_far: Measurement, weights: Mapping[str, int]) -> str:
     """How many requests, and where each share can be by now."""
     risk = version_risk(weights)
     intervals = {
-        version: share_interval(requests_of(so_far, version), so_far.requests, weight, risk)
+        version: share_interval(so_far.tally([version]).requests, so_far.requests, weight, risk)
         for version, weight in weights.items()
         if weight
     }

@@ -30,7 +30,6 @@ from lab.report import LabError
 REGISTRY = "registry.corp.local"
 ARGOCD_FILES = (
     "manifests/core-install.yaml",
-    "manifests/install.yaml",
     "entrypoint.sh",
     "hack/gpg-wrapper.sh",
     "hack/git-verify-wrapper.sh",
@@ -480,7 +479,6 @@ def test_charts_of_another_release_line_are_refused(go: FakeGo, istio_module: Pa
 def test_argo_cd_s_files_are_taken_from_its_module_once(go: FakeGo, argocd_module: Path, store: Path) -> None:
     taken = [
         sources.core_manifest(store),
-        sources.full_manifest(store),
         *sources.image_scripts(store),
     ]
     assert [file.read_text() for file in taken] == list(ARGOCD_FILES)

@@ -28,12 +28,8 @@ SPLIT = {"v1": 90, "v2": 10}
 def exact_evidence(count: int, requests: int, weight: int, share: Fraction) -> Fraction:
     """M(share) in fractions: B(x+½, y+½) / B(½, ½) is a product of the rule of Krichevsky and Trofimov's predictions."""
     others = requests - count
-    jeffreys = Fraction(1)
-    for seen in range(count):
-        jeffreys *= Fraction(2 * seen + 1, 2)
-    for seen in range(others):
-        jeffreys *= Fraction(2 * seen + 1, 2)
-    jeffreys /= math.factorial(requests)
+    odd = math.prod(range(1, 2 * count, 2)) * math.prod(range(1, 2 * others, 2))
+    jeffreys = Fraction(odd, 2**requests * math.factorial(requests))
     point = Fraction(weight, 100) ** count * (1 - Fraction(weight, 100)) ** others
     return (point + jeffreys) / 2 / (share**count * (1 - share) ** others)
 

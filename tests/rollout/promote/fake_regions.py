@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from random import Random
 from subprocess import CalledProcessError
+from typing import Self
 
 from rollout.access import RegionAccess
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.measurement import Count, Measurement, Result
 from rollout.problem import Problem
+from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.overlay import VIRTUAL_SERVICE, parse_weights
 from rollout.status.verification import Outcome, Ready, measure_and_judge
 from rollout.traffic.attack import Attack
+from rollout.traffic.watch import Watch
 from tests.rollout.answers import fault, ok, other
 from tests.rollout.planned import REGIONS
 from tests.rollout.repository import Repository
@@ -50,7 +52,7 @@ def never_fails(_region: str, _version: str, _weight: int) -> float:
     return 0.0
 
 
-class FakeRegions:
+class FakeRegions(Clusters):
     """The clusters of a promotion, and of a retirement.
 
     Attributes:
@@ -95,10 +97,8 @@ class FakeRegions:
         ]
         return measure_and_judge(ready, lambda _so_far: None, no_failures_but_its_own)
 
-    @contextmanager
-    def watched(self, region: str) -> Iterator[FakeWatch]:
-        self._comes_to("watch", region, self._weights[region])
-        yield FakeWatch(self, region)
+    def watched(self, region: str) -> FakeWatch:
+        return FakeWatch(self, region)
 
     def deliver(
         self,
@@ -133,6 +133,9 @@ class FakeRegions:
             chances[ok(version, region)] = weight / 100 * (1 - failing)
         return self._random[region].choices([*chances], [*chances.values()], k=RATE)
 
+    def enter(self, region: str) -> None:
+        self._comes_to("watch", region, self._weights[region])
+
     def look(self, region: str) -> None:
         self._comes_to("look", region, self._weights[region])
 
@@ -162,24 +165,31 @@ class FakeRegions:
         return True
 
 
-class FakeWatch:
+class FakeWatch(Watch):
     """A region watched: at each look another second's requests have been answered."""
 
     def __init__(self, regions: FakeRegions, region: str) -> None:
-        self._regions, self._region = regions, region
+        self._of, self._where = regions, region
         self._count = Count(region)
 
+    def __enter__(self) -> Self:
+        self._of.enter(self._where)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing was started."""
+
     def seen(self) -> Measurement:
-        self._regions.look(self._region)
+        self._of.look(self._where)
         return self._after_a_second()
 
     def turn(self) -> Measurement:
         ended = self._after_a_second()
-        self._count = Count(self._region)
+        self._count = Count(self._where)
         return ended
 
     def _after_a_second(self) -> Measurement:
-        for answer in self._regions.answers(self._region):
+        for answer in self._of.answers(self._where):
             self._count.add(answer)
         return self._count.measurement(planned=self._count.requests, seconds=self._count.requests / RATE)
 
