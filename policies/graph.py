@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +41,11 @@ class Graph:
     before: Mapping[str, frozenset[str]]
 
     @classmethod
-    def of(cls, resources: Sequence[PolicyResource]) -> Graph:
-        """Read the resources of a stack that a policy is given; the engine gives them in no order."""
+    def of(cls, resources: Sequence[PolicyResource], inputs: Mapping[str, Mapping[str, Any]]) -> Graph:
+        """Read the resources of a stack that a policy is given, in no order, as they were registered where that is known, by URN."""
         resources = sorted(resources, key=lambda each: each.urn)
-        ids = dict(_ids(resources))
+        props = {each.urn: inputs.get(each.urn, each.props) for each in resources}
+        ids = dict(_ids(props))
         itself = ObjectId("Namespace", "", NAMESPACE)
         inside = [each for each in resources if each.urn in ids and ids[each.urn].namespace == NAMESPACE]
         others = [each for each in resources if ids.get(each.urn) == itself]
@@ -52,9 +53,9 @@ class Graph:
         return cls(
             stack=resources[0].urn.split("::")[0].removeprefix("urn:pulumi:") if resources else "",
             ids=ids,
-            workloads=tuple(_plain(each.props) for each in inside if ids[each.urn].kind in KINDS),
-            namespace=tuple(_plain(each.props) for each in others),
-            applications=tuple(_applications(resources, ids)),
+            workloads=tuple(_plain(props[each.urn]) for each in inside if ids[each.urn].kind in KINDS),
+            namespace=tuple(_plain(props[each.urn]) for each in others),
+            applications=tuple(_applications(props, ids)),
             before={
                 each.urn: frozenset(other.urn for other in (*each.dependencies, each.parent) if other is not None)
                 for each in resources
@@ -79,18 +80,18 @@ class Graph:
         return False
 
 
-def _ids(resources: Iterable[PolicyResource]) -> Iterator[tuple[str, ObjectId]]:
-    for each in resources:
-        kind, metadata = _known(each.props, "kind"), _known(each.props, "metadata")
+def _ids(props: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ObjectId]]:
+    for urn, each in props.items():
+        kind, metadata = _known(each, "kind"), _known(each, "metadata")
         if kind and isinstance(metadata, dict) and "name" in metadata:
-            yield each.urn, ObjectId(str(kind), str(metadata.get("namespace", "")), str(metadata["name"]))
+            yield urn, ObjectId(str(kind), str(metadata.get("namespace", "")), str(metadata["name"]))
 
 
-def _applications(resources: Iterable[PolicyResource], ids: Mapping[str, ObjectId]) -> Iterator[Mapping[str, Any]]:
-    for each in resources:
-        if each.urn not in ids or ids[each.urn].kind != _APPLICATION[1]:
+def _applications(props: Mapping[str, Mapping[str, Any]], ids: Mapping[str, ObjectId]) -> Iterator[Mapping[str, Any]]:
+    for urn, each in props.items():
+        if urn not in ids or ids[urn].kind != _APPLICATION[1]:
             continue
-        application = _plain(each.props)
+        application = _plain(each)
         group = str(application.get("apiVersion", "")).rpartition("/")[0]
         if group == _APPLICATION[0] and application["spec"]["destination"]["namespace"] == NAMESPACE:
             yield application

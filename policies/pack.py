@@ -6,15 +6,18 @@ a policy has one level, whereas a waived rule only warns. Each message names its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pulumi_policy import (
     EnforcementLevel,
     Policy,
     PolicyResource,
     ReportViolation,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
     StackValidationArgs,
     StackValidationPolicy,
 )
@@ -35,27 +38,38 @@ _LEVELS = {
 
 
 def policies(project: Path, told: Region | None) -> list[Policy]:
-    """The policies of the pack, named as the severities that they report.
+    """The policies of the pack, named as the severities that they report, after one that reports nothing.
 
     Args:
         project: The folder of the project, in which Argo CD's overlays are.
         told: The region that is judged, without workloads; None to go by what the graph shows.
     """
 
+    inputs: dict[str, Mapping[str, Any]] = {}
+
+    def note(args: ResourceValidationArgs, _: ReportViolation) -> None:
+        inputs[args.urn] = args.props
+
     def report_all(severity: Severity, args: StackValidationArgs, report: ReportViolation) -> None:
-        for finding in findings(args.resources, told, project):
+        for finding in findings(args.resources, told, project, inputs):
             if finding.severity is severity:
                 report(str(finding), None)
 
-    return [
+    # a stack's policy is given what the cluster made of the objects, with fields and defaults of its own
+    noting = ResourceValidationPolicy(
+        "registered", "What is registered, noted for the others.", note, EnforcementLevel.ADVISORY
+    )
+    return [noting] + [
         StackValidationPolicy(severity.value, description, partial(report_all, severity), level)
         for severity, (level, description) in _LEVELS.items()
     ]
 
 
-def findings(resources: Sequence[PolicyResource], told: Region | None, project: Path) -> tuple[Finding, ...]:
-    """What is wrong with a stack's resources, each finding once."""
-    graph = Graph.of(resources)
+def findings(
+    resources: Sequence[PolicyResource], told: Region | None, project: Path, inputs: Mapping[str, Mapping[str, Any]]
+) -> tuple[Finding, ...]:
+    """What is wrong with a stack's resources, each finding once; `inputs` are what was registered of them, by URN."""
+    graph = Graph.of(resources, inputs)
     applied = regions(graph, told, project)
     found = [
         Finding.of(rule, violation, applied[0].name)

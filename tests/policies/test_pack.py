@@ -55,6 +55,7 @@ def forget_v2(rule: dict[str, Any]) -> None:
 
 def test_refusals_are_mandatory_and_warnings_advisory() -> None:
     levels = {policy.name: policy.enforcement_level for policy in policies(ROOT, None)}
+    assert levels.pop("registered") is EnforcementLevel.ADVISORY
     assert levels == {"refused": EnforcementLevel.MANDATORY, "warning": EnforcementLevel.ADVISORY}
 
 
@@ -99,7 +100,7 @@ def test_what_else_runs_in_the_region_is_not_judged(registered: Deliveries) -> N
 
 def test_a_message_is_the_rules_own(registered: Deliveries) -> None:
     broken = edited(registered["direct"], "DestinationRule", "echo", forget_v2)
-    (region,) = regions(Graph.of(resources(broken)), stack("direct"), ROOT)
+    (region,) = regions(Graph.of(resources(broken), {}), stack("direct"), ROOT)
     assert refusals(broken, stack("direct")) == [str(finding) for finding in judge_region(region)]
 
 

@@ -30,7 +30,7 @@ def counted(*results: Result) -> Measurement:
 
 
 class TestResultLines:
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(results=st.lists(RESULTS, max_size=5), cuts=st.lists(st.integers(0, 2000), max_size=8))
     def test_results_do_not_depend_on_where_the_stream_is_cut(self, results: list[Result], cuts: list[int]) -> None:
         stream = b"".join(line(result) for result in results)
@@ -92,7 +92,7 @@ class TestResultLines:
 
 
 class TestInOrder:
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.permutations(range(8)))
     def test_gives_all_in_the_order_of_sending(self, came: list[int]) -> None:
         given_on = in_order(ok(sequence=sequence) for sequence in came)
@@ -152,12 +152,12 @@ class TestInOrder:
 
 
 class TestCount:
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.lists(RESULTS, max_size=10))
     def test_every_request_is_counted_exactly_once(self, results: list[Result]) -> None:
         assert counted(*results).requests == len(results)
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.lists(RESULTS, max_size=10))
     def test_every_failure_is_counted_exactly_once_and_has_a_reason(self, results: list[Result]) -> None:
         measurement = counted(*results)

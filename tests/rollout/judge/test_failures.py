@@ -37,7 +37,7 @@ def exact_evidence(new: Tally, old: Tally) -> Fraction:
 tallies = st.integers(0, 60).flatmap(lambda requests: st.builds(Tally, st.just(requests), st.integers(0, requests)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(new=tallies, old=tallies)
 def test_evidence_is_the_ratio_as_computed_in_fractions(new: Tally, old: Tally) -> None:
     exact = exact_evidence(new, old)
@@ -45,7 +45,7 @@ def test_evidence_is_the_ratio_as_computed_in_fractions(new: Tally, old: Tally) 
     assert log_evidence(new, old) == pytest.approx(math.log(exact.numerator) - math.log(exact.denominator), abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(new=tallies, old=tallies)
 def test_no_rates_in_order_explain_the_counts_better_than_the_denominator(new: Tally, old: Tally) -> None:
     mixed = jeffreys(new.failures, new.requests) * jeffreys(old.failures, old.requests)

@@ -50,7 +50,7 @@ def chance_of_ever(shares: dict[str, float], length: int, risk: float) -> float:
     return ever
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(known=st.sampled_from(["ab", "abc"]), data=st.data())
 def test_evidence_is_the_ratio_as_computed_in_fractions(known: str, data: st.DataObject) -> None:
     labels = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=60))

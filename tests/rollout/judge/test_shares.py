@@ -67,7 +67,7 @@ class TestAllowed:
 
 
 class TestLogEvidence:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(requests=st.integers(0, 300), weight=st.integers(0, 100), percent=st.integers(1, 99), data=st.data())
     def test_is_the_ratio_as_computed_in_fractions(
         self, requests: int, weight: int, percent: int, data: st.DataObject
@@ -79,7 +79,7 @@ class TestLogEvidence:
 
         assert found == pytest.approx(math.log(exact.numerator) - math.log(exact.denominator), abs=1e-9)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(
         requests=st.integers(0, 5_000),
         weight=st.integers(0, 100),
@@ -103,7 +103,7 @@ class TestLogEvidence:
 
 
 class TestShareInterval:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(
         requests=st.integers(1, 1_000_000),
         weight=st.integers(0, 100),
@@ -135,7 +135,7 @@ class TestShareInterval:
         assert share_interval(0, 3_000, 10, RISK).low == 0.0
         assert share_interval(3_000, 3_000, 90, RISK).high == 1.0
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(requests=st.integers(0, 20_000), weight=st.integers(1, 99), data=st.data())
     def test_lies_where_the_verdict_says(self, requests: int, weight: int, data: st.DataObject) -> None:
         count = data.draw(st.integers(0, requests))
@@ -228,7 +228,7 @@ class TestStanding:
         assert is_inside(counts["v3"], sent, 1, RISK / 3)
         assert standing(counts, sent, weights) is Standing.NOT_YET_KNOWN
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(requests=st.integers(0, 20_000), weight=st.integers(4, 96), data=st.data())
     def test_of_two_versions_is_the_same_by_either(self, requests: int, weight: int, data: st.DataObject) -> None:
         count = data.draw(st.integers(0, requests))

@@ -388,7 +388,7 @@ def _places(value: Any) -> list[Callable[[Any], None]]:
     return places
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_whatever_is_anywhere_in_an_object_raises_nothing(data: st.DataObject) -> None:
     objects = all_objects()
