@@ -43,7 +43,7 @@ def _removes_region(change: Change) -> Iterator[Violation]:
             steps=(
                 "send the region's clients elsewhere, and see that it gets no requests",
                 "waive region-removed in its stack file (rules.waived), with the reason; commit",
-                f"pulumi destroy -s {change.name}",
+                f"pulumi destroy -s {change.name}, after what docs/uninstalling.md says of protected objects",
                 "then remove its stack file and its overlay; commit",
             ),
         )

@@ -209,7 +209,7 @@ class TestRegion:
 
         assert ran.exit_code == 2
         assert line_of(ran.stdout, "region-b") == (
-            "region-b: is gone; what runs there stays until `pulumi destroy -s region-b`"
+            "region-b: is gone; what runs there stays until its stack is destroyed (docs/uninstalling.md)"
         )
 
     def test_that_does_not_change_is_judged_all_the_same(self, project: Project) -> None:
