@@ -112,7 +112,7 @@ def _region_text(plan: Plan) -> Iterator[str]:
 
 def _traffic(region: RegionPlan) -> str:
     if region.state == "gone":
-        return f"is gone; what runs there stays until its stack is destroyed (docs/uninstalling.md)"
+        return "is gone; what runs there stays until its stack is destroyed (docs/uninstalling.md)"
     if region.state == "new":
         return f"is new: {_weights(region)}"
     if all(_same_weight(version) for version in region.versions):
