@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,37 @@ def test_subsets_that_do_not_wait_for_their_pods_are_refused(registered: Deliver
         f"region-a: DestinationRule echo/echo: does not depend on Deployment echo/echo-{version}"
         for version in ("v1", "v2")
     ]
+
+
+def _permissive(found: dict[str, Any]) -> None:
+    found["spec"]["mtls"]["mode"] = "PERMISSIVE"
+
+
+def _of_a_port(found: dict[str, Any]) -> None:
+    found["spec"]["portLevelMtls"] = {"8080": {"mode": "DISABLE"}}
+
+
+def _another_kind(found: dict[str, Any]) -> None:
+    found["kind"] = "AuthorizationPolicy"
+
+
+def _without_sidecars(found: dict[str, Any]) -> None:
+    found["metadata"]["labels"]["istio-injection"] = "disabled"
+
+
+@pytest.mark.parametrize("delivery", WAYS)
+@pytest.mark.parametrize(
+    ("kind", "name", "edit"),
+    [
+        ("PeerAuthentication", "echo-mutual-tls", _permissive),
+        ("PeerAuthentication", "echo-mutual-tls", _of_a_port),
+        ("PeerAuthentication", "echo-mutual-tls", _another_kind),
+        ("Namespace", "echo", _without_sidecars),
+    ],
+)
+def test_a_namespace_that_is_not_enforced_is_refused(
+    registered: Deliveries, delivery: Delivery, kind: str, name: str, edit: Callable[[dict[str, Any]], None]
+) -> None:
+    messages = refusals(edited(registered[delivery], kind, name, edit), stack(delivery))
+    assert messages
+    assert all(message.endswith("[mesh-enforced]") for message in messages)
