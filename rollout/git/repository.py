@@ -30,6 +30,7 @@ _REMOTE_SECONDS = 120.0
 _FETCHED = "refs/rollout/fetched"
 _FILE_MODE = "100644"
 _FILE_MODES = (_FILE_MODE, "100755", "100664")
+_LINK_MODE = "120000"
 _CANDIDATES = 10
 """The newest commits with the mark among which to look for a record: those that only quote one are passed over."""
 _NOT_THERE = 2
@@ -69,7 +70,7 @@ class CommittedTree:
     commit: str
 
     def contents(self, directory: str, pattern: str = "*") -> Mapping[str, bytes]:
-        """As in `Tree`; symbolic links and submodules are no files.
+        """As in `Tree`; a symbolic link holds where it leads to, and a submodule is no file.
 
         Raises:
             RolloutError: something of it is not in this clone.
@@ -397,6 +398,8 @@ class Repository:
             if content is not None:
                 directory, _, name = path.rpartition("/")
                 mode, _ = self._files(parent, directory).get(name, (_FILE_MODE, ""))
+                # what is written is a file, also where a link was
+                mode = _FILE_MODE if mode == _LINK_MODE else mode
                 hash_ = self._needed("hash-object", "-w", "--stdin", given=content)
             lines.append(f"{mode} {hash_}\t{PurePosixPath(self._prefix, path)}\0")
         return os.fsencode("".join(lines))
@@ -413,7 +416,8 @@ class Repository:
             # each is `<mode> <type> <hash>`, a tab, the path
             lines = (line.partition("\t") for line in listed.stdout.split("\0") if line)
             found = {path.rpartition("/")[2]: words.split() for words, _, path in lines}
-            files = {name: (mode, hash_) for name, (mode, _type, hash_) in found.items() if mode in _FILE_MODES}
+            modes = (*_FILE_MODES, _LINK_MODE)
+            files = {name: (mode, hash_) for name, (mode, _type, hash_) in found.items() if mode in modes}
             self._listed[commit, directory] = files
         return self._listed[commit, directory]
 

@@ -252,3 +252,18 @@ def test_nothing_changes_is_said_only_where_no_byte_does(project: Project) -> No
 
     assert [each["state"] for each in document["regions"]] == ["changed", "unchanged"]
     assert [each["field"] for each in document["regions"][0]["differences"]] == ["spec.revisionHistoryLimit"]
+
+
+def test_a_link_beside_the_overlay_is_no_way_around(project: Project) -> None:
+    (project.directory / "elsewhere.yaml").write_text("kustomize: {images: ['echo=evil:1.0.0']}\n")
+    project.overlay("region-a", ".argocd-source-echo.yaml").symlink_to("../../../../elsewhere.yaml")
+
+    assert "objects-readable" in refused(project)
+
+
+def test_a_link_in_the_overlay_is_no_object(project: Project) -> None:
+    file = project.overlay("region-a", "vs.yaml")
+    file.rename(project.directory / "vs.yaml")
+    file.symlink_to("../../../../vs.yaml")
+
+    assert "objects-readable" in refused(project)

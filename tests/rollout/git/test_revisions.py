@@ -100,11 +100,11 @@ class TestFiles:
 
         assert tree.contents("") == {"large": large, "empty": b"", "after": b"x"}
 
-    def test_behind_a_link_are_not_files_of_the_commit(self, work: Work, repository: Repository) -> None:
+    def test_behind_a_link_are_not_read_but_where_it_leads_to(self, work: Work, repository: Repository) -> None:
         (work.directory / "link").symlink_to("/etc/hostname")
         tree = repository.at(commit(work, a="1"))
 
-        assert tree.contents("") == {"a": b"1"}
+        assert tree.contents("") == {"a": b"1", "link": b"/etc/hostname"}
 
     def test_of_a_project_below_the_top_are_relative_to_it(self, work: Work) -> None:
         revision = commit(work, infra__a="1", infra__below__b="2", c="3")
