@@ -21,7 +21,6 @@ from rules.region.ejection import EJECTION
 from rules.region.hosts import HOSTS
 from rules.region.images import IMAGES
 from rules.region.platform import PLATFORM
-from rules.region.pool import POOL
 from rules.region.ports import PORTS
 from rules.region.probes import PROBES
 from rules.region.reading import READING
@@ -35,7 +34,6 @@ ONE_REGION: tuple[Rule[Region], ...] = (
     *PORTS,
     *SELECTION,
     *EJECTION,
-    *POOL,
     *CAPACITY,
     *PROBES,
     *DISRUPTION,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rules.region.pool import MOST_AT_ONCE
+from rules.region.capacity import MOST_AT_ONCE
 
 # The probe refuses more.
 MOST_REQUESTS = 1_000_000

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from rules.facts.region import Region
+from rules.facts.region import Region, istio_minor
 from rules.facts.versions import by_number
 from rules.finding import Rule, Severity, Violation
-from rules.region.platform import istio_minor
 
 _VERSIONS = "echo.versions."
 _NAMED = 3

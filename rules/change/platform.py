@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rules.change.transition import Transition, acknowledged, between_revisions
-from rules.facts.region import Change, Region
+from rules.facts.region import Change, Region, istio_minor
 from rules.finding import Rule, Severity, Violation
-from rules.region.platform import VALUES, istio_minor
+from rules.region.platform import VALUES
 
 _IDENTITY = {
     "mesh.trustDomain": f"{VALUES}meshConfig.trustDomain",

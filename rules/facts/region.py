@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -93,6 +94,12 @@ def _leaves(part: Mapping[str, object], above: str) -> Iterator[tuple[str, objec
             yield from _leaves(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
+
+
+def istio_minor(settings: Mapping[str, object]) -> tuple[int, int] | None:
+    """Istio's major and minor version; None where it is not known."""
+    found = re.match(r"v?(\d+)\.(\d+)\.", str(settings.get("istio.version")))
+    return (int(found[1]), int(found[2])) if found else None
 
 
 @dataclass(frozen=True)

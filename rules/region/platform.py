@@ -50,12 +50,6 @@ _DOUBTS: tuple[tuple[str, ...], ...] = (
 """The same, where another value may be right too."""
 
 
-def istio_minor(settings: Mapping[str, object]) -> tuple[int, int] | None:
-    """Istio's major and minor version; None where it is not known."""
-    found = re.match(r"v?(\d+)\.(\d+)\.", str(settings.get("istio.version")))
-    return (int(found[1]), int(found[2])) if found else None
-
-
 def _unsafe_values(region: Region) -> Iterator[Violation]:
     for setting, value in region.settings.items():
         if not setting.startswith(VALUES):
