@@ -19,7 +19,7 @@ def status(*, region: OnlyRegions = None, regions_file: RegionsFile = None, as_j
     It says who disagrees with whom, and since when.
     The stack file is the one on the disk; Git is the overlay at HEAD of this clone (with `delivery: direct`, nothing); the
     cluster is its VirtualService; the Envoys are all sidecars that are ready, each asked what it routes by. No remote is asked
-    and nothing is written.
+    and nothing is written. A sidecar of another Istio than istiod disagrees with it; an image's tag tells the version.
 
     \b
     Exit codes:

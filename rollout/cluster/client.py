@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from rollout.problem import RolloutError, first_line
 
 # For `_request_timeout`: seconds to connect, and to wait for an answer's next part.
 REQUEST_TIMEOUT = (5.0, 15.0)
+
+# A pre-release's name has a dot (`1.31.0-rc.0`); what else follows is a variant of the same build (`1.31.1-distroless`).
+_ISTIO_TAG = re.compile(r"v?(\d+\.\d+(?:\.\d+)?(?:-[a-z]+\.\w+)?)(?:-[\w.-]*)?")
 
 _WHY = "only the region's own cluster knows what runs there, and can send requests from inside its mesh"
 
@@ -130,6 +134,20 @@ def ready_condition(pod: Mapping[str, Any]) -> Mapping[str, Any]:
 def is_ready(pod: Mapping[str, Any]) -> bool:
     """Whether it is ready and not being deleted."""
     return ready_condition(pod).get("status") == "True" and not is_leaving(pod)
+
+
+def container_image(pod: Mapping[str, Any], name: str) -> str | None:
+    """The image of a container; None where the pod has no container of that name."""
+    # a native sidecar is an init container
+    containers = [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
+    return next((each.get("image", "") for each in containers if each["name"] == name), None)
+
+
+def istio_version(image: str) -> str:
+    """The version of an image of Istio's by its tag; "" where that tells none: `latest`, a word, a digest alone."""
+    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    found = _ISTIO_TAG.fullmatch(tag)
+    return found[1] if found else ""
 
 
 def waiting_reasons(pod: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import websocket
@@ -19,7 +19,7 @@ from kubernetes import client
 
 from components.names import ECHO_HOST, HTTP_PORT
 from rollout.access import RegionAccess
-from rollout.cluster.client import api_client, is_ready, list_running_pods
+from rollout.cluster.client import api_client, container_image, is_ready, istio_version, list_running_pods
 from rollout.cluster.exec import STATUS, STDERR, STDOUT, ending, open_exec
 from rollout.problem import first_line
 from rollout.weights import ALL_PODS, routed
@@ -46,7 +46,9 @@ class Envoy:
         weights: What it routes requests to echo by: whole percents by subset, without zeros; None where it has no route.
         subsets: The subsets of echo that it has clusters for.
         ejected: How many pods of a subset it leaves out for now because they failed; only of subsets that have such.
-        error: Why it could not be asked; "" where it could. Then the rest is empty.
+        error: Why it could not be asked; "" where it could. Then it has no weights, subsets and ejected pods.
+        istio: Its version of Istio, by its image's tag, which costs no request; "" where that tells none.
+        workload: What `kubectl rollout restart` takes to replace its pod, as `deployment/name`; "" where there is none.
     """
 
     pod: str
@@ -54,6 +56,8 @@ class Envoy:
     subsets: frozenset[str] = frozenset()
     ejected: Mapping[str, int] = field(default_factory=dict)
     error: str = ""
+    istio: str = ""
+    workload: str = ""
 
 
 def acknowledges(envoy: Envoy, weights: Mapping[str, int]) -> bool:
@@ -76,18 +80,22 @@ def read_envoys(region: RegionAccess, only: Collection[str] | None = None) -> tu
         RolloutError: no such context, or the cluster does not answer or refuses to list its pods.
     """
     api = api_client(region)
-    pods = [pod for pod in _sidecars(region, api) if only is None or pod in only]
+    pods = {name: pod for name, pod in _sidecars(region, api).items() if only is None or name in only}
     with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
         # two at once for each pod: most of the time is the start of a process there
         routes = [pool.submit(_page, api, pod, _ROUTES) for pod in pods]
         clusters = [pool.submit(_page, api, pod, _CLUSTERS) for pod in pods]
         envoys = [
-            read_pages(pod, route.result(), cluster.result())
-            for pod, route, cluster in zip(pods, routes, clusters, strict=True)
+            replace(
+                read_pages(name, route.result(), cluster.result()),
+                istio=istio_version(container_image(pod, SIDECAR) or ""),
+                workload=_workload(pod),
+            )
+            for (name, pod), route, cluster in zip(pods.items(), routes, clusters, strict=True)
         ]
     if not any(envoy.error for envoy in envoys):
         return tuple(envoys)
-    still_there = set(_sidecars(region, api))
+    still_there = _sidecars(region, api)
     return tuple(envoy for envoy in envoys if not envoy.error or envoy.pod in still_there)
 
 
@@ -214,17 +222,24 @@ def _page(api: client.ApiClient, pod: str, page: str) -> Page:
     return Page(text.decode("utf-8", "replace"))
 
 
-def _sidecars(region: RegionAccess, api: client.ApiClient) -> list[str]:
-    """The pods, as `namespace/name`, that have a sidecar and are ready."""
-    pods = list_running_pods(region, api)
-    return sorted(
-        f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-        for pod in pods
-        if _has_sidecar(pod) and is_ready(pod)
-    )
+def _sidecars(region: RegionAccess, api: client.ApiClient) -> dict[str, Mapping[str, Any]]:
+    """The pods, by `namespace/name`, that have a sidecar and are ready."""
+    found = {
+        f"{pod['metadata']['namespace']}/{pod['metadata']['name']}": pod
+        for pod in list_running_pods(region, api)
+        if container_image(pod, SIDECAR) is not None and is_ready(pod)
+    }
+    return dict(sorted(found.items()))
 
 
-def _has_sidecar(pod: Mapping[str, Any]) -> bool:
-    # a native sidecar is an init container
-    containers = [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
-    return any(container["name"] == SIDECAR for container in containers)
+def _workload(pod: Mapping[str, Any]) -> str:
+    metadata = pod["metadata"]
+    owner = next((each for each in metadata.get("ownerReferences") or () if each.get("controller")), None)
+    match owner:
+        case {"kind": "ReplicaSet", "name": name}:
+            # of a Deployment: it names its ReplicaSets after itself and this label
+            suffix = f"-{(metadata.get('labels') or {}).get('pod-template-hash')}"
+            return f"deployment/{name.removesuffix(suffix)}" if name.endswith(suffix) else ""
+        case {"kind": "StatefulSet" | "DaemonSet" as kind, "name": name}:
+            return f"{kind.lower()}/{name}"
+    return ""

@@ -16,8 +16,10 @@ from rollout.cluster.client import (
     REQUEST_TIMEOUT,
     api_client,
     asking,
+    container_image,
     is_leaving,
     is_ready,
+    istio_version,
     list_pods,
     ready_condition,
     waiting_reasons,
@@ -98,10 +100,12 @@ class Live:
     Attributes:
         route: None where there is no VirtualService.
         pods: By version.
+        istiod: Its versions, by its images' tags; two while it is upgraded, empty where a tag tells none or none is ready.
     """
 
     route: Route | None
     pods: Mapping[str, Pods]
+    istiod: frozenset[str] = frozenset()
 
 
 def read_live(region: RegionAccess) -> Live:
@@ -116,6 +120,7 @@ def read_live(region: RegionAccess) -> Live:
         pods=parse_pods(
             _listed(region, api, _DEPLOYMENTS, _SELECTOR), list_pods(region, api.api_client, ECHO_NAMESPACE, _SELECTOR)
         ),
+        istiod=parse_istiod(list_pods(region, api.api_client, "istio-system", "app=istiod")),
     )
 
 
@@ -164,6 +169,12 @@ def parse_pods(deployments: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[
         version: Pods(wanted[version], ready[version], tuple(pod for of, pod in waiting if of == version))
         for version in sorted({*wanted, *map(_version, staying)})
     }
+
+
+def parse_istiod(pods: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """The versions of the istiod that is ready; empty where one of them is not known."""
+    found = frozenset(istio_version(container_image(pod, "discovery") or "") for pod in pods if is_ready(pod))
+    return frozenset() if "" in found else found
 
 
 def _waiting(pod: Mapping[str, Any]) -> WaitingPod:

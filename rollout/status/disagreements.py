@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy, acknowledges
@@ -138,6 +140,7 @@ def disagreements(region: RegionStatus) -> tuple[Disagreement, ...]:
         *_unasked_envoys(region),
         *_pods(region),
         *_ejected(region),
+        *_istio(region),
         *_argo_cd(region),
     )
 
@@ -277,6 +280,28 @@ def ejected(envoys: Sequence[Envoy], version: str) -> tuple[int, str]:
     """How many pods of a version are ejected, where most are, and by how many Envoys any is."""
     numbers = [envoy.ejected.get(version, 0) for envoy in envoys]
     return max(numbers, default=0), _count(sum(number > 0 for number in numbers), len(envoys))
+
+
+def _istio(region: RegionStatus) -> Iterator[Disagreement]:
+    """Sidecars that run no version that istiod has: a sidecar is only replaced with its pod."""
+    istiod = region.live.istiod if region.live else frozenset()
+    envoys = region.envoys or ()
+    for version in sorted({envoy.istio for envoy in envoys if istiod and envoy.istio} - istiod):
+        those = [envoy for envoy in envoys if envoy.istio == version]
+        yield Disagreement(
+            region.name,
+            f"{_count(len(those), len(envoys))} run Istio {version}, and istiod is {' and '.join(sorted(istiod))}: "
+            f"{_listed([envoy.pod for envoy in those])}{_restart(region.context, those)}",
+        )
+
+
+def _restart(context: str, envoys: Sequence[Envoy]) -> str:
+    pairs = sorted({(envoy.pod.partition("/")[0], envoy.workload) for envoy in envoys if envoy.workload})
+    commands = [
+        ("kubectl", "--context", context, "--namespace", namespace, "rollout", "restart", *(each for _, each in found))
+        for namespace, found in groupby(pairs, key=lambda pair: pair[0])
+    ]
+    return f"; restart them, one region at a time: {' && '.join(map(shlex.join, commands))}" if commands else ""
 
 
 def _argo_cd(region: RegionStatus) -> Iterator[Disagreement]:

@@ -15,11 +15,13 @@ from rich.text import Text
 from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy
+from rollout.cluster.objects import Live
 from rollout.git.record import PromotionState, Record
 from rollout.git.repository import Entry
 from rollout.status.disagreements import Disagreement, RegionStatus, Status, Weights, all_disagreements, ejected
 
 _NOTHING = "-"
+_UNKNOWN = "of an unknown version"
 _SHORT_HASH = 7
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -32,12 +34,14 @@ def exit_code(status: Status) -> int:
 
 
 def print_status(console: Console, status: Status) -> None:
-    """The table, Argo CD's words and the promotion, and a line for each that disagrees."""
+    """The table, Argo CD's words, Istio's versions, the promotion, and a line for each that disagrees."""
     console.print(_table(status))
     console.print()
     for region in status.regions:
         if region.application:
             console.print(Text(f"{region.name}: {_delivery(region.application)}"))
+        if region.live and region.envoys:
+            console.print(Text(f"{region.name}: {_istio(region.live, region.envoys)}"))
     if status.promotion:
         console.print(Text(_promotion(*status.promotion)))
     found = all_disagreements(status)
@@ -114,6 +118,12 @@ def _delivery(application: Application) -> str:
     return f"Argo CD: {application.sync}, {application.health}, {f'at {at[:_SHORT_HASH]}' if at else 'never synced'}"
 
 
+def _istio(live: Live, envoys: Sequence[Envoy]) -> str:
+    sidecars = Counter(envoy.istio or _UNKNOWN for envoy in envoys)
+    told = ", ".join(f"{version} ({number} of {len(envoys)})" for version, number in sidecars.most_common())
+    return f"Istio: istiod {' and '.join(sorted(live.istiod)) or _UNKNOWN}, sidecars {told}"
+
+
 def _promotion(entry: Entry, record: Record) -> str:
     promotion = record.promotion
     reason = f": {record.reason}" if record.reason else ""
@@ -152,6 +162,7 @@ def _region_json(region: RegionStatus) -> dict[str, Any]:
         "pods": {version: {"wanted": pods.wanted, "ready": pods.ready} for version, pods in live.pods.items()}
         if live
         else None,
+        "istiod": sorted(live.istiod) or None if live else None,
         "envoys": None if region.envoys is None else [_envoy_json(envoy) for envoy in region.envoys],
         "application": _application_json(region.application) if region.application else None,
         "problems": [asdict(problem) for problem in region.problems],
@@ -170,6 +181,7 @@ def _envoy_json(envoy: Envoy) -> dict[str, Any]:
         "subsets": sorted(envoy.subsets),
         "ejected": dict(envoy.ejected),
         "error": envoy.error or None,
+        "istio": envoy.istio or None,
     }
 
 

@@ -157,9 +157,11 @@ class TestPages:
         assert "cannot be read" in read_pages("a/b", Page(page), Page(text(CLUSTERS))).error
 
 
-def sidecar(name: str, *, native: bool = True, ready: bool = True, leaving: bool = False) -> dict[str, Any]:
+def sidecar(
+    name: str, *, native: bool = True, ready: bool = True, leaving: bool = False, image: str = "hub/proxyv2:1.31.1"
+) -> dict[str, Any]:
     containers = [{"name": "echo"}]
-    proxy = [{"name": "istio-proxy"}]
+    proxy = [{"name": "istio-proxy", "image": image}]
     return {
         "metadata": {
             "namespace": "echo",
@@ -177,6 +179,10 @@ def answering(opened: Exec) -> None:
     opened.send(STDOUT, page[:1000])
     opened.send(STDOUT, page[1000:])
     opened.end(SUCCESS)
+
+
+def _failing(opened: Exec) -> None:
+    opened.end(exit_status(255))
 
 
 def read(tmp_path: Path, cluster: FakeCluster, only: set[str] | None = None) -> tuple[Envoy, ...]:
@@ -202,6 +208,33 @@ class TestRead:
         asked = read(tmp_path, of(sidecar("a"), sidecar("b")), {"echo/b", "echo/gone"})
 
         assert [envoy.pod for envoy in asked] == ["echo/b"]
+
+    def test_tells_which_istio_each_runs_also_of_one_that_fails(self, tmp_path: Path) -> None:
+        pods = [
+            sidecar("a", image="hub/proxyv2:1.30.2-distroless"),
+            sidecar("b", native=False),
+            sidecar("c", image="latest"),
+        ]
+
+        assert [envoy.istio for envoy in read(tmp_path, of(*pods, script=_failing))] == ["1.30.2", "1.31.1", ""]
+
+    @pytest.mark.parametrize(
+        ("owner", "workload"),
+        [
+            ({"kind": "ReplicaSet", "name": "echo-v1-5d9c", "controller": True}, "deployment/echo-v1"),
+            ({"kind": "ReplicaSet", "name": "of-nothing", "controller": True}, ""),
+            ({"kind": "StatefulSet", "name": "store", "controller": True}, "statefulset/store"),
+            ({"kind": "Job", "name": "once", "controller": True}, ""),
+            ({"kind": "StatefulSet", "name": "store"}, ""),
+        ],
+    )
+    def test_tells_what_a_restart_replaces_its_pod_with(
+        self, owner: dict[str, Any], workload: str, tmp_path: Path
+    ) -> None:
+        found = sidecar("a")
+        found["metadata"] |= {"labels": {"pod-template-hash": "5d9c"}, "ownerReferences": [owner]}
+
+        assert [envoy.workload for envoy in read(tmp_path, of(found))] == [workload]
 
     def test_leaves_out_what_has_no_sidecar_or_is_not_ready_or_goes(self, tmp_path: Path) -> None:
         plain = sidecar("plain")

@@ -14,6 +14,7 @@ from rollout.cluster.objects import (
     Route,
     WaitingPod,
     last_change,
+    parse_istiod,
     parse_pods,
     parse_virtual_services,
     read_live,
@@ -140,6 +141,36 @@ class TestPods:
         assert parse_pods([deployment("v3", 3)], []) == {"v3": Pods(3, 0)}
 
 
+def istiod(image: str, *, ready: bool = True) -> dict[str, Any]:
+    return {**pod("", ready=ready), "spec": {"containers": [{"name": "discovery", "image": image}]}}
+
+
+class TestIstiod:
+    @pytest.mark.parametrize(
+        ("image", "version"),
+        [
+            ("docker.io/istio/pilot:1.31.1", "1.31.1"),
+            ("host:5000/pilot:v1.31.1-distroless", "1.31.1"),
+            ("pilot:1.31.1-fips-debug@sha256:0a1b", "1.31.1"),
+            ("pilot:1.31.0-rc.0", "1.31.0-rc.0"),
+            ("localhost/pilot:1.31.0-lab.eed52ebb66ad", "1.31.0-lab.eed52ebb66ad"),
+            ("pilot:1.31-alpha.eed52e-distroless", "1.31-alpha.eed52e"),
+        ],
+    )
+    def test_is_of_the_version_that_its_tag_tells_without_the_variant(self, image: str, version: str) -> None:
+        assert parse_istiod([istiod(image)]) == {version}
+
+    @pytest.mark.parametrize("image", ["host:5000/pilot", "pilot:latest", "pilot@sha256:0a1b", "pilot:1_31", ""])
+    def test_is_of_no_known_version_otherwise(self, image: str) -> None:
+        assert parse_istiod([istiod("pilot:1.31.1"), istiod(image)]) == frozenset()
+
+    def test_is_of_two_versions_while_it_is_upgraded(self) -> None:
+        assert parse_istiod([istiod("pilot:1.31.1"), istiod("pilot:1.30.2")]) == {"1.30.2", "1.31.1"}
+
+    def test_that_is_not_ready_injects_nothing(self) -> None:
+        assert parse_istiod([istiod("pilot:1.30.2"), istiod("pilot:1.31.1", ready=False)]) == {"1.30.2"}
+
+
 NAMESPACED = "namespaces/echo"
 
 
@@ -150,6 +181,7 @@ def cluster() -> FakeCluster:
         lists={
             f"/apis/networking.istio.io/v1/{NAMESPACED}/virtualservices": [document("virtual-service")],
             f"/apis/apps/v1/{NAMESPACED}/deployments": [deployment("v1", 1)],
+            "/api/v1/namespaces/istio-system/pods": [istiod("pilot:1.31.1")],
         },
     )
 
@@ -159,7 +191,7 @@ class TestRead:
         with serving(cluster) as port:
             found = read_live(RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))
 
-        assert found == Live(Route({"v1": 90, "v2": 10}, BY_ARGO_CD), {"v1": Pods(1, 1)})
+        assert found == Live(Route({"v1": 90, "v2": 10}, BY_ARGO_CD), {"v1": Pods(1, 1)}, frozenset({"1.31.1"}))
 
     def test_tells_what_was_refused(self, cluster: FakeCluster, tmp_path: Path) -> None:
         cluster.refuse_list = 403

@@ -32,6 +32,10 @@ from tests.rollout.status.statuses import (
 
 BY_HAND = region(live=live(route(OTHER, "kubectl-edit")), envoys=envoys(OTHER))
 UNSEEN = region(live=None, envoys=None, problems=(Problem("it does not answer", "why", "fix"),))
+UPGRADED = region(
+    live=replace(live(route(WEIGHTS)), istiod=frozenset({"1.31.1"})),
+    envoys=(*envoys(istio="1.31.1")[:2], *envoys(istio="1.30.2")[2:]),
+)
 PROMOTION = (
     Entry(NEW, "Ada", COMMITTED, "Promote v2", "Promote v2", ()),
     Record(
@@ -56,6 +60,9 @@ class TestExitCode:
 
     def test_is_1_when_something_disagrees(self) -> None:
         assert exit_code(status(AGREED, BY_HAND)) == 1
+
+    def test_is_1_when_a_sidecar_is_not_of_istiods_version(self) -> None:
+        assert exit_code(status(UPGRADED)) == 1
 
     def test_is_2_when_something_cannot_be_seen(self) -> None:
         assert exit_code(status(UNSEEN, BY_HAND)) == 2
@@ -93,10 +100,16 @@ class TestTable:
 
 class TestText:
     def test_says_that_all_agree(self) -> None:
-        assert printed(status(AGREED)).splitlines()[-2:] == [
+        assert printed(status(AGREED)).splitlines()[-3:] == [
             "region-a: Argo CD: Synced, Healthy, at 2222222",
+            "region-a: Istio: istiod of an unknown version, sidecars of an unknown version (3 of 3)",
             "all agree",
         ]
+
+    def test_says_which_istio_runs_where(self) -> None:
+        assert "region-a: Istio: istiod 1.31.1, sidecars 1.31.1 (2 of 3), 1.30.2 (1 of 3)\n" in printed(
+            status(UPGRADED)
+        )
 
     def test_says_what_disagrees_since_when_and_by_whom(self) -> None:
         assert printed(status(BY_HAND)).splitlines()[-1] == (
@@ -152,6 +165,19 @@ class TestJson:
         assert made["agrees"] is False
         assert [(each["since"], each["by"]) for each in made["disagreements"]] == [
             (CHANGED.isoformat(), "kubectl-edit")
+        ]
+
+    def test_has_the_versions_of_istio_and_null_where_they_are_not_known(self) -> None:
+        upgraded, unknown = self.made(status(UPGRADED, AGREED))["regions"]
+
+        assert [upgraded["istiod"], unknown["istiod"]] == [["1.31.1"], None]
+        assert [envoy["istio"] for envoy in upgraded["envoys"] + unknown["envoys"]] == [
+            "1.31.1",
+            "1.31.1",
+            "1.30.2",
+            None,
+            None,
+            None,
         ]
 
     def test_has_null_for_what_cannot_be_seen(self) -> None:
