@@ -138,7 +138,9 @@ def test_a_promotion_killed_at_each_step_is_resumed(lab: Laboratory, drills: lis
     somebody = Somebody(lab, tmp_path / "clone")
     with _restored(lab) as before:
         with _story(lab, drill, drills):
-            runs = [promote(lab, "v2", "--bake=2s", "--regions=region-a", "--steps=10,25,100", kill_at="committed as")]
+            first = promote(lab, "v2", "--bake=2s", "--regions=region-a", "--steps=10,25,100", kill_at="committed as")
+            assert first.code == -9, str(first)
+            runs = [first]
             second = promote(lab, "v2", "--steps=50,100")
             assert second.code == 2, str(second)
             assert "is in progress" in "\n".join(second.said)
