@@ -11,7 +11,6 @@ from rules.change.order import ORDER
 from rules.change.pace import PACE
 from rules.change.platform import PLATFORM_CHANGE
 from rules.change.pods import PODS
-from rules.change.template import TEMPLATE
 from rules.facts.region import Change, Region
 from rules.finding import Rule
 from rules.region.capacity import CAPACITY
@@ -41,7 +40,7 @@ ONE_REGION: tuple[Rule[Region], ...] = (
     *DELIVERY,
     *PLATFORM,
 )
-CHANGE: tuple[Rule[Change], ...] = (*ORDER, *PACE, *TEMPLATE, *PODS, *CONSTANCY, *PLATFORM_CHANGE)
+CHANGE: tuple[Rule[Change], ...] = (*ORDER, *PACE, *PODS, *CONSTANCY, *PLATFORM_CHANGE)
 RULES: tuple[Rule[Any], ...] = (*ONE_REGION, *CHANGE, *BETWEEN_REGIONS, *BETWEEN_CHANGES)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rules.between.regions import listed
 from rules.change.differences import differences
-from rules.change.template import remade
+from rules.change.pods import remade
 from rules.change.transition import Transition, acknowledged, delivered
 from rules.facts.region import Change
 from rules.finding import Rule, Severity, Violation
@@ -142,7 +142,6 @@ BETWEEN_CHANGES: tuple[Rule[tuple[Change, ...]], ...] = (
         holds="The pods of versions that have requests are made anew in one region at a time.",
         reason="what is wrong with the new ones and does not show at their start is then in every region, and no canary shows it before",
         mend="render one region alone (rollout render --region), measure, then the next",
-        fact="docs/rules.md#pods-changed-in-one-region",
         check=_remade_together,
     ),
     Rule(
@@ -150,7 +149,6 @@ BETWEEN_CHANGES: tuple[Rule[tuple[Change, ...]], ...] = (
         holds="Connection pools and ejection change in one region at a time.",
         reason="limits that refuse requests, or eject pods that are well, would do so in every region at once",
         mend="change one region, measure, then the next; rules.mayDiffer lets them differ meanwhile",
-        fact="docs/rules.md#treatment-in-one-region",
         severity=Severity.WARNING,
         check=_treated_together,
     ),
