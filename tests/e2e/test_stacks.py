@@ -91,8 +91,8 @@ def test_another_cluster_behind_the_context_is_refused_and_nothing_is_touched(la
 
 
 def _generations(lab: Laboratory) -> set[tuple[str, int]]:
-    """Which objects there are in region-b, and how often each was changed."""
-    kinds = "namespaces,deployments,statefulsets,peerauthentications,applications.argoproj.io"
+    """Which objects there are in region-b, and how often each was changed; an Application, by Argo CD itself all the time."""
+    kinds = "namespaces,deployments,statefulsets,peerauthentications,appprojects.argoproj.io"
     found = [item["metadata"] for item in lab.get("region-b", kinds, "--all-namespaces")["items"]]
     return {(each["uid"], each.get("generation", 0)) for each in found}
 
