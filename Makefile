@@ -44,7 +44,7 @@ lint: setup ## Formatting, style, types, workflows, and whether the schema is re
 test: lint ## Everything that needs no cluster
 	@for module in app/echo app/probe; do \
 	  $(PYTHON) -m lab go -C $$module vet ./... && $(PYTHON) -m lab go -C $$module test ./... || exit 1; done
-	@$(VENV) -m pytest -m "not e2e" -n auto --dist loadfile
+	@$(VENV) -m pytest -m "not e2e" -n auto --dist loadscope
 
 e2e: setup ## The whole chain on two real clusters of its own: main roads and worst faults (root)
 	@$(VENV) -m pytest -m "e2e and not drill" tests/e2e
