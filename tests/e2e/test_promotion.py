@@ -138,7 +138,7 @@ def test_a_promotion_killed_at_each_step_is_resumed(lab: Laboratory, drills: lis
     somebody = Somebody(lab, tmp_path / "clone")
     with _restored(lab) as before:
         with _story(lab, drill, drills):
-            first = promote(lab, "v2", "--bake=2s", "--regions=region-a", "--steps=10,25,100", kill_at="committed as")
+            first = promote(lab, "v2", "--bake=2s", "--regions=region-a", "--steps=10,50,100", kill_at="committed as")
             assert first.code == -9, str(first)
             runs = [first]
             second = promote(lab, "v2", "--steps=50,100")
@@ -151,7 +151,7 @@ def test_a_promotion_killed_at_each_step_is_resumed(lab: Laboratory, drills: lis
         assert [run.code for run in runs] == [-9, -9, -9]
         assert last.code == 0, str(last)
         told = trailers(lab, before)
-        assert [each["Rollout-Weight"] for each in told if each] == ["10", "25", "100", "100"]
+        assert [each["Rollout-Weight"] for each in told if each] == ["10", "50", "100", "100"]
         assert lab.git("branch", "--contains", theirs).split()[-1] == "main"
         assert _weights(lab, "region-a") == {"v2": 100}
         back = rollout(lab, "rollback", "--json")
