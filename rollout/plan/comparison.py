@@ -289,7 +289,7 @@ def _not_rendered(declared: DeclaredRegion, head: Revision, *, touched: bool) ->
         f"is not what is rendered of {declared.stack_file}: {what}",
         "Argo CD applies the overlay, whatever the stack file says, and the next change is compared with it"
         if touched
-        else "this change leaves the region as it is, and whoever renders next changes this too",
+        else "this change leaves the region as it is, and the next render of the region brings the difference",
         "run `rollout render` and commit the overlay together with the stack file"
         if touched
         else f"render it in a change of its own: rollout render --region {declared.name}",

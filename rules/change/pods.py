@@ -104,7 +104,7 @@ PODS: tuple[Rule[Change], ...] = (
     Rule(
         id="pods-kept-under-requests",
         holds="A version that gets requests keeps the pods that answer them now.",
-        reason="the pods that are left get the requests of those that go, within seconds",
+        reason="the remaining pods get the requests of the removed pods within seconds",
         mend="take pods away in smaller steps and measure in between, or say how many can answer everything, in a commit before "
         "(echo.podsForAllTraffic)",
         severity=Severity.WARNING,

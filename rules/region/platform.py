@@ -93,7 +93,7 @@ PLATFORM: tuple[Rule[Region], ...] = (
     Rule(
         id="sources-encrypted",
         holds="Argo CD's manifest and Istio's charts are files, or are read by https.",
-        reason="whoever is on the way can change what is then installed, with all rights in the cluster",
+        reason="somebody on the network can change the file, and what it installs has all rights in the cluster",
         mend="write https://, or the path of a copy",
         check=_plain,
     ),

@@ -14,7 +14,9 @@ from pulumi_policy import (
     PolicyResource,
     PolicyResourceOptions,
     ResourceValidationArgs,
+    ResourceValidationPolicy,
     StackValidationArgs,
+    StackValidationPolicy,
 )
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
@@ -71,17 +73,19 @@ def _with(graph: Graph, node: Node) -> Graph:
 
 def reported(policy: Policy, given: Sequence[PolicyResource]) -> list[str]:
     messages: list[str] = []
-    policy.validate(StackValidationArgs(list(given)), lambda message, _: messages.append(message))  # type: ignore[attr-defined]
+    assert isinstance(policy, StackValidationPolicy)
+    policy.validate(StackValidationArgs(list(given)), lambda message, _: messages.append(message))
     return messages
 
 
 def findings(graph: Graph, told: Region | None, project: Path = ROOT) -> dict[str, list[str]]:
     """What each policy of the pack reports."""
     noting, *judging = policies(project, told)
+    assert isinstance(noting, ResourceValidationPolicy)
     given = resources(graph)
     for each in given:
         args = ResourceValidationArgs(each.resource_type, each.props, each.urn, each.name, each.opts, None, {}, {})
-        noting.validate(args, lambda message, _: None)  # type: ignore[attr-defined]
+        noting.validate(args, lambda message, _: None)
     made = [_as_the_cluster_has_it(each) for each in given]
     return {policy.name: reported(policy, made) for policy in judging}
 
