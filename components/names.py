@@ -1,5 +1,7 @@
 """Names on which more than one component must agree."""
 
+from dataclasses import dataclass
+
 ECHO = "echo"
 ECHO_NAMESPACE = "echo"
 ECHO_HOST = f"{ECHO}.{ECHO_NAMESPACE}.svc.cluster.local"
@@ -13,6 +15,39 @@ ARGOCD_NAMESPACE = "argocd"
 """The one that Argo CD's own manifests write into their ClusterRoleBindings."""
 APPLICATION = f"{ARGOCD_NAMESPACE}/{ECHO}"
 """Argo CD's Application of a region: its namespace and its name."""
+
+
+@dataclass(frozen=True)
+class ServiceAddress:
+    """Where clients find a service.
+
+    Attributes:
+        name: The service's, and its Service's.
+        namespace: Where its objects are.
+        port: The port of its Service, on which the routes are set.
+        hosts: The names by which clients outside the mesh ask for it, through the gateway.
+    """
+
+    name: str
+    namespace: str
+    port: int = HTTP_PORT
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """Its name in the cluster's DNS, which the routes are of."""
+        return f"{self.name}.{self.namespace}.svc.cluster.local"
+
+    @property
+    def url(self) -> str:
+        """What a client in the mesh requests."""
+        return f"http://{self.host}/" if self.port == HTTP_PORT else f"http://{self.host}:{self.port}/"
+
+    @property
+    def application(self) -> str:
+        """Argo CD's Application that delivers it: its namespace and its name."""
+        return f"{ARGOCD_NAMESPACE}/{self.name}"
+
 
 WAVES = {
     # its subsets name pods, which are ready once the Deployments of wave 0 are healthy
