@@ -1,4 +1,4 @@
-"""Bring up one region: Istio, the service echo, whoever delivers its workloads, and the client that measures them."""
+"""Bring up one region: Istio, the services' namespaces, whoever delivers their workloads, and the client that measures them."""
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -14,8 +14,8 @@ from components.cluster import (
 )
 from components.delivery import DeliveryError, deliver, require_handover
 from components.istio import IstioInstall, IstioInstallArgs, failed_revisions, read_revisions, require_none_pending
-from components.names import APPLICATION, ECHO_URL
-from components.namespace import EchoNamespace
+from components.names import address
+from components.namespace import ServiceNamespace
 from components.probe import EchoProbe
 from components.safety import UnsafeError, require_safe
 from stackfile.model import ConfigError
@@ -54,20 +54,30 @@ async def bring_up() -> None:
         "istio", IstioInstallArgs(config.region, config.mesh, config.istio, failed_revisions(revisions)), here
     )
     meshed = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio])
-    namespace = EchoNamespace("echo", pulumi.ResourceOptions(providers=[cluster], depends_on=[istio], protect=kept))
+    owned = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio], protect=kept)
+    names = dict.fromkeys(service.namespace for service in config.services.values())
+    namespaces = [ServiceNamespace(name, owned) for name in names]
     EchoProbe("probe", config.probe, meshed)
 
-    pulumi.export("delivery", deliver(config, manifest, cluster, namespace))
-    if config.delivery != "direct":
-        pulumi.export("application", APPLICATION)
+    pulumi.export("delivery", deliver(config, manifest, cluster, namespaces))
     pulumi.export("region", config.region)
     pulumi.export("cluster", uid)
     pulumi.export("context", config.cluster.context)
     pulumi.export("kubeconfig", config.cluster.kubeconfig)
-    pulumi.export("weights", config.echo.weights)
-    pulumi.export("images", config.echo.images)
     pulumi.export("istio", config.istio.version)
-    pulumi.export("url", ECHO_URL)
+    gitops = config.delivery != "direct"
+    pulumi.export(
+        "services",
+        {
+            name: {
+                "url": address(service).url,
+                "weights": service.weights,
+                "images": service.images,
+                "application": address(service).application if gitops else None,
+            }
+            for name, service in config.services.items()
+        },
+    )
 
 
 pulumi.run(bring_up)

@@ -1,5 +1,6 @@
-"""The one Application that Argo CD delivers in a region: this region's overlay."""
+"""What Argo CD delivers in a region: an Application for each service, of its overlay, and the AppProject that bounds them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +9,9 @@ from pulumi_kubernetes import apiextensions
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.names import ARGOCD_NAMESPACE, ECHO, ECHO_NAMESPACE, overlay, recommended_labels
+from components.names import ARGOCD_NAMESPACE, overlay, recommended_labels
 from rules.facts.shapes import KINDS
-from stackfile.model import RepositoryConfig
+from stackfile.model import RepositoryConfig, ServiceConfig
 
 _API_VERSION = "argoproj.io/v1alpha1"
 _CLUSTER = "https://kubernetes.default.svc"
@@ -23,52 +24,58 @@ _SECRET_LABEL = "argocd.argoproj.io/secret-type"
 
 
 @dataclass(frozen=True)
-class EchoApplicationArgs:
-    """Which overlay of which repository is delivered, by the Argo CD in which namespace, known once that is there.
+class ApplicationsArgs:
+    """Which services' overlays of which repository are delivered, by the Argo CD in which namespace, known once that is there.
 
-    With `cascade` the workloads are deleted with the Application, without it they stay.
+    `project` is the AppProject's name. With `cascade` the workloads are deleted with their Application, without it they stay.
     """
 
     region: str
+    services: Sequence[ServiceConfig]
+    project: str
     repository: RepositoryConfig
     argocd: pulumi.Input[str]
     cascade: bool
 
 
-class EchoApplication(pulumi.ComponentResource):
-    """The Application that keeps the workloads of this region as the repository has them, and the AppProject that bounds it.
+class Applications(pulumi.ComponentResource):
+    """The Applications that keep the services of this region as the repository has them, and the AppProject that bounds them.
 
-    Whatever a commit holds, nothing but the named kinds in the namespace of echo is changed by it.
+    Whatever a commit holds, nothing but the named kinds in the namespaces of the services is changed by it.
     """
 
-    def __init__(self, name: str, args: EchoApplicationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("echo-rollout:argocd:EchoApplication", name, None, opts)
+    def __init__(self, name: str, args: ApplicationsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        # what it was while there was one service
+        alone = pulumi.Alias(type_="echo-rollout:argocd:EchoApplication", name="echo")
+        aliased = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(aliases=[alone]))
+        super().__init__("echo-rollout:argocd:Applications", name, None, aliased)
         needed: list[pulumi.Input[pulumi.Resource]] = [
             apiextensions.CustomResource(
-                name,
+                args.project,
                 api_version=_API_VERSION,
                 kind="AppProject",
-                metadata=_metadata("project"),
-                spec=_project(args.repository),
+                metadata=_metadata(args.project, "project"),
+                spec=_project(args),
                 opts=pulumi.ResourceOptions(parent=self),
             )
         ]
         if args.repository.secret:
-            needed.append(self._secret(name, args.argocd, args.repository.secret))
-        apiextensions.CustomResource(
-            name,
-            api_version=_API_VERSION,
-            kind="Application",
-            metadata=_metadata("application", _ALL_OR_NOTHING, [_CASCADE] if args.cascade else None),
-            spec=_application(args),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=needed),
-        )
+            needed.append(self._secret(args.argocd, args.repository.secret))
+        for service in args.services:
+            apiextensions.CustomResource(
+                service.name,
+                api_version=_API_VERSION,
+                kind="Application",
+                metadata=_metadata(service.name, "application", _ALL_OR_NOTHING, [_CASCADE] if args.cascade else None),
+                spec=_application(args, service),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=needed),
+            )
         self.register_outputs({})
 
-    def _secret(self, name: str, namespace: pulumi.Input[str], secret: str) -> pulumi.Output[pulumi.Resource]:
+    def _secret(self, namespace: pulumi.Input[str], secret: str) -> pulumi.Output[pulumi.Resource]:
         """Look up the credentials: a missing Secret fails the update, where Argo CD would fail later."""
         found = core.Secret.get(
-            f"{name}-repository",
+            "echo-repository",
             # not known while there is no such namespace: a first preview cannot find what can only be made after it
             pulumi.Output.concat(namespace, "/", secret),
             opts=pulumi.ResourceOptions(parent=self),
@@ -86,36 +93,37 @@ class EchoApplication(pulumi.ComponentResource):
 
 
 def _metadata(
-    component: str, annotations: dict[str, str] | None = None, finalizers: list[str] | None = None
+    name: str, component: str, annotations: dict[str, str] | None = None, finalizers: list[str] | None = None
 ) -> meta.ObjectMetaArgs:
     return meta.ObjectMetaArgs(
-        name=ECHO,
+        name=name,
         namespace=ARGOCD_NAMESPACE,
-        labels=recommended_labels(ECHO, ECHO, component),
+        labels=recommended_labels(name, name, component),
         annotations=annotations,
         finalizers=finalizers,
     )
 
 
-def _project(repository: RepositoryConfig) -> dict[str, Any]:
+def _project(args: ApplicationsArgs) -> dict[str, Any]:
+    namespaces = dict.fromkeys(service.namespace for service in args.services)
     return {
-        "description": "the service echo of this region",
-        "sourceRepos": [repository.url],
-        "destinations": [{"server": _CLUSTER, "namespace": ECHO_NAMESPACE}],
+        "description": "the services of this region",
+        "sourceRepos": [args.repository.url],
+        "destinations": [{"server": _CLUSTER, "namespace": namespace} for namespace in namespaces],
         "clusterResourceWhitelist": [],
         "namespaceResourceWhitelist": [{"group": group, "kind": kind} for kind, (group, _) in KINDS.items()],
     }
 
 
-def _application(args: EchoApplicationArgs) -> dict[str, Any]:
+def _application(args: ApplicationsArgs, service: ServiceConfig) -> dict[str, Any]:
     return {
-        "project": ECHO,
+        "project": args.project,
         "source": {
             "repoURL": args.repository.url,
             "targetRevision": args.repository.revision,
-            "path": args.repository.path or overlay(args.region),
+            "path": overlay(args.region, service),
         },
-        "destination": {"server": _CLUSTER, "namespace": ECHO_NAMESPACE},
+        "destination": {"server": _CLUSTER, "namespace": service.namespace},
         "syncPolicy": {
             "automated": {"prune": True, "selfHeal": True},
             "syncOptions": ["ServerSideApply=true", "ApplyOutOfSyncOnly=true", "PruneLast=true"],

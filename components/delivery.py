@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.application import EchoApplication, EchoApplicationArgs
+from components.application import Applications, ApplicationsArgs
 from components.argocd import ArgoCdInstall, Manifest
 from rules.facts.workloads import Delivery
 from stackfile.model import RegionConfig
@@ -42,9 +42,9 @@ def deliver(
     config: RegionConfig,
     manifest: Sequence[Manifest] | None,
     cluster: pulumi.ProviderResource,
-    namespace: pulumi.Resource,
+    namespaces: Sequence[pulumi.Resource],
 ) -> pulumi.Output[Delivery]:
-    """Register who delivers into the namespace, by which `manifest` of Argo CD, and what Pulumi itself is to apply.
+    """Register who delivers into the namespaces, by which `manifest` of Argo CD, and what Pulumi itself is to apply.
 
     Returns the way of delivery, once all of that is on the cluster: an update that fails before leaves the stack's output as it
     was, so that a handover that was begun is not taken for one that was done.
@@ -55,26 +55,29 @@ def deliver(
         if isinstance(args.resource, pulumi.CustomResource):
             objects.append(args.resource)
 
-    options = pulumi.ResourceOptions(providers=[cluster], depends_on=[namespace], transformations=[note])
+    options = pulumi.ResourceOptions(providers=[cluster], depends_on=[*namespaces], transformations=[note])
     if config.delivery != "gitops":
         # Istio's typed classes take a tenth of a second to import, and a region that Argo CD delivers needs none of them
-        from components.service import echo_workloads  # noqa: PLC0415
+        from components.service import service_workloads  # noqa: PLC0415
 
         held = pulumi.ResourceOptions(transformations=[_taking_over if config.delivery == "direct" else _retained])
-        echo_workloads(config, pulumi.ResourceOptions.merge(options, held))
+        for service in config.services.values():
+            service_workloads(config, service, pulumi.ResourceOptions.merge(options, held))
     if manifest is not None:
         assert config.repository is not None, "only direct delivery does without"
         # at the same time as what the Application needs besides
         argocd = ArgoCdInstall("argocd", manifest, pulumi.ResourceOptions(providers=[cluster]))
-        application = EchoApplicationArgs(
+        applications = ApplicationsArgs(
             region=config.region,
+            services=[*config.services.values()],
+            project=config.argocd.project,
             repository=config.repository,
             argocd=argocd.namespace,
             # what both hold must not go with one of them
             cascade=config.argocd.cascade and config.delivery == "gitops",
         )
         after = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[argocd]))
-        EchoApplication("echo", application, after)
+        Applications("services", applications, after)
     return pulumi.Output.all(*(each.id for each in objects)).apply(lambda _: config.delivery)
 
 

@@ -2,19 +2,12 @@
 
 from dataclasses import dataclass
 
-ECHO = "echo"
-ECHO_NAMESPACE = "echo"
-ECHO_HOST = f"{ECHO}.{ECHO_NAMESPACE}.svc.cluster.local"
+from stackfile.model import ServiceConfig
+
 HTTP_PORT = 80
-"""The port of the Service, on which the routes are set."""
-CONTAINER_PORT = 8080
-"""The port on which the pods listen."""
-ECHO_URL = f"http://{ECHO_HOST}/"
-"""What the measuring client requests. An address without a port means 80, `HTTP_PORT`."""
+"""The port of an address that names none."""
 ARGOCD_NAMESPACE = "argocd"
 """The one that Argo CD's own manifests write into their ClusterRoleBindings."""
-APPLICATION = f"{ARGOCD_NAMESPACE}/{ECHO}"
-"""Argo CD's Application of a region: its namespace and its name."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +51,32 @@ WAVES = {
 """In which wave Argo CD syncs a kind: after the objects of the wave before are there and healthy. Any other kind is in wave 0."""
 
 
-def overlay(region: str) -> str:
-    """Where a region's overlay of echo is, from the top of the project: rendered there, and read there by Argo CD."""
-    return f"deploy/overlays/{region}/{ECHO}"
+def overlays(region: str) -> str:
+    """Where a region's overlays are, from the top of the project, where no stack file says another place."""
+    return f"deploy/overlays/{region}"
 
 
-def selector(version: str) -> dict[str, str]:
+def overlay(region: str, service: ServiceConfig) -> str:
+    """Where a service's overlay is, from the top of the project: rendered there, and read there by Argo CD."""
+    return service.path or f"{overlays(region)}/{service.name}"
+
+
+def address(service: ServiceConfig) -> ServiceAddress:
+    """Where clients find a service."""
+    return ServiceAddress(service.name, service.namespace, service.port, service.hosts)
+
+
+def selector(service: str, version: str) -> dict[str, str]:
     """Select a version's pods. A Deployment's selector is immutable: a label more here would replace every Deployment."""
-    return {"app": ECHO, "version": version}
+    return {"app": service, "version": version}
 
 
-def pod_labels(version: str) -> dict[str, str]:
+def pod_labels(service: str, version: str) -> dict[str, str]:
     """Fill in the labels of a version's pods."""
     # Istio takes app.kubernetes.io/version before version as the revision in its metrics: here both are the subset
     return {
-        **selector(version),
-        **recommended_labels(ECHO, f"{ECHO}-{version}", "server"),
+        **selector(service, version),
+        **recommended_labels(service, f"{service}-{version}", "server"),
         "app.kubernetes.io/version": version,
     }
 

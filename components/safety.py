@@ -20,7 +20,10 @@ def require_safe(config: RegionConfig) -> None:
     Raises:
         UnsafeError: If a rule refuses it, with everything that any rule refuses.
     """
-    findings = judge_region(Region.of(config.model_dump(by_alias=True), read(workload_objects(config))))
+    file = config.model_dump(by_alias=True)
+    findings = judge_region(
+        [Region.of(file, name, read(workload_objects(config, service))) for name, service in config.services.items()]
+    )
     for warning in findings:
         if warning.severity is Severity.WARNING:
             pulumi.log.warn(str(warning))

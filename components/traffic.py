@@ -1,12 +1,30 @@
-"""How clients of the mesh reach echo: which share goes to which version, and how they treat its pods."""
+"""How clients reach a service: which share goes to which version, how testers reach one, and how clients treat the pods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes_istio.networking import v1 as networking
 
-from components.names import ECHO, ECHO_HOST, ECHO_NAMESPACE, HTTP_PORT, recommended_labels
+from components.names import address, recommended_labels
 from components.rendering import Typed
-from stackfile.model import ConnectionPoolConfig, EchoConfig
+from rules.facts.workloads import MESH
+from stackfile.model import ConnectionPoolConfig, RegionConfig, ServiceConfig
+
+
+@dataclass(frozen=True)
+class TrafficPolicyArgs:
+    """The traffic of a service; `gateway` is the ingress gateway that its hosts are asked at, as `namespace/name`."""
+
+    service: ServiceConfig
+    gateway: str | None = None
+
+    @classmethod
+    def of(cls, config: RegionConfig, service: ServiceConfig) -> TrafficPolicyArgs:
+        """What a stack file says of it."""
+        return cls(service, None)
 
 
 class TrafficPolicy(pulumi.ComponentResource):
@@ -15,7 +33,7 @@ class TrafficPolicy(pulumi.ComponentResource):
     The VirtualService comes last and goes first: a route to a subset that is not there answers 503.
     """
 
-    def __init__(self, name: str, args: EchoConfig, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: TrafficPolicyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("echo-rollout:traffic:TrafficPolicy", name, None, opts)
         rule, routes = traffic_objects(args)
         before = rule.register(pulumi.ResourceOptions(parent=self))
@@ -23,25 +41,27 @@ class TrafficPolicy(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def traffic_objects(args: EchoConfig) -> tuple[Typed, Typed]:
+def traffic_objects(args: TrafficPolicyArgs) -> tuple[Typed, Typed]:
     """The objects of `TrafficPolicy` in the order in which they come."""
+    service = args.service
+    name = service.name
     metadata = meta.ObjectMetaArgs(
-        name=ECHO, namespace=ECHO_NAMESPACE, labels=recommended_labels(ECHO, ECHO, "traffic")
+        name=name, namespace=service.namespace, labels=recommended_labels(name, name, "traffic")
     )
-    rule = networking.DestinationRuleArgs(metadata=metadata, spec=_destination_rule(args))
+    rule = networking.DestinationRuleArgs(metadata=metadata, spec=_destination_rule(service))
     routes = networking.VirtualServiceArgs(metadata=metadata, spec=_virtual_service(args))
-    return Typed(networking.DestinationRule, ECHO, rule), Typed(networking.VirtualService, ECHO, routes)
+    return Typed(networking.DestinationRule, name, rule), Typed(networking.VirtualService, name, routes)
 
 
-def _destination_rule(echo: EchoConfig) -> networking.DestinationRuleSpecArgs:
+def _destination_rule(service: ServiceConfig) -> networking.DestinationRuleSpecArgs:
     return networking.DestinationRuleSpecArgs(
-        host=ECHO_HOST,
+        host=address(service).host,
         traffic_policy=networking.DestinationRuleSpecTrafficPolicyArgs(
-            connection_pool=_connection_pool(echo.connection_pool), outlier_detection=_outlier_detection(echo)
+            connection_pool=_connection_pool(service.connection_pool), outlier_detection=_outlier_detection(service)
         ),
         subsets=[
             networking.DestinationRuleSpecSubsetsArgs(name=version, labels={"version": version})
-            for version in echo.versions
+            for version in service.versions
         ],
     )
 
@@ -56,32 +76,73 @@ def _connection_pool(pool: ConnectionPoolConfig) -> networking.DestinationRuleSp
     )
 
 
-def _outlier_detection(echo: EchoConfig) -> networking.DestinationRuleSpecTrafficPolicyOutlierDetectionArgs:
+def _outlier_detection(service: ServiceConfig) -> networking.DestinationRuleSpecTrafficPolicyOutlierDetectionArgs:
     return networking.DestinationRuleSpecTrafficPolicyOutlierDetectionArgs(
-        consecutive5xx_errors=echo.outlier_detection.consecutive_5xx_errors,
-        interval=echo.outlier_detection.interval,
-        base_ejection_time=echo.outlier_detection.base_ejection_time,
-        max_ejection_percent=echo.max_ejection_percent,
+        consecutive5xx_errors=service.outlier_detection.consecutive_5xx_errors,
+        interval=service.outlier_detection.interval,
+        base_ejection_time=service.outlier_detection.base_ejection_time,
+        max_ejection_percent=service.max_ejection_percent,
     )
 
 
-def _virtual_service(echo: EchoConfig) -> networking.VirtualServiceSpecArgs:
+def _virtual_service(args: TrafficPolicyArgs) -> networking.VirtualServiceSpecArgs:
     """Route by weight; a version of weight 0 stays in the list, so that a later change of its weight is that and no more."""
+    service = args.service
     return networking.VirtualServiceSpecArgs(
-        hosts=[ECHO_HOST],
+        gateways=[MESH, args.gateway] if args.gateway else None,
+        hosts=[address(service).host, *(service.hosts if args.gateway else ())],
         http=[
+            *_for_testers(service),
             networking.VirtualServiceSpecHttpArgs(
                 route=[
                     networking.VirtualServiceSpecHttpRouteArgs(
-                        destination=networking.VirtualServiceSpecHttpRouteDestinationArgs(
-                            host=ECHO_HOST,
-                            subset=version,
-                            port=networking.VirtualServiceSpecHttpRouteDestinationPortArgs(number=HTTP_PORT),
-                        ),
+                        destination=_destination(service, version),
                         weight=config.weight,
+                        headers=_answer(service, version),
                     )
-                    for version, config in echo.versions.items()
+                    for version, config in service.versions.items()
                 ]
-            )
+            ),
         ],
+    )
+
+
+def _for_testers(service: ServiceConfig) -> list[networking.VirtualServiceSpecHttpArgs]:
+    """A route for each version that testers may ask for; inside the mesh alone: the header would show it to anybody outside."""
+    if service.testers is None:
+        return []
+    header = service.testers.header
+    return [
+        networking.VirtualServiceSpecHttpArgs(
+            name=f"testers-{version}",
+            match=[
+                networking.VirtualServiceSpecHttpMatchArgs(
+                    gateways=[MESH], headers={header: networking.VirtualServiceSpecHttpMatchHeadersArgs(exact=version)}
+                )
+            ],
+            route=[
+                networking.VirtualServiceSpecHttpRouteArgs(
+                    destination=_destination(service, version), headers=_answer(service, version)
+                )
+            ],
+        )
+        for version, config in service.versions.items()
+        if config.testers
+    ]
+
+
+def _destination(service: ServiceConfig, version: str) -> networking.VirtualServiceSpecHttpRouteDestinationArgs:
+    return networking.VirtualServiceSpecHttpRouteDestinationArgs(
+        host=address(service).host,
+        subset=version,
+        port=networking.VirtualServiceSpecHttpRouteDestinationPortArgs(number=service.port),
+    )
+
+
+def _answer(service: ServiceConfig, version: str) -> networking.VirtualServiceSpecHttpRouteHeadersArgs | None:
+    """Have the client's proxy write into each answer which version it sent the request to."""
+    if not service.version_header:
+        return None
+    return networking.VirtualServiceSpecHttpRouteHeadersArgs(
+        response=networking.VirtualServiceSpecHttpRouteHeadersResponseArgs(set={service.version_header: version})
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
@@ -116,6 +116,40 @@ def refuse_unknown(known: Sequence[str], names: Sequence[str]) -> None:
     why = "only a region with a stack has a cluster, weights and an overlay"
     refuse(
         Problem(f"--region {name}: there is no such region", why, nearest_of(name, known, "regions"))
+        for name in dict.fromkeys(names)
+        if name not in known
+    )
+
+
+def the_service(known: Iterable[str], wish: str | None) -> str:
+    """The service that is meant: the one that is named, or the only one.
+
+    Raises:
+        RolloutError: there is none of that name; or several, and none is named.
+    """
+    names = sorted(set(known))
+    refuse_unknown_services(names, [wish] if wish else [])
+    if wish is None and len(names) != 1:
+        raise RolloutError.of(
+            f"there are the services {', '.join(names)}, and none is named" if names else "there is no service here",
+            "a change is of one service",
+            f"name it: --service {names[0]}" if names else "write one into the stack files (docs/services.md)",
+        )
+    return wish or names[0]
+
+
+def refuse_unknown_services(known: Sequence[str], names: Iterable[str]) -> None:
+    """Refuses names that are no service's.
+
+    Raises:
+        RolloutError: there is one; all such names together.
+    """
+    refuse(
+        Problem(
+            f"--service {name}: there is no such service",
+            "only what a stack file declares is delivered and measured",
+            nearest_of(name, known, "services") if known else "write it into the stack files (docs/services.md)",
+        )
         for name in dict.fromkeys(names)
         if name not in known
     )

@@ -1,4 +1,4 @@
-"""All rules there are, in the order in which a reader should meet them: one region, its change, several regions."""
+"""All rules there are, in the order in which a reader should meet them: one region, its change, several services, several regions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from rules.between.changes import BETWEEN_CHANGES
 from rules.between.regions import BETWEEN_REGIONS
+from rules.between.services import BETWEEN_SERVICES
 from rules.change.constancy import CONSTANCY
 from rules.change.order import ORDER
 from rules.change.pace import PACE
@@ -41,7 +42,7 @@ ONE_REGION: tuple[Rule[Region], ...] = (
     *PLATFORM,
 )
 CHANGE: tuple[Rule[Change], ...] = (*ORDER, *PACE, *PODS, *CONSTANCY, *PLATFORM_CHANGE)
-RULES: tuple[Rule[Any], ...] = (*ONE_REGION, *CHANGE, *BETWEEN_REGIONS, *BETWEEN_CHANGES)
+RULES: tuple[Rule[Any], ...] = (*ONE_REGION, *CHANGE, *BETWEEN_SERVICES, *BETWEEN_REGIONS, *BETWEEN_CHANGES)
 
 
 def waivable_ids() -> frozenset[str]:

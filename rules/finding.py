@@ -53,6 +53,7 @@ class Rule(Generic[Subject]):
         fact: Where it is known from: an address, or a path in this repository with an anchor; "" for its own in docs/rules.md.
         severity: What becomes of a change that violates it.
         waivable: A stack file may say that it need not hold in its region.
+        of_service: It speaks of one service; if not, of the whole region, whatever its services.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Rule(Generic[Subject]):
     fact: str = ""
     severity: Severity = Severity.REFUSED
     waivable: bool = True
+    of_service: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fact", self.fact or f"docs/rules.md#{self.id}")
@@ -73,6 +75,7 @@ class Finding:
     """A violation together with what a reader needs to understand it.
 
     Attributes:
+        service: Which service it is of; "" for the region as a whole.
         waived: Why it is let pass, in the words of the stack file; None if it is not.
     """
 
@@ -86,9 +89,12 @@ class Finding:
     severity: Severity
     steps: tuple[str, ...] = ()
     waived: str | None = None
+    service: str = ""
 
     @classmethod
-    def of(cls, rule: Rule[Subject], violation: Violation, region: str, waived: str | None = None) -> Finding:
+    def of(
+        cls, rule: Rule[Subject], violation: Violation, region: str, service: str, waived: str | None = None
+    ) -> Finding:
         """What is told of a violation in this region, for which there may be a waiver."""
         waived = waived if rule.waivable else None
         return cls(
@@ -102,6 +108,7 @@ class Finding:
             (violation.severity or rule.severity) if waived is None else Severity.WARNING,
             violation.steps,
             waived,
+            service,
         )
 
     def __str__(self) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 
 from rules.between.changes import BETWEEN_CHANGES
 from rules.between.regions import BETWEEN_REGIONS
+from rules.between.services import BETWEEN_SERVICES
 from rules.catalogue import CHANGE, ONE_REGION, RULES
 from rules.change.order import MAKE_BEFORE_BREAK
 from rules.facts.region import Change, Region
@@ -17,9 +19,13 @@ _SIMPLE = tuple(rule for rule in CHANGE if rule is not MAKE_BEFORE_BREAK)
 _RANK = {rule.id: rank for rank, rule in enumerate(RULES)}
 
 
-def judge_region(region: Region) -> tuple[Finding, ...]:
-    """What is wrong with a region by itself: what is refused first."""
-    return _in_order(_findings(ONE_REGION, region, {region.name: region}, region.name))
+def judge_region(services: Sequence[Region]) -> tuple[Finding, ...]:
+    """What is wrong with a region by itself: what is refused first.
+
+    Args:
+        services: The region as each of its services sees it.
+    """
+    return _in_order(_of_region(services))
 
 
 def judge(changes: Sequence[Change]) -> tuple[Finding, ...]:
@@ -29,31 +35,59 @@ def judge(changes: Sequence[Change]) -> tuple[Finding, ...]:
     does not lift its own limits.
 
     Args:
-        changes: Every region once, also those that stay as they are.
+        changes: Every service of every region once, also those that stay as they are.
 
     Returns:
         What is refused first, then by region. A waived finding is a warning that carries the reason.
     """
-    ordered = tuple(sorted(changes, key=lambda change: change.name))
-    regions = {change.name: change.after for change in ordered if change.after}
+    ordered = tuple(sorted(changes, key=lambda change: (change.name, change.service)))
+    after = tuple(change.after for change in ordered if change.after)
     limiting = {change.name: region for change in ordered if (region := change.before or change.after)}
-    findings = [finding for change in ordered for finding in _of_change(change, limiting)]
-    findings += _findings(BETWEEN_REGIONS, tuple(regions.values()), regions)
-    findings += _findings(BETWEEN_CHANGES, ordered, limiting)
+    findings: list[Finding] = []
+    for _, services in groupby(after, key=lambda each: each.name):
+        findings += _of_region([*services])
+    for change in ordered:
+        findings += _of_change(change, limiting)
+    # every service of a region sees the same of it: one that was there and stays tells of its change
+    telling = tuple(
+        next((each for each in same if each.before and each.after), same[0])
+        for _, of_region in groupby(ordered, key=lambda each: each.name)
+        if (same := [*of_region])
+    )
+    for change in telling:
+        findings += _findings(CHANGE, change, limiting, change.name)
+    findings += _findings(BETWEEN_REGIONS, after, {region.name: region for region in after})
+    for service in dict.fromkeys(change.service for change in ordered):
+        same = [change for change in ordered if change.service == service]
+        findings += _findings(BETWEEN_CHANGES, tuple(same), limiting, service=service)
+    findings += _findings(BETWEEN_CHANGES, telling, limiting)
     return _in_order(findings)
 
 
+def _of_region(services: Sequence[Region]) -> list[Finding]:
+    findings: list[Finding] = []
+    for each in services:
+        findings += _findings(ONE_REGION, each, {each.name: each}, each.name, each.service)
+    for first in services[:1]:
+        findings += _findings(ONE_REGION, first, {first.name: first}, first.name)
+        findings += _findings(BETWEEN_SERVICES, tuple(services), {first.name: first}, first.name)
+    return findings
+
+
 def _of_change(change: Change, limiting: Mapping[str, Region]) -> list[Finding]:
-    """What is wrong with one region and with the way there."""
-    findings = [] if change.after is None else [*judge_region(change.after)]
-    findings += _findings(_SIMPLE, change, limiting, change.name)
+    """What is wrong with the way there."""
+    findings = _findings(_SIMPLE, change, limiting, change.name, change.service)
     if not any(finding.rule_id in _TELL_OF_503 and finding.waived is None for finding in findings):
-        findings += _findings([MAKE_BEFORE_BREAK], change, limiting, change.name)
+        findings += _findings([MAKE_BEFORE_BREAK], change, limiting, change.name, change.service)
     return findings
 
 
 def _findings(
-    rules: Iterable[Rule[Subject]], subject: Subject, limiting: Mapping[str, Region], region: str = ""
+    rules: Iterable[Rule[Subject]],
+    subject: Subject,
+    limiting: Mapping[str, Region],
+    region: str = "",
+    service: str = "",
 ) -> list[Finding]:
     """Every violation of these rules.
 
@@ -62,14 +96,25 @@ def _findings(
         subject: One region, its change, or several of either.
         limiting: The regions, by name, whose waivers hold.
         region: The name of the one that is judged; without it a violation names its own.
+        service: The name of the service that is judged; without it only the rules that speak of the whole region are applied, with
+            it only the others.
     """
-    found = [(rule, violation, violation.region or region) for rule in rules for violation in rule.check(subject)]
+    found = [
+        (rule, violation, violation.region or region)
+        for rule in rules
+        if rule.of_service is bool(service)
+        for violation in rule.check(subject)
+    ]
     return [
-        Finding.of(rule, violation, name, limiting[name].limits.waived.get(rule.id)) for rule, violation, name in found
+        Finding.of(rule, violation, name, service, limiting[name].limits.waived.get(rule.id))
+        for rule, violation, name in found
     ]
 
 
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(
-        sorted(findings, key=lambda each: (each.severity is Severity.WARNING, each.region, _RANK[each.rule_id]))
+        sorted(
+            findings,
+            key=lambda each: (each.severity is Severity.WARNING, each.region, each.service, _RANK[each.rule_id]),
+        )
     )

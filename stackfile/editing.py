@@ -17,8 +17,8 @@ from stackfile.document import DocumentError, read_document
 from stackfile.messages import nearest_of
 from stackfile.model import PROJECT
 
-_ECHO = ("config", f"{PROJECT}:echo")
-_VERSIONS = (*_ECHO, "versions")
+_CONFIG = ("config",)
+_SERVICES = f"{PROJECT}:services"
 _WHY = "the file is changed at this one place, and the rest of it stays as it is"
 _BY_HAND = "change it by hand, render (make render) and commit"
 _NUMBER = re.compile(r"[0-9]+")
@@ -36,47 +36,58 @@ _Edit = tuple[int, int, str]
 """Two offsets, and the text that takes the place of what is between them."""
 
 
-def with_weights(text: str, weights: Mapping[str, int]) -> str:
-    """The file with these weights: their digits change and nothing else.
+def with_weights(text: str, service: str, weights: Mapping[str, int]) -> str:
+    """The file with these weights of a service: their digits change and nothing else.
 
     Args:
         text: What is in a stack file.
+        service: The service's name.
         weights: Whole percents by version; a version that is not named keeps its own.
 
     Raises:
-        EditError: there is no such version, it has no weight of its own, or the file is no YAML.
+        EditError: there is no such service or version, it has no weight of its own, or the file is no YAML.
     """
-    versions = _mapping(text, _VERSIONS)
+    path = (*_service(text, service), "versions")
+    versions = _mapping(text, path)
     edits = []
     expected = read_document(text.encode()).value
     for version, weight in weights.items():
-        edits.append(_digits(text, _entry(versions, version, _VERSIONS)[1], version, weight))
-        _object_at(expected, (*_VERSIONS, version))["weight"] = weight
-    return _edited(text, edits, expected)
+        edits.append(_digits(text, _entry(versions, version, path)[1], (*path, version), weight))
+        _object_at(expected, (*path, version))["weight"] = weight
+    return _edited(text, edits, expected, path)
 
 
-def without_version(text: str, version: str) -> str:
+def without_version(text: str, service: str, version: str) -> str:
     """The file without a version, and without `stable` if that names it. Comments on its own lines go with it, others stay.
 
     Raises:
-        EditError: there is no such version or no other one, or the file is no YAML.
+        EditError: there is no such service or version, or no other version, or the file is no YAML.
     """
-    versions = _mapping(text, _VERSIONS)
-    position = _entry_number(versions, version, _VERSIONS)
+    place = _service(text, service)
+    path = (*place, "versions")
+    versions = _mapping(text, path)
+    position = _entry_number(versions, version, path)
     if len(versions.value) == 1:
         raise EditError(
-            f"{'.'.join(_VERSIONS)} has no version but {version}",
+            f"{'.'.join(path)} has no version but {version}",
             "without it nobody would answer",
             "add another version first",
         )
     edits = [_removal(text, versions, position)]
     expected = read_document(text.encode()).value
-    del _object_at(expected, _VERSIONS)[version]
-    if _object_at(expected, _ECHO).get("stable") == version:
-        echo = _mapping(text, _ECHO)
-        edits.append(_removal(text, echo, _entry_number(echo, "stable", _ECHO)))
-        del _object_at(expected, _ECHO)["stable"]
-    return _edited(text, edits, expected)
+    del _object_at(expected, path)[version]
+    if _object_at(expected, place).get("stable") == version:
+        owner = _mapping(text, place)
+        edits.append(_removal(text, owner, _entry_number(owner, "stable", place)))
+        del _object_at(expected, place)["stable"]
+    return _edited(text, edits, expected, path)
+
+
+def _service(text: str, service: str) -> tuple[str, ...]:
+    """Where a service is; in a file from before there were several, `echo` is a setting by itself."""
+    alone = f"{PROJECT}:{service}"
+    keys = [key.value for key, _ in _mapping(text, _CONFIG).value]
+    return (*_CONFIG, alone) if alone in keys and _SERVICES not in keys else (*_CONFIG, _SERVICES, service)
 
 
 def _mapping(text: str, path: tuple[str, ...]) -> MappingNode:
@@ -113,8 +124,7 @@ def _entry_number(owner: MappingNode, key: str, path: tuple[str, ...]) -> int:
     )
 
 
-def _digits(text: str, version: Node, name: str, weight: int) -> _Edit:
-    path = (*_VERSIONS, name)
+def _digits(text: str, version: Node, path: tuple[str, ...], weight: int) -> _Edit:
     value = _entry(_is_object(version, path), "weight", path)[1]
     start, end = value.start_mark.index, value.end_mark.index
     found = _NUMBER.search(text, start, end)
@@ -153,7 +163,7 @@ def _object_at(document: object, path: tuple[str, ...]) -> dict[str, object]:
     return document
 
 
-def _edited(text: str, edits: list[_Edit], expected: object) -> str:
+def _edited(text: str, edits: list[_Edit], expected: object, path: tuple[str, ...]) -> str:
     for start, end, new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
     try:
@@ -162,7 +172,7 @@ def _edited(text: str, edits: list[_Edit], expected: object) -> str:
         said = None
     if said != expected:
         raise EditError(
-            f"{'.'.join(_VERSIONS)} is written so that a version cannot be changed by itself (an alias, a number in quotes)",
+            f"{'.'.join(path)} is written so that a version cannot be changed by itself (an alias, a number in quotes)",
             "another value would change with it",
             _BY_HAND,
         )

@@ -10,6 +10,8 @@ from stackfile.model import PROJECT, RegionConfig
 
 TOP_KEYS = ("config", "secretsprovider", "encryptedkey", "encryptionsalt", "environment")
 """What Pulumi reads at the top of a stack file (`ProjectStack` in its sdk/go/common/workspace); it passes over the rest."""
+ONLY_SERVICE = "echo"
+"""The one service that there was before a stack file could have several."""
 _ALIKE = 0.9
 """From this ratio of difflib's a namespace is a slip of the hand (a letter or two of twelve), not another project."""
 
@@ -19,7 +21,20 @@ def own_values(config: Mapping[str, object]) -> dict[str, object]:
 
     A namespace that resembles the project's counts as well, so that what is below it is checked with the rest.
     """
-    return {name: value for key, value in config.items() if (name := _own_name(key))}
+    return _with_services({name: value for key, value in config.items() if (name := _own_name(key))})
+
+
+def _with_services(values: dict[str, object]) -> dict[str, object]:
+    """The settings as they are written now: before there were several services, one was a setting by itself (docs/upgrading.md)."""
+    service = values.get(ONLY_SERVICE)
+    if "services" in values or not isinstance(service, Mapping):
+        return values
+    others = {key: value for key, value in values.items() if key != ONLY_SERVICE}
+    repository = values.get("repository")
+    if isinstance(repository, Mapping) and "path" in repository:
+        service = {**service, "path": repository["path"]}
+        others["repository"] = {key: value for key, value in repository.items() if key != "path"}
+    return {**others, "services": {ONLY_SERVICE: service}}
 
 
 def namespace_problems(config: Mapping[str, object]) -> Iterator[str]:

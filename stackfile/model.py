@@ -5,12 +5,13 @@ value unless its field says otherwise. A field's `description` is also what an e
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     StrictBool,
     TypeAdapter,
     ValidationError,
@@ -28,26 +29,36 @@ from stackfile.values import (
     ChartSource,
     ChartVersion,
     Domain,
+    Drain,
     Duration,
     EjectionPercent,
+    EnvironmentName,
     Errors,
+    HeaderName,
     Image,
     ImagePullPolicy,
     Increase,
     Limit,
     ManifestSource,
+    MountPath,
     Name,
+    ObjectName,
     PodCount,
+    Port,
+    Quantity,
     Reason,
     RelativePath,
     Replicas,
     RepositoryUrl,
     Revision,
     RuleId,
+    Seconds,
     SecretName,
     SettingPath,
     TagPattern,
     Text,
+    UrlPath,
+    UserId,
     Weight,
 )
 
@@ -128,11 +139,23 @@ class OutlierDetectionConfig(_Part):
 
 
 class VersionConfig(_Part):
-    """One version of echo; `weight` is the percent of the requests that it is to answer."""
+    """One version of a service; `weight` is the percent of the requests that it is to answer."""
 
     image: Image = Field(description="an image with a fixed tag or a digest")
     replicas: Replicas = Field(description="the number of pods, 0..1000")
     weight: Weight = Field(description="the percent of the requests, 0..100; the weights of all versions make 100")
+    env: Mapping[EnvironmentName, str] = Field(
+        default_factory=dict, description="environment variables by name, for this version alone"
+    )
+    config_maps: Mapping[MountPath, ObjectName] = Field(
+        default_factory=dict, description="ConfigMaps by the folder in which the container finds their keys as files"
+    )
+    secrets: Mapping[MountPath, ObjectName] = Field(
+        default_factory=dict, description="Secrets by the folder in which the container finds their keys as files"
+    )
+    testers: StrictBool = Field(
+        default=True, description="false: testers cannot ask for it, as it must be before it is removed"
+    )
 
     @field_validator("weight")
     @classmethod
@@ -143,6 +166,55 @@ class VersionConfig(_Part):
                 "give it replicas, or weight 0"
             )
         return weight
+
+
+class QuantitiesConfig(_Part):
+    """CPU and memory, as Kubernetes writes them."""
+
+    cpu: Quantity | None = Field(default=None, description="CPUs, such as 20m or 1; left out: not said")
+    memory: Quantity | None = Field(default=None, description="memory, such as 64Mi; left out: not said")
+
+
+class ResourcesConfig(_Part):
+    """What a container asks for, and what it may use at most."""
+
+    requests: QuantitiesConfig = Field(
+        default=QuantitiesConfig(cpu="20m", memory="32Mi"), description="what the scheduler keeps free for each pod"
+    )
+    limits: QuantitiesConfig = Field(
+        default=QuantitiesConfig(cpu="1", memory="64Mi"), description="what each pod may use at most"
+    )
+
+
+class ProbesConfig(_Part):
+    """The paths at which the kubelet asks a container; 2xx and 3xx are well."""
+
+    startup: UrlPath = Field(default="/healthz", description="asked until it is well, for 30 seconds")
+    readiness: UrlPath = Field(default="/readyz", description="a pod gets requests while it is well")
+    liveness: UrlPath = Field(default="/healthz", description="a container that is not well is restarted")
+
+
+class DrainConfig(_Part):
+    """How a pod that is to end loses no request: it goes on answering while clients' proxies learn that it leaves."""
+
+    by: Drain = Field(
+        default="server",
+        description="server: the container itself goes on for DRAIN_SECONDS after SIGTERM; sleep: the kubelet waits before SIGTERM, "
+        "for a container that stops at once",
+    )
+    seconds: Seconds = Field(default=5, description="the seconds for which it goes on, 1..300")
+    grace_seconds: Seconds = Field(
+        default=30,
+        description="the seconds after which it is killed: the drain and the slowest request together, 1..300",
+    )
+
+
+class TestersConfig(_Part):
+    """How testers ask for one version inside the mesh, at any weight."""
+
+    __test__ = False
+
+    header: HeaderName = Field(description="the request header whose value is a version's name")
 
 
 def _split_problem(weights: Mapping[str, int]) -> str | None:
@@ -168,8 +240,8 @@ def _stable_problem(stable: str, versions: Iterable[str]) -> str | None:
     )
 
 
-class EchoConfig(_Part):
-    """The service echo: its versions, and how clients treat its pods.
+class ServiceConfig(_Part):
+    """A service: its versions, what their pods are like, and how clients reach and treat them.
 
     The versions are kept in the order v1, v2, v10, whatever the file's: Pulumi hands a program its configuration sorted by
     bytes, so the file's own order is not to be had.
@@ -197,6 +269,63 @@ class EchoConfig(_Part):
         default=_LIMITS.pods_for_all_traffic,
         description="the number of pods that can answer all requests, 1..1000; left out, the replicas of the largest version",
     )
+
+    own_namespace: Name | None = Field(
+        default=None, alias="namespace", description="the namespace of its objects; left out, the service's name"
+    )
+    port: Port = Field(default=80, description="the port of its Service")
+    container_port: Port = Field(default=8080, description="the port on which its containers listen, also as PORT")
+    env: Mapping[EnvironmentName, str] = Field(
+        default_factory=dict,
+        description="environment variables by name, besides REGION, VERSION, PORT and DRAIN_SECONDS",
+    )
+    resources: ResourcesConfig = Field(default=ResourcesConfig(), description="CPU and memory of each pod")
+    probes: ProbesConfig = Field(default=ProbesConfig(), description="where the kubelet asks whether a pod is well")
+    drain: DrainConfig = Field(default=DrainConfig(), description="how a pod ends without losing a request")
+    service_account: Name | None = Field(
+        default=None, description="the name of its ServiceAccount; left out, the service's name"
+    )
+    run_as_user: UserId = Field(
+        default=65532, description="the user and group of its containers, 1..65535; root may not"
+    )
+    writable: tuple[MountPath, ...] = Field(
+        default=(), description="a list of folders that its containers may write to; all else is read-only"
+    )
+    hosts: tuple[Domain, ...] = Field(
+        default=(), description="a list of the names by which clients outside the mesh ask for it, through the gateway"
+    )
+    version_header: Literal[""] | HeaderName = Field(
+        default="x-rollout-version",
+        description='the response header that names the version that a request was sent to; "" for none',
+    )
+    testers: TestersConfig | None = Field(
+        default=None, description="how testers ask for one version at any weight; left out, they cannot"
+    )
+    path: RelativePath | None = Field(
+        default=None, description="the folder of its overlay; left out, deploy/overlays/<region>/<service>"
+    )
+
+    _name: str = PrivateAttr("")
+
+    @property
+    def name(self) -> str:
+        """The service's name: the key by which the file has it."""
+        return self._name
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of its objects."""
+        return self.own_namespace or self._name
+
+    @field_validator("drain")
+    @classmethod
+    def _ends_before_it_is_killed(cls, drain: DrainConfig) -> DrainConfig:
+        if drain.grace_seconds <= drain.seconds:
+            raise ValueError(
+                f"graceSeconds {drain.grace_seconds} is not more than seconds {drain.seconds} — a pod would be killed with requests "
+                "under way; give it more graceSeconds"
+            )
+        return drain
 
     @field_validator("versions")
     @classmethod
@@ -235,9 +364,6 @@ class RepositoryConfig(_Part):
 
     url: RepositoryUrl = Field(description="the Git repository's address, without a password")
     revision: Revision = Field(default="main", description="the branch (or tag, or commit) that Argo CD follows")
-    path: RelativePath | None = Field(
-        default=None, description="the folder of this region's overlay; left out, deploy/overlays/<region>/echo"
-    )
     secret: SecretName | None = Field(
         default=None,
         description="the name of a Secret in the namespace argocd, made as Argo CD wants it, for a private repository",
@@ -271,6 +397,9 @@ class ArgoCdConfig(_Part):
     application_sets: StrictBool = Field(
         default=True,
         description="true: the whole manifest; false: without ApplicationSets, which this program does not use",
+    )
+    project: Name = Field(
+        default="echo", description="the name of the AppProject, which says what the services' Applications may change"
     )
     cascade: StrictBool = Field(
         default=False,
@@ -349,9 +478,18 @@ class RegionConfig(_Part):
         default=None, validate_default=True, description="the Git repository that Argo CD reads, with its url"
     )
     argocd: ArgoCdConfig = Field(default=ArgoCdConfig(), description="Argo CD's manifest and images")
-    echo: EchoConfig = Field(description="the service echo, with its versions")
+    services: Mapping[Name, ServiceConfig] = Field(description="the services by name, each with its versions")
     probe: ProbeConfig = Field(description="the measuring client, with its image")
     rules: RulesConfig = Field(default=RulesConfig(), description="what the rules allow in this region")
+
+    @field_validator("services")
+    @classmethod
+    def _know_their_names(cls, services: Mapping[str, ServiceConfig]) -> Mapping[str, ServiceConfig]:
+        if not services:
+            raise ValueError("names no service — there would be nothing to deliver; add one with its versions")
+        for name, service in services.items():
+            service._name = name
+        return {name: services[name] for name in sorted(services, key=by_number)}
 
     @field_validator("repository")
     @classmethod
@@ -397,16 +535,16 @@ class RegionConfig(_Part):
 
 
 def _problems_between_keys(values: Mapping[str, object]) -> Iterator[str]:
-    """Hold keys of echo against each other; pydantic stops before that where one of the two has a fault of its own."""
-    echo = _object(values.get("echo"))
-    versions = _object(echo.get("versions"))
-    weights = {name: _weight(_object(version).get("weight")) for name, version in versions.items()}
-    known = {name: weight for name, weight in weights.items() if weight is not None}
-    if weights and known == weights and (problem := _split_problem(known)):
-        yield f"$.echo.versions: {problem}"
-    stable = echo.get("stable")
-    if versions and isinstance(stable, str) and (problem := _stable_problem(stable, versions)):
-        yield f"$.echo.stable: {problem}"
+    """Hold keys of a service against each other; pydantic stops before that where one of the two has a fault of its own."""
+    for service, value in _object(values.get("services")).items():
+        versions = _object(_object(value).get("versions"))
+        weights = {name: _weight(_object(version).get("weight")) for name, version in versions.items()}
+        known = {name: weight for name, weight in weights.items() if weight is not None}
+        if weights and known == weights and (problem := _split_problem(known)):
+            yield f"$.services.{service}.versions: {problem}"
+        stable = _object(value).get("stable")
+        if versions and isinstance(stable, str) and (problem := _stable_problem(stable, versions)):
+            yield f"$.services.{service}.stable: {problem}"
 
 
 def _object(value: object) -> Mapping[str, object]:

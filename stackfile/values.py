@@ -167,9 +167,49 @@ Text = Annotated[
         "nothing can be looked up by it; write it on one line",
     ),
 ]
+EnvironmentName = Annotated[
+    str,
+    _matching(
+        r"[A-Za-z_][A-Za-z0-9_]*",
+        "the name of an environment variable",
+        "containers read it by that name; use letters, digits and '_'",
+    ),
+]
+HeaderName = Annotated[
+    str,
+    _matching(
+        r"(?=.{1,100}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?",
+        "the name of a header",
+        "Envoy compares headers in lower case; use lower-case letters, digits and '-'",
+    ),
+]
+UrlPath = Annotated[
+    str,
+    _matching(r"/[^\s#]*", "a path of an address", "it is asked of the container; begin with '/', such as /healthz"),
+]
+MountPath = Annotated[
+    str,
+    _matching(
+        r"(?!.*(/\.\.?(/|$)|//|:))/[^\s]*[^\s/]",
+        "the path of a folder",
+        "it is mounted there; write it from the root, such as /etc/nginx/conf.d",
+    ),
+]
+Quantity = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) and not isinstance(value, bool) else value),
+    _matching(
+        r"[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?",
+        "a quantity",
+        "Kubernetes reads it; write a number such as 1, 20m or 64Mi",
+    ),
+]
 Weight = Annotated[int, _whole(0, PERCENT, "a weight is the percent of the requests that this version is to answer")]
 Replicas = Annotated[int, _whole(0, 1000, "it is the number of pods of this version")]
 PodCount = Annotated[int, _whole(1, 1000, "it is the number of pods that can answer all requests")]
+Port = Annotated[int, _whole(1, 65535, "it is a TCP port")]
+Seconds = Annotated[int, _whole(1, 300, "it is a number of seconds")]
+UserId = Annotated[int, _whole(1, 65535, "it is the number of a user, and 0 is root")]
 Limit = Annotated[int, _whole(1, _LARGEST_INT32, "Istio reads 0 as no limit at all")]
 Errors = Annotated[
     int, _whole(0, _LARGEST_INT32, "it is a number of failed answers in a row, and 0 turns the check off")
@@ -210,6 +250,14 @@ SecretName = Annotated[
         "it is looked up in the namespace argocd; use lower-case letters, digits, '-' and '.'",
     ),
 ]
+ObjectName = Annotated[
+    str,
+    _matching(
+        rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*",
+        "the name of an object",
+        "it is looked up in the service's namespace; use lower-case letters, digits, '-' and '.'",
+    ),
+]
 ManifestSource = Annotated[
     str,
     _without_credentials(", and name a copy of the file that needs none"),
@@ -242,3 +290,4 @@ Reason = Annotated[
     ),
 ]
 ImagePullPolicy = Literal["Always", "IfNotPresent", "Never"]
+Drain = Literal["server", "sleep"]

@@ -13,13 +13,13 @@ from rich.console import Console
 from rollout.cli.output.progress import shown
 from rollout.git.repository import Repository
 from rollout.promote.clusters import Clusters
-from rollout.promote.upstream import Upstream, followed_branch
-from rollout.regions import Discovery, discover, find_project, refuse_unknown
+from rollout.promote.upstream import Upstream, followed_branch, regions_at
+from rollout.regions import Discovery, discover, find_project, refuse_unknown, the_service
 
 
 @dataclass(frozen=True)
 class Clone:
-    """A project whose regions can be changed, and by nobody else in this clone for as long.
+    """A project one of whose services can be changed, and by nobody else in this clone for as long.
 
     Attributes:
         upstream: The branch that Argo CD follows.
@@ -34,7 +34,7 @@ class Clone:
     messages: Console
 
     def regions(self, commit: str) -> tuple[str, ...]:
-        """The regions that are meant, of those that a commit declares.
+        """The regions that are meant, of those that a commit declares the service in.
 
         Raises:
             RolloutError: one is not there, is not delivered by Argo CD, or they follow different branches.
@@ -47,32 +47,43 @@ class Clone:
 
     def clusters(self, regions: Sequence[str], rate: int) -> Clusters:
         """Their clusters; asks nothing yet."""
-        return Clusters(self.upstream, self.discovery, regions, rate, partial(shown, self.messages))
+        return Clusters(
+            self.upstream.service, self.upstream, self.discovery, regions, rate, partial(shown, self.messages)
+        )
 
 
 @contextmanager
 def opened(
-    messages: Console, remote: str | None, proposal: str | None, regions_file: Path | None, names: Sequence[str]
+    messages: Console,
+    service: str | None,
+    remote: str | None,
+    proposal: str | None,
+    *,
+    regions_file: Path | None,
+    names: Sequence[str],
 ) -> Iterator[Clone]:
     """The project that the working directory is in, for as long as a block lasts.
 
     Args:
         messages: Where it is said what goes on.
+        service: The service that was named; None for the only one.
         remote: The Git remote that was asked for; None for the usual one.
         proposal: A branch to push to, to be merged by somebody; None to push where Argo CD reads.
         regions_file: Says where the regions are; None for the usual place.
         names: The regions that were named; none for all.
 
     Raises:
-        RolloutError: there is no project, repository, remote or region of these names; or another rollout is at work in this clone.
+        RolloutError: there is no project, repository, remote, service or region of these names; or another rollout of the service is
+            at work in this clone.
     """
     project = find_project(Path.cwd())
     discovery = discover(project, regions_file)
     repository = Repository(project)
-    with repository.locked():
+    head, _ = repository.head()
+    meant = the_service((name for each in regions_at(repository, head).values() for name in each.services), service)
+    with repository.locked(meant):
         target = repository.remote(remote, discovery.remote)
-        upstream = Upstream(repository, target, "", proposal, messages.print)
-        head, _ = repository.head()
+        upstream = Upstream(repository, meant, target, "", proposal, messages.print)
         declared = upstream.regions(head)
         refuse_unknown([*declared], names)
         # where none is named, those that Argo CD does not deliver to say nothing of its branch

@@ -13,6 +13,16 @@ OnlyRegions = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Only this region; may be given more than once.", show_default="all"),
 ]
+Service = Annotated[
+    str | None,
+    typer.Option("--service", metavar="NAME", help="Which service.", show_default="the only one"),
+]
+OnlyServices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--service", metavar="NAME", help="Only this service; may be given more than once.", show_default="all"
+    ),
+]
 RegionsFile = Annotated[
     Path | None,
     typer.Option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli.options import DryRun, JsonForTable, RegionsFile, Remote, WatchRate
+from rollout.cli.options import DryRun, JsonForTable, RegionsFile, Remote, Service, WatchRate
 from rollout.cli.terminal import print_json, results_console, told
 from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE
@@ -30,6 +30,7 @@ def promote(
     version: Annotated[
         str | None, typer.Argument(metavar="VERSION", help="Which; left out with --resume.", show_default=False)
     ] = None,
+    service: Service = None,
     steps: Annotated[
         str | None, typer.Option(metavar="W,W,…", help="Its weights, rising percents.", show_default=DEFAULT_STEPS)
     ] = None,
@@ -78,7 +79,7 @@ def promote(
 
     with told("stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back") as messages:
         _refuse_confusion(version, resume=resume, told=[steps, regions, bake], dry_run=dry_run)
-        with opened(messages, remote, branch, regions_file, _listed(regions)) as found:
+        with opened(messages, service, remote, branch, regions_file=regions_file, names=_listed(regions)) as found:
             plan, resumed = _resumed(found) if resume else (_begun(found, version or "", steps, bake), None)
             previewed = () if resumed else engine.preview(found.upstream, plan)
             if dry_run:
@@ -97,10 +98,11 @@ def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> P
     from rollout.promote.upstream import refuse_promotion
 
     tip = found.upstream.tip()
-    refuse_promotion(found.upstream.repository.newest_record(tip))
+    refuse_promotion(found.upstream.repository.newest_record(tip, found.upstream.service))
     return Promotion(
         # two that begin at the same commit cannot both push
-        id=f"{version}-{tip[:12]}",
+        id=f"{found.upstream.service}-{version}-{tip[:12]}",
+        service=found.upstream.service,
         version=version,
         steps=_rising(steps or DEFAULT_STEPS),
         regions=found.regions(tip),
@@ -112,11 +114,11 @@ def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> P
 def _resumed(found: Clone) -> tuple[Promotion, tuple[str, Record]]:
     from rollout.git.record import PromotionState
 
-    newest = found.upstream.repository.newest_record(found.upstream.tip())
+    newest = found.upstream.repository.newest_record(found.upstream.tip(), found.upstream.service)
     if newest is None or newest[1].state is not PromotionState.IN_PROGRESS:
         last = f"the last one, {newest[1].promotion.id}, is {newest[1].state}" if newest else "there never was one"
         raise RolloutError.of(
-            f"no promotion is in progress: {last}",
+            f"no promotion of {found.upstream.service} is in progress: {last}",
             "there is nothing to go on with",
             "begin one: rollout promote VERSION",
         )

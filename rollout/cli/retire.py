@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.cli.options import AsJson, DryRun, Proposal, RegionsFile, Remote, WatchRate
+from rollout.cli.options import AsJson, DryRun, Proposal, RegionsFile, Remote, Service, WatchRate
 from rollout.cli.terminal import PUSHED_GOES_ON, print_json, results_console, told
 from rollout.traffic.attack import DEFAULT_RATE
 
@@ -16,6 +16,7 @@ from rollout.traffic.attack import DEFAULT_RATE
 def retire(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Which.")],
     *,
+    service: Service = None,
     region: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Only there; may be given more than once.", show_default="all, one by one"),
@@ -44,9 +45,12 @@ def retire(
     from rollout.promote import retirement
     from rollout.promote.upstream import refuse_promotion
 
-    with told(PUSHED_GOES_ON) as messages, opened(messages, remote, branch, regions_file, region or []) as found:
+    with (
+        told(PUSHED_GOES_ON) as messages,
+        opened(messages, service, remote, branch, regions_file=regions_file, names=region or []) as found,
+    ):
         tip = found.upstream.tip()
-        refuse_promotion(found.upstream.repository.newest_record(tip))
+        refuse_promotion(found.upstream.repository.newest_record(tip, found.upstream.service))
         regions = found.regions(tip)
         if dry_run:
             for name in retirement.preview(found.upstream, version, regions):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote
+from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote, Service
 from rollout.cli.terminal import DIFFERS, PUSHED_GOES_ON, UNUSABLE, print_json, results_console, told
 from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def rollback(
     *,
+    service: Service = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the commit.")] = "by hand",
     branch: Proposal = None,
     remote: Remote = None,
@@ -48,7 +49,10 @@ def rollback(
     from rollout.git.record import PromotionState
     from rollout.promote.promotion import confirm, roll_back, to_take_back
 
-    with told(PUSHED_GOES_ON) as messages, opened(messages, remote, branch, regions_file, ()) as found:
+    with (
+        told(PUSHED_GOES_ON) as messages,
+        opened(messages, service, remote, branch, regions_file=regions_file, names=()) as found,
+    ):
         upstream = found.upstream
         tip = upstream.tip()
         record = _newest(upstream, tip)
@@ -76,10 +80,10 @@ def _left(upstream: Upstream, tip: str) -> tuple[Record, Sequence[str]]:
 
 
 def _newest(upstream: Upstream, tip: str) -> Record:
-    newest = upstream.repository.newest_record(tip)
+    newest = upstream.repository.newest_record(tip, upstream.service)
     if newest is None:
         raise RolloutError.of(
-            "there was no promotion to take back",
+            f"there was no promotion of {upstream.service} to take back",
             "it says which version it was, and what there was before",
             "change the weights by hand: rollout set v1=100 --region …",
         )

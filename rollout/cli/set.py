@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.cli.options import AsJson, Remote
+from rollout.cli.options import AsJson, Remote, Service
 from rollout.cli.terminal import UNUSABLE, print_json, told
-from rollout.regions import discover, find_project
+from rollout.regions import discover, find_project, the_service
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def set_weights(
         typer.Argument(metavar="VERSION=WEIGHT", help="Such as v2=25; the others share the rest as they do now."),
     ],
     *,
+    service: Service = None,
     region: Annotated[str, typer.Option(metavar="NAME", help="Where.")],
     push: Annotated[bool, typer.Option("--push", help="Push the commit as well.")] = False,
     remote: Remote = None,
@@ -45,15 +46,18 @@ def set_weights(
     """
     from rollout.git.repository import Repository
     from rollout.plan import report as plan_report
+    from rollout.plan.overlays import stack_file_of
     from rollout.promote.weight_change import Done, change_weights
 
     with told("stopped") as messages:
         project = find_project(Path.cwd())
         repository = Repository(project)
         target = repository.remote(remote, None if remote else discover(project).remote) if push else None
-        outcome = change_weights(repository, region, wishes, message=message, remote=target, dry_run=dry_run)
+        found = stack_file_of(repository.at(repository.head()[0]), region)
+        meant = the_service(found.usable.services, service)
+        outcome = change_weights(repository, region, meant, wishes, message=message, remote=target, dry_run=dry_run)
     if as_json:
-        print_json(_as_json(region, outcome, target))
+        print_json(_as_json(region, meant, outcome, target))
     else:
         if outcome.plan is not None:
             typer.echo(plan_report.as_text(outcome.plan))
@@ -65,13 +69,14 @@ def set_weights(
     raise typer.Exit(UNUSABLE if outcome.done is Done.REFUSED else 0)
 
 
-def _as_json(region: str, outcome: WeightChange, remote: str | None) -> dict[str, Any]:
+def _as_json(region: str, service: str, outcome: WeightChange, remote: str | None) -> dict[str, Any]:
     """For a program: `done` is what came of it; of a commit that is only planned or is refused, no branch has anything."""
     from rollout.plan import report as plan_report
 
     return {
         "done": outcome.done.value,
         "region": region,
+        "service": service,
         "before": dict(outcome.before),
         "after": dict(outcome.after),
         "commit": outcome.commit,

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from components.names import ECHO_URL
 from rollout.access import RegionAccess
-from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
+from rollout.cli.options import JsonForTable, OnlyRegions, OnlyServices, RegionsFile
 from rollout.cli.terminal import UNUSABLE, print_json, print_problems, results_console, told
 from rollout.judge.shares import DEFAULT_MOST
 from rollout.problem import Problem, RolloutError
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 def verify(
     *,
     region: OnlyRegions = None,
+    service: OnlyServices = None,
     requests: Annotated[
         int,
         typer.Option(
@@ -86,8 +86,8 @@ def verify(
         regions = select(found.regions, region or [])
         messages.print(f"regions by {found.source}: {', '.join(one.name for one in regions)}")
         if commit is not None:
-            _await_commit(messages, regions, found, commit)
-        ready = prepare(regions, found.pulumi, url=url, requests=requests, rate=rate)
+            _await_commit(messages, regions, found, commit, service or [])
+        ready = prepare(regions, found.pulumi, services=service or [], url=url, requests=requests, rate=rate)
         _announce(messages, ready)
         with progress.shown(messages, ready) as shown:
             outcomes = measure_and_judge(ready, shown)
@@ -101,7 +101,9 @@ def verify(
     raise typer.Exit(report.exit_code(outcomes))
 
 
-def _await_commit(messages: Console, regions: Sequence[RegionAccess], found: Discovery, revision: str) -> None:
+def _await_commit(
+    messages: Console, regions: Sequence[RegionAccess], found: Discovery, revision: str, services: Sequence[str]
+) -> None:
     """Waits until each region has a commit; Argo CD of all of them fetches it meanwhile."""
     from rollout.cluster.stack_outputs import read_outputs
     from rollout.git.repository import Repository
@@ -110,17 +112,19 @@ def _await_commit(messages: Console, regions: Sequence[RegionAccess], found: Dis
     repository = Repository(found.pulumi.project)
     commit = repository.resolved("--commit", revision)
     for region in regions:
-        application = read_outputs(found.pulumi, region).application
-        if application is None:
-            messages.print(f"{region.name}: Pulumi delivers here, so there is no commit to wait for")
-            continue
-        messages.print(f"{region.name}: waits until Argo CD and every Envoy have {commit}")
-        time = await_commit(region, application, repository, commit)
-        if isinstance(time, Problem):
-            raise RolloutError(time)
-        messages.print(
-            f"{region.name}: synced after {time.synced:.0f} s, acknowledged by {time.envoys} Envoys after {time.acknowledged:.0f} s"
-        )
+        outputs = read_outputs(found.pulumi, region)
+        for service in services or outputs.services:
+            title, application = f"{region.name} {service}", outputs.service(service, region).application
+            if application is None:
+                messages.print(f"{title}: Pulumi delivers here, so there is no commit to wait for")
+                continue
+            messages.print(f"{title}: waits until Argo CD and every Envoy have {commit}")
+            time = await_commit(region, application, repository, commit)
+            if isinstance(time, Problem):
+                raise RolloutError(time)
+            messages.print(
+                f"{title}: synced after {time.synced:.0f} s, acknowledged by {time.envoys} Envoys after {time.acknowledged:.0f} s"
+            )
 
 
 def _refuse_bad_url(url: str | None) -> None:
@@ -128,7 +132,7 @@ def _refuse_bad_url(url: str | None) -> None:
         raise RolloutError.of(
             f"--url {url} is not an http:// address",
             "the probe speaks plain HTTP, and its sidecar adds mutual TLS",
-            f"give one like {ECHO_URL}",
+            "give one like http://echo.echo.svc.cluster.local/",
         )
 
 
@@ -144,7 +148,7 @@ def _refuse_bad_plot(plot: Path | None) -> None:
 def _draw(plot: Path, outcomes: Sequence[Outcome], messages: Console) -> None:
     from rollout.cli.output.plot import Panel, svg
 
-    panels = [Panel(outcome.region.name, outcome.weights, outcome.trail) for outcome in outcomes if outcome.trail]
+    panels = [Panel(outcome.title, outcome.weights, outcome.trail) for outcome in outcomes if outcome.trail]
     try:
         plot.write_text(svg(panels), encoding="utf-8")
     except OSError as error:
@@ -161,9 +165,5 @@ def _announce(messages: Console, ready: Sequence[Ready]) -> None:
     for one in ready:
         attack = one.attack
         if one.application:
-            messages.print(
-                f"{one.region.name}: weights of commit {one.application.synced_revision}, which Argo CD synced"
-            )
-        messages.print(
-            f"{one.region.name}: at most {attack.requests:,} requests at {attack.rate:,} a second to {attack.url}"
-        )
+            messages.print(f"{one.title}: weights of commit {one.application.synced_revision}, which Argo CD synced")
+        messages.print(f"{one.title}: at most {attack.requests:,} requests at {attack.rate:,} a second to {attack.url}")

@@ -18,20 +18,18 @@ _STDERR_CHARACTERS = 500
 _WHY = "a share is judged against the weights that the stack last brought up, not those that a file may say by now"
 
 
-class StackOutputs(BaseModel):
-    """The outputs that a verification needs.
+class ServiceOutputs(BaseModel):
+    """What a verification needs to know of a service.
 
     Attributes:
-        region: The region's name as the stack gave it to echo.
         weights: Whole percents by version; they sum to 100. As old as the stack's last `up`.
-        url: Where a client in the region's mesh finds echo.
+        url: Where a client in the region's mesh finds it.
         application: Argo CD's Application that delivers the weights of the overlay instead, as `namespace/name`; None
             where Pulumi itself applies them.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    region: str
     weights: dict[str, Annotated[int, Field(ge=0, le=100)]]
     url: str
     application: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")] | None = None
@@ -42,6 +40,29 @@ class StackOutputs(BaseModel):
         if sum(weights.values()) != 100:
             raise ValueError(f"{weights} sums to {sum(weights.values())}, not to 100")
         return weights
+
+
+class StackOutputs(BaseModel):
+    """The outputs that a verification needs: the region's name as its pods know it, and its services by name."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    region: str
+    services: dict[str, ServiceOutputs]
+
+    def service(self, name: str, region: RegionAccess) -> ServiceOutputs:
+        """What is up of a service.
+
+        Raises:
+            RolloutError: the stack has not brought it up.
+        """
+        if name not in self.services:
+            raise RolloutError.of(
+                f"stack {region.stack} has no service {name}; it has: {', '.join(self.services) or 'none'}",
+                _WHY,
+                f"bring it up: pulumi up -s {region.stack} (in the lab: make up)",
+            )
+        return self.services[name]
 
 
 def read_outputs(pulumi: PulumiAccess, region: RegionAccess) -> StackOutputs:

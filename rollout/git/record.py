@@ -14,11 +14,14 @@ from typing import TypeVar
 
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
+from stackfile.keys import ONLY_SERVICE
 
 MARK = "Rollout-Promotion: "
 """In every message with a record; in another only where somebody quotes one."""
 
 _PREFIX = "Rollout-"
+OF_SERVICE = f"{_PREFIX}Service: "
+"""In every message with a record, before the name of its service; not in those from before there were several services."""
 _LINE = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9-]*): (?P<value>.*)")
 _RULE = re.compile(r"-+")
 _WHY = "a promotion is resumed or undone by what its commits say"
@@ -87,6 +90,7 @@ class Promotion:
 
     Attributes:
         id: Tells it from every other.
+        service: The service whose version it is.
         version: The one that is promoted.
         steps: Its weights, percents, in their order.
         regions: In their order.
@@ -95,6 +99,7 @@ class Promotion:
     """
 
     id: str
+    service: str
     version: str
     steps: tuple[int, ...]
     regions: tuple[str, ...]
@@ -128,6 +133,7 @@ def message(subject: str, record: Record) -> str:
     promotion = record.promotion
     trailers = {
         "Promotion": promotion.id,
+        "Service": promotion.service,
         "Version": promotion.version,
         "Steps": ",".join(map(str, promotion.steps)),
         "Regions": ",".join(promotion.regions),
@@ -156,6 +162,8 @@ def parse(text: str) -> Record | None:
         return None
     promotion = Promotion(
         id=_needed(found, "Promotion", _text),
+        # a promotion from before there were several services does not name its own
+        service=_needed(found, "Service", _text) if "Service" in found else ONLY_SERVICE,
         version=_needed(found, "Version", _text),
         steps=_needed(found, "Steps", _listed(_percent)),
         regions=_needed(found, "Regions", _listed(_text)),

@@ -21,8 +21,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from rollout.git.command import git, said
-from rollout.git.record import MARK, Record, parse
+from rollout.git.record import MARK, OF_SERVICE, Record, parse
 from rollout.problem import Problem, RolloutError
+from stackfile.keys import ONLY_SERVICE
 
 _WHY = "a change of weight is a commit, and only what is in the remote's branch is delivered"
 _WHY_READ = "a change is judged against the revision that runs now, and that one is read from Git"
@@ -31,6 +32,7 @@ _FETCHED = "refs/rollout/fetched"
 _FILE_MODE = "100644"
 _FILE_MODES = (_FILE_MODE, "100755", "100664")
 _LINK_MODE = "120000"
+_TREE_MODE = "040000"
 _CANDIDATES = 10
 """The newest commits with the mark among which to look for a record: those that only quote one are passed over."""
 _NOT_THERE = 2
@@ -77,6 +79,10 @@ class CommittedTree:
         """
         return self.repository.contents(self.commit, directory, pattern)
 
+    def folders(self, directory: str) -> Sequence[str]:
+        """As in `Tree`."""
+        return self.repository.folders(self.commit, directory)
+
 
 class Repository:
     """The Git repository of a project.
@@ -105,6 +111,7 @@ class Repository:
         # what a commit and an object hold never changes
         self._listed: dict[tuple[str, str], Mapping[str, tuple[str, str]]] = {}
         self._contents: dict[str, bytes] = {}
+        self._fetched = _FETCHED
 
     def commit_of(self, revision: str) -> str | None:
         """The full hash of the commit that a revision names; None where there is no such commit here."""
@@ -163,9 +170,15 @@ class Repository:
     def contents(self, commit: str, directory: str, pattern: str) -> Mapping[str, bytes]:
         """As `CommittedTree.contents`."""
         files = self._files(commit, directory)
-        hashes = {name: hash_ for name, (_mode, hash_) in files.items() if fnmatchcase(name, pattern)}
+        hashes = {
+            name: hash_ for name, (mode, hash_) in files.items() if mode != _TREE_MODE and fnmatchcase(name, pattern)
+        }
         self._read({*hashes.values()} - self._contents.keys())
         return {name: self._contents[hash_] for name, hash_ in sorted(hashes.items())}
+
+    def folders(self, commit: str, directory: str) -> tuple[str, ...]:
+        """As `CommittedTree.folders`."""
+        return tuple(name for name, (mode, _) in sorted(self._files(commit, directory).items()) if mode == _TREE_MODE)
 
     def head(self) -> tuple[str, str | None]:
         """What is checked out: the commit's full hash and the branch's name; None for a commit of no branch.
@@ -204,7 +217,7 @@ class Repository:
             RolloutError: the remote cannot be reached, or has no such branch.
         """
         # A ref of its own: the next fetch overwrites FETCH_HEAD. Git may collect objects that no ref names.
-        kept = f"{_FETCHED}/{branch}"
+        kept = f"{self._fetched}/{branch}"
         options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance")
         done = self._remotely("fetch", *options, "--end-of-options", remote, f"+refs/heads/{branch}:{kept}")
         if done.returncode != 0:
@@ -304,7 +317,7 @@ class Repository:
         Args:
             tip: A commit's hash; `old..new` for what is in the history of the one and not of the other.
             most: How many.
-            saying: Only those with this text in the message; None for all.
+            saying: Only those with a line in the message that this regular expression of POSIX finds something in; None for all.
             paths: Only those that changed one of these files or directories of the project, and of their files these.
 
         Raises:
@@ -314,21 +327,25 @@ class Repository:
         mark = secrets.token_hex(16)
         form = ("-z", "--encoding=UTF-8", "--no-show-signature", f"--format=tformat:{mark}%H%x00%an%x00%cI%x00%B%x00")
         files = ("--relative", "--name-only", "--no-renames", "--diff-merges=first-parent")
-        only = () if saying is None else ("--fixed-strings", f"--grep={saying}")
+        only = () if saying is None else ("--extended-regexp", f"--grep={saying}")
         options = ("--date-order", "--no-mailmap", f"--max-count={most}", *form, *files, *only)
         text = self._needed("--literal-pathspecs", "log", *options, "--end-of-options", tip, "--", *paths)
         return tuple(map(_entry, text.split(mark)[1:]))
 
-    def newest_record(self, revisions: str) -> tuple[Entry, Record] | None:
-        """The newest commit of a promotion, with what it says; None where there is none.
+    def newest_record(self, revisions: str, service: str) -> tuple[Entry, Record] | None:
+        """The newest commit of a promotion of a service, with what it says; None where there is none.
 
         Args:
             revisions: A commit for its history, or a range of commits.
+            service: The service's name.
 
         Raises:
             RolloutError: it says something that cannot be read.
         """
-        return newest_record(self.log(revisions, _CANDIDATES, saying=MARK))
+        newest = newest_record(self.log(revisions, _CANDIDATES, saying=f"^{OF_SERVICE}{service}[[:space:]]*$"), service)
+        if newest is None and service == ONLY_SERVICE:
+            newest = newest_record(self.log(revisions, _CANDIDATES, saying=MARK), service)
+        return newest
 
     def remote(self, wish: str | None, discovered: str | None) -> str:
         """The remote whose branches are delivered, by its name or address: the first that is said.
@@ -361,14 +378,18 @@ class Repository:
         )
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps other rollouts out of this clone, whatever becomes of this process.
+    def locked(self, service: str) -> Iterator[None]:
+        """Keeps other rollouts of a service out of this clone, whatever becomes of this process.
+
+        Args:
+            service: The service's name; what is fetched meanwhile is kept under it, so that those of others do not get in the way.
 
         Raises:
             RolloutError: another one is at work, or the file of the lock cannot be written.
         """
         directory = self.project / self._needed("rev-parse", "--git-common-dir")
-        path = directory / "rollout.lock"
+        path = directory / f"rollout-{service}.lock"
+        self._fetched = f"{_FETCHED}/{service}"
         try:
             file = path.open("a+")
         except OSError as error:
@@ -381,7 +402,7 @@ class Repository:
             except BlockingIOError as error:
                 file.seek(0)
                 raise RolloutError.of(
-                    f"another rollout is at work in this clone (pid {file.read().strip() or 'not known'})",
+                    f"another rollout of {service} is at work in this clone (pid {file.read().strip() or 'not known'})",
                     "two at once would undo each other's weights",
                     "wait until it is done, or stop it",
                 ) from error
@@ -405,7 +426,7 @@ class Repository:
         return os.fsencode("".join(lines))
 
     def _files(self, commit: str, directory: str) -> Mapping[str, tuple[str, str]]:
-        """The files of a directory at a commit, by name: mode, and the object's hash."""
+        """The files and folders of a directory at a commit, by name: mode, and the object's hash."""
         if (commit, directory) not in self._listed:
             # with a slash at its end it stands for what is in it; nothing stands for the project's own directory
             listed = self._asked(
@@ -416,7 +437,7 @@ class Repository:
             # each is `<mode> <type> <hash>`, a tab, the path
             lines = (line.partition("\t") for line in listed.stdout.split("\0") if line)
             found = {path.rpartition("/")[2]: words.split() for words, _, path in lines}
-            modes = (*_FILE_MODES, _LINK_MODE)
+            modes = (*_FILE_MODES, _LINK_MODE, _TREE_MODE)
             files = {name: (mode, hash_) for name, (mode, _type, hash_) in found.items() if mode in modes}
             self._listed[commit, directory] = files
         return self._listed[commit, directory]
@@ -468,8 +489,8 @@ class Repository:
         return git(self.project, *arguments, why=_WHY, timeout_seconds=_REMOTE_SECONDS)
 
 
-def newest_record(entries: Iterable[Entry]) -> tuple[Entry, Record] | None:
-    """The first of the commits, the newest first, that has a record, with it; None where none has.
+def newest_record(entries: Iterable[Entry], service: str) -> tuple[Entry, Record] | None:
+    """The first of the commits, the newest first, that has a record of a service, with it; None where none has.
 
     Raises:
         RolloutError: it has one that cannot be read.
@@ -484,7 +505,7 @@ def newest_record(entries: Iterable[Entry]) -> tuple[Entry, Record] | None:
                     for each in error.problems
                 )
             ) from error
-        if record is not None:
+        if record is not None and record.promotion.service == service:
             return entry, record
     return None
 

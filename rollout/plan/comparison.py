@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from rollout.plan.declaration import DeclaredRegion, argo_cd_applies, delivered, to_deliver
+from rollout.plan.declaration import DeclaredRegion, Overlay, argo_cd_applies, delivered, to_deliver
 from rules.between.changes import BETWEEN_CHANGES
 from rules.between.regions import BETWEEN_REGIONS
 from rules.change.differences import Difference, differences
@@ -24,8 +24,8 @@ _OVERLAY_FACT = "docs/decisions/0010-overlays-are-rendered.md"
 _PLAN_FACT = "docs/decisions/0017-plan.md"
 _ARGO_CD_FACT = "docs/decisions/0012-argo-cd.md"
 _EVERY_REGION = "every region"
-_OF_THE_RULES = ("echo.stable", "echo.podsForAllTraffic")
-"""Settings of the service that make no object."""
+_OF_THE_RULES = (".stable", ".podsForAllTraffic")
+"""Settings of a service that make no object, by the end of their path."""
 _EFFECTS = {
     "istio.version": "sidecars stay as they are: restart the pods, one Deployment at a time, then rollout verify, then the next region",
     "istio.": "istiod is upgraded, and sidecars stay as they are until their pods restart",
@@ -58,8 +58,8 @@ class Revision:
         regions: What it declares.
         parted_from: Where the commit is not the one that was asked for, but the one from which that and this went apart.
         program: What makes the objects and is not as at the base: files of the project.
-        stale: What in the overlay of a region is not what is rendered, a phrase each, by its name; of a region that is as at the
-            base, only where the program is not.
+        stale: What in an overlay is not what is rendered, a phrase each, by the names of region and service; of a region that is as
+            at the base, only where the program is not.
     """
 
     asked: str | None
@@ -67,7 +67,7 @@ class Revision:
     regions: tuple[DeclaredRegion, ...]
     parted_from: str | None = None
     program: tuple[str, ...] = ()
-    stale: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    stale: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if self.commit is None or self.asked is None:
@@ -110,21 +110,23 @@ class SettingChange:
 
 @dataclass(frozen=True)
 class RegionPlan:
-    """What becomes of one region.
+    """What becomes of a service in one region.
 
     Attributes:
         name: The region.
+        service: The service.
         stack: Its Pulumi stack.
         state: Whether anything becomes of it.
         delivery: Who applies the workloads, after the change if there is an after.
         versions: All versions of either side, in the order v1, v2, v10.
-        settings: What else changes in the stack file, by path.
+        settings: What else changes in the stack file, by path; what is of no service, only at the first of the region's.
         differences: What changes in the objects.
         order_is_safe: Whether no order of events loses a request; None where no object changes, or the region comes or goes.
         story: Where it is not safe, how a request is lost, a step each.
     """
 
     name: str
+    service: str
     stack: str
     state: ChangeKind
     delivery: Delivery
@@ -176,7 +178,7 @@ def plan(
     *,
     tip: Revision | None,
     proven: Callable[[Change], Images],
-    followed: Callable[[DeclaredRegion], Workloads | None],
+    followed: Callable[[DeclaredRegion], Mapping[str, Overlay]],
     branch: str | None = None,
     history_is_cut: bool = False,
     names: Sequence[str] = (),
@@ -188,15 +190,15 @@ def plan(
         head: What is to run; each of its stack files can be used.
         tip: Where the base was asked for, if that has moved on since the change set out from `base`; None if not.
         proven: Tells the images with which versions once had all requests; asked only where it matters.
-        followed: Tells what is in the overlay of a region on the branch that it names; None where that is not known here.
+        followed: Tells the overlays of a region on the branch that it names, by service, as far as they are known here.
         branch: The branch that the base was named by, if it was.
         history_is_cut: It does not know the whole history.
         names: The regions to speak of; none for all. The rules look at all of them in any case, and what is wrong between
             regions is always told.
     """
     changes = changes_between(base, head)
-    open_ones = [change.name for change in changes if _history_matters(change)]
-    known = tuple(replace(each, proven=proven(each)) if each.name in open_ones else each for each in changes)
+    open_ones = [change for change in changes if _history_matters(change)]
+    known = tuple(replace(each, proven=proven(each)) if each in open_ones else each for each in changes)
     findings = (
         *_findings_of_files(base, head, tip),
         *_findings_of_source(base, head, followed, branch),
@@ -207,7 +209,12 @@ def plan(
     return Plan(
         base,
         head,
-        tuple(_region_plan(change, stacks[change.name], findings) for change in spoken),
+        tuple(
+            _region_plan(
+                change, stacks[change.name], findings, with_region=change.name not in {it.name for it in spoken[:place]}
+            )
+            for place, change in enumerate(spoken)
+        ),
         tuple(
             sorted(
                 (
@@ -218,23 +225,34 @@ def plan(
                 key=lambda each: each.severity is not Severity.REFUSED,
             )
         ),
-        tuple(_assumed(base, head, spoken, open_ones if history_is_cut else [])),
+        tuple(_assumed(base, head, spoken, [each.name for each in open_ones] if history_is_cut else [])),
     )
 
 
 def changes_between(base: Revision, head: Revision) -> tuple[Change, ...]:
-    """What becomes of each region, as the rules look at it, by name; without what is proven."""
+    """What becomes of each service of each region, as the rules look at it, by name; without what is proven."""
     old = {each.name: each for each in base.regions}
     new = {each.name: each for each in head.regions}
     changes = (
-        Change(
-            delivered(old[name], new.get(name), same_program=not head.program) if name in old else None,
-            to_deliver(new[name], as_rendered=name in head.stale and head.commit is None) if name in new else None,
-        )
+        _change(name, service, old.get(name), new.get(name), head)
         for name in sorted({*old, *new})
+        for service in sorted(
+            {*(old[name].overlays if name in old else ()), *(new[name].overlays if name in new else ())}
+        )
     )
-    # of a region that is gone, the base may not have told anything either
+    # of what is gone, the base may not have told anything either
     return tuple(change for change in changes if change.before or change.after)
+
+
+def _change(
+    region: str, service: str, old: DeclaredRegion | None, new: DeclaredRegion | None, head: Revision
+) -> Change:
+    as_rendered = (region, service) in head.stale and head.commit is None
+    return Change(
+        delivered(old, service, new, same_program=not head.program) if old else None,
+        to_deliver(new, service, as_rendered=as_rendered) if new else None,
+        region_goes=new is None,
+    )
 
 
 def _history_matters(change: Change) -> bool:
@@ -254,8 +272,9 @@ def _findings_of_files(base: Revision, head: Revision, tip: Revision | None) -> 
         if declared.config is None:
             yield _unusable_base(declared, base)
     for declared in head.regions:
-        if declared.name in head.stale:
-            yield _not_rendered(declared, head, touched=declared not in base.regions)
+        for service in declared.overlays:
+            if (declared.name, service) in head.stale:
+                yield _not_rendered(declared, service, head, touched=declared not in base.regions)
     if head.program:
         yield _other_program(head)
     if tip is not None:
@@ -278,14 +297,14 @@ def _unusable_base(declared: DeclaredRegion, base: Revision) -> Finding:
     )
 
 
-def _not_rendered(declared: DeclaredRegion, head: Revision, *, touched: bool) -> Finding:
-    found = head.stale[declared.name]
+def _not_rendered(declared: DeclaredRegion, service: str, head: Revision, *, touched: bool) -> Finding:
+    found = head.stale[declared.name, service]
     more = len(found) - _DIFFERENCES_SHOWN
     what = "; ".join(found[:_DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
     return Finding(
         "overlay-rendered",
         declared.name,
-        declared.place,
+        declared.overlays[service].place,
         f"is not what is rendered of {declared.stack_file}: {what}",
         "Argo CD applies the overlay, whatever the stack file says, and the next change is compared with it"
         if touched
@@ -295,6 +314,7 @@ def _not_rendered(declared: DeclaredRegion, head: Revision, *, touched: bool) ->
         else f"render it in a change of its own: rollout render --region {declared.name}",
         _OVERLAY_FACT,
         Severity.REFUSED if touched and head.commit is not None else Severity.WARNING,
+        service=service,
     )
 
 
@@ -314,7 +334,7 @@ def _other_program(head: Revision) -> Finding:
 
 
 def _findings_of_source(
-    base: Revision, head: Revision, followed: Callable[[DeclaredRegion], Workloads | None], branch: str | None
+    base: Revision, head: Revision, followed: Callable[[DeclaredRegion], Mapping[str, Overlay]], branch: str | None
 ) -> Iterator[Finding]:
     """Where Argo CD will not deliver what was compared: another repository, another branch."""
     before = {each.name: each.config.repository for each in base.regions if each.config and each.config.repository}
@@ -330,7 +350,7 @@ def _findings_of_source(
                 f"see that {new.branch} there is this commit",
                 Severity.WARNING,
             )
-        if old is not None and old.branch != new.branch and followed(declared) != declared.overlay:
+        if old is not None and old.branch != new.branch and followed(declared) != declared.overlays:
             yield _not_read(
                 declared,
                 f"repository.revision: {old.branch} → {new.branch}",
@@ -367,8 +387,10 @@ def _moved_on(region: str, base: Revision, tip: Revision) -> Finding:
     )
 
 
-def _region_plan(change: Change, stack: str, findings: Sequence[Finding]) -> RegionPlan:
-    settings = tuple(_setting_changes(change, stack))
+def _region_plan(change: Change, stack: str, findings: Sequence[Finding], *, with_region: bool) -> RegionPlan:
+    settings = tuple(
+        each for each in _setting_changes(change, stack) if with_region or each.path.startswith("services.")
+    )
     region = change.after or change.before
     assert region is not None, "a change is of some region"
     state = _state(change, settings)
@@ -378,6 +400,7 @@ def _region_plan(change: Change, stack: str, findings: Sequence[Finding]) -> Reg
     moves = change.before and change.after and changed
     return RegionPlan(
         change.name,
+        change.service,
         stack,
         state,
         region.delivery,
@@ -407,7 +430,10 @@ def _story(change: Change, findings: Sequence[Finding]) -> tuple[str, ...] | Non
 
     The rules are asked first: they take less time than the model, and tell of the most of what it finds.
     """
-    if not any(each.rule_id in _ORDER_RULES and each.region == change.name for each in findings):
+    if not any(
+        each.rule_id in _ORDER_RULES and (each.region, each.service) == (change.name, change.service)
+        for each in findings
+    ):
         return None
     story = outage(change)
     return story.steps if story else ()
@@ -431,7 +457,7 @@ def _setting_changes(change: Change, stack: str) -> Iterator[SettingChange]:
     for path in sorted({*before.settings, *after.settings}):
         old, new = before.settings.get(path), after.settings.get(path)
         # the service is told from its objects, which are what runs
-        if old != new and (path in _OF_THE_RULES or not path.startswith("echo.")):
+        if old != new and (path.endswith(_OF_THE_RULES) or not path.startswith("services.")):
             yield SettingChange(path, old, new, _carrier_of(path, stack), _effect_of(path))
 
 
@@ -440,7 +466,7 @@ def _effect_of(path: str) -> str:
 
 
 def _carrier_of(path: str, stack: str) -> str:
-    return "rollout plan" if path.startswith("rules.") or path in _OF_THE_RULES else _carrier("direct", stack)
+    return "rollout plan" if path.startswith(("rules.", "services.")) else _carrier("direct", stack)
 
 
 def _carrier(delivery: Delivery, stack: str) -> str:
@@ -453,9 +479,9 @@ def _weight(version: Version | None) -> int:
 
 
 def _assumed(base: Revision, head: Revision, changes: Sequence[Change], cut: Sequence[str]) -> Iterator[str]:
-    names = [change.name for change in changes]
-    if there := [change.name for change in changes if change.before]:
-        yield f"{base.short} is delivered and acknowledged in {_listed(there)}"
+    names = dict.fromkeys(change.name for change in changes)
+    if there := dict.fromkeys(change.name for change in changes if change.before):
+        yield f"{base.short} is delivered and acknowledged in {_listed([*there])}"
     sources: dict[tuple[str, str], list[str]] = {}
     moving = [change.name for change in changes if change.before != change.after]
     for each in head.regions:
@@ -463,13 +489,14 @@ def _assumed(base: Revision, head: Revision, changes: Sequence[Change], cut: Seq
             sources.setdefault((source.branch, source.url), []).append(each.name)
     for (branch, url), regions in sources.items():
         yield f"{branch} of {url} comes to be {head.short}, and Argo CD of {_listed(regions)} follows it"
-    for change in changes:
+    for change in {change.name: change for change in changes}.values():
         if change.before and change.after and _context(change.before) != _context(change.after):
             yield f"the context {_context(change.after)} is the cluster of {change.name}; `pulumi preview` compares them"
-    bare = [each.name for each in base.regions if each.name in names and argo_cd_applies(each) and not each.overlay]
-    for name in bare:
-        yield f"what the stack file of {name} says at {base.short}, where it has no overlay, is what runs"
-    to_render = [each.name for each in head.regions if each.name in names and each.name in head.stale]
+    for each in base.regions:
+        for service, found in each.overlays.items() if each.name in names and argo_cd_applies(each) else ():
+            if not found.workloads:
+                yield f"what the stack file of {each.name} says of {service} at {base.short}, where it has no overlay, is what runs"
+    to_render = [*dict.fromkeys(region for region, _ in head.stale if region in names)]
     if head.commit is None and to_render:
         yield f"the overlay of {_listed(to_render)} will be rendered before it is committed"
     if unknown := [name for name in cut if name in names]:

@@ -1,15 +1,15 @@
-"""What a revision declares: each stack file, checked, and the overlay of its region: where Argo CD reads it, and what is rendered."""
+"""What a revision declares: each stack file, checked, and its services' overlays: where Argo CD reads them, and what is rendered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from components.names import overlay
+from components.names import overlay, overlays
 from rollout.problem import Problem, RolloutError, refuse
 from rules.change.differences import differences
 from rules.facts.manifests import read
@@ -25,7 +25,7 @@ STACK_FILES = "Pulumi.*.yaml"
 # Most files are the same at two revisions, and most overlays the same in a region's history: each is read once.
 _REMEMBERED = 1024
 
-_RENDERED: dict[str, Workloads] = {}
+_RENDERED: dict[tuple[str, str], Workloads] = {}
 
 
 class Tree(Protocol):
@@ -38,6 +38,9 @@ class Tree(Protocol):
             directory: Its path in the project, with `/`; "" for the project's own. Those below it do not count.
             pattern: What the names are like, with `*`.
         """
+
+    def folders(self, directory: str) -> Sequence[str]:
+        """The names of the folders in a directory, sorted; none where there is no directory."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,19 @@ class WorkingTree:
                 "see that the directory and its files can be read",
             ) from error
 
+    def folders(self, directory: str) -> Sequence[str]:
+        """As in `Tree`."""
+        place = self.project / directory
+        return sorted(path.name for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Where Argo CD reads a service of a region, a folder of the project, and what is in there; None where there is nothing."""
+
+    place: str
+    workloads: Workloads | None
+
 
 @dataclass(frozen=True)
 class DeclaredRegion:
@@ -75,16 +91,14 @@ class DeclaredRegion:
         stack_file: The file's name.
         config: What it says; None where it cannot be used.
         problems: Why it cannot be used, a line each.
-        place: Where Argo CD reads its overlay: a folder of the project.
-        overlay: What is in there; None where there is none.
+        overlays: Those of its services, by their names; where the stack file cannot be used, all that are in the usual place.
     """
 
     name: str
     stack_file: str
     config: RegionConfig | None
     problems: tuple[str, ...]
-    place: str
-    overlay: Workloads | None
+    overlays: Mapping[str, Overlay]
 
     @property
     def usable(self) -> RegionConfig:
@@ -150,8 +164,12 @@ def _region(tree: Tree, stack_file: str, content: bytes) -> DeclaredRegion:
     checked = _checked(stack_file, content)
     config, problems = (checked, ()) if isinstance(checked, RegionConfig) else (None, checked.problems)
     name = checked.region or stack_of(stack_file)
-    place = (config and config.repository and config.repository.path) or overlay(name)
-    return DeclaredRegion(name, stack_file, config, problems, place, overlay_at(tree, place))
+    if config is not None:
+        places = {service: overlay(name, each) for service, each in config.services.items()}
+    else:
+        places = {service: f"{overlays(name)}/{service}" for service in tree.folders(overlays(name))}
+    found = {service: Overlay(place, overlay_at(tree, place)) for service, place in places.items()}
+    return DeclaredRegion(name, stack_file, config, problems, found)
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -168,61 +186,74 @@ def _checked(stack_file: str, content: bytes) -> RegionConfig | ConfigError:
         return error
 
 
-def delivered(declared: DeclaredRegion, successor: DeclaredRegion | None, *, same_program: bool) -> Region | None:
-    """A region at the base: what was applied of it; None where nothing tells that.
+def delivered(
+    declared: DeclaredRegion, service: str, successor: DeclaredRegion | None, *, same_program: bool
+) -> Region | None:
+    """A service of a region at the base: what was applied of it; None where it was not there, or nothing tells that.
 
     Without an overlay Argo CD leaves alone what it applied before, or has never applied anything: the stack file is the best guess.
 
     Args:
         declared: The region at the base.
+        service: The service's name.
         successor: The region after the change, which is asked who delivers where the base does not tell; None if it is gone.
         same_program: The base has the components that this checkout has. If not, what Pulumi applied is told by the overlay alone,
             which was rendered of the base's own.
     """
+    found = declared.overlays.get(service)
+    if found is None:
+        return None
     if declared.config is None:
         delivery: Delivery = successor.config.delivery if successor and successor.config else "gitops"
-        return Region(declared.name, delivery, declared.overlay) if declared.overlay else None
+        return Region(declared.name, service, delivery, found.workloads) if found.workloads else None
     tells = argo_cd_applies(declared) or not same_program
-    return _as_region(declared, (declared.overlay if tells else None) or rendered_workloads(declared.config))
+    return _as_region(
+        declared, service, (found.workloads if tells else None) or rendered_workloads(declared.config, service)
+    )
 
 
-def to_deliver(declared: DeclaredRegion, *, as_rendered: bool) -> Region:
-    """A region after the change: what will be applied of it.
+def to_deliver(declared: DeclaredRegion, service: str, *, as_rendered: bool) -> Region | None:
+    """A service of a region after the change: what will be applied of it; None where it is not there.
 
     Args:
         declared: The region, with a stack file that can be used.
+        service: The service's name.
         as_rendered: Its overlay will be rendered before; else Argo CD applies it as it is.
     """
-    found = declared.overlay if argo_cd_applies(declared) and not as_rendered else None
-    return _as_region(declared, found or rendered_workloads(declared.usable))
+    if service not in declared.usable.services:
+        return None
+    found = declared.overlays[service].workloads if argo_cd_applies(declared) and not as_rendered else None
+    return _as_region(declared, service, found or rendered_workloads(declared.usable, service))
 
 
-def _as_region(declared: DeclaredRegion, workloads: Workloads) -> Region:
-    region = Region.of(declared.usable.model_dump(by_alias=True), workloads)
-    return replace(region, settings={**region.settings, "repository.path": declared.place})
+def _as_region(declared: DeclaredRegion, service: str, workloads: Workloads) -> Region:
+    region = Region.of(declared.usable.model_dump(by_alias=True), service, workloads)
+    place = declared.overlays[service].place
+    return replace(region, settings={**region.settings, f"services.{service}.path": place})
 
 
-def rendered_workloads(config: RegionConfig) -> Workloads:
-    """What the components of this checkout make of a stack file. It is remembered."""
-    key = config.model_dump_json()
+def rendered_workloads(config: RegionConfig, service: str) -> Workloads:
+    """What the components of this checkout make of a service of a stack file. It is remembered."""
+    key = config.model_dump_json(), service
     if key not in _RENDERED:
         # imported here: the SDKs take longer than all the rest of a plan, and most plans render little or nothing
         from components.service import workload_objects  # noqa: PLC0415
 
-        _RENDERED[key] = read(workload_objects(config))
+        _RENDERED[key] = read(workload_objects(config, config.services[service]))
     return _RENDERED[key]
 
 
 def argo_cd_applies(declared: DeclaredRegion) -> bool:
-    """Whether the overlay is applied; not known, and so false, where the stack file cannot be used."""
+    """Whether the overlays are applied; not known, and so false, where the stack file cannot be used."""
     return declared.config is not None and declared.config.delivery != "direct"
 
 
-def not_rendered(declared: DeclaredRegion) -> tuple[str, ...]:
-    """What in an overlay is not what is rendered of its stack file, a phrase each."""
-    if declared.overlay is None:
+def not_rendered(declared: DeclaredRegion, service: str) -> tuple[str, ...]:
+    """What in a service's overlay is not what is rendered of its stack file, a phrase each."""
+    there = declared.overlays[service].workloads
+    if there is None:
         return ("it is not there",)
-    found = differences(declared.overlay, rendered_workloads(declared.usable))
+    found = differences(there, rendered_workloads(declared.usable, service))
     # what is wrong in an object is told by a rule
-    unreadable = [f"{each.where}: {each.what}" for each in declared.overlay.unreadable if each.kind is None]
+    unreadable = [f"{each.where}: {each.what}" for each in there.unreadable if each.kind is None]
     return (*unreadable, *(f"{each.of}{f': {each.where}' if each.path else ''}" for each in found))

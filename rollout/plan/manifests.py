@@ -15,7 +15,6 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.resolver import VersionedResolver
 
-from components.names import ECHO
 from rollout.problem import RolloutError
 from rules.facts.overlay import KUSTOMIZATION
 
@@ -36,11 +35,12 @@ _TEXT_TAG = "tag:yaml.org,2002:str"
 _NO_FOLDING = 2**20
 
 
-def overlay_files(objects: Iterable[Mapping[str, Any]], stack_file: str) -> dict[str, str]:
+def overlay_files(objects: Iterable[Mapping[str, Any]], service: str, stack_file: str) -> dict[str, str]:
     """The text of each file by its name, sorted: one object a file, and their list.
 
     Args:
         objects: Objects whose names are distinct within a kind.
+        service: The name of the service that they are of.
         stack_file: The name of the file that they come from, for the header.
 
     Raises:
@@ -49,7 +49,7 @@ def overlay_files(objects: Iterable[Mapping[str, Any]], stack_file: str) -> dict
     header = f"{HEADER_START}{stack_file}; change that file, not this one.\n"
     files: dict[str, str] = {}
     for found in objects:
-        name = file_name(found["kind"], found["metadata"]["name"])
+        name = file_name(found["kind"], found["metadata"]["name"], service)
         if name in files:
             raise RolloutError.of(
                 f"two objects would be rendered as {name}; one is {found['kind']} {found['metadata']['name']}",
@@ -62,10 +62,10 @@ def overlay_files(objects: Iterable[Mapping[str, Any]], stack_file: str) -> dict
     return dict(sorted(files.items()))
 
 
-def file_name(kind: str, name: str) -> str:
-    """For instance `deployment-v1.yaml` for the Deployment echo-v1, and `vs.yaml` for the VirtualService echo."""
+def file_name(kind: str, name: str, service: str) -> str:
+    """For the service echo, `deployment-v1.yaml` for the Deployment echo-v1, and `vs.yaml` for the VirtualService echo."""
     short_kind = _SHORT_KINDS.get(kind, kind.lower())
-    return f"{short_kind}.yaml" if name == ECHO else f"{short_kind}-{name.removeprefix(f'{ECHO}-')}.yaml"
+    return f"{short_kind}.yaml" if name == service else f"{short_kind}-{name.removeprefix(f'{service}-')}.yaml"
 
 
 def _in_order(value: Any) -> Any:

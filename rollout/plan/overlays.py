@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components.names import overlay
+from components.names import overlay, overlays
 from components.service import workload_objects
 from rollout.plan.declaration import (
     STACK_FILES,
@@ -24,7 +24,7 @@ from rollout.problem import Problem, RolloutError, refuse
 from rollout.regions import select
 from rules.facts.overlay import KUSTOMIZATION
 from stackfile.editing import EditError
-from stackfile.model import ConfigError, RegionConfig
+from stackfile.model import ConfigError
 from stackfile.reader import read_stack_file
 
 # What looks like a part of an overlay. Argo CD applies only what the kustomization lists, so another file here would not run,
@@ -32,7 +32,7 @@ from stackfile.reader import read_stack_file
 # and an .argocd-source.yaml would change what is applied. The endings are those that Argo CD applies of a directory without a
 # kustomization (`manifestFile` in its repo-server).
 _OF_AN_OVERLAY = (".yaml", ".yml", ".json", ".jsonnet", "Kustomization")
-_RENDERED: dict[tuple[str, str], Mapping[str, bytes]] = {}
+_RENDERED: dict[tuple[str, str, str], Mapping[str, bytes]] = {}
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,16 @@ def changes(project: Path, names: Sequence[str]) -> tuple[FileChange, ...]:
     refuse_unusable(regions)
     refuse_shared(regions, "they would be rendered into the same overlay")
     chosen = select(regions, names)
-    wanted = {path: content for each in chosen for path, content in rendered(each.usable, each.stack_file).items()}
-    folders = [overlay(each.name) for each in chosen]
-    if not names:
-        # also those of regions that are gone
-        found = [path.relative_to(project).as_posix() for path in sorted(project.glob(overlay("*")))]
+    wanted = {
+        path: content
+        for each in chosen
+        for service in each.usable.services
+        for path, content in rendered(each, service).items()
+    }
+    folders = [found.place for each in chosen for found in each.overlays.values()]
+    # also those of services, and of regions, that are gone
+    for pattern in [overlays(each.name) for each in chosen] if names else [overlays("*")]:
+        found = [path.relative_to(project).as_posix() for path in sorted(project.glob(f"{pattern}/*"))]
         folders += [folder for folder in found if any(map(_is_rendered, overlay_content(tree, folder).values()))]
     present = {path: content for folder in folders for path, content in overlay_content(tree, folder).items()}
     refuse_foreign(present)
@@ -93,20 +98,18 @@ def changes(project: Path, names: Sequence[str]) -> tuple[FileChange, ...]:
     )
 
 
-def rendered(config: RegionConfig, stack_file: str) -> Mapping[str, bytes]:
-    """What is in a region's overlay, by its paths in the project. It is remembered: a promotion asks twice for each step.
-
-    Args:
-        config: What the stack file says.
-        stack_file: The file's name, for the headers.
+def rendered(region: DeclaredRegion, service: str) -> Mapping[str, bytes]:
+    """What is in the overlay of a service, by its paths in the project. It is remembered: a promotion asks twice for each step.
 
     Raises:
         RolloutError: two objects would have the same file name.
     """
-    key = (config.model_dump_json(), stack_file)
+    config = region.usable
+    key = (config.model_dump_json(), service, region.stack_file)
     if key not in _RENDERED:
-        files = overlay_files(workload_objects(config), stack_file)
-        _RENDERED[key] = {f"{overlay(config.region)}/{name}": text.encode() for name, text in files.items()}
+        files = overlay_files(workload_objects(config, config.services[service]), service, region.stack_file)
+        place = overlay(config.region, config.services[service])
+        _RENDERED[key] = {f"{place}/{name}": text.encode() for name, text in files.items()}
     return _RENDERED[key]
 
 
@@ -140,12 +143,13 @@ def make(project: Path, change: FileChange) -> None:
         ) from error
 
 
-def edited(tree: Tree, region: str, edit: Callable[[str], str]) -> Mapping[str, bytes | None]:
-    """What differs when a region's stack file is edited and its overlay is what the file says then.
+def edited(tree: Tree, region: str, service: str, edit: Callable[[str], str]) -> Mapping[str, bytes | None]:
+    """What differs when a region's stack file is edited and the overlay of a service is what the file says then.
 
     Args:
         tree: The project's files as they are before it.
         region: A region that has a stack file.
+        service: A service that is there, before and after.
         edit: Makes the stack file's new text from the old.
 
     Returns:
@@ -164,8 +168,8 @@ def edited(tree: Tree, region: str, edit: Callable[[str], str]) -> Mapping[str, 
         raise RolloutError.of(error.what, error.why, error.fix) from error
     except ConfigError as error:
         raise RolloutError(*map(Problem, error.problems)) from error
-    wanted = {before.stack_file: after, **rendered(config, before.stack_file)}
-    present = overlay_content(tree, overlay(region))
+    wanted = {before.stack_file: after, **rendered(replace(before, config=config), service)}
+    present = overlay_content(tree, overlay(region, config.services[service]))
     refuse_foreign(present)
     return _differing({before.stack_file: content, **present}, wanted)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rollout.git.repository import Repository
 from rollout.plan.comparison import Images, Plan, Revision, plan
 from rollout.plan.declaration import (
     DeclaredRegion,
+    Overlay,
     Tree,
     WorkingTree,
     argo_cd_applies,
@@ -62,7 +63,12 @@ def make_plan(repository: Repository, base: str, head: str | None, names: Sequen
         tip = Revision(base, tip_commit, declared(repository.at(tip_commit)))
     program = _changed_program(base_tree, head_tree)
     touched = [each for each in regions if argo_cd_applies(each) and (program or each not in before.regions)]
-    stale = {each.name: told for each in touched if (told := not_rendered(each))}
+    stale = {
+        (each.name, service): told
+        for each in touched
+        for service in each.usable.services
+        if (told := not_rendered(each, service))
+    }
     after = Revision(head, head_commit, regions, program=program, stale=stale)
     _refuse_none_and_two_of_one(before, after, repository)
     select([*{each.name: each for each in (*before.regions, *after.regions)}.values()], names)
@@ -88,12 +94,16 @@ def _changed_program(base: Tree, head: Tree) -> tuple[str, ...]:
     return tuple(changed)
 
 
-def _followed(repository: Repository, region: DeclaredRegion) -> Workloads | None:
-    """What is in the overlay of a region on the branch that it names, as far as this clone knows it."""
+def _followed(repository: Repository, region: DeclaredRegion) -> Mapping[str, Overlay]:
+    """The overlays of a region on the branch that it names, as far as this clone knows it."""
     assert region.usable.repository is not None, "Argo CD reads one"
     name = region.usable.repository.branch
     commit = next((found for ref in (f"origin/{name}", name) if (found := repository.commit_of(ref))), None)
-    return overlay_at(repository.at(commit), region.place) if commit else None
+    places = {service: found.place for service, found in region.overlays.items()}
+    return {
+        service: Overlay(place, overlay_at(repository.at(commit), place) if commit else None)
+        for service, place in places.items()
+    }
 
 
 def _set_out(repository: Repository, tip: str, head: str | None) -> str:
@@ -123,8 +133,9 @@ def _proven(repository: Repository, base: Revision, change: Change) -> Images:
     assert base.commit is not None, "a base is a commit"
     region = next(each for each in base.regions if each.name == change.name)
     found: dict[str, frozenset[str]] = {}
-    for entry in repository.log(base.commit, _HISTORY, paths=[region.stack_file, region.place]):
-        workloads = _delivered_at(repository.at(entry.commit), region)
+    place = region.overlays[change.service].place
+    for entry in repository.log(base.commit, _HISTORY, paths=[region.stack_file, place]):
+        workloads = _delivered_at(repository.at(entry.commit), region, change.service)
         if workloads is None or change.before is None:
             continue
         stable = stable_version(replace(change.before, workloads=workloads))
@@ -134,9 +145,9 @@ def _proven(repository: Repository, base: Revision, change: Change) -> Images:
     return found
 
 
-def _delivered_at(tree: Tree, region: DeclaredRegion) -> Workloads | None:
-    """What was applied of a region at an earlier commit, by the one who applies it now."""
+def _delivered_at(tree: Tree, region: DeclaredRegion, service: str) -> Workloads | None:
+    """What was applied of a service at an earlier commit, by the one who applies it now."""
     if region.config is None or argo_cd_applies(region):
-        return overlay_at(tree, region.place)
-    earlier = next((each for each in declared(tree) if each.name == region.name), None)
-    return rendered_workloads(earlier.config) if earlier and earlier.config else None
+        return overlay_at(tree, region.overlays[service].place)
+    earlier = next((each.config for each in declared(tree) if each.name == region.name), None)
+    return rendered_workloads(earlier, service) if earlier and service in earlier.services else None

@@ -43,12 +43,13 @@ def as_text(plan: Plan) -> str:
 def as_json(plan: Plan) -> dict[str, Any]:
     """The same for a program.
 
-    `verdict` is safe, warning or refused. `commit` is null for the working tree. Of each region: `state` is new, gone, changed or
-    unchanged; `versions` has one entry for each version of either side, `before` and `after` null where it is not there, weights and
-    `capacity` in percent; `settings` are the other settings that change, values as the stack file has them and null where they are
-    not set; `differences` are those of the objects, `field` empty for a whole object; `order_is_safe` is null where no object changes
-    or the region comes or goes, and `story` tells how a request is lost where it is false. Of each finding: `severity` is refused or
-    warning, `steps` the safe way, `waived` the reason of a waiver or null.
+    `verdict` is safe, warning or refused. `commit` is null for the working tree. Of each service of each region: `state` is new,
+    gone, changed or unchanged; `versions` has one entry for each version of either side, `before` and `after` null where it is not
+    there, weights and `capacity` in percent; `settings` are the other settings that change, values as the stack file has them and
+    null where they are not set; `differences` are those of the objects, `field` empty for a whole object; `order_is_safe` is null
+    where no object changes or the region comes or goes, and `story` tells how a request is lost where it is false. Of each finding:
+    `severity` is refused or warning, `service` empty where it is of the whole region, `steps` the safe way, `waived` the reason of a
+    waiver or null.
     """
     return {
         "verdict": plan.severity.value if plan.severity else "safe",
@@ -64,13 +65,15 @@ def as_markdown(plan: Plan) -> str:
     """One comment for a pull request. Text from the stack files is escaped: it mentions nobody, and shows as it is."""
     lines = [MARKER, f"### `rollout plan`: {_escaped(_verdict(plan))}", ""]
     lines += ["| region | traffic | order | what else changes |", "|---|---|---|---|"]
-    lines += [f"| {' | '.join(_cells(region))} |" for region in plan.regions]
+    lines += [f"| {' | '.join((_escaped(_called(region, plan)), *_cells(region)))} |" for region in plan.regions]
     lines += [""]
     for region in plan.regions:
         if region.story:
-            lines += _folded(f"{_escaped(region.name)}: {_LOST}", _numbered([*map(_escaped, region.story)]))
+            lines += _folded(f"{_escaped(_called(region, plan))}: {_LOST}", _numbered([*map(_escaped, region.story)]))
         if len(changes := [what for _, what in _others(region)]) > _IN_A_CELL:
-            lines += _folded(f"{_escaped(region.name)}: all that changes", [f"- {_escaped(what)}" for what in changes])
+            lines += _folded(
+                f"{_escaped(_called(region, plan))}: all that changes", [f"- {_escaped(what)}" for what in changes]
+            )
     for finding in plan.findings:
         where = _escaped(f"{finding.where}: {finding.what}")
         lines += [f"**{finding.severity.value}** {_escaped(finding.region)}: {where}"]
@@ -103,11 +106,17 @@ def _counted(number: int, what: str) -> str:
 def _region_text(plan: Plan) -> Iterator[str]:
     for region in plan.regions:
         parts = [_traffic(region), _capacity(region), _order(region), _delivered_by(region)]
-        yield f"{region.name}: {'; '.join(part for part in parts if part)}"
+        yield f"{_called(region, plan)}: {'; '.join(part for part in parts if part)}"
         yield from (f"  {carrier}: {what}" for carrier, what in _others(region))
         if region.story:
             yield f"  {_LOST}:"
             yield from _numbered(region.story, "    ")
+
+
+def _called(region: RegionPlan, plan: Plan) -> str:
+    """The region's name, and the service's where there are several."""
+    several = len({each.service for each in plan.regions}) > 1
+    return f"{region.name}, {region.service}" if several else region.name
 
 
 def _traffic(region: RegionPlan) -> str:
@@ -215,6 +224,7 @@ def _numbered(steps: Sequence[str], indent: str = "") -> Iterator[str]:
 def _region_json(region: RegionPlan) -> dict[str, Any]:
     return {
         "region": region.name,
+        "service": region.service,
         "stack": region.stack,
         "state": region.state,
         "delivery": region.delivery,
@@ -248,6 +258,7 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
         "rule": finding.rule_id,
         "severity": finding.severity.value,
         "region": finding.region,
+        "service": finding.service,
         "where": finding.where,
         "what": finding.what,
         "reason": finding.reason,
@@ -263,7 +274,7 @@ def _cells(region: RegionPlan) -> tuple[str, ...]:
     others = [f"{_escaped(what)} ({_escaped(carrier)})" for carrier, what in _others(region)]
     if len(others) > _IN_A_CELL:
         others = [*others[:_IN_A_CELL], f"and {len(others) - _IN_A_CELL} more, below"]
-    return (_escaped(region.name), _escaped(traffic), _order(region).removeprefix("order: "), "<br>".join(others))
+    return (_escaped(traffic), _order(region).removeprefix("order: "), "<br>".join(others))
 
 
 def _folded(summary: str, lines: Iterable[str]) -> list[str]:

@@ -44,12 +44,13 @@ class _Finding(_Part):
 
 class _Region(_Part):
     region: str
+    service: str = ""
     state: str
     order_is_safe: bool | None
 
     def __str__(self) -> str:
         order = {True: ", order: safe", False: ", order: not safe", None: ""}[self.order_is_safe]
-        return f"{self.region}: {self.state}{order}"
+        return f"{self.region}, {self.service}: {self.state}{order}"
 
 
 class Verdict(_Part):

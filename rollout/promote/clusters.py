@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 
-from rollout.cluster.stack_outputs import StackOutputs, read_outputs
+from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.problem import Problem, RolloutError
 from rollout.promote.delivery import DeliveryTime, History, brings, deliver, lacks, takes
@@ -20,7 +20,7 @@ class Clusters:
     """Regions that are up and that Argo CD delivers to.
 
     Args:
-        history: The commits that are delivered.
+        history: The commits that are delivered, and the service whose they are.
         discovery: Where the regions are.
         names: Those that are meant.
         rate: Requests a second to send in a region that is measured or watched.
@@ -47,7 +47,9 @@ class Clusters:
         """
         # the commit that Argo CD synced may be one that is not here yet
         self._history.tip()
-        ready = prepare([self._regions[name] for name in regions], self._pulumi, rate=self._rate)
+        ready = prepare(
+            [self._regions[name] for name in regions], self._pulumi, services=[self._history.service], rate=self._rate
+        )
         with self._shown(ready) as progress:
             return measure_and_judge(ready, progress, no_failures_but_its_own)
 
@@ -86,7 +88,7 @@ class Clusters:
         application = self._outputs[region].application
         if application is None:
             raise RolloutError.of(
-                f"stack {where.stack}: it has no Application",
+                f"stack {where.stack}: it has no Application of {self._history.service}",
                 "without one, a commit is delivered by nobody",
                 f"bring it up with delivery gitops: pulumi up -s {where.stack} (docs/handover.md)",
             )
@@ -95,5 +97,6 @@ class Clusters:
         return deliver(where, application, is_there, is_taken, meanwhile=meanwhile, healthy=healthy)
 
     @cached_property
-    def _outputs(self) -> Mapping[str, StackOutputs]:
-        return {name: read_outputs(self._pulumi, region) for name, region in self._regions.items()}
+    def _outputs(self) -> Mapping[str, ServiceOutputs]:
+        found = {name: read_outputs(self._pulumi, region) for name, region in self._regions.items()}
+        return {name: outputs.service(self._history.service, self._regions[name]) for name, outputs in found.items()}

@@ -102,7 +102,8 @@ def roll_back(
         version = record.promotion.version
         weights = {region: _way_back(upstream, record.promotion, tip, region) for region in regions}
         told = replace(record, state=PromotionState.ROLLED_BACK, weight=_NO_WEIGHT, proof=None, reason=reason)
-        subject = f"Roll back {version} in {', '.join(weights)}" if weights else f"Roll back {version}"
+        called = f"{upstream.service} {version}"
+        subject = f"Roll back {called} in {', '.join(weights)}" if weights else f"Roll back {called}"
         return upstream.shifted(tip, weights, message(subject, told))
 
     placed = upstream.placed(make)
@@ -314,7 +315,7 @@ class _Run:
 
         def make(tip: str) -> str:
             self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
-            subject = f"Promote {version} in {region}: {weight} %"
+            subject = f"Promote {self.upstream.service} {version} in {region}: {weight} %"
             return self.upstream.shifted(tip, {region: weights}, message(subject, record))
 
         self.last = self.upstream.placed(make)
@@ -364,11 +365,9 @@ class _Run:
             # theirs is the newest record, and stays it
             return
         told = replace(self.record, state=state, proof=self.proof, reason=reason)
-        subject = (
-            f"{self.promotion.version} is promoted"
-            if state is PromotionState.DONE
-            else f"End the promotion of {self.promotion.version}"
-        )
+        called = f"{self.promotion.service} {self.promotion.version}"
+        done = state is PromotionState.DONE
+        subject = f"{called} is promoted" if done else f"End the promotion of {called}"
 
         def make(tip: str) -> str:
             if unchanged:
@@ -421,9 +420,7 @@ def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -
     now = upstream.weights(tip, region)
     before = upstream.weights(promotion.before, region)
     shares = {version: before.get(version, 0) for version in now}
-    return shifted(
-        shares, promotion.version, _NO_WEIGHT, rest_to=stable_of(now, upstream.config(tip, region).echo.stable)
-    )
+    return shifted(shares, promotion.version, _NO_WEIGHT, rest_to=stable_of(now, upstream.declared(tip, region).stable))
 
 
 def _refuse_impossible(upstream: Upstream, promotion: Promotion, region: str) -> None:

@@ -30,7 +30,7 @@ def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> list[st
     busy = [region for region in found if weights[region][version]]
     refuse(_has_requests(region, version, weights[region][version]) for region in busy)
     for region in found:
-        parent = upstream.without(parent, region, version, _subject(version, region))
+        parent = upstream.without(parent, region, version, _subject(upstream.service, version, region))
     return found
 
 
@@ -63,7 +63,7 @@ def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -
 
         def make(tip: str) -> str:
             upstream.refuse_changed_by_others(acknowledged_at, tip, [region])
-            return upstream.without(tip, region, version, _subject(version, region))
+            return upstream.without(tip, region, version, _subject(upstream.service, version, region))
 
         acknowledged_at = tip
         placed = upstream.placed(make)
@@ -85,8 +85,8 @@ def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -
         return RetirementResult(region, placed, delivery, Tally(coming.requests, coming.failures))
 
 
-def _subject(version: str, region: str) -> str:
-    return f"Retire {version} in {region}"
+def _subject(service: str, version: str, region: str) -> str:
+    return f"Retire {service} {version} in {region}"
 
 
 def _has_requests(region: str, version: str, weight: int) -> Problem:

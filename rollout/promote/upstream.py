@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from components.names import overlay
 from rollout.git.record import PromotionState, Record
 from rollout.git.repository import Entry, OvertakenError, Repository
 from rollout.plan.comparison import Plan
-from rollout.plan.declaration import STACK_FILES, declared, refuse_unusable
+from rollout.plan.declaration import DeclaredRegion, Tree, declared, refuse_unusable
 from rollout.plan.overlays import edited
 from rollout.plan.plan import make_plan
 from rollout.plan.report import as_text
 from rollout.problem import Problem, RolloutError
 from rules.finding import Severity
 from stackfile.editing import with_weights, without_version
-from stackfile.model import RegionConfig
+from stackfile.model import RegionConfig, ServiceConfig
 
 _HISTORY = 1_000
 """Commits in which to look for whoever changed a region."""
@@ -38,28 +37,32 @@ class JudgedCommit:
 
     Attributes:
         commit: Its full hash.
+        service: The service that it changes.
         files: What it changes, by paths in the project; None for a file that goes.
         plan: What it does to the requests; None where it edits no region.
     """
 
     commit: str
+    service: str
     files: Mapping[str, bytes | None]
     plan: Plan | None
 
     @property
     def is_refused(self) -> bool:
-        """Whether the rules refuse it."""
-        return self.plan is not None and self.plan.severity is Severity.REFUSED
+        """Whether the rules refuse it; what they say of another service is no reason."""
+        found = self.plan.findings if self.plan else ()
+        return any(each.severity is Severity.REFUSED and each.service in ("", self.service) for each in found)
 
 
 def commit_edits(
-    repository: Repository, parent: str, edits: Mapping[str, Callable[[str], str]], message: str
+    repository: Repository, parent: str, service: str, edits: Mapping[str, Callable[[str], str]], message: str
 ) -> JudgedCommit:
-    """Commits edited stack files, with their overlays rendered anew.
+    """Commits edited stack files, with the overlays of a service rendered anew.
 
     Args:
         repository: The project's.
         parent: The commit that it is on top of, by its full hash.
+        service: The service that is changed.
         edits: Makes the stack file's new text from the old, by region. Where nothing changes, the commit is an empty one.
         message: The commit's.
 
@@ -68,17 +71,18 @@ def commit_edits(
     """
     files: dict[str, bytes | None] = {}
     for region, edit in edits.items():
-        files |= edited(repository.at(parent), region, edit)
+        files |= edited(repository.at(parent), region, service, edit)
     commit = repository.commit(parent, files, message)
-    return JudgedCommit(commit, files, make_plan(repository, parent, commit, list(edits)) if edits else None)
+    return JudgedCommit(commit, service, files, make_plan(repository, parent, commit, list(edits)) if edits else None)
 
 
 @dataclass(frozen=True)
 class Upstream:
-    """The branch that is delivered, and how it is written to.
+    """The branch that is delivered, and how a service is changed by it.
 
     Attributes:
         repository: The project's.
+        service: The service's name.
         remote: Where pushes go.
         branch: What Argo CD follows there.
         proposal: A branch to push to instead, where people or checks stand before the other one; None to push to it.
@@ -86,6 +90,7 @@ class Upstream:
     """
 
     repository: Repository
+    service: str
     remote: str
     branch: str
     proposal: str | None
@@ -100,35 +105,36 @@ class Upstream:
         return self.repository.fetch(self.remote, self.branch)
 
     def regions(self, commit: str) -> Mapping[str, RegionConfig]:
-        """What a commit declares of its regions, by their names.
+        """What a commit declares of the regions that have the service, by their names.
 
         Raises:
             RolloutError: a stack file cannot be used.
         """
-        return _regions_at(self.repository, commit)
+        found = regions_at(self.repository, commit)
+        return {name: config for name, config in found.items() if self.service in config.services}
 
     def weights(self, commit: str, region: str) -> dict[str, int]:
-        """A region's weights at a commit, whole percents by version.
+        """The service's weights in a region at a commit, whole percents by version.
 
         Raises:
             RolloutError: there is no such region, or its stack file cannot be used.
         """
-        return {name: version.weight for name, version in self.config(commit, region).echo.versions.items()}
+        return self.declared(commit, region).weights
 
-    def config(self, commit: str, region: str) -> RegionConfig:
-        """What a commit declares of a region.
+    def declared(self, commit: str, region: str) -> ServiceConfig:
+        """What a commit declares of the service in a region.
 
         Raises:
-            RolloutError: there is no such region, or its stack file cannot be used.
+            RolloutError: it is not there, or the region's stack file cannot be used.
         """
         regions = self.regions(commit)
         if region not in regions:
             raise RolloutError.of(
-                f"{region}: there is no such region at {commit[:10]}",
+                f"{region}: there is no region of this name with the service {self.service} at {commit[:10]}",
                 "only what a commit declares is delivered",
-                f"there are: {', '.join(regions)}",
+                f"there are: {', '.join(regions) or 'none'}",
             )
-        return regions[region]
+        return regions[region].services[self.service]
 
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history; fetches what is new before it says no.
@@ -154,7 +160,7 @@ class Upstream:
         """
 
         def edit(region: str) -> Callable[[str], str]:
-            return lambda text: with_weights(text, weights[region])
+            return lambda text: with_weights(text, self.service, weights[region])
 
         return self._commit(parent, {region: edit(region) for region in weights}, message)
 
@@ -164,7 +170,7 @@ class Upstream:
         Raises:
             RolloutError: the rules refuse it, or the stack file cannot be used.
         """
-        return self._commit(parent, {region: lambda text: without_version(text, version)}, message)
+        return self._commit(parent, {region: lambda text: without_version(text, self.service, version)}, message)
 
     def placed(self, make: Callable[[str], str]) -> str:
         """Pushes a commit; returns what has it on the branch that is delivered, at once or merged by somebody.
@@ -202,8 +208,8 @@ class Upstream:
         )
 
     def promoted_since(self, ours: str, tip: str) -> Entry | None:
-        """The newest commit of a promotion that is in the history of one commit and not of another; None if there is none."""
-        found = self.repository.newest_record(f"{ours}..{tip}")
+        """The newest commit of a promotion of it that is in the history of one commit and not of another; None if there is none."""
+        found = self.repository.newest_record(f"{ours}..{tip}", self.service)
         return found[0] if found else None
 
     def left_alone(self, ours: str, tip: str, regions: Sequence[str]) -> list[str]:
@@ -233,7 +239,7 @@ class Upstream:
             return
         if promoted := self.promoted_since(ours, tip):
             raise InterferenceError.of(
-                f"another rollout is at work: {promoted.commit[:10]} by {promoted.author}: {promoted.subject}",
+                f"another rollout of {self.service} is at work: {promoted.commit[:10]} by {promoted.author}: {promoted.subject}",
                 "two at once would take each other's weights",
                 "wait until it is done, or roll it back; then begin anew",
             )
@@ -249,7 +255,7 @@ class Upstream:
         }
 
     def _commit(self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str) -> str:
-        change = commit_edits(self.repository, parent, edits, message)
+        change = commit_edits(self.repository, parent, self.service, edits, message)
         if change.plan and change.is_refused:
             raise RolloutError.of(
                 f"the rules refuse it:\n{as_text(change.plan)}",
@@ -279,8 +285,8 @@ class Upstream:
         )
 
     def _says(self, commit: str) -> tuple[Mapping[str, object], Record | None]:
-        """What a commit says of all regions, and of a promotion."""
-        newest = self.repository.newest_record(commit)
+        """What a commit says of the service in all regions, and of its promotion."""
+        newest = self.repository.newest_record(commit, self.service)
         return self._files(commit, self.regions(commit)), newest[1] if newest else None
 
     def _proposed(self, commit: str, tip: str) -> str | None:
@@ -290,21 +296,27 @@ class Upstream:
         there = self.repository.fetch(self.remote, self.proposal)
         return there if self.repository.contains(tip, there) and self._says(there) == self._says(commit) else None
 
-    def _files(self, commit: str, regions: Iterable[str]) -> Mapping[str, Mapping[str, bytes]]:
-        """What a commit has of each of these regions: its stack file and its overlay."""
+    def _files(self, commit: str, regions: Iterable[str]) -> Mapping[str, Mapping[str, object]]:
+        """What a commit has of the service in each of these regions, by file: its overlay, and the stack file without other services."""
         tree = self.repository.at(commit)
-        stack_files, found = tree.contents("", STACK_FILES), declared(tree)
-        return {
-            region: {
-                **{f"{overlay(region)}/{name}": content for name, content in tree.contents(overlay(region)).items()},
-                **{each.stack_file: stack_files[each.stack_file] for each in found if each.name == region},
-            }
-            for region in regions
-        }
+        found = {each.name: each for each in declared(tree)}
+        return {region: self._of(tree, found[region]) if region in found else {} for region in regions}
+
+    def _of(self, tree: Tree, region: DeclaredRegion) -> Mapping[str, object]:
+        config = region.config
+        if config is None or self.service not in config.services:
+            return {region.stack_file: config}
+        folder = region.overlays[self.service].place
+        own = config.model_copy(update={"services": {self.service: config.services[self.service]}})
+        overlay = {f"{folder}/{name}": content for name, content in tree.contents(folder).items()}
+        return {**overlay, region.stack_file: own}
 
     def _by_whom(self, ours: str, tip: str, region: str, paths: Iterable[str]) -> Problem:
         since = self.repository.log(f"{ours}..{tip}", _HISTORY)
-        theirs = [entry for entry in since if {*paths} & {*entry.files}]
+        # what others do to their services is in the same stack file
+        overlays = {path for path in paths if "/" in path}
+        theirs = [entry for entry in since if overlays & {*entry.files}]
+        theirs = theirs or [entry for entry in since if {*paths} & {*entry.files}]
         told = "; ".join(f"{each.commit[:10]} by {each.author}: {each.subject}" for each in theirs) or tip[:10]
         return Problem(
             f"{region} was changed by somebody else meanwhile: {told}",
@@ -349,8 +361,8 @@ def refuse_promotion(newest: tuple[Entry, Record] | None) -> None:
     if newest and newest[1].state is PromotionState.IN_PROGRESS:
         entry, record = newest
         raise RolloutError.of(
-            f"the promotion {record.promotion.id} is in progress: {record.promotion.version} has {record.weight} % in "
-            f"{record.region} by {entry.commit[:10]} of {entry.author}",
+            f"the promotion {record.promotion.id} is in progress: {record.promotion.service} {record.promotion.version} has "
+            f"{record.weight} % in {record.region} by {entry.commit[:10]} of {entry.author}",
             "two hands at once would take each other's weights",
             "go on with it (rollout promote --resume) or take it back (rollout rollback)",
         )
@@ -358,7 +370,12 @@ def refuse_promotion(newest: tuple[Entry, Record] | None) -> None:
 
 # what a commit declares never changes, and each step asks for the weights of the same few
 @lru_cache(maxsize=_REMEMBERED)
-def _regions_at(repository: Repository, commit: str) -> Mapping[str, RegionConfig]:
+def regions_at(repository: Repository, commit: str) -> Mapping[str, RegionConfig]:
+    """What a commit declares of its regions, by their names.
+
+    Raises:
+        RolloutError: a stack file cannot be used.
+    """
     found = declared(repository.at(commit))
     refuse_unusable(found)
     return {region.name: region.usable for region in found}

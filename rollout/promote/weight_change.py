@@ -52,6 +52,7 @@ class WeightChange:
 def change_weights(
     repository: Repository,
     region: str,
+    service: str,
     wishes: Sequence[str],
     *,
     message: str | None = None,
@@ -63,6 +64,7 @@ def change_weights(
     Args:
         repository: The project's.
         region: Where.
+        service: The service's name.
         wishes: Such as `v2=25`.
         message: The commit's; None for the weights before and after.
         remote: Where to push to; None to push nowhere.
@@ -73,7 +75,7 @@ def change_weights(
             changes would be lost; with a remote, the branch there is not at the commit that is checked out, or does not take the new
             one; or another rollout is at work.
     """
-    with repository.locked():
+    with repository.locked(service):
         head, branch = repository.head()
         if branch is None:
             raise RolloutError.of(
@@ -82,19 +84,19 @@ def change_weights(
                 "check the branch out first: git switch main",
             )
         onto = _remote_tip(repository, remote, branch, head) if remote is not None else None
-        newest = repository.newest_record(head)
+        newest = repository.newest_record(head, service)
         if newest and region in newest[1].promotion.regions:
             refuse_promotion(newest)
-        config = stack_file_of(repository.at(head), region).usable
-        before = config.echo.weights
-        after = assignments(wishes, before, stable_of(before, config.echo.stable))
+        config = stack_file_of(repository.at(head), region).usable.services[service]
+        before = config.weights
+        after = assignments(wishes, before, stable_of(before, config.stable))
         outcome = WeightChange(Done.NOTHING, before, after, branch)
         if before == after:
             return outcome
         changed = {version: weight for version, weight in after.items() if before[version] != weight}
-        edits = {region: lambda text: with_weights(text, changed)}
-        subject = message or _subject(region, before, after)
-        change = commit_edits(repository, head, edits, f"{subject}\n")
+        edits = {region: lambda text: with_weights(text, service, changed)}
+        subject = message or f"{service} in {_subject(region, before, after)}"
+        change = commit_edits(repository, head, service, edits, f"{subject}\n")
         outcome = replace(outcome, commit=change.commit, plan=change.plan)
         if change.is_refused:
             return replace(outcome, done=Done.REFUSED)

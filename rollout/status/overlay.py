@@ -7,32 +7,30 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from components.names import ECHO
 from rollout.git.command import git, said
 from rollout.plan.manifests import file_name
 from rollout.problem import Problem, RolloutError
 from rollout.weights import ALL
 from rules.facts.manifests import read
 
-VIRTUAL_SERVICE = file_name("VirtualService", ECHO)
-
 _COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
 _WHY = "a share is judged against the weights that Argo CD last synced, those of the overlay at that commit"
 
 
-def overlay_weights(project: Path, revision: str, folder: str) -> dict[str, int]:
+def overlay_weights(project: Path, revision: str, folder: str, service: str) -> dict[str, int]:
     """The weights, whole percents by version, of an overlay at a commit.
 
     Args:
         project: A directory in a clone of the repository.
         revision: The commit's full hash.
         folder: The overlay's, from the top of the repository.
+        service: The name of the service that it is of.
 
     Raises:
         RolloutError: the commit is not in this clone or cannot be read, or what is there is no VirtualService that splits
             all requests.
     """
-    path = str(PurePosixPath(folder, VIRTUAL_SERVICE))
+    path = str(PurePosixPath(folder, file_name("VirtualService", service, service)))
     return parse_weights(read_file(project, revision, path), f"{path} at {revision}")
 
 

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.application import Application, settled_application, synced_commit
-from rollout.cluster.stack_outputs import StackOutputs, read_outputs
+from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
 from rollout.judge.checks import Check, no_failures
 from rollout.judge.shares import DEFAULT_MOST
 from rollout.judge.verdict import Verdict, is_decided, verdict_of
@@ -28,10 +28,11 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class Ready:
-    """A region that can be measured.
+    """A service of a region that can be measured.
 
     Attributes:
         region: The region.
+        service: The service's name.
         source: Its probe.
         weights: What its shares are held against, whole percents by version.
         attack: The requests to send, at most.
@@ -39,10 +40,16 @@ class Ready:
     """
 
     region: RegionAccess
+    service: str
     source: Source
     weights: Mapping[str, int]
     attack: Attack
     application: Application | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is called among others."""
+        return f"{self.region.name} {self.service}"
 
 
 @dataclass(frozen=True)
@@ -60,10 +67,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a region: a verdict, or the problems that kept it from one.
+    """What became of a service in a region: a verdict, or the problems that kept it from one.
 
     Attributes:
         region: The region.
+        service: The service's name.
         weights: As in `Ready`.
         verdict: What was measured, judged.
         trail: How the counts came to be what they are: each look, the last one the end.
@@ -72,6 +80,7 @@ class Outcome:
     """
 
     region: RegionAccess
+    service: str
     weights: Mapping[str, int]
     verdict: Verdict | None = None
     trail: tuple[Point, ...] = ()
@@ -79,19 +88,25 @@ class Outcome:
     application: Application | None = None
 
     @property
+    def title(self) -> str:
+        """What it is called among others."""
+        return f"{self.region.name} {self.service}"
+
+    @property
     def holds(self) -> bool:
         """Whether it was measured and nothing was found wrong."""
         return self.verdict is not None and self.verdict.holds
 
 
-Progress = Callable[[Measurement], None]
-"""Told how far it is: called from each region's thread, after each look at what has been counted there."""
+Progress = Callable[[Ready, Measurement], None]
+"""Told how far it is: called from each one's thread, after each look at what has been counted there."""
 
 
 def prepare(
     regions: Sequence[RegionAccess],
     pulumi: PulumiAccess,
     *,
+    services: Sequence[str] = (),
     url: str | None = None,
     requests: int = DEFAULT_MOST,
     rate: int = DEFAULT_RATE,
@@ -101,37 +116,44 @@ def prepare(
     Args:
         regions: The regions.
         pulumi: How to ask for their stacks' outputs.
+        services: Which services, by name; all that a region has where none is named.
         url: Where to send requests; None for the stack's output `url`.
         requests: How many in each region at most.
-        rate: Requests per second in each region.
+        rate: Requests per second in each region, which its services share.
 
     Raises:
         RolloutError: some region is not ready; the problems of all regions together.
     """
 
-    def make_ready(region: RegionAccess) -> Ready:
+    def make_ready(region: RegionAccess) -> Sequence[Ready]:
         problems: list[Problem] = []
         outputs = or_problems(lambda: read_outputs(pulumi, region), problems)
         source = or_problems(lambda: connect(region), problems)
         if outputs is None or source is None:
             raise RolloutError(*problems)
-        weights, application = _delivered(region, outputs, pulumi.project)
-        attack = Attack(url or outputs.url, requests, rate)
-        return Ready(region, source, weights, attack, application)
+        names = [*services] or [*outputs.services]
+        share = max(1, rate // len(names))
+        ready = []
+        for name in names:
+            found = outputs.service(name, region)
+            weights, application = _delivered(region, found, pulumi.project, name)
+            attack = Attack(url or found.url, requests, share)
+            ready.append(Ready(region, name, source, weights, attack, application))
+        return ready
 
     prepared = _side_by_side(make_ready, regions, threading.Event())
     refuse(problem for one in prepared if isinstance(one, RolloutError) for problem in one.problems)
-    return tuple(one for one in prepared if isinstance(one, Ready))
+    return tuple(each for one in prepared if not isinstance(one, RolloutError) for each in one)
 
 
 def _delivered(
-    region: RegionAccess, outputs: StackOutputs, project: Path
+    region: RegionAccess, outputs: ServiceOutputs, project: Path, service: str
 ) -> tuple[Mapping[str, int], Application | None]:
     """The weights that hold in the region, and the Application that brought them, if one did."""
     if outputs.application is None:
         return outputs.weights, None
     application = settled_application(region, outputs.application)
-    return overlay_weights(project, synced_commit(application), application.path), application
+    return overlay_weights(project, synced_commit(application), application.path, service), application
 
 
 def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Check = no_failures) -> tuple[Outcome, ...]:
@@ -151,7 +173,7 @@ def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Chec
 
         def enough(so_far: Measurement) -> bool:
             trail.append(Point.of(so_far))
-            progress(so_far)
+            progress(one, so_far)
             return is_decided(so_far, one.weights, failures=failures)
 
         measurement = count_results(one.source, one.attack, stop, enough)
@@ -159,11 +181,11 @@ def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Chec
         if trail[-1:] != [Point.of(measurement)]:
             trail.append(Point.of(measurement))
         verdict = verdict_of(measurement, one.weights, failures=failures)
-        return Outcome(one.region, one.weights, verdict, tuple(trail), application=one.application)
+        return Outcome(one.region, one.service, one.weights, verdict, tuple(trail), application=one.application)
 
     outcomes = _side_by_side(outcome_of, ready, stop)
     return tuple(
-        Outcome(one.region, one.weights, problems=outcome.problems, application=one.application)
+        Outcome(one.region, one.service, one.weights, problems=outcome.problems, application=one.application)
         if isinstance(outcome, RolloutError)
         else outcome
         for one, outcome in zip(ready, outcomes, strict=True)

@@ -24,7 +24,7 @@ def _starts_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
         waiting = _first_without_waiver(others)
         names = [first.name, *(each.name for each in others if each is not waiting)]
         yield Violation(
-            f"version {version}",
+            f"version {version} of {first.service}",
             f"starts here in the change that starts it in {listed(names)}",
             steps=_one_after_the_other(starting, f"the change of {version}", delivered(first.after)),
             region=waiting.name,
@@ -37,7 +37,7 @@ def _raised_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
     moving = [(each, moves) for each in transitions if (moves := _moves(each, told))]
     if len(moving) > 1:
         texts = [f"{each.name} ({', '.join(moves)})" for each, moves in moving]
-        yield _at_once("versions", listed(texts), [each for each, _ in moving])
+        yield _at_once(f"versions of {moving[0][0].service}", listed(texts), [each for each, _ in moving])
 
 
 def _moves(transition: Transition, told: set[str]) -> list[str]:
@@ -51,14 +51,20 @@ def _remade_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
     touched = [(each, names) for each in _transitions(changes) if (names := remade(each))]
     if len(touched) > 1:
         texts = [f"{each.name} ({', '.join(names)})" for each, names in touched]
-        yield _at_once("pods", f"all pods are made anew in {listed(texts)}", [each for each, _ in touched])
+        yield _at_once(
+            f"pods of {touched[0][0].service}",
+            f"all pods are made anew in {listed(texts)}",
+            [each for each, _ in touched],
+        )
 
 
 def _treated_together(changes: tuple[Change, ...]) -> Iterator[Violation]:
     touched = [each for each in _transitions(changes) if _treats_otherwise(each)]
     if len(touched) > 1:
         names = listed([each.name for each in touched])
-        yield _at_once("DestinationRule", f"clients come to treat the pods otherwise in {names}", touched)
+        yield _at_once(
+            f"DestinationRule of {touched[0].service}", f"clients come to treat the pods otherwise in {names}", touched
+        )
 
 
 def _treats_otherwise(transition: Transition) -> bool:
@@ -159,5 +165,6 @@ BETWEEN_CHANGES: tuple[Rule[tuple[Change, ...]], ...] = (
         mend="change one region, run pulumi up and rollout verify there, then the next",
         severity=Severity.WARNING,
         check=_platform_together,
+        of_service=False,
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -9,15 +10,19 @@ from rules.facts.region import Region, istio_minor
 from rules.facts.versions import by_number
 from rules.finding import Rule, Severity, Violation
 
-_VERSIONS = "echo.versions."
+_NAMED_PART = re.compile(r"services\.[^.]+(\.versions\.[^.]+)?")
+"""What has a name of its own in a stack file: a service, and a version of one."""
 _NAMED = 3
 
 
 def _differ(regions: tuple[Region, ...]) -> Iterator[Violation]:
-    settings = {region.name: _with_versions(region.settings) for region in regions if region.settings}
+    settings: dict[str, dict[str, object]] = {}
+    for region in regions:
+        if region.settings:
+            settings.setdefault(region.name, {}).update(_with_parts(region.settings))
     limits = {region.name: region.limits.may_differ for region in regions}
     for path in sorted({path for each in settings.values() for path in each}, key=by_number):
-        values = {name: _shown(each.get(path)) for name, each in settings.items() if _has_version(path, each)}
+        values = {name: _shown(each.get(path)) for name, each in settings.items() if _has_part(path, each)}
         if len(set(values.values())) > 1 and not (path == "istio.version" and _is_upgrade(settings.values())):
             yield from _deviations(path, values, limits)
 
@@ -43,21 +48,20 @@ def _deviations(path: str, values: Mapping[str, str], may_differ: Mapping[str, S
             yield Violation(f"$.{path}", f"{value} here{also}, {usual} in {listed(regions[usual])}", region=refused[0])
 
 
-def _with_versions(settings: Mapping[str, object]) -> dict[str, object]:
-    """The settings, and each version as one of its own, so that a missing version is one difference and no more."""
-    return {**settings, **{path: "there" for setting in settings if (path := _version_path(setting))}}
+def _with_parts(settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings, and each service and version as one of its own, so that one that is missing is one difference and no more."""
+    return {**settings, **{part: "there" for setting in settings for part in _parts(setting)}}
 
 
-def _version_path(setting: str) -> str | None:
-    """The path of the version that a setting belongs to."""
-    version = setting.removeprefix(_VERSIONS).split(".")[0]
-    return f"{_VERSIONS}{version}" if setting.startswith(_VERSIONS) else None
+def _parts(setting: str) -> list[str]:
+    """The paths of the service, and of the version, that a setting belongs to."""
+    found = _NAMED_PART.match(setting)
+    return [] if found is None else [found[0].removesuffix(found[1] or ""), *([found[0]] if found[1] else [])]
 
 
-def _has_version(path: str, settings: Mapping[str, object]) -> bool:
-    """Whether a region without this setting lacks only the setting, and not the whole version."""
-    version = _version_path(path)
-    return version in (None, path) or version in settings
+def _has_part(path: str, settings: Mapping[str, object]) -> bool:
+    """Whether a region without this setting lacks only the setting, and not the whole service or version."""
+    return all(part in settings for part in _parts(path) if part != path)
 
 
 def _fits_any(path: str, patterns: Iterable[str]) -> bool:
@@ -72,17 +76,17 @@ def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _share_a_place(regions: tuple[Region, ...]) -> Iterator[Violation]:
-    for what, keys in (
-        ("cluster", ("cluster.context", "cluster.kubeconfig")),
-        ("overlay", ("repository.path",)),
-    ):
-        places = defaultdict(list)
-        for region in regions:
-            if (place := tuple(region.settings.get(key) for key in keys))[0] is not None:
-                places[place].append(region.name)
-        for place, names in places.items():
-            for name in names[1:]:
-                yield Violation(f"$.{keys[0]}", f"{place[0]} is also the {what} of {names[0]}", region=name)
+    clusters: dict[tuple[object, ...], str] = {}
+    overlays: dict[object, str] = {}
+    for region in regions:
+        settings = region.settings
+        context = settings.get("cluster.context")
+        cluster = context, settings.get("cluster.kubeconfig")
+        if context is not None and (other := clusters.setdefault(cluster, region.name)) != region.name:
+            yield Violation("$.cluster.context", f"{context} is also the cluster of {other}", region=region.name)
+        path, mine = f"services.{region.service}.path", f"{region.service} in {region.name}"
+        if (place := settings.get(path)) is not None and (other := overlays.setdefault(place, mine)) != mine:
+            yield Violation(f"$.{path}", f"{place} is also the overlay of {other}", region=region.name)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -104,12 +108,14 @@ BETWEEN_REGIONS: tuple[Rule[tuple[Region, ...]], ...] = (
         mend="make them equal, or name the setting in rules.mayDiffer",
         severity=Severity.WARNING,
         check=_differ,
+        of_service=False,
     ),
     Rule(
         id="own-place",
-        holds="Each region has a cluster of its own, and an overlay of its own where a stack file names one.",
+        holds="Each region has a cluster of its own, and each service there an overlay of its own.",
         reason="two stacks in one place undo each other, and what is changed in one region changes in both at once",
         mend="give the region its own; a stack file that was copied still names the other's",
         check=_share_a_place,
+        of_service=False,
     ),
 )

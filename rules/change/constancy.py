@@ -35,8 +35,21 @@ def _changes_hands_and_workloads(transition: Transition) -> Iterator[Violation]:
         yield Violation("$.delivery", f"{before.delivery} → {after.delivery} in a change of the workloads")
 
 
+def _removes_service(change: Change) -> Iterator[Violation]:
+    if change.after is None and not change.region_goes:
+        yield Violation(
+            f"$.services.{change.service}",
+            "is no longer there",
+            steps=(
+                "send the service's clients elsewhere, and see that it gets no requests",
+                "waive service-removed in the stack file (rules.waived), with the reason; commit",
+                f"then remove it and its overlay; commit, pulumi up -s {change.name} (docs/operating.md#remove-a-service)",
+            ),
+        )
+
+
 def _removes_region(change: Change) -> Iterator[Violation]:
-    if change.after is None:
+    if change.after is None and change.region_goes:
         yield Violation(
             "stack file",
             "is no longer there",
@@ -65,6 +78,7 @@ CONSTANCY: tuple[Rule[Change], ...] = (
         mend="follow docs/handover.md",
         fact="docs/handover.md",
         check=between_revisions(_switches_plainly),
+        of_service=False,
     ),
     Rule(
         id="handed-over-unchanged",
@@ -76,10 +90,18 @@ CONSTANCY: tuple[Rule[Change], ...] = (
         check=between_revisions(_changes_hands_and_workloads),
     ),
     Rule(
+        id="service-removed",
+        holds="A service goes from a stack file only after its removal was announced in it.",
+        reason="what runs of it stays, and from then on nobody delivers it, measures it or can roll it back",
+        mend="announce it first",
+        check=_removes_service,
+    ),
+    Rule(
         id="region-removed",
         holds="A region's stack file goes only after its removal was announced in it.",
         reason="its cluster goes on answering, and from then on nobody can roll it back",
         mend="announce it and destroy the stack first",
         check=_removes_region,
+        of_service=False,
     ),
 )

@@ -25,11 +25,12 @@ _ALL = 100
 
 def _removed_while_routed(transition: Transition) -> Iterator[Violation]:
     for name, old in transition.old.items():
-        if old.weight > 0 and (losses := _losses(transition, name)):
+        if (old.weight > 0 or old.testers) and (losses := _losses(transition, name)):
+            has = f"{old.weight} % of the requests" if old.weight > 0 else "the requests of testers"
             yield Violation(
                 next(iter(losses)),
-                f"{' and '.join(losses.values())} in the change that finds {name} with {old.weight} % of the requests",
-                steps=_retirement(transition, name),
+                f"{' and '.join(losses.values())} in the change that finds {name} with {has}",
+                steps=_retirement(transition, name) if old.weight > 0 else _without_testers(transition, name),
             )
 
 
@@ -96,6 +97,15 @@ def _retirement(transition: Transition, version: str) -> tuple[str, ...]:
         f"then make this change of {version}, with weight 0; {end}",
         acknowledged(transition.after),
         f"then give {version} its weight back, if it is to have one; {end}",
+    )
+
+
+def _without_testers(transition: Transition, version: str) -> tuple[str, ...]:
+    end = delivered(transition.after)
+    return (
+        f"set testers: false for {version} and leave everything else of it as it is; {end}",
+        acknowledged(transition.after),
+        f"then make this change; {end}",
     )
 
 
@@ -171,7 +181,7 @@ MAKE_BEFORE_BREAK: Rule[Change] = Rule(
 ORDER: tuple[Rule[Change], ...] = (
     Rule(
         id="removed-only-when-idle",
-        holds="A version loses its subset or its pods only if its weight was 0 in the revision before.",
+        holds="A version loses its subset or its pods only if no route sent it a request in the revision before, testers' neither.",
         reason="the subset and the pods go before every proxy knows the new routes, and whoever still routes there gets 503",
         mend="take the weight away in one commit, and the rest in the next",
         fact="https://istio.io/latest/docs/ops/best-practices/traffic-management/#avoid-503-errors-while-reconfiguring-service-routes",

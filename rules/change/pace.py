@@ -62,7 +62,7 @@ def _looser(transition: Transition) -> Iterator[tuple[str, str]]:
             yield f"rules.waived.{rule}", f"a rule is waived: {reason}"
     old, new = pods_for_all_traffic(transition.before), after.pods_for_all_traffic
     if new is not None and new < old:
-        yield "echo.podsForAllTraffic", f"{old} → {new}"
+        yield f"services.{transition.service}.podsForAllTraffic", f"{old} → {new}"
 
 
 def _other_stable(transition: Transition) -> Iterator[tuple[str, str]]:
@@ -74,7 +74,7 @@ def _other_stable(transition: Transition) -> Iterator[tuple[str, str]]:
         version.weight < ALL and not set(version.images) <= transition.proven.get(name, frozenset())
     ):
         yield (
-            "echo.stable",
+            f"services.{transition.service}.stable",
             f"→ {name}, which never had all requests here nor was the stable one, and may from now on get them at once",
         )
 

@@ -104,6 +104,7 @@ PLATFORM_CHANGE: tuple[Rule[Change], ...] = (
         mend="take the steps",
         fact="https://istio.io/latest/docs/tasks/security/authorization/authz-td-migration/",
         check=between_revisions(_changes_identity),
+        of_service=False,
     ),
     Rule(
         id="istio-one-minor-at-a-time",
@@ -112,5 +113,6 @@ PLATFORM_CHANGE: tuple[Rule[Change], ...] = (
         mend="go one minor version at a time, and restart the sidecars in between",
         fact="https://istio.io/latest/docs/setup/upgrade/in-place/#upgrade-prerequisites",
         check=between_revisions(_jumps),
+        of_service=False,
     ),
 )

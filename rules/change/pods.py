@@ -106,7 +106,7 @@ PODS: tuple[Rule[Change], ...] = (
         holds="A version that gets requests keeps the pods that answer them now.",
         reason="the remaining pods get the requests of the removed pods within seconds",
         mend="take pods away in smaller steps and measure in between, or say how many can answer everything, in a commit before "
-        "(echo.podsForAllTraffic)",
+        "(podsForAllTraffic)",
         severity=Severity.WARNING,
         check=between_revisions(_fewer_under_requests),
     ),

@@ -32,7 +32,7 @@ class Rise:
 
 @dataclass(frozen=True)
 class Transition:
-    """A region that was there before a change and is there after it."""
+    """A service of a region that was there before a change and is there after it."""
 
     before: Region
     after: Region
@@ -49,6 +49,11 @@ class Transition:
     def name(self) -> str:
         """The region's name."""
         return self.after.name
+
+    @property
+    def service(self) -> str:
+        """The service's name."""
+        return self.after.service
 
     @cached_property
     def old(self) -> Mapping[str, Version]:

@@ -17,12 +17,12 @@ MAY_DIFFER = (
     "delivery",
     "cluster.**",
     "mesh.network",
-    "repository.path",
-    "echo.stable",
-    "echo.podsForAllTraffic",
-    "echo.versions.*",
-    "echo.versions.*.weight",
-    "echo.versions.*.replicas",
+    "services.*.path",
+    "services.*.stable",
+    "services.*.podsForAllTraffic",
+    "services.*.versions.*",
+    "services.*.versions.*.weight",
+    "services.*.versions.*.replicas",
     "rules.**",
 )
 
@@ -36,7 +36,7 @@ class Limits:
         introduce_together: A new version may start here in the change that starts it elsewhere.
         immutable_tags: Regular expressions; a tag that matches one whole is taken never to move.
         may_differ: Settings of the stack file that may differ between regions: `*` stands for one key, `**` for all below, and
-            `echo.versions.*` for a version that one region has and another has not.
+            `services.*.versions.*` for a version that one region has and another has not.
         waived: Ids of rules that need not hold here, each with the reason.
         pods_for_all_traffic: Pods that it takes to answer all requests; None for the replicas of the largest version.
         stable: The version that takes everything back in a rollback; None for the oldest one that has requests.
@@ -51,9 +51,9 @@ class Limits:
     stable: str | None = None
 
     @classmethod
-    def of(cls, rules: Mapping[str, Any], echo: Mapping[str, Any]) -> Limits:
-        """What a stack file's `rules` and `echo` say, by the file's own keys; what has no value there is the default's."""
-        said = {**echo, **rules}
+    def of(cls, rules: Mapping[str, Any], service: Mapping[str, Any]) -> Limits:
+        """What a stack file's `rules` and a service say, by the file's own keys; what has no value there is the default's."""
+        said = {**service, **rules}
         given: dict[str, Any] = {
             each.name: tuple(value) if isinstance(value, list) else value
             for each in fields(cls)
@@ -64,17 +64,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Region:
-    """A region at one revision.
+    """A region at one revision, as far as it concerns one of its services.
 
     Attributes:
         name: The region's name.
+        service: The service's name.
         delivery: Who applies the workloads.
-        workloads: What is applied.
-        settings: The stack file's settings by path, such as `echo.versions.v2.weight`; empty where they are not known.
+        workloads: What is applied of the service.
+        settings: The stack file's settings by path, such as `services.echo.versions.v2.weight`, without those of other services;
+            empty where they are not known.
         pulumi: What Pulumi itself registers; None where that is not known.
     """
 
     name: str
+    service: str
     delivery: Delivery
     workloads: Workloads
     limits: Limits = Limits()
@@ -82,10 +85,11 @@ class Region:
     pulumi: frozenset[ObjectId] | None = None
 
     @classmethod
-    def of(cls, file: Mapping[str, Any], workloads: Workloads) -> Region:
+    def of(cls, file: Mapping[str, Any], service: str, workloads: Workloads) -> Region:
         """What a stack file says by its own keys, also those that it leaves out, and the workloads that are applied by it."""
-        limits = Limits.of(file["rules"], file["echo"])
-        return cls(file["region"], file["delivery"], workloads, limits, dict(_leaves(file, "")))
+        own = file["services"][service]
+        settings = dict(_leaves({**file, "services": {service: own}}, ""))
+        return cls(file["region"], service, file["delivery"], workloads, Limits.of(file["rules"], own), settings)
 
 
 def _leaves(part: Mapping[str, object], above: str) -> Iterator[tuple[str, object]]:
@@ -104,19 +108,30 @@ def istio_minor(settings: Mapping[str, object]) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class Change:
-    """A region at two revisions; None where there is no such region.
+    """A service of a region at two revisions; None where there is no such service there.
 
     Attributes:
         proven: Version names, each with the images with which it once had all requests of this region, or was the stable one.
+        region_goes: Where `after` is None: the whole region goes, and not this service alone.
     """
 
     before: Region | None
     after: Region | None
     proven: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    region_goes: bool = False
 
     @property
     def name(self) -> str:
         """The region's name."""
+        return self._some.name
+
+    @property
+    def service(self) -> str:
+        """The service's name."""
+        return self._some.service
+
+    @property
+    def _some(self) -> Region:
         region = self.after or self.before
         assert region is not None, "a change is of some region"
-        return region.name
+        return region

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from rules.facts.values import Count, CountOrPercent, Percent, Port, RouteWeight, Seconds, Shape, TargetPort, Wave
 from rules.facts.workloads import (
+    MESH,
     SYNC_WAVE,
     Budget,
     ConnectionPool,
@@ -32,6 +33,7 @@ from rules.facts.workloads import (
     ServiceAccount,
     ServicePort,
     Subset,
+    TesterRoute,
     VirtualService,
 )
 
@@ -155,6 +157,18 @@ class _Probe(Closed):
 _RUNS_OTHERWISE = "an update replaces a pod only once its new one is ready"
 
 
+class _Sleep(Closed):
+    seconds: Count
+
+
+class _PreStop(Closed):
+    sleep: _Sleep
+
+
+class _Lifecycle(Closed):
+    pre_stop: _PreStop | None = None
+
+
 class _Container(Closed):
     name: str
     image: str
@@ -162,6 +176,7 @@ class _Container(Closed):
     readiness_probe: _Probe | None = None
     liveness_probe: _Probe | None = None
     startup_probe: _Probe | None = None
+    lifecycle: _Lifecycle = _Lifecycle()
     args: object = harmless(_RUNS_OTHERWISE)
     command: object = harmless(_RUNS_OTHERWISE)
     env: object = harmless(_RUNS_OTHERWISE)
@@ -252,6 +267,7 @@ class _Deployment(ObjectShape):
             wave=self.wave,
             containers=tuple(each.fact() for each in own),
             grace_seconds=pod.termination_grace_period_seconds,
+            sleep_seconds=max((it.sleep.seconds for each in own if (it := each.lifecycle.pre_stop)), default=0),
         )
 
 
@@ -378,24 +394,57 @@ class _Destination(Closed):
     port: _PortSelector | None = None
 
 
+class _SetHeaders(Closed):
+    set: dict[str, str] = Field({})
+
+
+class _Headers(Closed):
+    response: _SetHeaders = _SetHeaders()
+
+
 class _RouteDestination(Closed):
     destination: _Destination
     weight: RouteWeight = 0
+    headers: _Headers = _Headers()
+
+
+class _Exact(Closed):
+    exact: str
+
+
+class _Match(Closed):
+    gateways: list[Literal["mesh"]] = Field(min_length=1, max_length=1)
+    headers: dict[str, _Exact] = Field(min_length=1, max_length=1)
 
 
 class _HttpRoute(Closed):
     name: object = harmless("a name for people and for Envoy's logs")
+    match: list[_Match] = Field(default=[], max_length=1)
     route: list[_RouteDestination] = Field([])
+
+    @model_validator(mode="after")
+    def _gives_testers_one_version(self) -> Self:
+        if self.match and len(self.route) != 1:
+            raise ValueError(f"a route for testers has {len(self.route)} destinations and not one")
+        return self
+
+    def tester(self, position: int) -> TesterRoute | None:
+        if not self.match:
+            return None
+        ((header, value),) = self.match[0].headers.items()
+        return TesterRoute(header, value.exact, next(self.destinations()), position)
 
     def destinations(self) -> Iterator[Destination]:
         for each in self.route:
             # Istio takes a weight that is left out for 0, and gives a single destination all requests whatever its weight
             weight = PERCENT if len(self.route) == 1 and each.weight == 0 else each.weight
             port = each.destination.port.number if each.destination.port else None
-            yield Destination(each.destination.host, each.destination.subset, port, weight)
+            answers = tuple(each.headers.response.set.items())
+            yield Destination(each.destination.host, each.destination.subset, port, weight, answers)
 
 
 class _VirtualServiceSpec(Closed):
+    gateways: list[str] = Field(default=[MESH], description="whether sidecars or gateways go by the routes")
     hosts: list[str] = Field(default=[], description="whose requests are routed")
     http: list[_HttpRoute] = Field(default=[], description="where requests go, as soon as each client's proxy knows")
 
@@ -407,8 +456,15 @@ class _VirtualService(ObjectShape):
     spec: _VirtualServiceSpec
 
     def fact(self, identity: ObjectId) -> VirtualService:
-        routes = tuple(tuple(each.destinations()) for each in self.spec.http)
-        return VirtualService(identity, tuple(self.spec.hosts), routes, self.wave, self.kept)
+        return VirtualService(
+            identity,
+            tuple(self.spec.hosts),
+            tuple(tuple(each.destinations()) for each in self.spec.http if not each.match),
+            self.wave,
+            self.kept,
+            tuple(tester for place, each in enumerate(self.spec.http) if (tester := each.tester(place))),
+            tuple(self.spec.gateways),
+        )
 
 
 class _BudgetSpec(Closed):

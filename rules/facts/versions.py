@@ -19,6 +19,7 @@ def versions(workloads: Workloads) -> Mapping[str, Version]:
     """
     subsets = {subset.name: subset.labels for rule in workloads.destination_rules for subset in rule.subsets}
     weights = _weights(workloads)
+    testers = {each.destination.subset or "" for it in workloads.virtual_services for each in it.testers} - {""}
     selected = {
         name: tuple(each for each in workloads.deployments if selects(labels, each.labels))
         for name, labels in subsets.items()
@@ -37,8 +38,9 @@ def versions(workloads: Workloads) -> Mapping[str, Version]:
             subset=name in subsets,
             replicas=sum(each.replicas for each in selected.get(name, ())),
             deployments=selected.get(name, ()),
+            testers=name in testers,
         )
-        for name in sorted({*weights, *selected}, key=by_number)
+        for name in sorted({*weights, *selected, *testers}, key=by_number)
     }
 
 

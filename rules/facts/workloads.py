@@ -8,6 +8,8 @@ from typing import Literal
 
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 """The annotation that says in which wave Argo CD syncs an object."""
+MESH = "mesh"
+"""What stands for all sidecars among the gateways of a VirtualService; Istio's default."""
 
 
 @dataclass(frozen=True, order=True)
@@ -56,6 +58,7 @@ class Deployment:
         wave: In which wave Argo CD syncs it.
         containers: Its containers, the sidecar not among them.
         grace_seconds: How long a pod that is to end may go on answering; Kubernetes' own default is 30.
+        sleep_seconds: For how much of that the kubelet waits before it tells the containers, the longest of them.
     """
 
     id: ObjectId
@@ -68,6 +71,7 @@ class Deployment:
     wave: int = 0
     containers: tuple[Container, ...] = ()
     grace_seconds: int = 30
+    sleep_seconds: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,23 +161,56 @@ class DestinationRule:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a route sends a share of its requests. `subset` is None for all pods of the host."""
+    """Where a route sends a share of its requests.
+
+    Attributes:
+        subset: None for all pods of the host.
+        answers: The headers that an answer from there gets, each with its value.
+    """
 
     host: str
     subset: str | None
     port: int | None
     weight: int
+    answers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class TesterRoute:
+    """A route of its own, inside the mesh, for the requests that have a header with this value.
+
+    Attributes:
+        position: Its place among all HTTP routes of the VirtualService, from 0.
+    """
+
+    header: str
+    value: str
+    destination: Destination
+    position: int
 
 
 @dataclass(frozen=True)
 class VirtualService:
-    """The routes of some hosts: one tuple of destinations for each HTTP route. `kept` as of a Service."""
+    """The routes of some hosts: one tuple of destinations for each HTTP route that takes any request. `kept` as of a Service.
+
+    Attributes:
+        testers: The routes that take only the requests of testers.
+        gateways: Where the routes hold: `mesh` for the sidecars, `namespace/name` for a gateway.
+    """
 
     id: ObjectId
     hosts: tuple[str, ...]
     routes: tuple[tuple[Destination, ...], ...]
     wave: int = 0
     kept: bool = True
+    testers: tuple[TesterRoute, ...] = ()
+    gateways: tuple[str, ...] = (MESH,)
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The place of each of the `routes` among all HTTP routes."""
+        taken = {each.position for each in self.testers}
+        return tuple(each for each in range(len(self.routes) + len(taken)) if each not in taken)
 
 
 @dataclass(frozen=True)
@@ -208,7 +245,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Workloads:
-    """All that is delivered to one region.
+    """All that is delivered of a service to one region.
 
     Attributes:
         documents: Every object as it is written, also those that cannot be read.
@@ -263,6 +300,7 @@ class Version:
         name: The name of its subset; where it has none, the label `version` of its pods.
         weight: The percent of the requests that it gets, 0 where no route names it.
         routed: A route names it, be it with weight 0.
+        testers: A route for testers sends it requests, whatever its weight.
         subset: It has a subset.
         replicas: The pods of the Deployments that its subset (or its label) selects; 0 where there is none.
         deployments: These Deployments.
@@ -274,6 +312,7 @@ class Version:
     subset: bool
     replicas: int
     deployments: tuple[Deployment, ...]
+    testers: bool = False
 
     @property
     def images(self) -> tuple[str, ...]:

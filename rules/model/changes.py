@@ -28,8 +28,10 @@ def outage(change: Change) -> Story | None:
     before, after = change.before, change.after
     if before is None or after is None:
         return None
-    new, orders = _target(after.workloads), _orders(before, after)
-    old = _with_what_stood(_target(before.workloads), new, before.workloads)
+    # nobody asks yet for a version that is new
+    known = frozenset(name for name, each in versions(before.workloads).items() if each.subset)
+    new, orders = _target(after.workloads, known), _orders(before, after)
+    old = _with_what_stood(_target(before.workloads, known), new, before.workloads)
     if not _plots((old, new, new), orders, AS_IT_IS):
         return None
     ways = (
@@ -58,12 +60,15 @@ def _plots(targets: tuple[Target, ...], orders: Sequence[Order], mesh: Mesh) -> 
     ]
 
 
-def _weight(region: Region, version: str) -> int:
+def _weight(region: Region, version: str) -> int | None:
+    """The percent of the requests; None where it is only testers that ask for it."""
     known = versions(region.workloads).get(version)
+    if known is not None and known.testers and not known.weight:
+        return None
     return 0 if known is None else known.weight
 
 
-def _target(workloads: Workloads) -> Target:
+def _target(workloads: Workloads, asked_for: frozenset[str]) -> Target:
     known = versions(workloads).values()
     return Target(
         frozenset(
@@ -72,7 +77,9 @@ def _target(workloads: Workloads) -> Target:
             for each in version.deployments
         ),
         frozenset(version.name for version in known if version.subset),
-        frozenset(version.name for version in known if version.weight > 0),
+        frozenset(
+            version.name for version in known if version.weight > 0 or (version.testers and version.name in asked_for)
+        ),
     )
 
 

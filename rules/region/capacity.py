@@ -59,8 +59,8 @@ def _cannot_take_all_back(region: Region) -> Iterator[Violation]:
         yield Violation(
             where,
             f"{lack} while {' and '.join(others)} of the requests",
-            mend=f"give {stable} {pods_for_all_traffic(region)} replicas first, or say who is stable (echo.stable) and "
-            "how many pods it takes (echo.podsForAllTraffic)",
+            mend=f"give {stable} {pods_for_all_traffic(region)} replicas first, or say who is stable "
+            f"(services.{region.service}.stable) and how many pods it takes (podsForAllTraffic there)",
         )
 
 
@@ -74,7 +74,11 @@ def _gets_more_than_it_can_take(region: Region) -> Iterator[Violation]:
 def _lack(region: Region, name: str) -> tuple[str, str]:
     """Where more pods of a version would be set, and for how much it has some."""
     version = versions(region.workloads).get(name)
-    where = f"{version.deployments[0].id}: spec.replicas" if version and version.deployments else "$.echo.stable"
+    where = (
+        f"{version.deployments[0].id}: spec.replicas"
+        if version and version.deployments
+        else f"$.services.{region.service}.stable"
+    )
     pods = f"{version.replicas if version else 0} of {pods_for_all_traffic(region)} pods"
     return where, f"{name} has capacity for {capacity_percent(region, name)} % ({pods})"
 
@@ -131,7 +135,7 @@ CAPACITY: tuple[Rule[Region], ...] = (
         id="pool-has-room",
         holds="A client's proxy has room for the requests that one client has under way.",
         reason="each request beyond that gets 503 from the client's own proxy, whatever the pods could do",
-        mend="raise echo.connectionPool: requests a second × seconds that an answer takes, and some more",
+        mend="raise connectionPool: requests a second × seconds that an answer takes, and some more",
         fact="https://istio.io/latest/docs/reference/config/networking/destination-rule/#ConnectionPoolSettings",
         severity=Severity.WARNING,
         check=_refuses_the_probe,
@@ -140,7 +144,7 @@ CAPACITY: tuple[Rule[Region], ...] = (
         id="pool-reaches-pods",
         holds="A client's proxy may have a connection to each pod of a version that gets requests.",
         reason="the pods that no connection goes to answer nothing, and the others do their work",
-        mend="raise echo.connectionPool.maxConnections to the version's replicas or more",
+        mend="raise connectionPool.maxConnections to the version's replicas or more",
         fact="https://istio.io/latest/docs/reference/config/networking/destination-rule/#ConnectionPoolSettings-TCPSettings",
         severity=Severity.WARNING,
         check=_passes_pods_over,

@@ -119,7 +119,7 @@ def _never_fires(region: Region) -> Iterator[Violation]:
             yield Violation(where, each.numbers, mend, severity=Severity.WARNING)
         else:
             listed = ", ".join(f"for one of {size} it takes {-(-_ALL // size)}" for size in sizes)
-            mend = f"set echo.maxEjectionPercent to {-(-_ALL // sizes[-1])}: {listed}"
+            mend = f"set maxEjectionPercent to {-(-_ALL // sizes[-1])}: {listed}"
             # the limit is one for all versions: enough for two pods of a canary, it lets five of ten go
             enough = -(-_ALL // each.version.replicas)
             is_dear = any(other.version.replicas * enough // _ALL > max(1, other.out) for other in watched)
@@ -181,7 +181,7 @@ EJECTION: tuple[Rule[Region], ...] = (
         id="ejection-is-on",
         holds="The clients' proxies look out for pods that fail.",
         reason=_KEEPS_ITS_SHARE,
-        mend="set echo.outlierDetection.consecutive5xxErrors above 0",
+        mend="set outlierDetection.consecutive5xxErrors above 0",
         fact=_API,
         severity=Severity.WARNING,
         check=_is_off,
@@ -190,7 +190,7 @@ EJECTION: tuple[Rule[Region], ...] = (
         id="ejection-can-fire",
         holds="Of each version that gets requests at least one pod may be ejected.",
         reason=f"the limit is not rounded up, so nothing is ever ejected, and {_KEEPS_ITS_SHARE}",
-        mend="raise echo.maxEjectionPercent",
+        mend="raise maxEjectionPercent",
         check=_never_fires,
     ),
     Rule(
@@ -204,7 +204,7 @@ EJECTION: tuple[Rule[Region], ...] = (
         id="ejection-leaves-pods",
         holds="A proxy never ejects all pods of a version.",
         reason="when all of them fail for a moment, the proxy answers 503 by itself until the first may come back",
-        mend="lower echo.maxEjectionPercent, so that one pod is left, or give the version more replicas",
+        mend="lower maxEjectionPercent, so that one pod is left, or give the version more replicas",
         severity=Severity.WARNING,
         check=_takes_all,
     ),
@@ -212,7 +212,7 @@ EJECTION: tuple[Rule[Region], ...] = (
         id="ejection-costs-little",
         holds="A pod is ejected after several failed answers in a row, and tried again within five minutes.",
         reason="one failure, which may be the request's own, or one that is long over costs a pod, and the others answer for it",
-        mend="set echo.outlierDetection to consecutive5xxErrors: 10, interval: 5s and baseEjectionTime: 30s",
+        mend="set outlierDetection to consecutive5xxErrors: 10, interval: 5s and baseEjectionTime: 30s",
         severity=Severity.WARNING,
         check=_costs_much,
     ),

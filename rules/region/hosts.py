@@ -7,7 +7,16 @@ from collections.abc import Iterable, Iterator
 
 from rules.facts.region import Region
 from rules.facts.versions import selects
-from rules.facts.workloads import Deployment, Destination, ObjectId, Service, Workloads
+from rules.facts.workloads import (
+    MESH,
+    Deployment,
+    Destination,
+    ObjectId,
+    Service,
+    TesterRoute,
+    VirtualService,
+    Workloads,
+)
 from rules.finding import Rule, Violation
 from rules.region.reading import all_read
 
@@ -36,11 +45,20 @@ def service_of(host: str, workloads: Workloads) -> Service | None:
 
 
 def routed(workloads: Workloads) -> Iterator[tuple[str, Destination]]:
-    """Every destination of every route, with the path of its entry."""
+    """Every destination of every route, with the path of its entry; those for testers last."""
     for virtual_service in workloads.virtual_services:
-        for position, route in enumerate(virtual_service.routes):
+        for position, route in zip(virtual_service.positions, virtual_service.routes, strict=True):
             for entry, destination in enumerate(route):
                 yield f"{virtual_service.id}: spec.http[{position}].route[{entry}]", destination
+    for where, tester in for_testers(workloads):
+        yield f"{where}.route[0]", tester.destination
+
+
+def for_testers(workloads: Workloads) -> Iterator[tuple[str, TesterRoute]]:
+    """Every route for testers, with its path."""
+    for virtual_service in workloads.virtual_services:
+        for tester in virtual_service.testers:
+            yield f"{virtual_service.id}: spec.http[{tester.position}]", tester
 
 
 def _hosts(workloads: Workloads) -> Iterator[tuple[str, str]]:
@@ -49,9 +67,15 @@ def _hosts(workloads: Workloads) -> Iterator[tuple[str, str]]:
         yield f"{rule.id}: spec.host", rule.host
     for virtual_service in workloads.virtual_services:
         for position, host in enumerate(virtual_service.hosts):
-            yield f"{virtual_service.id}: spec.hosts[{position}]", host
+            if service_of(host, workloads) or not _is_outside(host, virtual_service):
+                yield f"{virtual_service.id}: spec.hosts[{position}]", host
     for where, destination in routed(workloads):
         yield f"{where}.destination.host", destination.host
+
+
+def _is_outside(host: str, virtual_service: VirtualService) -> bool:
+    """Whether it may be what clients outside the mesh ask a gateway for: a full name, beside that of the Service."""
+    return "." in host and virtual_service.hosts[0] != host and any(each != MESH for each in virtual_service.gateways)
 
 
 def _wrong_hosts(region: Region) -> Iterator[Violation]:

@@ -89,6 +89,7 @@ PLATFORM: tuple[Rule[Region], ...] = (
         reason="they win over the program's own, so that another mesh runs than the one that the stack file says and the rules judge",
         mend="leave the value out, or change the setting that it contradicts",
         check=_unsafe_values,
+        of_service=False,
     ),
     Rule(
         id="sources-encrypted",
@@ -96,5 +97,6 @@ PLATFORM: tuple[Rule[Region], ...] = (
         reason="somebody on the network can change the file, and what it installs has all rights in the cluster",
         mend="write https://, or the path of a copy",
         check=_plain,
+        of_service=False,
     ),
 )

@@ -49,10 +49,12 @@ def _killed_while_well(region: Region) -> Iterator[Violation]:
 
 def _cut_off(region: Region) -> Iterator[Violation]:
     for each in region.workloads.deployments:
-        if each.grace_seconds < _LEAST_GRACE_SECONDS:
+        left = each.grace_seconds - each.sleep_seconds
+        if left < _LEAST_GRACE_SECONDS:
+            asleep = f" after {each.sleep_seconds} s of sleep" if each.sleep_seconds else ""
             yield Violation(
                 f"{each.id}: spec.template.spec.terminationGracePeriodSeconds",
-                f"{each.grace_seconds} s are less than {_LEAST_GRACE_SECONDS}",
+                f"{left} s{asleep} are less than {_LEAST_GRACE_SECONDS}",
             )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from rules.facts.region import Region
 from rules.facts.versions import versions
-from rules.facts.workloads import VirtualService
+from rules.facts.workloads import MESH, VirtualService
 from rules.finding import Rule, Severity, Violation
-from rules.region.hosts import names, of_host, routed
+from rules.region.hosts import for_testers, names, of_host, routed
 from rules.region.reading import all_read
 
 _ALL = 100
@@ -23,7 +23,7 @@ def _wrong_weights(region: Region) -> Iterator[Violation]:
         if not 0 <= destination.weight <= _ALL:
             yield Violation(f"{where}.weight", f"{destination.weight} is not in 0..100")
     for virtual_service in region.workloads.virtual_services:
-        for position, route in enumerate(virtual_service.routes):
+        for position, route in zip(virtual_service.positions, virtual_service.routes, strict=True):
             weights = [destination.weight for destination in route]
             if route and all(0 <= weight <= _ALL for weight in weights) and sum(weights) != _ALL:
                 yield Violation(
@@ -37,9 +37,10 @@ def _not_one_split(region: Region) -> Iterator[Violation]:
         if not each.routes:
             yield Violation(f"{each.id}: spec.http", "there is no route")
             continue
+        first = each.positions[0]
         if not each.routes[0]:
-            yield Violation(f"{_route(each, 0)}.route", "there is no destination")
-        for position in range(1, len(each.routes)):
+            yield Violation(f"{_route(each, first)}.route", "there is no destination")
+        for position in range(first + 1, len(each.routes) + len(each.testers)):
             yield Violation(_route(each, position), "the route before it takes every request")
 
 
@@ -53,7 +54,30 @@ def _without_pods(region: Region) -> Iterator[Violation]:
         version = known[destination.subset]
         deployments = ", ".join(each.id.name for each in version.deployments)
         lack = f"its Deployment {deployments} has 0 replicas" if deployments else "no Deployment is of this version"
-        yield Violation(f"{where}.weight", f"{destination.weight} % of the requests go to {version.name}: {lack}")
+        if version.weight > 0:
+            yield Violation(f"{where}.weight", f"{destination.weight} % of the requests go to {version.name}: {lack}")
+        else:
+            yield Violation(where, f"testers' requests go to {version.name}: {lack}", severity=Severity.WARNING)
+
+
+def _misnamed(region: Region) -> Iterator[Violation]:
+    for where, destination in routed(region.workloads):
+        for header, value in destination.answers:
+            if value != destination.subset:
+                yield Violation(
+                    f"{where}.headers.response.set.{header}", f"{value} is not the subset, {destination.subset}"
+                )
+    for where, tester in for_testers(region.workloads):
+        if tester.value != tester.destination.subset:
+            yield Violation(
+                f"{where}.match[0].headers.{tester.header}", f"{tester.value} leads to {tester.destination.subset}"
+            )
+
+
+def _unbound(region: Region) -> Iterator[Violation]:
+    for each in region.workloads.virtual_services:
+        if MESH not in each.gateways:
+            yield Violation(f"{each.id}: spec.gateways", f"{', '.join(each.gateways) or 'nothing'} without {MESH}")
 
 
 def _to_no_subset(region: Region) -> Iterator[Violation]:
@@ -112,7 +136,7 @@ ROUTING: tuple[Rule[Region], ...] = (
     ),
     Rule(
         id="one-split-for-all-requests",
-        holds="A VirtualService has one route, with a destination, and it takes every request.",
+        holds="A VirtualService has one route, with a destination, that takes every request; routes for testers come before it.",
         reason="a request that no route takes gets 404, and of two routes that take every request only the first is used",
         mend="leave one route, with all versions as its destinations",
         fact="https://istio.io/latest/docs/concepts/traffic-management/#routing-rule-precedence",
@@ -142,5 +166,21 @@ ROUTING: tuple[Rule[Region], ...] = (
         mend="leave one of each, with all subsets and all destinations",
         fact="https://istio.io/latest/docs/ops/best-practices/traffic-management/#split-virtual-services",
         check=_not_one_for_host,
+    ),
+    Rule(
+        id="header-names-its-version",
+        holds="A header that names a version, of an answer or of a tester's request, names the subset that its route leads to.",
+        reason="the measured shares, and what testers look at, would be those of another version",
+        mend="render again: `rollout render` writes the headers",
+        fact="https://istio.io/latest/docs/reference/config/networking/virtual-service/#Headers",
+        check=_misnamed,
+    ),
+    Rule(
+        id="split-holds-in-mesh",
+        holds="The gateways of a VirtualService are left out, or `mesh` is among them.",
+        reason="the routes hold at the gateways alone, and requests from inside the mesh go to the pods of every version alike",
+        mend="add mesh",
+        fact="https://istio.io/latest/docs/reference/config/networking/virtual-service/#VirtualService",
+        check=_unbound,
     ),
 )

@@ -10,7 +10,7 @@ import pulumi
 import pytest
 import yaml
 
-from components.application import EchoApplication, EchoApplicationArgs
+from components.application import Applications, ApplicationsArgs
 from stackfile.model import RepositoryConfig
 from tests.components.graph import (
     MANIFEST,
@@ -136,7 +136,7 @@ def test_the_project_allows_nothing_that_belongs_to_the_cluster(gitops: Graph) -
 
 def test_the_project_allows_exactly_the_kinds_that_the_workloads_have(deliveries: dict[str, list[Graph]]) -> None:
     graph = deliveries["handover"][0]
-    components = [graph.the("EchoDeployments", "echo").urn, graph.the("TrafficPolicy", "echo").urn]
+    components = [graph.the("ServiceDeployments", "echo").urn, graph.the("TrafficPolicy", "echo").urn]
     groups = {
         ("/" + node.inputs["apiVersion"]).rpartition("/")[0].strip("/"): set[str]()
         for node in graph
@@ -253,7 +253,7 @@ def test_credentials_are_not_among_the_outputs() -> None:
 
 
 def test_an_application_can_be_used_on_its_own() -> None:
-    args = EchoApplicationArgs(region="north", repository=settings(), argocd="argocd", cascade=False)
-    graph = record_component(lambda: EchoApplication("alone", args))
+    args = ApplicationsArgs(region="north", repository=settings(), argocd="argocd", cascade=False)
+    graph = record_component(lambda: Applications("alone", args))
     source = graph.the("Application", "alone").inputs["spec"]["source"]
     assert source["path"] == "deploy/overlays/north/echo"

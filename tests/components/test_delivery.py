@@ -21,7 +21,7 @@ def with_a_kubeconfig(monkeypatch: pytest.MonkeyPatch, kubeconfig: Any) -> None:
 
 def workloads(graph: Graph) -> list[str]:
     """The URNs of what the workloads are made of."""
-    parents = {node.urn for node in graph if node.kind in ("EchoDeployments", "TrafficPolicy")}
+    parents = {node.urn for node in graph if node.kind in ("ServiceDeployments", "TrafficPolicy")}
     return [node.urn for node in graph if node.parent in parents]
 
 

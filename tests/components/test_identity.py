@@ -113,7 +113,7 @@ def test_the_cluster_is_asked_over_one_connection(server: ApiServer) -> None:
 
 
 OUTLIVING = [
-    "EchoNamespace echo",
+    "ServiceNamespace echo",
     "IstioInstall istio",
     "Namespace echo",
     "Namespace istio-system",

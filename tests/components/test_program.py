@@ -29,7 +29,7 @@ EVERYWHERE = [
     ("kubernetes:core/v1:Namespace", "istio-system"),
     ("kubernetes:helm.sh/v3:Release", "istio-base"),
     ("kubernetes:helm.sh/v3:Release", "istio-istiod"),
-    ("echo-rollout:echo:EchoNamespace", "echo"),
+    ("echo-rollout:echo:ServiceNamespace", "echo"),
     ("kubernetes:core/v1:Namespace", "echo"),
     ("kubernetes:security.istio.io/v1:PeerAuthentication", "echo-mutual-tls"),
     ("echo-rollout:probe:EchoProbe", "probe"),
@@ -38,7 +38,7 @@ EVERYWHERE = [
     ("kubernetes:apps/v1:Deployment", "probe"),
 ]
 WORKLOADS = [
-    ("echo-rollout:echo:EchoDeployments", "echo"),
+    ("echo-rollout:echo:ServiceDeployments", "echo"),
     ("kubernetes:core/v1:ServiceAccount", "echo"),
     ("kubernetes:core/v1:Service", "echo"),
     ("kubernetes:policy/v1:PodDisruptionBudget", "echo-v1"),
@@ -55,7 +55,7 @@ ARGO_CD = [
     ("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", "applications.argoproj.io"),
     ("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", "appprojects.argoproj.io"),
     ("kubernetes:yaml:ConfigFile", "argocd"),
-    ("echo-rollout:argocd:EchoApplication", "echo"),
+    ("echo-rollout:argocd:Applications", "echo"),
     ("kubernetes:argoproj.io/v1alpha1:AppProject", "echo"),
     ("kubernetes:argoproj.io/v1alpha1:Application", "echo"),
 ]

@@ -14,7 +14,7 @@ from rules.judgement import judge_region
 from tests.components.graph import STACK_FILES, attempt, record, run_main, stack_config
 from tests.stackfile.stack_values import parse, with_value
 
-EJECTING = with_value("echo.maxEjectionPercent", 34)
+EJECTING = with_value("services.echo.maxEjectionPercent", 34)
 """One of three pods may be out at a time."""
 
 
@@ -24,7 +24,7 @@ def test_a_safe_configuration_is_let_pass_without_a_word(caplog: pytest.LogCaptu
 
 
 def test_everything_that_any_rule_refuses_is_told_in_the_rules_words() -> None:
-    values = with_value("echo.versions.v1.replicas", 2)
+    values = with_value("services.echo.versions.v1.replicas", 2)
     config = parse(values)
     findings = judge_region(Region.of(config.model_dump(by_alias=True), read(workload_objects(config))))
     assert {"ejection-can-fire", "rollback-capacity"} <= {
@@ -44,7 +44,7 @@ def test_a_refusal_ends_the_program_with_the_message_alone_before_anything_is_re
 
 def test_what_is_waived_is_a_warning_of_the_update(caplog: pytest.LogCaptureFixture) -> None:
     waived = {"ejection-can-fire": "nothing fails here"}
-    values = {**with_value("echo.maxEjectionPercent", 1), "rules": {"waived": waived}}
+    values = {**with_value("services.echo.maxEjectionPercent", 1), "rules": {"waived": waived}}
 
     def run() -> None:
         require_safe(parse(values))

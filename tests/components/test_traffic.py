@@ -5,15 +5,15 @@ The values are those of the lab text, and both objects are made of the same type
 
 from typing import Any
 
-from components.namespace import EchoNamespace
+from components.namespace import ServiceNamespace
 from components.traffic import TrafficPolicy
-from stackfile.model import ConnectionPoolConfig, EchoConfig, OutlierDetectionConfig, VersionConfig
+from stackfile.model import ConnectionPoolConfig, ServiceConfig, OutlierDetectionConfig, VersionConfig
 from tests.components.graph import Graph, record_component
 
 HOST = "echo.echo.svc.cluster.local"
 
 
-def policy(echo: EchoConfig) -> Graph:
+def policy(echo: ServiceConfig) -> Graph:
     return record_component(lambda: TrafficPolicy("echo", echo))
 
 
@@ -71,7 +71,7 @@ def test_virtual_service_is_the_lab_texts(graph: Graph) -> None:
 
 
 def test_mutual_tls_is_strict_in_the_whole_namespace() -> None:
-    graph = record_component(lambda: EchoNamespace("echo"))
+    graph = record_component(lambda: ServiceNamespace("echo"))
     authentication = graph.the("PeerAuthentication", "echo-mutual-tls")
     assert (authentication.metadata["name"], authentication.metadata["namespace"]) == ("default", "echo")
     assert authentication.inputs["spec"] == {"mtls": {"mode": "STRICT"}}
@@ -83,21 +83,21 @@ def test_one_bad_pod_of_three_may_be_ejected(graph: Graph) -> None:
 
 
 def test_an_ejection_percent_that_is_not_set_is_left_to_envoy() -> None:
-    assert "maxEjectionPercent" not in outlier_detection(policy(EchoConfig(versions=versions(v1=100))))
+    assert "maxEjectionPercent" not in outlier_detection(policy(ServiceConfig(versions=versions(v1=100))))
 
 
 def test_every_route_leads_to_a_subset_of_the_rule() -> None:
-    graph = policy(EchoConfig(versions=versions(v1=20, v2=30, v3=50)))
+    graph = policy(ServiceConfig(versions=versions(v1=20, v2=30, v3=50)))
     subsets = [subset["name"] for subset in graph.the("DestinationRule", "echo").inputs["spec"]["subsets"]]
     assert list(routes(graph)) == subsets == ["v1", "v2", "v3"]
 
 
 def test_a_version_of_weight_0_keeps_its_place_in_the_route() -> None:
-    assert routes(policy(EchoConfig(versions=versions(v1=100, v2=0)))) == {"v1": 100, "v2": 0}
+    assert routes(policy(ServiceConfig(versions=versions(v1=100, v2=0)))) == {"v1": 100, "v2": 0}
 
 
 def test_limits_of_the_stack_file_are_the_rules() -> None:
-    echo = EchoConfig(
+    echo = ServiceConfig(
         versions=versions(v1=100),
         connection_pool=ConnectionPoolConfig(
             http1_max_pending_requests=1, max_requests_per_connection=2, max_connections=3
@@ -113,5 +113,5 @@ def test_limits_of_the_stack_file_are_the_rules() -> None:
 
 
 def test_the_route_comes_after_the_subsets() -> None:
-    graph = policy(EchoConfig(versions=versions(v1=100)))
+    graph = policy(ServiceConfig(versions=versions(v1=100)))
     assert graph.waits_for(graph.the("VirtualService", "echo"), graph.the("DestinationRule", "echo"))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from components.names import CONTAINER_PORT, HTTP_PORT
-from components.service import EchoDeployments, EchoDeploymentsArgs
+from components.service import ServiceDeployments, ServiceDeploymentsArgs
 from stackfile.model import VersionConfig
 from tests.components.graph import Graph, Node, record_component
 
@@ -245,7 +245,7 @@ def test_old_revisions_do_not_pile_up(deployment: Node) -> None:
 
 def test_deployments_can_be_used_on_their_own() -> None:
     versions = {"v3": VersionConfig(image="echo:3.0.0", replicas=1, weight=100)}
-    graph = record_component(lambda: EchoDeployments("alone", EchoDeploymentsArgs("north", versions)))
+    graph = record_component(lambda: ServiceDeployments("alone", ServiceDeploymentsArgs("north", versions)))
     assert sorted(node.name for node in graph.objects) == ["alone", "alone", "alone-v3", "alone-v3"]
     assert graph.the("Deployment", "alone-v3").metadata["name"] == "echo-v3"
 
@@ -255,5 +255,5 @@ def test_a_resting_version_is_deployed_with_no_pods() -> None:
         "v1": VersionConfig(image="echo:1.0.0", replicas=1, weight=100),
         "v2": VersionConfig(image="echo:2.0.0", replicas=0, weight=0),
     }
-    graph = record_component(lambda: EchoDeployments("echo", EchoDeploymentsArgs("north", versions)))
+    graph = record_component(lambda: ServiceDeployments("echo", ServiceDeploymentsArgs("north", versions)))
     assert graph.the("Deployment", "echo-v2").inputs["spec"]["replicas"] == 0

@@ -10,7 +10,7 @@ from components.service import workload_objects
 from rules.facts.manifests import read
 from rules.facts.region import Limits, Region
 from rules.facts.workloads import Delivery, Workloads
-from stackfile.model import ConnectionPoolConfig, EchoConfig, OutlierDetectionConfig, VersionConfig
+from stackfile.model import ConnectionPoolConfig, ServiceConfig, OutlierDetectionConfig, VersionConfig
 from tests.stackfile.stack_values import MINIMAL, parse
 
 _DEFAULT = Limits()
@@ -57,7 +57,7 @@ def region(
 @cache
 def _workloads(region: str, wanted: tuple[tuple[str, Wanted], ...]) -> Workloads:
     """The objects of these versions as the program renders them, also of what no stack file may say."""
-    echo = EchoConfig.model_construct(
+    echo = ServiceConfig.model_construct(
         versions={
             name: VersionConfig.model_construct(image=one.image, replicas=one.replicas, weight=one.weight)
             for name, one in wanted

@@ -12,10 +12,12 @@ MINIMAL: dict[str, Any] = {
     "cluster": {"context": "region-a"},
     "mesh": {"network": "network-a"},
     "repository": {"url": "https://git.corp.local/platform/echo-rollout.git"},
-    "echo": {
-        "versions": {
-            "v1": {"image": "registry.corp.local/echo:1.0.0", "replicas": 3, "weight": 90},
-            "v2": {"image": "registry.corp.local/echo:2.0.0", "replicas": 3, "weight": 10},
+    "services": {
+        "echo": {
+            "versions": {
+                "v1": {"image": "registry.corp.local/echo:1.0.0", "replicas": 3, "weight": 90},
+                "v2": {"image": "registry.corp.local/echo:2.0.0", "replicas": 3, "weight": 10},
+            }
         }
     },
     "probe": {"image": "registry.corp.local/probe:1.0.0"},

@@ -12,53 +12,56 @@ FLOW = """\
 # one region
 config:
   echo-rollout:cluster: {context: c}   # weight: 10
-  echo-rollout:echo:
-    stable: v1        # the one to go back to
-    versions:         # weights are percents
-      # the old one
-      v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}
-      v2: {image: registry.corp.local/echo:2.0.0, weight: 10, replicas: 10}  # weight: 10
+  echo-rollout:services:
+    echo:
+      stable: v1        # the one to go back to
+      versions:         # weights are percents
+        # the old one
+        v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}
+        v2: {image: registry.corp.local/echo:2.0.0, weight: 10, replicas: 10}  # weight: 10
 
-      # the next one
-      v10: {"image": 'registry.corp.local/echo:10.0.0', replicas: 3, weight: 0}
-    maxEjectionPercent: 34
+        # the next one
+        v10: {"image": 'registry.corp.local/echo:10.0.0', replicas: 3, weight: 0}
+      maxEjectionPercent: 34
   other:weight: 10
 """
 BLOCK = """\
 config:
-    echo-rollout:echo:
-        versions:
-            v1:
-                # of January
-                image: registry.corp.local/echo:1.0.0
-                replicas: 3
-                weight: 90   # most
+    echo-rollout:services:
+        echo:
+            versions:
+                v1:
+                    # of January
+                    image: registry.corp.local/echo:1.0.0
+                    replicas: 3
+                    weight: 90   # most
 
-            # of May
-            v2:
-                weight: 10
-                image: registry.corp.local/echo:2.0.0
-                replicas: 3  # three
+                # of May
+                v2:
+                    weight: 10
+                    image: registry.corp.local/echo:2.0.0
+                    replicas: 3  # three
 
-        stable: v2
+            stable: v2
 
-        # one bad pod of three
-        maxEjectionPercent: 34
+            # one bad pod of three
+            maxEjectionPercent: 34
 """
 ONE_LINE = (
-    'config: {"echo-rollout:echo": {versions: {v1: {weight: 90}, v2: {weight: 10}, v3: {weight: 0}}, stable: v3}}\n'
+    'config: {"echo-rollout:services": {echo: {versions: {v1: {weight: 90}, v2: {weight: 10}, v3: {weight: 0}}, stable: v3}}}\n'
 )
 FLOW_OVER_LINES = """\
 config:
-  echo-rollout:echo: {
-    versions: {
-      v1: {weight: 90},   # first
-      v2: {weight: 10},   # second
-      v3: {
-        weight: 0
-      }                   # third
+  echo-rollout:services:
+    echo: {
+      versions: {
+        v1: {weight: 90},   # first
+        v2: {weight: 10},   # second
+        v3: {
+          weight: 0
+        }                   # third
+      }
     }
-  }
 """
 
 
@@ -73,15 +76,15 @@ class TestWithWeights:
     def test_changes_the_digits_alone(self) -> None:
         expected = FLOW.replace("weight: 90}", "weight: 5}").replace("weight: 10, repl", "weight: 95, repl")
 
-        assert with_weights(FLOW, {"v1": 5, "v2": 95}) == expected
+        assert with_weights(FLOW, "echo", {"v1": 5, "v2": 95}) == expected
 
     def test_changes_the_digits_alone_in_blocks(self) -> None:
         expected = BLOCK.replace("weight: 90 ", "weight: 75 ").replace("weight: 10", "weight: 25")
 
-        assert with_weights(BLOCK, {"v1": 75, "v2": 25}) == expected
+        assert with_weights(BLOCK, "echo", {"v1": 75, "v2": 25}) == expected
 
     def test_changes_the_digits_alone_in_one_line(self) -> None:
-        assert with_weights(ONE_LINE, {"v2": 9, "v3": 1}) == ONE_LINE.replace("10", "9").replace(
+        assert with_weights(ONE_LINE, "echo", {"v2": 9, "v3": 1}) == ONE_LINE.replace("10", "9").replace(
             "{weight: 0", "{weight: 1"
         )
 
@@ -90,7 +93,7 @@ class TestWithWeights:
     def test_finds_its_place_behind_any_text(self, start: str, end: str) -> None:
         text = start + FLOW.replace("\n", end)
 
-        assert with_weights(text, {"v2": 25}) == text.replace("weight: 10, repl", "weight: 25, repl")
+        assert with_weights(text, "echo", {"v2": 25}) == text.replace("weight: 10, repl", "weight: 25, repl")
 
     @pytest.mark.parametrize("region", ["region-a", "region-b"])
     def test_is_the_inverse_of_itself_in_the_projects_own_files(self, region: str) -> None:
@@ -98,10 +101,10 @@ class TestWithWeights:
         before = read_stack_file(text.encode(), f"Pulumi.{region}.yaml").echo.weights
         turned = dict(zip(before, reversed(before.values()), strict=True))
 
-        changed = with_weights(text, turned)
+        changed = with_weights(text, "echo", turned)
 
         assert read_stack_file(changed.encode(), f"Pulumi.{region}.yaml").echo.weights == turned
-        assert with_weights(changed, before) == text
+        assert with_weights(changed, "echo", before) == text
 
     @pytest.mark.parametrize(
         ("old", "new"),
@@ -117,18 +120,18 @@ class TestWithWeights:
         assert old in ONE_LINE
 
         with pytest.raises(EditError, match="a version cannot be changed by itself"):
-            with_weights(ONE_LINE.replace(old, new), {"v2": 25})
+            with_weights(ONE_LINE.replace(old, new), "echo", {"v2": 25})
 
     @pytest.mark.parametrize(
         ("text", "told"),
         [
-            (FLOW.replace("weight: 10, ", ""), "config.echo-rollout:echo.versions.v2 has no key weight"),
-            (FLOW.replace("weight: 10, ", "weight: ten, "), "config.echo-rollout:echo.versions.v2.weight is no number"),
+            (FLOW.replace("weight: 10, ", ""), "config.echo-rollout:services.echo.versions.v2 has no key weight"),
+            (FLOW.replace("weight: 10, ", "weight: ten, "), "config.echo-rollout:services.echo.versions.v2.weight is no number"),
             (
                 FLOW.replace("weight: 10, ", "weight: [10], "),
-                "config.echo-rollout:echo.versions.v2.weight is no number",
+                "config.echo-rollout:services.echo.versions.v2.weight is no number",
             ),
-            (FLOW.replace("  v2:", "  v3:"), "config.echo-rollout:echo.versions has no key v2"),
+            (FLOW.replace("  v2:", "  v3:"), "config.echo-rollout:services.echo.versions has no key v2"),
             ("config: {}", "config has no key echo-rollout:echo"),
             ("config: x", "config is no object of keys and values"),
             ("", "the file is no object of keys and values"),
@@ -137,7 +140,7 @@ class TestWithWeights:
     )
     def test_of_what_cannot_be_found_is_told(self, text: str, told: str) -> None:
         with pytest.raises(EditError) as refused:
-            with_weights(text, {"v2": 25})
+            with_weights(text, "echo", {"v2": 25})
 
         assert refused.value.what.startswith(told)
 
@@ -146,10 +149,10 @@ class TestWithoutVersion:
     def test_takes_its_line_and_the_comment_on_it(self) -> None:
         line = next(line for line in FLOW.splitlines() if "  v2:" in line)
 
-        assert without_version(FLOW, "v2") == without_lines(FLOW, line)
+        assert without_version(FLOW, "echo", "v2") == without_lines(FLOW, line)
 
     def test_takes_what_names_it_as_stable(self) -> None:
-        found = without_version(FLOW, "v1")
+        found = without_version(FLOW, "echo", "v1")
 
         assert found == without_lines(
             FLOW,
@@ -158,7 +161,7 @@ class TestWithoutVersion:
         )
 
     def test_takes_a_block_and_leaves_what_stands_around_it(self) -> None:
-        found = without_version(BLOCK, "v1")
+        found = without_version(BLOCK, "echo", "v1")
 
         assert found == without_lines(
             BLOCK,
@@ -169,7 +172,7 @@ class TestWithoutVersion:
         )
 
     def test_takes_the_last_block_and_its_stable(self) -> None:
-        found = without_version(BLOCK, "v2")
+        found = without_version(BLOCK, "echo", "v2")
 
         assert found == without_lines(
             BLOCK,
@@ -190,7 +193,7 @@ class TestWithoutVersion:
             assert each in expected
             expected = expected.replace(each, "")
 
-        assert without_version(ONE_LINE, version) == expected
+        assert without_version(ONE_LINE, "echo", version) == expected
 
     @pytest.mark.parametrize(
         ("version", "lines"),
@@ -201,18 +204,18 @@ class TestWithoutVersion:
         ],
     )
     def test_takes_its_lines_where_an_object_in_braces_has_some(self, version: str, lines: list[str]) -> None:
-        assert without_version(FLOW_OVER_LINES, version) == without_lines(FLOW_OVER_LINES, *lines)
+        assert without_version(FLOW_OVER_LINES, "echo", version) == without_lines(FLOW_OVER_LINES, *lines)
 
     def test_refuses_to_take_one_that_another_is_written_by(self) -> None:
         text = ONE_LINE.replace("v1: {weight: 90}, v2: {weight: 10}", "v1: &v1 {weight: 90}, v2: *v1")
 
         with pytest.raises(EditError, match="a version cannot be changed by itself"):
-            without_version(text, "v1")
+            without_version(text, "echo", "v1")
 
     def test_refuses_to_take_the_last_one(self) -> None:
         with pytest.raises(EditError, match="has no version but v1"):
-            without_version("config: {'echo-rollout:echo': {versions: {v1: {weight: 100}}}}", "v1")
+            without_version("config: {'echo-rollout:echo': {versions: {v1: {weight: 100}}}}", "echo", "v1")
 
     def test_of_a_version_that_is_not_there_is_told_with_the_nearest(self) -> None:
         with pytest.raises(EditError, match=r"did you mean v2\?"):
-            without_version(FLOW, "v22")
+            without_version(FLOW, "echo", "v22")

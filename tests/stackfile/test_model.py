@@ -20,7 +20,7 @@ from pulumi.runtime.settings import Settings, configure
 from stackfile.model import (
     ConfigError,
     ConnectionPoolConfig,
-    EchoConfig,
+    ServiceConfig,
     OutlierDetectionConfig,
     RegionConfig,
     VersionConfig,
@@ -43,17 +43,17 @@ def read_in_stack(stack: str, config: Mapping[str, str]) -> RegionConfig:
 
 def test_what_a_stack_leaves_out_is_the_lab_texts_value() -> None:
     config = parse(MINIMAL)
-    assert config.echo.connection_pool == ConnectionPoolConfig(
+    assert config.services["echo"].connection_pool == ConnectionPoolConfig(
         http1_max_pending_requests=1000, max_requests_per_connection=100, max_connections=1000
     )
-    assert config.echo.outlier_detection == OutlierDetectionConfig(
+    assert config.services["echo"].outlier_detection == OutlierDetectionConfig(
         consecutive_5xx_errors=10, interval="5s", base_ejection_time="30s"
     )
     assert (config.mesh.mesh_id, config.mesh.trust_domain) == ("training-mesh", "corp.local")
 
 
 def test_no_ejection_percent_is_made_up() -> None:
-    assert parse(MINIMAL).echo.max_ejection_percent is None
+    assert parse(MINIMAL).services["echo"].max_ejection_percent is None
 
 
 def test_region_is_the_stacks_name_unless_it_is_said() -> None:
@@ -64,24 +64,24 @@ def test_region_is_the_stacks_name_unless_it_is_said() -> None:
 @pytest.mark.parametrize("stack_file", STACK_FILES, ids=lambda path: path.stem)
 def test_a_shipped_stack_file_is_accepted(stack_file: Path) -> None:
     config = load_stack_file(stack_file)
-    assert config.echo.weights == {"v1": 90, "v2": 10}
-    assert [version.replicas for version in config.echo.versions.values()] == [3, 3]
+    assert config.services["echo"].weights == {"v1": 90, "v2": 10}
+    assert [version.replicas for version in config.services["echo"].versions.values()] == [3, 3]
 
 
 def test_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        parse(MINIMAL).echo.versions["v1"].weight = 50  # type: ignore[misc]
+        parse(MINIMAL).services["echo"].versions["v1"].weight = 50  # type: ignore[misc]
 
 
 def test_a_key_without_a_value_counts_as_left_out() -> None:
-    assert parse(with_value("echo.outlierDetection", None)) == parse(MINIMAL)
+    assert parse(with_value("services.echo.outlierDetection", None)) == parse(MINIMAL)
     assert parse({**MINIMAL, "istio": ""}) == parse(MINIMAL)
 
 
 def test_versions_are_ordered_by_number_whatever_the_files_order() -> None:
     version = VersionConfig(image="echo:1.0.0", replicas=1, weight=0)
     versions = {"v10": version, "v2": version, "v1": version.model_copy(update={"weight": 100})}
-    assert list(EchoConfig(versions=versions).versions) == ["v1", "v2", "v10"]
+    assert list(ServiceConfig(versions=versions).versions) == ["v1", "v2", "v10"]
 
 
 # --- numbers
@@ -89,67 +89,67 @@ def test_versions_are_ordered_by_number_whatever_the_files_order() -> None:
 
 @pytest.mark.parametrize("value", ["90", True, 9.5, [90], {}, float("inf"), float("nan")])
 def test_a_weight_that_is_no_whole_number_is_refused(value: object) -> None:
-    problem = the_problem(with_value("echo.versions.v1.weight", value))
-    assert problem.startswith("Pulumi.region-a.yaml: $.echo.versions.v1.weight: ")
+    problem = the_problem(with_value("services.echo.versions.v1.weight", value))
+    assert problem.startswith("Pulumi.region-a.yaml: $.services.echo.versions.v1.weight: ")
     assert "is not a whole number in 0..100 — a weight is the percent of the requests" in problem
 
 
 @pytest.mark.parametrize("value", [-1, 101, 10**400])
 def test_a_weight_out_of_range_is_refused(value: int) -> None:
-    assert " is not in 0..100 — a weight is " in the_problem(with_value("echo.versions.v2.weight", value))
+    assert " is not in 0..100 — a weight is " in the_problem(with_value("services.echo.versions.v2.weight", value))
 
 
 def test_a_whole_number_may_be_written_with_a_point() -> None:
-    assert parse(with_value("echo.versions.v1.weight", 90.0)) == parse(MINIMAL)
+    assert parse(with_value("services.echo.versions.v1.weight", 90.0)) == parse(MINIMAL)
 
 
 @pytest.mark.parametrize("value", [-1, 1001, True, "3", 2.5])
 def test_replicas_out_of_range_are_refused(value: object) -> None:
-    assert "$.echo.versions.v1.replicas: " in the_problem(with_value("echo.versions.v1.replicas", value))
+    assert "$.services.echo.versions.v1.replicas: " in the_problem(with_value("services.echo.versions.v1.replicas", value))
 
 
 def test_weights_that_do_not_make_100_are_refused() -> None:
-    assert the_problem(with_value("echo.versions.v2.weight", 20)) == (
-        "Pulumi.region-a.yaml: $.echo.versions: the weights 90 + 20 make 110, not 100 — a weight is a percent of the "
+    assert the_problem(with_value("services.echo.versions.v2.weight", 20)) == (
+        "Pulumi.region-a.yaml: $.services.echo.versions: the weights 90 + 20 make 110, not 100 — a weight is a percent of the "
         "requests, and the measured shares are held against it; change them so that they make 100"
     )
 
 
 def test_weights_that_do_not_make_100_are_told_beside_another_fault_of_a_version() -> None:
-    values = with_value("echo.versions.v2.weight", 20)
-    values["echo"]["versions"]["v1"]["image"] = "echo"
+    values = with_value("services.echo.versions.v2.weight", 20)
+    values["services"]["echo"]["versions"]["v1"]["image"] = "echo"
     image, split = problems(values)
-    assert "$.echo.versions.v1.image: " in image
-    assert "$.echo.versions: the weights 90 + 20 make 110" in split
+    assert "$.services.echo.versions.v1.image: " in image
+    assert "$.services.echo.versions: the weights 90 + 20 make 110" in split
 
 
 @given(st.dictionaries(st.from_regex(r"v[0-9]{1,3}", fullmatch=True), st.integers(0, 100), min_size=1, max_size=6))
 def test_only_weights_that_make_100_are_accepted(weights: dict[str, int]) -> None:
     versions = {name: {"image": "echo:1.0.0", "replicas": 1, "weight": weight} for name, weight in weights.items()}
-    values = {**MINIMAL, "echo": {"versions": versions}}
+    values = {**MINIMAL, "services": {"echo": {"versions": versions}}}
     if sum(weights.values()) == 100:
-        assert parse(values).echo.weights == weights
+        assert parse(values).services["echo"].weights == weights
     else:
         assert "not 100" in the_problem(values)
 
 
 def test_a_weight_for_a_version_without_pods_is_refused() -> None:
-    problem = the_problem(with_value("echo.versions.v2.replicas", 0))
-    assert "$.echo.versions.v2.weight: 10 goes to a version with 0 replicas — " in problem
+    problem = the_problem(with_value("services.echo.versions.v2.replicas", 0))
+    assert "$.services.echo.versions.v2.weight: 10 goes to a version with 0 replicas — " in problem
 
 
 def test_a_version_may_rest_without_pods_and_without_weight() -> None:
     resting = {"image": "registry.corp.local/echo:3.0.0", "replicas": 0, "weight": 0}
-    assert parse(with_value("echo.versions.v3", resting)).echo.weights == {"v1": 90, "v2": 10, "v3": 0}
+    assert parse(with_value("services.echo.versions.v3", resting)).services["echo"].weights == {"v1": 90, "v2": 10, "v3": 0}
 
 
 def test_no_version_at_all_is_refused() -> None:
-    assert "$.echo.versions: names no version — " in the_problem(with_value("echo.versions", {}))
+    assert "$.services.echo.versions: names no version — " in the_problem(with_value("services.echo.versions", {}))
 
 
 @pytest.mark.parametrize("value", [0, 101, True])
 def test_an_ejection_percent_that_istio_would_ignore_is_refused(value: object) -> None:
-    assert "$.echo.maxEjectionPercent: " in the_problem(with_value("echo.maxEjectionPercent", value))
+    assert "$.services.echo.maxEjectionPercent: " in the_problem(with_value("services.echo.maxEjectionPercent", value))
 
 
 # --- text
@@ -202,21 +202,21 @@ def test_an_image_that_may_change_under_its_name_is_refused(image: str) -> None:
 
 @pytest.mark.parametrize("duration", ["5s", "1m30s", "500ms", "2h", "1h1m1s1ms"])
 def test_a_duration_is_kept_as_it_is_written(duration: str) -> None:
-    values = with_value("echo.outlierDetection.interval", duration)
-    assert parse(values).echo.outlier_detection.interval == duration
+    values = with_value("services.echo.outlierDetection.interval", duration)
+    assert parse(values).services["echo"].outlier_detection.interval == duration
 
 
 @pytest.mark.parametrize("duration", ["5", "", "0s", "5 s", "-5s", "1s1m", "5sec", "0.5ms", "1d", "1.5s"])
 def test_a_duration_that_istio_refuses_is_refused(duration: str) -> None:
-    problem = the_problem(with_value("echo.outlierDetection.interval", duration))
-    assert "$.echo.outlierDetection.interval: " in problem
+    problem = the_problem(with_value("services.echo.outlierDetection.interval", duration))
+    assert "$.services.echo.outlierDetection.interval: " in problem
 
 
 @pytest.mark.parametrize("name", ["V2", "v_2", "-v2", "v2-", "v.2", "", "v" * 51])
 def test_a_version_whose_name_cannot_name_an_object_is_refused(name: str) -> None:
     version = {"image": "echo:1.0.0", "replicas": 0, "weight": 0}
     values = copy.deepcopy(MINIMAL)
-    values["echo"]["versions"][name] = version
+    values["services"]["echo"]["versions"][name] = version
     assert "is not a DNS label" in the_problem(values)
 
 
@@ -281,9 +281,9 @@ def test_a_way_of_delivery_that_is_not_known_is_refused() -> None:
 @pytest.mark.parametrize(
     ("path", "nearest"),
     [
-        ("echo.versions.v1.replica", "replicas"),
-        ("echo.maxEjectionPercents", "maxEjectionPercent"),
-        ("echo.max_ejection_percent", "maxEjectionPercent"),
+        ("services.echo.versions.v1.replica", "replicas"),
+        ("services.echo.maxEjectionPercents", "maxEjectionPercent"),
+        ("services.echo.max_ejection_percent", "maxEjectionPercent"),
         ("cluster.contxt", "context"),
         ("isto", "istio"),
     ],
@@ -299,7 +299,7 @@ def test_an_unknown_key_that_resembles_none_is_refused_with_all_known_ones() -> 
     assert problem.endswith("the known keys here are context, kubeconfig")
 
 
-@pytest.mark.parametrize("key", ["cluster", "mesh", "echo", "probe"])
+@pytest.mark.parametrize("key", ["cluster", "mesh", "services", "probe"])
 def test_a_missing_part_is_refused_with_what_belongs_there(key: str) -> None:
     values = {name: value for name, value in MINIMAL.items() if name != key}
     assert f"$.{key}: is missing and has no default — give " in the_problem(values)
@@ -307,26 +307,26 @@ def test_a_missing_part_is_refused_with_what_belongs_there(key: str) -> None:
 
 def test_missing_versions_are_refused_with_what_belongs_there() -> None:
     problem = the_problem({**MINIMAL, "echo": {"maxEjectionPercent": 34}})
-    assert "$.echo.versions: is missing and has no default — give the versions by name, each with image" in problem
+    assert "$.services.echo.versions: is missing and has no default — give the versions by name, each with image" in problem
 
 
 @pytest.mark.parametrize("value", [None, "v2", 10, []])
 def test_a_version_that_is_no_object_is_refused_with_its_keys(value: object) -> None:
-    problem = the_problem(with_value("echo.versions.v2", value))
-    assert "$.echo.versions.v2: " in problem
+    problem = the_problem(with_value("services.echo.versions.v2", value))
+    assert "$.services.echo.versions.v2: " in problem
     assert problem.endswith("give an object with the keys image, replicas, weight")
 
 
 def test_every_problem_is_told_at_once() -> None:
-    values = with_value("echo.versions.v1.weight", 110)
-    values["echo"]["versions"]["v2"]["image"] = "echo"
+    values = with_value("services.echo.versions.v1.weight", 110)
+    values["services"]["echo"]["versions"]["v2"]["image"] = "echo"
     values["cluster"] = {"contxt": "region-a"}
     values["probe"] = {}
     assert [problem.split(": ")[1] for problem in problems(values)] == [
         "$.cluster.context",
         "$.cluster.contxt",
-        "$.echo.versions.v1.weight",
-        "$.echo.versions.v2.image",
+        "$.services.echo.versions.v1.weight",
+        "$.services.echo.versions.v2.image",
         "$.probe.image",
     ]
 

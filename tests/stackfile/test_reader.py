@@ -79,14 +79,14 @@ def test_ten_and_more_different_mistakes_are_told_in_one_run_each_with_its_path_
         "$.mesh.meshID": "did you mean meshId?",
         "$.repository": "give the Git repository that Argo CD reads, with its url",
         "$.istio.version": "write for instance 1.31.1",
-        "$.echo.stable": "the known versions are V4, v1, v2",
-        "$.echo.versions": "change them so that they make 100",
-        "$.echo.versions.v1.image": "and not the tag latest",
-        "$.echo.versions.v2.weight": "give it replicas, or weight 0",
-        "$.echo.versions.V4": "use lower-case letters, digits and '-'",
-        "$.echo.versions.V4.replicas": "write a whole number in this range",
-        "$.echo.outlierDetection.interval": "such as 5s, 1m30s or 500ms",
-        "$.echo.outlierDetection.maxEjectionPercent": "did you mean $.echo.maxEjectionPercent?",
+        "$.services.echo.stable": "the known versions are V4, v1, v2",
+        "$.services.echo.versions": "change them so that they make 100",
+        "$.services.echo.versions.v1.image": "and not the tag latest",
+        "$.services.echo.versions.v2.weight": "give it replicas, or weight 0",
+        "$.services.echo.versions.V4": "use lower-case letters, digits and '-'",
+        "$.services.echo.versions.V4.replicas": "write a whole number in this range",
+        "$.services.echo.outlierDetection.interval": "such as 5s, 1m30s or 500ms",
+        "$.services.echo.outlierDetection.maxEjectionPercent": "did you mean $.services.echo.maxEjectionPercent?",
         "$.rules.largestIncrease": "write a whole number in this range",
         "$.rules.mayDiffer[0]": "did you mean versions?",
         "$.rules.immutableTags[0]": "mend it",
@@ -176,9 +176,9 @@ def test_the_long_form_of_a_key_is_ours_as_it_is_to_pulumi() -> None:
 
 
 def test_a_key_that_belongs_elsewhere_is_refused_with_its_place() -> None:
-    problem = the_problem(file_with(config=with_value("echo.weight", 10)))
+    problem = the_problem(file_with(config=with_value("services.echo.weight", 10)))
     assert problem.endswith(
-        "$.echo.weight: is not a known key — it would have no effect; did you mean $.echo.versions.*.weight?"
+        "$.services.echo.weight: is not a known key — it would have no effect; did you mean $.services.echo.versions.*.weight?"
     )
 
 
@@ -236,7 +236,7 @@ def test_a_byte_order_mark_is_passed_over_as_pulumi_does() -> None:
 def test_a_key_that_is_no_text_becomes_text_as_pulumi_makes_it(key: str, name: str) -> None:
     rest = json.dumps({key: value for key, value in MINIMAL.items() if key != "echo"})[1:-1]
     text = f"config: {{echo: {{versions: {{{key}: {{image: 'echo:1', replicas: 1, weight: 100}}}}}}, {rest}}}"
-    assert read_stack_file(text.encode(), SOURCE).echo.weights == {name: 100}
+    assert read_stack_file(text.encode(), SOURCE).services["echo"].weights == {name: 100}
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def told_by_program(config: Mapping[str, str]) -> tuple[str, ...]:
         TEN_MISTAKES.removeprefix("confg:\n  echo-rollout:region: region-a\n").replace("    context: region-b\n", ""),
         file_with(config={**MINIMAL, "echo": 5}),
         file_with(config={**MINIMAL, "region": True, "delivery": 1.5, "mesh": [1], "zzz": "{x"}),
-        file_with(config=with_value("echo.versions", {"v2": {}, "v10": {}, "v1": {}})),
+        file_with(config=with_value("services.echo.versions", {"v2": {}, "v10": {}, "v1": {}})),
         file_with(config={"probe": {"b": 1, "a": 1}}),
         file_with(config={**MINIMAL, "fff": 1, "echo-rollout:zzz": 1}),
     ],

@@ -20,7 +20,7 @@ def test_an_increase_that_is_none_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize("value", [0, 1001, "3"])
 def test_pods_that_cannot_answer_all_requests_are_refused(value: object) -> None:
-    assert "$.echo.podsForAllTraffic: " in the_problem(with_value("echo.podsForAllTraffic", value))
+    assert "$.services.echo.podsForAllTraffic: " in the_problem(with_value("services.echo.podsForAllTraffic", value))
 
 
 @pytest.mark.parametrize("value", ["yes", 1, "true"])
@@ -32,27 +32,27 @@ def test_to_introduce_together_is_true_or_false_and_nothing_like_it(value: objec
 
 
 def test_the_stable_version_is_one_of_the_versions() -> None:
-    assert parse(with_value("echo.stable", "v2")).echo.stable == "v2"
+    assert parse(with_value("services.echo.stable", "v2")).services["echo"].stable == "v2"
 
 
 def test_a_stable_version_that_is_not_there_is_refused_with_the_nearest() -> None:
-    problem = the_problem(with_value("echo.stable", "v22"))
-    assert '$.echo.stable: "v22" is not one of the versions — in a rollback nothing could take' in problem
+    problem = the_problem(with_value("services.echo.stable", "v22"))
+    assert '$.services.echo.stable: "v22" is not one of the versions — in a rollback nothing could take' in problem
     assert problem.endswith("did you mean v2?")
 
 
 def test_a_stable_version_that_is_not_there_is_told_beside_a_fault_of_a_version() -> None:
-    values = with_value("echo.stable", "old")
-    values["echo"]["versions"]["v1"]["image"] = "echo"
+    values = with_value("services.echo.stable", "old")
+    values["services"]["echo"]["versions"]["v1"]["image"] = "echo"
     image, stable = problems(values)
-    assert "$.echo.versions.v1.image: " in image
+    assert "$.services.echo.versions.v1.image: " in image
     assert stable.endswith("the known versions are v1, v2")
 
 
 def test_a_stable_version_with_a_fault_of_its_own_is_there_all_the_same() -> None:
-    values = with_value("echo.stable", "v1")
-    values["echo"]["versions"]["v1"]["image"] = "echo"
-    assert "$.echo.versions.v1.image: " in the_problem(values)
+    values = with_value("services.echo.stable", "v1")
+    values["services"]["echo"]["versions"]["v1"]["image"] = "echo"
+    assert "$.services.echo.versions.v1.image: " in the_problem(values)
 
 
 # --- lists
@@ -85,9 +85,9 @@ def test_an_entry_of_a_list_that_is_no_text_is_refused() -> None:
         "istio.version",
         "istio.**",
         "istio.values.pilot.env.X",
-        "echo.versions.v3",
-        "echo.versions.v3.*",
-        "echo.*.interval",
+        "services.echo.versions.v3",
+        "services.echo.versions.v3.*",
+        "services.echo.*.interval",
         "rules.waived.weights-sum-100",
         "rules.mayDiffer",
         "cluster.kubeconfig",
@@ -101,13 +101,13 @@ def test_the_path_of_a_setting_may_differ(path: str) -> None:
     ("path", "mend"),
     [
         ("isto.version", "did you mean istio?"),
-        ("echo.version.*", "did you mean versions?"),
-        ("echo.versions.*.wieght", "did you mean weight?"),
+        ("services.echo.version.*", "did you mean versions?"),
+        ("services.echo.versions.*.wieght", "did you mean weight?"),
         ("cluster", "for all that is below it write cluster.**"),
-        ("echo.versions", "for all that is below it write echo.versions.**"),
+        ("services.echo.versions", "for all that is below it write echo.versions.**"),
         ("mesh.network.x", "what is above x has no keys — no difference would be found by it; end it there"),
         ("**", "or ** at the end for all below"),
-        ("echo.**.weight", "or ** at the end for all below"),
+        ("services.echo.**.weight", "or ** at the end for all below"),
         ("echo..weight", "or ** at the end for all below"),
         ("", "or ** at the end for all below"),
     ],

@@ -59,9 +59,9 @@ def test_a_shipped_stack_file_names_it_and_is_accepted(stack_file: Path) -> None
         file_of(MINIMAL),
         {"config": MINIMAL},
         file_of({**MINIMAL, "istio": None, "rules": None, "region": None}),
-        file_of(with_value("echo.maxEjectionPercent", None)),
+        file_of(with_value("services.echo.maxEjectionPercent", None)),
         file_of(with_value("argocd.imagePullPolicy", None)),
-        file_of(with_value("echo.versions.v1.weight", 90.0)),
+        file_of(with_value("services.echo.versions.v1.weight", 90.0)),
         file_of(with_value("istio.values", {"anything": [1, {"else": None}]})),
         file_of(with_value("rules.waived", dict.fromkeys(catalogue.waivable_ids(), "nobody uses it"))),
         file_of(MINIMAL, encryptionsalt="v1:x", secretsprovider="passphrase", environment=["lab"]),
@@ -75,20 +75,20 @@ def test_what_the_program_accepts_is_accepted(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("echo.versions.v1.weight", 110),
-        ("echo.versions.v1.weight", "90"),
-        ("echo.versions.v1.weight", 9.5),
-        ("echo.versions.v1.weight", None),
-        ("echo.versions.v1.wieght", 90),
-        ("echo.versions.V1", {"image": "echo:1", "replicas": 1, "weight": 0}),
-        ("echo.versions.v3", {"replicas": 1, "weight": 0}),
-        ("echo.versions.v1.image", "registry.corp.local/echo:latest"),
-        ("echo.versions.v1.image", "registry.corp.local/echo"),
-        ("echo.maxEjectionPercent", 0),
-        ("echo.max_ejection_percent", 34),
-        ("echo.outlierDetection.interval", "5"),
-        ("echo.outlierDetection.consecutive5xxErrors", -1),
-        ("echo.stable", "V1"),
+        ("services.echo.versions.v1.weight", 110),
+        ("services.echo.versions.v1.weight", "90"),
+        ("services.echo.versions.v1.weight", 9.5),
+        ("services.echo.versions.v1.weight", None),
+        ("services.echo.versions.v1.wieght", 90),
+        ("services.echo.versions.V1", {"image": "echo:1", "replicas": 1, "weight": 0}),
+        ("services.echo.versions.v3", {"replicas": 1, "weight": 0}),
+        ("services.echo.versions.v1.image", "registry.corp.local/echo:latest"),
+        ("services.echo.versions.v1.image", "registry.corp.local/echo"),
+        ("services.echo.maxEjectionPercent", 0),
+        ("services.echo.max_ejection_percent", 34),
+        ("services.echo.outlierDetection.interval", "5"),
+        ("services.echo.outlierDetection.consecutive5xxErrors", -1),
+        ("services.echo.stable", "V1"),
         ("mesh.network", "network_a"),
         ("istio.version", ">=1.31"),
         ("istio.charts", "https://user:password@charts.corp.local"),
@@ -107,7 +107,7 @@ def test_what_the_program_refuses_is_refused(path: str, value: object) -> None:
     assert not accepts(file_of(with_value(path, value)))
 
 
-@pytest.mark.parametrize("key", ["cluster", "mesh", "echo", "probe"])
+@pytest.mark.parametrize("key", ["cluster", "mesh", "services", "probe"])
 def test_a_missing_part_is_refused(key: str) -> None:
     assert not accepts(file_of({name: value for name, value in MINIMAL.items() if name != key}))
 

@@ -22,17 +22,17 @@ _FIRST_LINE_REQUESTS = 500
 @contextmanager
 def shown(console: Console, ready: Sequence[verification.Ready]) -> Iterator[verification.Progress]:
     """Progress of regions that are measured, for as long as the context lasts; it has no known end."""
-    weights = {one.region.name: one.weights for one in ready}
+    weights = {one.title: one.weights for one in ready}
     if not console.is_terminal:
         yield _plain(console, weights)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as lines:
-        tasks = {region: lines.add_task(region, total=None) for region in weights}
+        tasks = {title: lines.add_task(title, total=None) for title in weights}
 
-        def looked(so_far: Measurement) -> None:
+        def looked(one: verification.Ready, so_far: Measurement) -> None:
             if so_far.requests % _EVERY_REQUESTS == 0:
-                lines.update(tasks[so_far.region], description=_text(so_far, weights[so_far.region]))
+                lines.update(tasks[one.title], description=_text(one, so_far))
 
         yield looked
 
@@ -41,17 +41,18 @@ def _plain(console: Console, weights: Mapping[str, Mapping[str, int]]) -> verifi
     following = dict.fromkeys(weights, _FIRST_LINE_REQUESTS)
     lock = threading.Lock()
 
-    def looked(so_far: Measurement) -> None:
+    def looked(one: verification.Ready, so_far: Measurement) -> None:
         with lock:
-            if so_far.requests >= following[so_far.region]:
-                following[so_far.region] *= 2
-                console.print(_text(so_far, weights[so_far.region]))
+            if so_far.requests >= following[one.title]:
+                following[one.title] *= 2
+                console.print(_text(one, so_far))
 
     return looked
 
 
-def _text(so_far: Measurement, weights: Mapping[str, int]) -> str:
+def _text(one: verification.Ready, so_far: Measurement) -> str:
     """How many requests, and where each share can be by now."""
+    weights = one.weights
     risk = version_risk(weights)
     intervals = {
         version: share_interval(so_far.tally([version]).requests, so_far.requests, weight, risk)
@@ -61,4 +62,4 @@ def _text(so_far: Measurement, weights: Mapping[str, int]) -> str:
     shares = ", ".join(
         f"{version} {100 * interval.low:.1f} - {100 * interval.high:.1f} %" for version, interval in intervals.items()
     )
-    return f"{so_far.region}: {so_far.requests:,} requests, {shares}"
+    return f"{one.title}: {so_far.requests:,} requests, {shares}"

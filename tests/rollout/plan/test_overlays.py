@@ -88,7 +88,7 @@ class TestContent:
         with api_server() as server:
             monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(project / "kubeconfig", "c")))
             graph = record_stack(stack_file(project, stack))
-        parents = [node.urn for node in graph if node.kind in {"EchoDeployments", "TrafficPolicy"}]
+        parents = [node.urn for node in graph if node.kind in {"ServiceDeployments", "TrafficPolicy"}]
         registered = [without_instructions(node.inputs) for node in graph.objects if node.parent in parents]
 
         render(project)
