@@ -32,6 +32,10 @@ class History(Protocol):
     def repository(self) -> Repository:
         """A clone of it."""
 
+    @property
+    def service(self) -> str:
+        """The name of the service whose changes are delivered."""
+
     def tip(self) -> str:
         """The newest commit that is to be delivered, fetched."""
 
@@ -131,8 +135,9 @@ def await_commit(region: RegionAccess, application: str, repository: Repository,
     Raises:
         RolloutError: the cluster cannot be asked, the commit says no weights, or Argo CD has a commit that is not in this clone.
     """
-    weights = overlay_weights(repository.project, commit, read_application(region, application).path)
-    is_there = brings(region, _Clone(repository), commit, weights)
+    service = application.rpartition("/")[2]
+    weights = overlay_weights(repository.project, commit, read_application(region, application).path, service)
+    is_there = brings(region, _Clone(repository, service), commit, weights)
     return deliver(region, application, is_there, takes(weights), meanwhile=lambda: None)
 
 
@@ -141,6 +146,7 @@ class _Clone:
     """A clone as it is, a `History`."""
 
     repository: Repository
+    service: str
 
     def tip(self) -> str:
         return self.repository.head()[0]
@@ -181,7 +187,10 @@ def brings(
         synced = application.synced_revision
         if synced is None or application.is_moving or not history.contains(commit, synced):
             return False
-        if synced != commit and overlay_weights(history.repository.project, synced, application.path) != weights:
+        if (
+            synced != commit
+            and overlay_weights(history.repository.project, synced, application.path, history.service) != weights
+        ):
             return False
         route = read_live(region).route
         return route is not None and route.weights is not None and routed(route.weights) == routed(weights)

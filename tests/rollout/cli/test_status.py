@@ -240,7 +240,7 @@ class TestStackFile:
 
 class TestPromotion:
     def test_is_the_newest_in_the_history(self, clusters: Clusters, repository: Repository) -> None:
-        promotion = Promotion("p1", "v2", (10, 100), ("region-a",), 120, clusters.revision)
+        promotion = Promotion("p1", "echo", "v2", (10, 100), ("region-a",), 120, clusters.revision)
         for weight in (10, 100):
             record = Record(promotion, PromotionState.IN_PROGRESS, "region-a", weight)
             repository.git("commit", "--quiet", "--allow-empty", "--message", message("Promote v2", record))

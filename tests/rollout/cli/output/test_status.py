@@ -39,7 +39,7 @@ UPGRADED = region(
 PROMOTION = (
     Entry(NEW, "Ada", COMMITTED, "Promote v2", "Promote v2", ()),
     Record(
-        Promotion("p1", "v2", (10, 50, 100), ("region-a", "region-b"), 120, OLD),
+        Promotion("p1", "echo", "v2", (10, 50, 100), ("region-a", "region-b"), 120, OLD),
         PromotionState.IN_PROGRESS,
         "region-a",
         50,
