@@ -29,9 +29,10 @@ config:
     context: region-a
   echo-rollout:istio:
     values: {global: {proxy: {logLevel: info}}}
-  echo-rollout:echo:
-    versions:
-      v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}
+  echo-rollout:services:
+    echo:
+      versions:
+        v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}
 """
 
 
@@ -66,8 +67,8 @@ def test_the_committed_file_stays_as_it_is(stacks: Stacks) -> None:
 def test_what_is_rolled_out_is_what_is_committed(stacks: Stacks) -> None:
     made = _loaded(stacks.config_file("region-a"))["config"]
     assert (
-        made["echo-rollout:echo"]
-        == _loaded(stacks.lab.checkout / "Pulumi.region-a.yaml")["config"]["echo-rollout:echo"]
+        made["echo-rollout:services"]
+        == _loaded(stacks.lab.checkout / "Pulumi.region-a.yaml")["config"]["echo-rollout:services"]
     )
 
 
