@@ -107,7 +107,7 @@ func runAttack(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 		return exitOK
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "probe attack: cannot start:\n%v\nsee `probe help`\n", err)
+		fmt.Fprintf(stderr, "probe attack: cannot start: %v\nsee `probe help`\n", err)
 		return exitUsage
 	}
 	if !wanted.ignoreStdin {
