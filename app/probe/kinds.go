@@ -49,7 +49,7 @@ func parseKind(text string, base *url.URL, number int) (kind, error) {
 	if err != nil || address.Host != base.Host || (asked.Path != "" && asked.Path[0] != '/') {
 		return kind{}, unusable(text, errors.New("its path is none on the host of --url: it has to begin with one /"))
 	}
-	address.Fragment = numberText(number)
+	address.Fragment = strconv.Itoa(number)
 	target := vegeta.Target{
 		Method: asked.Method,
 		URL:    address.String(),
@@ -71,14 +71,6 @@ func parseKind(text string, base *url.URL, number int) (kind, error) {
 func unusable(text string, why error) error {
 	return fmt.Errorf("--request %s cannot be sent, because %w; "+
 		`give JSON like {"method":"POST","path":"/","headers":{"name":"value"},"body":"...","weight":1}`, text, why)
-}
-
-// numberText is empty for the first kind: the only one of most attacks, whose errors then quote the URL as it was given.
-func numberText(number int) string {
-	if number == 0 {
-		return ""
-	}
-	return strconv.Itoa(number)
 }
 
 // numberOf is the number of the kind whose target has this URL.

@@ -32,14 +32,14 @@ func arguments(url string, pairs ...string) []string {
 func TestPlanHoldsWhatTheArgumentsSay(t *testing.T) {
 	got, err := parsePlan([]string{"--url", "https://echo/a", "--rate", "1", "--requests", "2", "--workers", "3", "--timeout", "4s",
 		"--ignore-stdin", "--connect-to", "10.0.0.1:443", "--version-header", "x-rollout-version",
-		"--request", `{"path":"/b?c=d","headers":{"host":"e"}}`, "--request", `{"method":"POST","body":"f","weight":9}`})
+		"--request", `{"path":"/b?c=d#5","headers":{"host":"e"}}`, "--request", `{"method":"POST","body":"f","weight":9}`})
 	if err != nil {
 		t.Fatal(err)
 	}
 	agent := "probe/" + release
 	want := plan{rate: 1, requests: 2, workers: 3, timeout: 4 * time.Second, ignoreStdin: true,
 		connectTo: "10.0.0.1:443", versionHeader: "x-rollout-version", kinds: []kind{
-			{vegeta.Target{Method: "GET", URL: "https://echo/b?c=d", Body: []byte{}, Header: http.Header{"Host": {"e"}, "User-Agent": {agent}}}, 1},
+			{vegeta.Target{Method: "GET", URL: "https://echo/b?c=d#0", Body: []byte{}, Header: http.Header{"Host": {"e"}, "User-Agent": {agent}}}, 1},
 			{vegeta.Target{Method: "POST", URL: "https://echo/a#1", Body: []byte("f"), Header: http.Header{"User-Agent": {agent}}}, 9},
 		}}
 	if !reflect.DeepEqual(got, want) {
