@@ -12,6 +12,7 @@ from rollout.problem import Problem, RolloutError
 from rollout.promote.delivery import DeliveryTime, History, brings, deliver, lacks, takes
 from rollout.regions import Discovery, select
 from rollout.status.verification import Outcome, Progress, Ready, measure_and_judge, prepare
+from rollout.traffic.attack import MOST_REQUESTS, Attack
 from rollout.traffic.probe import connect
 from rollout.traffic.watch import Watch
 
@@ -59,7 +60,8 @@ class Clusters:
         Raises:
             RolloutError: it has no probe that is ready.
         """
-        return Watch(connect(self._regions[region]), self._outputs[region].url, self._rate)
+        attack = Attack(self._outputs[region].url, MOST_REQUESTS, self._rate)
+        return Watch(connect(self._regions[region]), attack)
 
     def deliver(
         self,

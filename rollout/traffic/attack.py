@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
 
 from rules.region.capacity import MOST_AT_ONCE
 
@@ -22,6 +25,36 @@ _SLACK_FACTOR = 2.0
 
 
 @dataclass(frozen=True)
+class Request:
+    """One kind of the requests that a service is measured with.
+
+    Attributes:
+        method: Such as GET.
+        path: On the attack's host, with its query.
+        headers: By name; a `Host` takes the place of the address's.
+        body: As text; "" for none.
+        weight: Its part of the requests, 1..1,000, beside the weights of the other kinds.
+        expected: The statuses that are a success.
+    """
+
+    method: str = "GET"
+    path: str = "/"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    weight: int = 1
+    expected: tuple[int, ...] = (200,)
+
+    @property
+    def option(self) -> tuple[str, str]:
+        """What tells the probe to send it."""
+        asked = {"method": self.method, "path": self.path, "headers": dict(self.headers), "body": self.body}
+        return "--request", json.dumps({**asked, "weight": self.weight})
+
+
+_GET = (Request(),)
+
+
+@dataclass(frozen=True)
 class Attack:
     """A number of requests to send. Whoever knows enough before leaves the results, and that ends the sending.
 
@@ -29,18 +62,36 @@ class Attack:
         url: Where to.
         requests: How many at most, 1..1,000,000.
         rate: How many a second, 1..20,000.
+        kinds: What is sent, at least one; each result has the number of its kind. By default a GET of `url` as it is.
+        version_header: The header of an answer that names the subset that was chosen; "" where no route sets one.
+        connect_to: A gateway's address, host:port, that gets the requests in place of the URL's host; "" for that host.
     """
 
     url: str
     requests: int
     rate: int
+    kinds: tuple[Request, ...] = _GET
+    version_header: str = ""
+    connect_to: str = ""
 
     @property
     def command(self) -> list[str]:
         """The command to run in the probe's container."""
         workers = max(1, min(self.rate // _WORKERS_PER_RATE, MOST_AT_ONCE, self.requests))
         numbers = {"--rate": self.rate, "--requests": self.requests, "--workers": workers}
-        return ["/probe", "attack", "--url", self.url, *(str(word) for pair in numbers.items() for word in pair)]
+        texts = {"--version-header": self.version_header, "--connect-to": self.connect_to}
+        options = [
+            ("--url", self.url),
+            *((name, str(number)) for name, number in numbers.items()),
+            *(kind.option for kind in self.kinds if self.kinds != _GET),
+            *((name, text) for name, text in texts.items() if text),
+        ]
+        return ["/probe", "attack", *chain.from_iterable(options)]
+
+    @property
+    def expected(self) -> tuple[tuple[int, ...], ...]:
+        """The statuses that are a success, by kind."""
+        return tuple(kind.expected for kind in self.kinds)
 
     @property
     def longest_seconds(self) -> float:

@@ -123,7 +123,7 @@ def count_results(
     Raises:
         RolloutError: the attack ended before the first result.
     """
-    count = Count(source.region.name)
+    count = Count(source.region.name, attack.expected)
     began = time.monotonic()
 
     def so_far(interruption: str = "") -> Measurement:
