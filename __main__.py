@@ -74,6 +74,8 @@ async def bring_up() -> None:
                 "weights": service.weights,
                 "images": service.images,
                 "application": address(service).application if gitops else None,
+                "versionHeader": service.version_header,
+                "requests": [each.model_dump(by_alias=True) for each in service.requests],
             }
             for name, service in config.services.items()
         },

@@ -35,11 +35,13 @@ from stackfile.values import (
     EnvironmentName,
     Errors,
     HeaderName,
+    HeaderValue,
     Image,
     ImagePullPolicy,
     Increase,
     Limit,
     ManifestSource,
+    Method,
     MountPath,
     Name,
     ObjectName,
@@ -50,11 +52,13 @@ from stackfile.values import (
     RelativePath,
     Replicas,
     RepositoryUrl,
+    RequestWeight,
     Revision,
     RuleId,
     Seconds,
     SecretName,
     SettingPath,
+    Status,
     TagPattern,
     Text,
     UrlPath,
@@ -240,6 +244,23 @@ def _stable_problem(stable: str, versions: Iterable[str]) -> str | None:
     )
 
 
+class RequestConfig(_Part):
+    """One kind of request that the probe measures a service with."""
+
+    method: Method = Field(default="GET", description="the method, such as GET or POST")
+    path: UrlPath = Field(default="/", description="the path and the query")
+    headers: Mapping[HeaderName, HeaderValue] = Field(default_factory=dict, description="headers, each with its value")
+    body: str = Field(default="", description="the body")
+    weight: RequestWeight = Field(
+        default=1, description="how often it is sent in proportion to the other kinds, 1..1000"
+    )
+    expected_status: tuple[Status, ...] = Field(
+        default=(200,),
+        min_length=1,
+        description="a list of the statuses with which it is answered; any other is a failure",
+    )
+
+
 class ServiceConfig(_Part):
     """A service: its versions, what their pods are like, and how clients reach and treat them.
 
@@ -300,6 +321,9 @@ class ServiceConfig(_Part):
     )
     testers: TestersConfig | None = Field(
         default=None, description="how testers ask for one version at any weight; left out, they cannot"
+    )
+    requests: tuple[RequestConfig, ...] = Field(
+        default=(RequestConfig(),), min_length=1, description="a list of the kinds of requests that it is measured with"
     )
     path: RelativePath | None = Field(
         default=None, description="the folder of its overlay; left out, deploy/overlays/<region>/<service>"

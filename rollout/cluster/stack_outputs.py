@@ -8,9 +8,11 @@ import subprocess
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
 
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.problem import Problem, RolloutError
+from stackfile.model import RequestConfig
 
 _TIMEOUT_SECONDS = 60.0
 _STDERR_CHARACTERS = 500
@@ -24,15 +26,19 @@ class ServiceOutputs(BaseModel):
     Attributes:
         weights: Whole percents by version; they sum to 100. As old as the stack's last `up`.
         url: Where a client in the region's mesh finds it.
+        requests: The kinds of requests that it is measured with.
+        version_header: The header by which answers name the version that was asked, where Pulumi applies the routes; "" for none.
         application: Argo CD's Application that delivers the weights of the overlay instead, as `namespace/name`; None
             where Pulumi itself applies them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
 
     weights: dict[str, Annotated[int, Field(ge=0, le=100)]]
     url: str
     application: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")] | None = None
+    version_header: str = ""
+    requests: tuple[RequestConfig, ...] = (RequestConfig(),)
 
     @field_validator("weights")
     @classmethod

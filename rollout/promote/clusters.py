@@ -11,8 +11,7 @@ from rollout.judge.checks import no_failures_but_its_own
 from rollout.problem import Problem, RolloutError
 from rollout.promote.delivery import DeliveryTime, History, brings, deliver, lacks, takes
 from rollout.regions import Discovery, select
-from rollout.status.verification import Outcome, Progress, Ready, measure_and_judge, prepare
-from rollout.traffic.attack import MOST_REQUESTS, Attack
+from rollout.status.verification import Outcome, Progress, Ready, attack_on, measure_and_judge, prepare
 from rollout.traffic.probe import connect
 from rollout.traffic.watch import Watch
 
@@ -60,8 +59,7 @@ class Clusters:
         Raises:
             RolloutError: it has no probe that is ready.
         """
-        attack = Attack(self._outputs[region].url, MOST_REQUESTS, self._rate)
-        return Watch(connect(self._regions[region]), attack)
+        return Watch(connect(self._regions[region]), attack_on(self._outputs[region], MOST_REQUESTS, self._rate))
 
     def deliver(
         self,

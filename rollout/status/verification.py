@@ -137,13 +137,25 @@ def prepare(
         for name in names:
             found = outputs.service(name, region)
             weights, application = _delivered(region, found, pulumi.project, name)
-            attack = Attack(url or found.url, requests, share)
+            attack = attack_on(found, requests, share, url)
             ready.append(Ready(region, name, source, weights, attack, application))
         return ready
 
     prepared = _side_by_side(make_ready, regions, threading.Event())
     refuse(problem for one in prepared if isinstance(one, RolloutError) for problem in one.problems)
     return tuple(each for one in prepared if not isinstance(one, RolloutError) for each in one)
+
+
+def attack_on(service: ServiceOutputs, requests: int, rate: int, url: str | None = None) -> Attack:
+    """The requests that a service is measured with.
+
+    Args:
+        service: What is up of it.
+        requests: How many at most.
+        rate: How many a second.
+        url: Where to send them; None for the service's own address.
+    """
+    return Attack(url or service.url, requests, rate, service.requests, service.version_header)
 
 
 def _delivered(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 from rules.region.capacity import MOST_AT_ONCE
+from stackfile.model import RequestConfig
 
 # The probe refuses more.
 MOST_REQUESTS = 1_000_000
@@ -24,34 +23,7 @@ _SLACK_SECONDS = 30.0
 _SLACK_FACTOR = 2.0
 
 
-@dataclass(frozen=True)
-class Request:
-    """One kind of the requests that a service is measured with.
-
-    Attributes:
-        method: Such as GET.
-        path: On the attack's host, with its query.
-        headers: By name; a `Host` takes the place of the address's.
-        body: As text; "" for none.
-        weight: Its part of the requests, 1..1,000, beside the weights of the other kinds.
-        expected: The statuses that are a success.
-    """
-
-    method: str = "GET"
-    path: str = "/"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: str = ""
-    weight: int = 1
-    expected: tuple[int, ...] = (200,)
-
-    @property
-    def option(self) -> tuple[str, str]:
-        """What tells the probe to send it."""
-        asked = {"method": self.method, "path": self.path, "headers": dict(self.headers), "body": self.body}
-        return "--request", json.dumps({**asked, "weight": self.weight})
-
-
-_GET = (Request(),)
+_GET = (RequestConfig(),)
 
 
 @dataclass(frozen=True)
@@ -70,7 +42,7 @@ class Attack:
     url: str
     requests: int
     rate: int
-    kinds: tuple[Request, ...] = _GET
+    kinds: tuple[RequestConfig, ...] = _GET
     version_header: str = ""
     connect_to: str = ""
 
@@ -83,7 +55,7 @@ class Attack:
         options = [
             ("--url", self.url),
             *((name, str(number)) for name, number in numbers.items()),
-            *(kind.option for kind in self.kinds if self.kinds != _GET),
+            *(("--request", _told(kind)) for kind in self.kinds if self.kinds != _GET),
             *((name, text) for name, text in texts.items() if text),
         ]
         return ["/probe", "attack", *chain.from_iterable(options)]
@@ -91,9 +63,14 @@ class Attack:
     @property
     def expected(self) -> tuple[tuple[int, ...], ...]:
         """The statuses that are a success, by kind."""
-        return tuple(kind.expected for kind in self.kinds)
+        return tuple(kind.expected_status for kind in self.kinds)
 
     @property
     def longest_seconds(self) -> float:
         """When to give up on it."""
         return self.requests / self.rate * _SLACK_FACTOR + _SLACK_SECONDS
+
+
+def _told(kind: RequestConfig) -> str:
+    """What tells the probe to send a kind of request; what it is to be answered with is not the probe's affair."""
+    return kind.model_dump_json(exclude={"expected_status"})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from rollout.traffic.attack import Attack, Request
+from rollout.traffic.attack import Attack
+from stackfile.model import RequestConfig
 
 GET = Attack("http://echo/", 3_000, 500)
 
@@ -18,8 +19,15 @@ def test_a_get_of_the_address_is_the_default() -> None:
 
 
 def test_each_kind_is_told_in_its_place_with_all_that_the_probe_must_know() -> None:
-    order = Request("POST", "/orders?dry=1", {"content-type": "text/plain"}, "three 'pears'", 9, expected=(201, 202))
-    attack = replace(GET, kinds=(Request(), order))
+    order = RequestConfig(
+        method="POST",
+        path="/orders?dry=1",
+        headers={"content-type": "text/plain"},
+        body="three 'pears'",
+        weight=9,
+        expected_status=(201, 202),
+    )
+    attack = replace(GET, kinds=(RequestConfig(), order))
 
     assert attack.command[: len(GET.command)] == GET.command
     first, one, second, other = attack.command[len(GET.command) :]
@@ -36,7 +44,7 @@ def test_each_kind_is_told_in_its_place_with_all_that_the_probe_must_know() -> N
 
 
 def test_an_only_kind_is_told_where_it_is_no_plain_get() -> None:
-    assert "--request" in replace(GET, kinds=(Request(path="/ready"),)).command
+    assert "--request" in replace(GET, kinds=(RequestConfig(path="/ready"),)).command
 
 
 def test_the_header_and_the_gateway_are_told_where_there_are_some() -> None:

@@ -12,8 +12,9 @@ import rollout
 from rollout.access import RegionAccess
 from rollout.measurement import Measurement, Origin, Result, Tally
 from rollout.problem import Problem, RolloutError
-from rollout.traffic.attack import Attack, Request
+from rollout.traffic.attack import Attack
 from rollout.traffic.probe import connect, count_results
+from stackfile.model import RequestConfig
 from tests.rollout.answers import drawn, line, numbered, ok, other, page
 from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, pod, serving
 from tests.rollout.traffic.sources import Given
@@ -171,7 +172,7 @@ class TestCountResults:
         assert (measurement.requests, measurement.interruption) == (12, "the probe died")
 
     def test_counts_as_the_attack_expects(self) -> None:
-        attack = Attack(URL, 4, 500, (Request(), Request(expected=(404,))), "x-rollout-version")
+        attack = Attack(URL, 4, 500, (RequestConfig(), RequestConfig(expected_status=(404,))), "x-rollout-version")
         source = Given(REGION, [page("v1"), page("v2", 404, request=1), page("v1", 404), page("v2", 200, request=1)])
 
         measurement = count_results(source, attack, threading.Event(), lambda _so_far: False)

@@ -14,12 +14,13 @@ from rollout.access import RegionAccess
 from rollout.measurement import Measurement, Result
 from rollout.problem import Problem, RolloutError
 from rollout.traffic import watch as watch_module
-from rollout.traffic.attack import Attack, Request
+from rollout.traffic.attack import Attack
 from rollout.traffic.watch import Watch
+from stackfile.model import RequestConfig
 from tests.rollout.answers import fault, ok, page
 
 RATE = 10
-ATTACK = Attack("http://echo", 1_000_000, RATE, (Request(expected=(200, 404)),), "x-rollout-version")
+ATTACK = Attack("http://echo", 1_000_000, RATE, (RequestConfig(expected_status=(200, 404)),), "x-rollout-version")
 PATIENCE_SECONDS = 10.0
 
 
