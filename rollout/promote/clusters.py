@@ -12,6 +12,7 @@ from rollout.problem import Problem, RolloutError
 from rollout.promote.delivery import DeliveryTime, History, brings, deliver, lacks, takes
 from rollout.regions import Discovery, select
 from rollout.status.verification import Outcome, Progress, Ready, attack_on, measure_and_judge, prepare
+from rollout.traffic.attack import MOST_REQUESTS
 from rollout.traffic.probe import connect
 from rollout.traffic.watch import Watch
 

@@ -20,9 +20,9 @@ from pulumi.runtime.settings import Settings, configure
 from stackfile.model import (
     ConfigError,
     ConnectionPoolConfig,
-    ServiceConfig,
     OutlierDetectionConfig,
     RegionConfig,
+    ServiceConfig,
     VersionConfig,
 )
 from stackfile.reader import load_stack_config, load_stack_file
