@@ -49,6 +49,9 @@ class ServiceAddress:
         return f"{ARGOCD_NAMESPACE}/{self.name}"
 
 
+ECHO_ADDRESS = ServiceAddress(ECHO, ECHO_NAMESPACE)
+"""The service that is there today."""
+
 WAVES = {
     # its subsets name pods, which are ready once the Deployments of wave 0 are healthy
     "DestinationRule": 1,

@@ -18,8 +18,9 @@ def status(*, region: OnlyRegions = None, regions_file: RegionsFile = None, as_j
 
     It says who disagrees with whom, and since when.
     The stack file is the one on the disk; Git is the overlay at HEAD of this clone (with `delivery: direct`, nothing); the
-    cluster is its VirtualService; the Envoys are all sidecars that are ready, each asked what it routes by. No remote is asked
-    and nothing is written. A sidecar of another Istio than istiod disagrees with it; an image's tag tells the version.
+    cluster is its VirtualService; the Envoys are all sidecars and gateways that are ready and can send to the service, each
+    asked what it routes by. No remote is asked and nothing is written. An Envoy of another Istio than istiod disagrees with
+    it; an image's tag tells the version.
 
     \b
     Exit codes:

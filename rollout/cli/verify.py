@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from components.names import ECHO_URL
+from components.names import ECHO_ADDRESS, ECHO_URL
 from rollout.access import RegionAccess
 from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
 from rollout.cli.terminal import UNUSABLE, print_json, print_problems, results_console, told
@@ -115,7 +115,7 @@ def _await_commit(messages: Console, regions: Sequence[RegionAccess], found: Dis
             messages.print(f"{region.name}: Pulumi delivers here, so there is no commit to wait for")
             continue
         messages.print(f"{region.name}: waits until Argo CD and every Envoy have {commit}")
-        time = await_commit(region, application, repository, commit)
+        time = await_commit(region, ECHO_ADDRESS, application, repository, commit)
         if isinstance(time, Problem):
             raise RolloutError(time)
         messages.print(

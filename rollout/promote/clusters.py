@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 
+from components.names import ECHO_ADDRESS
 from rollout.cluster.stack_outputs import StackOutputs, read_outputs
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.problem import Problem, RolloutError
@@ -90,9 +91,9 @@ class Clusters:
                 "without one, a commit is delivered by nobody",
                 f"bring it up with delivery gitops: pulumi up -s {where.stack} (docs/handover.md)",
             )
-        is_there = brings(where, self._history, commit, weights)
-        is_taken = takes(weights) if without is None else lacks(without)
-        return deliver(where, application, is_there, is_taken, meanwhile=meanwhile, healthy=healthy)
+        is_there = brings(where, ECHO_ADDRESS, self._history, commit, weights)
+        is_taken = takes(weights, ()) if without is None else lacks(without)
+        return deliver(where, ECHO_ADDRESS, application, is_there, is_taken, meanwhile=meanwhile, healthy=healthy)
 
     @cached_property
     def _outputs(self) -> Mapping[str, StackOutputs]:

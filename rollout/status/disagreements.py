@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
 from rollout.cluster.application import Application
-from rollout.cluster.envoys import Envoy, acknowledges
+from rollout.cluster.envoys import Envoy, acknowledges, by_header
 from rollout.cluster.objects import Live, Route
 from rollout.git.record import Record
 from rollout.git.repository import Entry
 from rollout.problem import Problem
-from rollout.weights import ALL_PODS, routed
+from rollout.weights import routed
 from rules.facts.versions import by_number
 from rules.facts.workloads import Delivery
 
@@ -60,7 +60,7 @@ class RegionStatus:
         synced: The weights of the commit that Argo CD last synced; None where that is not in this clone.
         synced_at: When that commit was made; None as `synced`.
         live: What the cluster has been told; None where it could not be asked.
-        envoys: What each sidecar does; None where they could not be asked.
+        envoys: What each sidecar and gateway does that can send to it; None where they could not be asked.
         problems: What could not be seen, and why.
     """
 
@@ -225,11 +225,11 @@ def _cluster_and_envoys(region: RegionStatus) -> Iterator[Disagreement]:
     weights = region.live_weights
     if weights is None or region.envoys is None or region.live is None or region.live.route is None:
         return
-    changed = region.live.route.changed
+    changed, testers = region.live.route.changed, region.live.route.testers
     by_doing: dict[str, list[str]] = {}
     for envoy in region.envoys:
-        if not envoy.error and not acknowledges(envoy, weights):
-            by_doing.setdefault(_doing(envoy, weights), []).append(envoy.pod)
+        if not envoy.error and not acknowledges(envoy, weights, testers):
+            by_doing.setdefault(_doing(envoy, weights, by_header(envoy, testers)), []).append(envoy.pod)
     for doing, pods in by_doing.items():
         yield Disagreement(
             region.name,
@@ -238,20 +238,28 @@ def _cluster_and_envoys(region: RegionStatus) -> Iterator[Disagreement]:
         )
 
 
-def _doing(envoy: Envoy, weights: Weights) -> str:
+def _doing(envoy: Envoy, weights: Weights, testers: Collection[str]) -> str:
     if envoy.weights is None:
         return "have no route to echo"
     if not _same(envoy.weights, weights):
         return f"route by {told(envoy.weights)}, and the cluster says {told(weights)}"
-    unknown = [version for version, weight in weights.items() if weight and version not in envoy.subsets]
-    return f"know no pods of {' and '.join(unknown) or ALL_PODS}, whose share fails"
+    if envoy.testers != testers:
+        return f"send testers to {_named(envoy.testers)}, and the cluster says {_named(testers)}"
+    unknown = {*routed(weights), *testers} - envoy.subsets
+    return f"know no pods of {_named(unknown)}, whose share fails"
+
+
+def _named(versions: Collection[str]) -> str:
+    return " and ".join(sorted(versions, key=by_number)) or "none"
 
 
 def _unasked_envoys(region: RegionStatus) -> Iterator[Disagreement]:
     if region.envoys is None:
         return
     if not region.envoys:
-        yield Disagreement(region.name, "no sidecar is ready, so nothing has acknowledged the weights")
+        yield Disagreement(
+            region.name, "no Envoy is ready that can send requests, so nothing has acknowledged the weights"
+        )
     failed = [f"{envoy.pod} ({envoy.error})" for envoy in region.envoys if envoy.error]
     if failed:
         yield Disagreement(

@@ -7,14 +7,14 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from components.names import ECHO
+from components.names import ECHO_ADDRESS
 from rollout.git.command import git, said
 from rollout.plan.manifests import file_name
 from rollout.problem import Problem, RolloutError
 from rollout.weights import ALL
 from rules.facts.manifests import read
 
-VIRTUAL_SERVICE = file_name("VirtualService", ECHO)
+VIRTUAL_SERVICE = file_name("VirtualService", ECHO_ADDRESS.name)
 
 _COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
 _WHY = "a share is judged against the weights that Argo CD last synced, those of the overlay at that commit"

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.names import APPLICATION, overlay
+from components.names import ECHO_ADDRESS, overlay
 from rollout.access import RegionAccess
 from rollout.cluster.application import Application, read_application
 from rollout.cluster.envoys import Envoy, read_envoys
@@ -24,7 +24,7 @@ from rules.facts.workloads import Workloads
 _WHY = "without it nothing says which weights the region is to have"
 
 
-_Seen = tuple[Future[Application] | None, Future[Live], Future[tuple[Envoy, ...]]]
+_Seen = tuple[Future[Application] | None, Future[Live], Future[dict[str, tuple[Envoy, ...]]]]
 """What a cluster was asked, each part with its answer or why there is none."""
 
 
@@ -66,7 +66,7 @@ def gather(project: Path, regions: Sequence[RegionAccess]) -> Status:
             synced=synced,
             synced_at=synced_at,
             live=or_problems(live.result, problems),
-            envoys=or_problems(envoys.result, problems),
+            envoys=or_problems(lambda: envoys.result()[ECHO_ADDRESS.name], problems),
             # a cluster that does not answer does not answer any question
             problems=tuple(dict.fromkeys(problems)),
         )
@@ -122,9 +122,9 @@ def _ask(regions: Sequence[RegionAccess], declarations: Mapping[str, Declaration
                 # Argo CD is only there where it delivers, also for the time of a handover
                 None
                 if declarations[region.name].delivery == "direct"
-                else pool.submit(read_application, region, APPLICATION),
-                pool.submit(read_live, region),
-                pool.submit(read_envoys, region),
+                else pool.submit(read_application, region, ECHO_ADDRESS.application),
+                pool.submit(read_live, region, ECHO_ADDRESS),
+                pool.submit(read_envoys, region, [ECHO_ADDRESS]),
             )
             for region in regions
         }

@@ -178,6 +178,8 @@ def _envoy_json(envoy: Envoy) -> dict[str, Any]:
     return {
         "pod": envoy.pod,
         "weights": envoy.weights,
+        "testers": sorted(envoy.testers),
+        "gateway": envoy.gateway,
         "subsets": sorted(envoy.subsets),
         "ejected": dict(envoy.ejected),
         "error": envoy.error or None,
