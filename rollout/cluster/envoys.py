@@ -259,12 +259,18 @@ def _parts(host: Mapping[str, Any], service: ServiceAddress) -> tuple[dict[str, 
 
 def _destinations(host: str, route: Mapping[str, Any], service: ServiceAddress) -> dict[str, int]:
     action = route.get("route") or {}
+    clusters = (action.get("weighted_clusters") or {}).get("clusters") or []
     if "cluster" in action:
-        return {_subset_routed_to(host, action["cluster"], service): ALL}
-    weighted = (action.get("weighted_clusters") or {}).get("clusters") or []
-    if not weighted:
+        clusters = [{"name": action["cluster"], "weight": ALL}]
+    if not clusters:
         raise ValueError(f"a route of {host} leads to no cluster")
-    return {_subset_routed_to(host, one["name"], service): one["weight"] for one in weighted if one.get("weight")}
+    weights: dict[str, int] = {}
+    for one in clusters:
+        subset = _subset(one["name"], service)
+        if subset is None:
+            raise ValueError(f"a route of {host} leads to the cluster {one['name']}")
+        weights[subset] = weights.get(subset, 0) + one.get("weight", 0)
+    return routed(weights)
 
 
 def _subsets(clusters: Mapping[str, Any], service: ServiceAddress) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
@@ -273,13 +279,6 @@ def _subsets(clusters: Mapping[str, Any], service: ServiceAddress) -> Iterator[t
         subset = _subset(cluster["name"], service)
         if subset is not None:
             yield subset, cluster.get("host_statuses") or []
-
-
-def _subset_routed_to(host: str, cluster: str, service: ServiceAddress) -> str:
-    subset = _subset(cluster, service)
-    if subset is None:
-        raise ValueError(f"a route of {host} leads to the cluster {cluster}")
-    return subset
 
 
 def _subset(cluster: str, service: ServiceAddress) -> str | None:
@@ -334,8 +333,8 @@ def _ready(region: RegionAccess, api: client.ApiClient) -> list[Envoy]:
             found.append(
                 Envoy(
                     f"{pod['metadata']['namespace']}/{pod['metadata']['name']}",
-                    # of the charts, of the injected template and of the Gateway API: `proxy router`; a sidecar is a `proxy sidecar`
-                    gateway="router" in (proxy.get("args") or ()),
+                    # so in Istio's charts, the template that it injects, and what it makes of the Gateway API
+                    gateway=(proxy.get("args") or [])[:2] == ["proxy", "router"],
                     istio=istio_version(proxy),
                     workload=_workload(pod),
                 )

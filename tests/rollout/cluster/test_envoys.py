@@ -66,6 +66,13 @@ class TestRoutes:
 
         assert read_routes(dump, ECHO) == ({"v2": 100}, NONE)
 
+    def test_of_two_destinations_with_one_subset_are_their_sum(self) -> None:
+        dump = document(ROUTES)
+        clusters = echo_routes(dump)[0]["route"]["weighted_clusters"]["clusters"]
+        clusters[1]["name"] = clusters[0]["name"]
+
+        assert read_routes(dump, ECHO) == ({"v1": 100}, NONE)
+
     def test_without_a_virtual_service_are_of_all_pods_alike(self) -> None:
         assert read_routes(document("routes-without-virtual-service"), ECHO) == ({ALL_PODS: 100}, NONE)
 
