@@ -71,6 +71,9 @@ async def bring_up() -> None:
         {
             name: {
                 "url": address(service).url,
+                "namespace": service.namespace,
+                "port": service.port,
+                "hosts": service.hosts,
                 "weights": service.weights,
                 "images": service.images,
                 "application": address(service).application if gitops else None,

@@ -341,6 +341,11 @@ class ServiceConfig(_Part):
         """The namespace of its objects."""
         return self.own_namespace or self._name
 
+    @property
+    def for_testers(self) -> frozenset[str]:
+        """The versions that testers can ask for."""
+        return frozenset(name for name, version in self.versions.items() if self.testers and version.testers)
+
     @field_validator("drain")
     @classmethod
     def _ends_before_it_is_killed(cls, drain: DrainConfig) -> DrainConfig:

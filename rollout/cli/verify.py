@@ -114,12 +114,13 @@ def _await_commit(
     for region in regions:
         outputs = read_outputs(found.pulumi, region)
         for service in services or outputs.services:
-            title, application = f"{region.name} {service}", outputs.service(service, region).application
+            title, found_service = f"{region.name} {service}", outputs.service(service, region)
+            application = found_service.application
             if application is None:
                 messages.print(f"{title}: Pulumi delivers here, so there is no commit to wait for")
                 continue
             messages.print(f"{title}: waits until Argo CD and every Envoy have {commit}")
-            time = await_commit(region, application, repository, commit)
+            time = await_commit(region, found_service.address(service), application, repository, commit)
             if isinstance(time, Problem):
                 raise RolloutError(time)
             messages.print(

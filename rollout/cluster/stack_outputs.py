@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
+from components.names import ServiceAddress
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.problem import Problem, RolloutError
 from stackfile.model import RequestConfig
@@ -26,6 +27,9 @@ class ServiceOutputs(BaseModel):
     Attributes:
         weights: Whole percents by version; they sum to 100. As old as the stack's last `up`.
         url: Where a client in the region's mesh finds it.
+        namespace: Where its objects are.
+        port: The port of its Service.
+        hosts: The names by which clients outside the mesh ask for it.
         requests: The kinds of requests that it is measured with.
         version_header: The header by which answers name the version that was asked, where Pulumi applies the routes; "" for none.
         application: Argo CD's Application that delivers the weights of the overlay instead, as `namespace/name`; None
@@ -36,6 +40,9 @@ class ServiceOutputs(BaseModel):
 
     weights: dict[str, Annotated[int, Field(ge=0, le=100)]]
     url: str
+    namespace: str
+    port: int
+    hosts: tuple[str, ...] = ()
     application: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")] | None = None
     version_header: str = ""
     requests: tuple[RequestConfig, ...] = (RequestConfig(),)
@@ -46,6 +53,10 @@ class ServiceOutputs(BaseModel):
         if sum(weights.values()) != 100:
             raise ValueError(f"{weights} sums to {sum(weights.values())}, not to 100")
         return weights
+
+    def address(self, name: str) -> ServiceAddress:
+        """Where clients find it, by its name."""
+        return ServiceAddress(name, self.namespace, self.port, self.hosts)
 
 
 class StackOutputs(BaseModel):

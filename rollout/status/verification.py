@@ -18,7 +18,7 @@ from rollout.judge.verdict import Verdict, is_decided, verdict_of
 from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.status.answers import await_all, or_problems
-from rollout.status.overlay import overlay_weights
+from rollout.status.overlay import overlay_split
 from rollout.traffic.attack import DEFAULT_RATE, Attack
 from rollout.traffic.probe import Source, connect, count_results
 
@@ -165,7 +165,7 @@ def _delivered(
     if outputs.application is None:
         return outputs.weights, None
     application = settled_application(region, outputs.application)
-    return overlay_weights(project, synced_commit(application), application.path, service), application
+    return overlay_split(project, synced_commit(application), application.path, service).weights, application
 
 
 def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Check = no_failures) -> tuple[Outcome, ...]:

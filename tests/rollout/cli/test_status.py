@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
+from components.names import ServiceAddress
 from rollout.__main__ import app as rollout
 from rollout.access import RegionAccess
 from rollout.cli.status import status
@@ -50,15 +51,15 @@ class Clusters:
         document["spec"]["source"]["path"] = f"deploy/overlays/{region.name}/echo"
         return parse_application(document)
 
-    def read_live(self, region: RegionAccess) -> Live:
+    def read_live(self, region: RegionAccess, _service: ServiceAddress) -> Live:
         self._answer(region)
         if self.interrupted:
             raise KeyboardInterrupt
         return Live(route(self._weights(region)), {"v1": Pods(3, 3), "v2": Pods(3, 3)})
 
-    def read_envoys(self, region: RegionAccess) -> tuple[Envoy, ...]:
+    def read_envoys(self, region: RegionAccess, services: Sequence[ServiceAddress]) -> dict[str, tuple[Envoy, ...]]:
         self._answer(region)
-        return envoys(self._weights(region))
+        return {service.name: envoys(self._weights(region)) for service in services}
 
     def _weights(self, region: RegionAccess) -> dict[str, int]:
         return self.weights.get(region.name, WEIGHTS)

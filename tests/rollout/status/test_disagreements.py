@@ -162,6 +162,9 @@ class TestDirectDelivery:
         assert (found.since, found.by) == (CHANGED, "kubectl-edit")
 
 
+BOTH = frozenset({"v1", "v2"})
+
+
 class TestEnvoys:
     def test_that_are_behind_are_named_since_the_change(self) -> None:
         changed = live(route(OTHER))
@@ -185,13 +188,31 @@ class TestEnvoys:
     def test_say_what_they_do_instead(self, envoy: Envoy, doing: str) -> None:
         assert only(envoys=(envoy,)).what == f"1 of 1 Envoys {doing}: a/b"
 
+    @pytest.mark.parametrize(
+        ("envoy", "doing"),
+        [
+            (Envoy("a/b", WEIGHTS, BOTH), "send testers to none, and the cluster says v2"),
+            (Envoy("a/b", WEIGHTS, BOTH, testers=BOTH), "send testers to v1 and v2, and the cluster says v2"),
+            (
+                Envoy("a/b", WEIGHTS, BOTH, testers=frozenset({"v2"}), gateway=True),
+                "send testers to v2, and the cluster says none",
+            ),
+        ],
+    )
+    def test_say_whom_a_header_asks_for_instead(self, envoy: Envoy, doing: str) -> None:
+        with_testers = live(replace(route(WEIGHTS), testers=frozenset({"v2"})))
+
+        assert only(live=with_testers, envoys=(envoy,)).what == f"1 of 1 Envoys {doing}: a/b"
+
     def test_that_could_not_be_asked_say_why(self) -> None:
         found = only(envoys=(*envoys(), Envoy("echo/new", error="exec was refused")))
 
         assert found.what == "1 of 4 Envoys could not be asked: echo/new (exec was refused)"
 
     def test_that_are_none_acknowledge_nothing(self) -> None:
-        assert only(envoys=()).what == "no sidecar is ready, so nothing has acknowledged the weights"
+        assert (
+            only(envoys=()).what == "no Envoy is ready that can send requests, so nothing has acknowledged the weights"
+        )
 
     def test_that_are_many_are_not_all_named(self) -> None:
         many = tuple(Envoy(f"echo/{number}", None) for number in range(5))

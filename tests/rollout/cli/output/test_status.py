@@ -159,6 +159,12 @@ class TestJson:
         assert found["changed"] == {"by": "kubectl-edit", "at": CHANGED.isoformat()}
         assert [envoy["weights"] for envoy in found["envoys"]] == [OTHER] * 3
 
+    def test_has_which_versions_a_header_asks_an_envoy_for_and_whether_it_is_a_gateway(self) -> None:
+        found = region(envoys=(*envoys(testers=frozenset({"v2", "v1"}))[:1], *envoys(gateway=True)[:1]))
+        (made,) = self.made(status(found))["regions"]
+
+        assert [(envoy["testers"], envoy["gateway"]) for envoy in made["envoys"]] == [(["v1", "v2"], False), ([], True)]
+
     def test_has_what_disagrees(self) -> None:
         made = self.made(status(BY_HAND))
 
