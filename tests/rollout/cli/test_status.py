@@ -249,11 +249,11 @@ class TestPromotion:
         clusters.revision = repository.git("rev-parse", "HEAD")
         found = shown(clusters)
 
-        assert (found["promotion"]["weight"], found["promotion"]["active"]) == (100, True)
+        assert (found["promotions"][0]["weight"], found["promotions"][0]["active"]) == (100, True)
         assert found["agrees"]
 
     def test_is_none_without_one(self, clusters: Clusters) -> None:
-        assert shown(clusters)["promotion"] is None
+        assert shown(clusters)["promotions"] == []
 
 
 def test_a_word_that_is_no_option_is_refused() -> None:
