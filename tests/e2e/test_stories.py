@@ -26,7 +26,7 @@ from tests.e2e.waiting import until
 
 pytestmark = pytest.mark.drill
 
-_ECHO = "echo-rollout:echo"
+_SERVICES = "echo-rollout:services"
 _UNAVAILABLE = "503 503 Service Unavailable"
 _WEIGHT = 10
 
@@ -74,7 +74,7 @@ def retired(lab: Laboratory, drills: list[Row]) -> Loads:
     """One commit takes v2 from both regions: in region-b it has had no requests for a while."""
 
     def retire(config: Any) -> None:
-        versions = config[_ECHO]["versions"]
+        versions = config[_SERVICES]["echo"]["versions"]
         del versions["v2"]
         versions["v1"]["weight"] = 100
 
@@ -132,7 +132,7 @@ def _add_v3(lab: Laboratory, weights: Mapping[str, int], image: str | None = Non
     """Render a v3 with each region's weight, which v1 gives; its image is that of v2 unless one is named."""
 
     def add(weight: int, config: Any) -> None:
-        versions = config[_ECHO]["versions"]
+        versions = config[_SERVICES]["echo"]["versions"]
         versions["v3"] = {**versions["v2"], "image": image or versions["v2"]["image"], "weight": weight}
         versions["v1"]["weight"] -= weight
 
