@@ -102,7 +102,7 @@ class TestParseWeights:
     )
     def test_weights_that_are_no_split_are_told_with_their_place(self, v1: str, v2: str, told: str) -> None:
         with pytest.raises(RolloutError) as refused:
-            parse_split(VIRTUAL_SERVICE.format(v1=v1, v2=v2), "vs.yaml at 1").weights
+            parse_split(VIRTUAL_SERVICE.format(v1=v1, v2=v2), "vs.yaml at 1")
 
         assert refused.value.problems[0].what.startswith(told)
 
@@ -122,4 +122,4 @@ class TestParseWeights:
     )
     def test_what_does_not_split_all_requests_between_subsets_is_refused(self, text: str) -> None:
         with pytest.raises(RolloutError, match=r"^vs\.yaml at 1: "):
-            parse_split(text, "vs.yaml at 1").weights
+            parse_split(text, "vs.yaml at 1")
