@@ -1,4 +1,4 @@
-"""Bring up one region: Istio, the service echo, whoever delivers its workloads, and the client that measures them."""
+"""Bring up one region: Istio and its gateway, the service echo, whoever delivers its workloads, and the client that measures them."""
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -13,10 +13,12 @@ from components.cluster import (
     require_same_cluster,
 )
 from components.delivery import DeliveryError, deliver, require_handover
-from components.istio import IstioInstall, IstioInstallArgs, failed_revisions, read_revisions, require_none_pending
-from components.names import APPLICATION, ECHO_URL
+from components.gateway import IngressGateway, IngressGatewayArgs, gateway_chart
+from components.istio import BASE, ISTIOD, IstioInstall, IstioInstallArgs
+from components.names import APPLICATION, ECHO_HOST, ECHO_NAMESPACE, ECHO_URL
 from components.namespace import EchoNamespace
-from components.probe import EchoProbe
+from components.probe import EchoProbe, EchoProbeArgs
+from components.releases import failed_revisions, read_revisions, require_none_pending
 from components.safety import UnsafeError, require_safe
 from stackfile.model import ConfigError
 from stackfile.reader import load_stack_config
@@ -30,7 +32,8 @@ async def bring_up() -> None:
         require_context(config.cluster)
         previous, connection = await previous_outputs(), Connection(config.cluster)
         uid = require_same_cluster(connection, previous.get("cluster"))
-        revisions = read_revisions(connection)
+        ingress = [gateway_chart(config.gateway)] if config.gateway else []
+        revisions = read_revisions(connection, [BASE, ISTIOD, *ingress])
         require_none_pending(revisions, connection)
         manifest = None if config.delivery == "direct" else read_manifest(config.argocd)
         require_handover(previous.get("delivery"), config.delivery)
@@ -50,12 +53,14 @@ async def bring_up() -> None:
     # workloads that are to outlive their Application need their namespace, and Istio, which enforces mutual TLS
     kept = config.delivery != "direct" and not config.argocd.cascade
     here = pulumi.ResourceOptions(providers=[cluster], protect=kept)
-    istio = IstioInstall(
-        "istio", IstioInstallArgs(config.region, config.mesh, config.istio, failed_revisions(revisions)), here
-    )
+    failed = failed_revisions(revisions)
+    istio = IstioInstall("istio", IstioInstallArgs(config.region, config.mesh, config.istio, failed), here)
     meshed = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio])
     namespace = EchoNamespace("echo", pulumi.ResourceOptions(providers=[cluster], depends_on=[istio], protect=kept))
-    EchoProbe("probe", config.probe, meshed)
+    EchoProbe("probe", EchoProbeArgs(config.probe.image, outside=config.gateway is not None), meshed)
+    if config.gateway:
+        hosts = (f"{ECHO_NAMESPACE}/{ECHO_HOST}",)
+        IngressGateway("gateway", IngressGatewayArgs(config.istio, config.gateway, hosts, failed), meshed)
 
     pulumi.export("delivery", deliver(config, manifest, cluster, namespace))
     if config.delivery != "direct":

@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -55,6 +56,18 @@ class Answer:
         return self.code != 200 or not self.version
 
 
+def probe_process(region: Region, *, outside: bool = False) -> int | None:
+    """The process of a region's probe in the mesh, or of the one outside it."""
+    idle = (pid for pid in cgroups.members(region.cgroup) if processes.command_line(pid) == ["/probe", "idle"])
+    return next((pid for pid in idle if _pod(pid).startswith("probe-outside-") is outside), None)
+
+
+def _pod(pid: int) -> str:
+    """The name of the pod that a container's first process is in."""
+    variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return next(each.partition("=")[2] for each in variables if each.startswith("HOSTNAME="))
+
+
 class Load:
     """Requests at a steady rate while a `with` block runs; at its end all that were sent are answered or have failed.
 
@@ -71,8 +84,7 @@ class Load:
         self._answers: list[Answer] = []
 
     def __enter__(self) -> Self:
-        members = cgroups.members(self._region.cgroup)
-        probe = next((pid for pid in members if processes.command_line(pid) == ["/probe", "idle"]), None)
+        probe = probe_process(self._region)
         if probe is None:
             raise LoadError(
                 f"{self._region.name}: no probe runs, so nothing can send requests. Bring it up with: make up"

@@ -16,6 +16,11 @@ ARGOCD_NAMESPACE = "argocd"
 APPLICATION = f"{ARGOCD_NAMESPACE}/{ECHO}"
 """Argo CD's Application of a region: its namespace and its name."""
 
+INGRESS = "istio-ingress"
+"""The gateway's Helm release; so the chart names its Deployment and its Service too."""
+GATEWAY = "gateway"
+"""The Gateway in the gateway's namespace."""
+
 
 @dataclass(frozen=True)
 class ServiceAddress:
@@ -47,6 +52,16 @@ class ServiceAddress:
     def application(self) -> str:
         """Argo CD's Application that delivers it: its namespace and its name."""
         return f"{ARGOCD_NAMESPACE}/{self.name}"
+
+
+def gateway_reference(namespace: str) -> str:
+    """The Gateway in the gateway's namespace, as a VirtualService names it."""
+    return f"{namespace}/{GATEWAY}"
+
+
+def gateway_url(namespace: str) -> str:
+    """Where a client in the cluster and outside the mesh reaches the gateway; the host that it asks for goes into the header Host."""
+    return f"http://{INGRESS}.{namespace}.svc.cluster.local/"
 
 
 WAVES = {

@@ -31,6 +31,8 @@ from stackfile.values import (
     Duration,
     EjectionPercent,
     Errors,
+    GatewayNamespace,
+    GatewayReplicas,
     Image,
     ImagePullPolicy,
     Increase,
@@ -45,6 +47,7 @@ from stackfile.values import (
     Revision,
     RuleId,
     SecretName,
+    ServiceType,
     SettingPath,
     TagPattern,
     Text,
@@ -99,10 +102,12 @@ class MeshConfig(_Part):
 class IstioConfig(_Part):
     """Which Istio is installed, and from where."""
 
-    version: ChartVersion = Field(default="1.31.1", description="the exact version of the Helm charts base and istiod")
+    version: ChartVersion = Field(
+        default="1.31.1", description="the exact version of the Helm charts base, istiod and gateway"
+    )
     charts: ChartSource = Field(
         default="https://istio-release.storage.googleapis.com/charts",
-        description="a chart repository's address, or a directory (or oci:// address) that holds base and istiod",
+        description="a chart repository's address, or a directory (or oci:// address) that holds base, istiod and gateway",
     )
     values: Mapping[str, Any] = Field(
         default_factory=dict, description="Helm values for istiod, merged over the program's own"
@@ -333,6 +338,25 @@ class RulesConfig(_Part):
     )
 
 
+class GatewayConfig(_Part):
+    """The ingress gateway, through which clients outside the mesh reach the services."""
+
+    namespace: GatewayNamespace = Field(default="istio-ingress", description="the gateway's own namespace")
+    replicas: GatewayReplicas = Field(default=2, description="the number of pods, 1..1000")
+    tls_secret: SecretName | None = Field(
+        default=None,
+        description="the name of a Secret in the gateway's namespace, with tls.crt and tls.key, for HTTPS on port 443 beside HTTP; "
+        "left out, HTTP on port 80 only",
+    )
+    service_type: ServiceType = Field(
+        default="LoadBalancer",
+        description="LoadBalancer, ClusterIP or NodePort; an update waits for the address of a LoadBalancer",
+    )
+    values: Mapping[str, Any] = Field(
+        default_factory=dict, description="Helm values for the chart gateway, merged over the program's own"
+    )
+
+
 class RegionConfig(_Part):
     """All that a stack file says about one region."""
 
@@ -352,6 +376,10 @@ class RegionConfig(_Part):
     echo: EchoConfig = Field(description="the service echo, with its versions")
     probe: ProbeConfig = Field(description="the measuring client, with its image")
     rules: RulesConfig = Field(default=RulesConfig(), description="what the rules allow in this region")
+    gateway: GatewayConfig | None = Field(
+        default=None,
+        description="the ingress gateway; left out, there is none, and clients outside the mesh reach no service",
+    )
 
     @field_validator("repository")
     @classmethod

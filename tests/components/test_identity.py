@@ -106,7 +106,7 @@ def test_a_user_who_may_not_tell_which_cluster_it_is_is_told_the_right_that_is_m
 
 def test_the_cluster_is_asked_over_one_connection(server: ApiServer) -> None:
     record_stack(STACK_FILES[0])
-    assert (len(server.accepted), len(server.connections)) == (2, 1)
+    assert (len(server.accepted), len(server.connections)) == (3, 1)
 
 
 # --- what outlives a stack
