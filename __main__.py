@@ -50,17 +50,19 @@ async def bring_up() -> None:
         upsert_existing_objects=True if config.delivery == "handover" else None,
         opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"] if previous else None),
     )
-    # workloads that are to outlive their Application need their namespace, and Istio, which enforces mutual TLS
+    # workloads that are to outlive their Application need their namespace, the gateway that clients come through, and Istio, which
+    # enforces mutual TLS
     kept = config.delivery != "direct" and not config.argocd.cascade
     here = pulumi.ResourceOptions(providers=[cluster], protect=kept)
     failed = failed_revisions(revisions)
     istio = IstioInstall("istio", IstioInstallArgs(config.region, config.mesh, config.istio, failed), here)
     meshed = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio])
-    namespace = EchoNamespace("echo", pulumi.ResourceOptions(providers=[cluster], depends_on=[istio], protect=kept))
+    lasting = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio], protect=kept)
+    namespace = EchoNamespace("echo", lasting)
     EchoProbe("probe", EchoProbeArgs(config.probe.image, outside=config.gateway is not None), meshed)
     if config.gateway:
         hosts = (f"{ECHO_NAMESPACE}/{ECHO_HOST}",)
-        IngressGateway("gateway", IngressGatewayArgs(config.istio, config.gateway, hosts, failed), meshed)
+        IngressGateway("gateway", IngressGatewayArgs(config.istio, config.gateway, hosts, failed), lasting)
 
     pulumi.export("delivery", deliver(config, manifest, cluster, namespace))
     if config.delivery != "direct":

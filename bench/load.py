@@ -1,4 +1,4 @@
-"""A steady load on echo from a region's probe pod, which goes on whatever becomes of the kubelet and the API server.
+"""A steady load on echo from a region's probe pods, which goes on whatever becomes of the kubelet and the API server.
 
 It runs the pod's own load generator in the pod's own namespaces, as `kubectl exec` does, but without any of the cluster's parts
 between: so each of them may be restarted under it.
@@ -68,30 +68,42 @@ def _pod(pid: int) -> str:
     return next(each.partition("=")[2] for each in variables if each.startswith("HOSTNAME="))
 
 
+@dataclass(frozen=True)
+class Entrance:
+    """How clients outside the mesh reach a service: the gateway's address as host:port, and the host that they ask it for."""
+
+    address: str
+    host: str
+
+
 class Load:
     """Requests at a steady rate while a `with` block runs; at its end all that were sent are answered or have failed.
 
     Args:
         region: whose probe sends them.
         rate: requests a second.
+        entrance: where they go in from outside the mesh; without it they are sent in the mesh.
 
     Raises:
         LoadError: on entering, the region has no probe; on leaving, the generator had ended by itself.
     """
 
-    def __init__(self, region: Region, rate: int) -> None:
-        self._region, self._rate = region, rate
+    def __init__(self, region: Region, rate: int, entrance: Entrance | None = None) -> None:
+        self._region, self._rate, self._entrance = region, rate, entrance
         self._answers: list[Answer] = []
 
     def __enter__(self) -> Self:
-        probe = probe_process(self._region)
+        probe = probe_process(self._region, outside=self._entrance is not None)
         if probe is None:
             raise LoadError(
                 f"{self._region.name}: no probe runs, so nothing can send requests. Bring it up with: make up"
             )
+        target = [f"--url={_URL}"]
+        if self._entrance:
+            target = [f"--url=http://{self._entrance.host}/", f"--connect-to={self._entrance.address}"]
         numbers = [f"--rate={self._rate}", f"--requests={_MOST_REQUESTS}", f"--workers={_WORKERS}"]
         self._child = subprocess.Popen(
-            ["nsenter", f"--target={probe}", "--mount", "--net", "/probe", "attack", f"--url={_URL}", *numbers],
+            ["nsenter", f"--target={probe}", "--mount", "--net", "/probe", "attack", *target, *numbers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

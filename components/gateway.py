@@ -14,6 +14,7 @@ from components.releases import Chart, merged
 from stackfile.model import GatewayConfig, IstioConfig
 
 _HTTPS_PORT = 443
+_STATUS_PORT = 15021
 _DRAIN_SECONDS = 15
 """How long a pod that is to end goes on accepting connections: what routes to it takes a while to hear of its end."""
 _GRACE_SECONDS = 60
@@ -89,6 +90,8 @@ def gateway_values(config: GatewayConfig) -> dict[str, Any]:
     ours = {
         "autoscaling": {"enabled": False},
         "replicaCount": config.replicas,
+        # Kubernetes takes the chart's placeholder "auto" for a tag that moves, and would pull at every start
+        "imagePullPolicy": "IfNotPresent",
         "service": {"type": config.service_type, "ports": _ports(config)},
         # never less than all replicas, whatever moves them
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
@@ -99,13 +102,20 @@ def gateway_values(config: GatewayConfig) -> dict[str, Any]:
         # by itself the proxy is killed five seconds after it was asked to end, with every request that it then has
         "env": {"EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true", "MINIMUM_DRAIN_DURATION": f"{_DRAIN_SECONDS}s"},
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
+        # Istio's own asks every fifteen seconds, for which every new pod waits: the first answer is always no
+        "readinessProbe": {
+            "httpGet": {"path": "/healthz/ready", "port": _STATUS_PORT},
+            "periodSeconds": 2,
+            "failureThreshold": 15,
+            "timeoutSeconds": 3,
+        },
     }
     return merged(ours, config.values)
 
 
 def _ports(config: GatewayConfig) -> list[dict[str, Any]]:
     # the first is the one by which load balancers of some clouds ask whether a pod is ready
-    ports = {"status-port": 15021, "http2": HTTP_PORT} | ({"https": _HTTPS_PORT} if config.tls_secret else {})
+    ports = {"status-port": _STATUS_PORT, "http2": HTTP_PORT} | ({"https": _HTTPS_PORT} if config.tls_secret else {})
     return [{"name": name, "port": port, "protocol": "TCP", "targetPort": port} for name, port in ports.items()]
 
 

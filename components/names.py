@@ -59,9 +59,9 @@ def gateway_reference(namespace: str) -> str:
     return f"{namespace}/{GATEWAY}"
 
 
-def gateway_url(namespace: str) -> str:
-    """Where a client in the cluster and outside the mesh reaches the gateway; the host that it asks for goes into the header Host."""
-    return f"http://{INGRESS}.{namespace}.svc.cluster.local/"
+def gateway_address(namespace: str) -> str:
+    """Where a client in the cluster and outside the mesh connects to the gateway, as host:port."""
+    return f"{INGRESS}.{namespace}.svc.cluster.local:{HTTP_PORT}"
 
 
 WAVES = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.gateway import IngressGateway, IngressGatewayArgs, gateway_values
-from components.names import gateway_reference, gateway_url
+from components.names import gateway_address, gateway_reference
 from stackfile.model import GatewayConfig, IstioConfig
 from tests.components.graph import STACK_FILES, Graph, record_component, record_stack
 from tests.components.test_workloads import pod_template, selects
@@ -67,9 +67,9 @@ def test_its_listeners_are_for_its_own_pods() -> None:
     assert [constraint["labelSelector"]["matchLabels"] for constraint in constraints] == [labels, labels]
 
 
-def test_its_service_is_found_by_its_url() -> None:
+def test_its_service_is_found_by_its_address() -> None:
     release = gateway(namespace="edge").the("Release", "gateway").inputs
-    assert gateway_url("edge") == f"http://{release['name']}.{release['namespace']}.svc.cluster.local/"
+    assert gateway_address("edge") == f"{release['name']}.{release['namespace']}.svc.cluster.local:80"
 
 
 # --- how its pods come and go
@@ -91,6 +91,17 @@ def test_a_pod_that_ends_waits_for_its_connections_and_is_not_killed_meanwhile()
     accepting = int(values["env"]["MINIMUM_DRAIN_DURATION"].removesuffix("s"))
     # Envoy itself closes its listeners 45 seconds after it was asked to end
     assert 5 < accepting < 45 < values["terminationGracePeriodSeconds"]
+
+
+def test_a_pod_is_soon_asked_again_whether_it_is_ready() -> None:
+    values = gateway_values(GatewayConfig())
+    asked = values["readinessProbe"]["httpGet"]
+    assert asked == {"path": "/healthz/ready", "port": values["service"]["ports"][0]["targetPort"]}
+    assert values["readinessProbe"]["periodSeconds"] == 2
+
+
+def test_a_pod_that_starts_needs_no_registry_where_its_image_is_there() -> None:
+    assert gateway_values(GatewayConfig())["imagePullPolicy"] == "IfNotPresent"
 
 
 def test_the_number_of_pods_is_the_stack_files() -> None:

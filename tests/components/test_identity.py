@@ -114,10 +114,14 @@ def test_the_cluster_is_asked_over_one_connection(server: ApiServer) -> None:
 
 OUTLIVING = [
     "EchoNamespace echo",
+    "Gateway gateway",
+    "IngressGateway gateway",
     "IstioInstall istio",
     "Namespace echo",
+    "Namespace gateway",
     "Namespace istio-system",
     "PeerAuthentication echo-mutual-tls",
+    "Release gateway",
     "Release istio-base",
     "Release istio-istiod",
 ]
@@ -133,7 +137,7 @@ OUTLIVING = [
         ("direct", False, []),
     ],
 )
-def test_workloads_that_stay_without_their_application_keep_their_namespace_and_their_mesh(
+def test_workloads_that_stay_without_their_application_keep_their_namespace_their_mesh_and_their_gateway(
     server: ApiServer, delivery: str, cascade: bool, protected: list[str]
 ) -> None:
     """Pulumi neither deletes nor replaces what is protected."""
