@@ -34,6 +34,8 @@ from stackfile.values import (
     EjectionPercent,
     EnvironmentName,
     Errors,
+    GatewayNamespace,
+    GatewayReplicas,
     HeaderName,
     HeaderValue,
     Image,
@@ -57,6 +59,7 @@ from stackfile.values import (
     RuleId,
     Seconds,
     SecretName,
+    ServiceType,
     SettingPath,
     Status,
     TagPattern,
@@ -114,10 +117,12 @@ class MeshConfig(_Part):
 class IstioConfig(_Part):
     """Which Istio is installed, and from where."""
 
-    version: ChartVersion = Field(default="1.31.1", description="the exact version of the Helm charts base and istiod")
+    version: ChartVersion = Field(
+        default="1.31.1", description="the exact version of the Helm charts base, istiod and gateway"
+    )
     charts: ChartSource = Field(
         default="https://istio-release.storage.googleapis.com/charts",
-        description="a chart repository's address, or a directory (or oci:// address) that holds base and istiod",
+        description="a chart repository's address, or a directory (or oci:// address) that holds base, istiod and gateway",
     )
     values: Mapping[str, Any] = Field(
         default_factory=dict, description="Helm values for istiod, merged over the program's own"
@@ -491,6 +496,25 @@ class RulesConfig(_Part):
     )
 
 
+class GatewayConfig(_Part):
+    """The ingress gateway, through which clients outside the mesh reach the services."""
+
+    namespace: GatewayNamespace = Field(default="istio-ingress", description="the gateway's own namespace")
+    replicas: GatewayReplicas = Field(default=2, description="the number of pods, 1..1000")
+    tls_secret: SecretName | None = Field(
+        default=None,
+        description="the name of a Secret in the gateway's namespace, with tls.crt and tls.key, for HTTPS on port 443 beside HTTP; "
+        "left out, HTTP on port 80 only",
+    )
+    service_type: ServiceType = Field(
+        default="LoadBalancer",
+        description="LoadBalancer, ClusterIP or NodePort; an update waits for the address of a LoadBalancer",
+    )
+    values: Mapping[str, Any] = Field(
+        default_factory=dict, description="Helm values for the chart gateway, merged over the program's own"
+    )
+
+
 class RegionConfig(_Part):
     """All that a stack file says about one region."""
 
@@ -510,6 +534,11 @@ class RegionConfig(_Part):
     services: Mapping[Name, ServiceConfig] = Field(description="the services by name, each with its versions")
     probe: ProbeConfig = Field(description="the measuring client, with its image")
     rules: RulesConfig = Field(default=RulesConfig(), description="what the rules allow in this region")
+    gateway: GatewayConfig | None = Field(
+        default=None,
+        validate_default=True,
+        description="the ingress gateway; left out, there is none, and clients outside the mesh reach no service",
+    )
 
     @field_validator("services")
     @classmethod
@@ -519,6 +548,26 @@ class RegionConfig(_Part):
         for name, service in services.items():
             service._name = name
         return {name: services[name] for name in sorted(services, key=by_number)}
+
+    @field_validator("gateway")
+    @classmethod
+    def _is_apart_and_there_for_hosts(cls, gateway: GatewayConfig | None, info: ValidationInfo) -> GatewayConfig | None:
+        services: Mapping[str, ServiceConfig] = info.data.get("services") or {}
+        asked = [name for name, service in services.items() if service.hosts]
+        if gateway is None and asked:
+            raise ValueError(
+                f"is missing — clients outside the mesh are to ask for {asked[0]} by its hosts, and nothing would answer them; "
+                "write gateway: {}, or leave the hosts out"
+            )
+        taken = {"istio-system": "Istio's", "argocd": "Argo CD's", "echo-probe": "the probes'"}
+        taken |= {gateway.namespace: "the gateway's"} if gateway else {}
+        for name, service in services.items():
+            if whose := taken.get(service.namespace):
+                raise ValueError(
+                    f"{name} is in the namespace {service.namespace}, which is {whose} — what is there would be taken for the "
+                    "service's; give one of them another namespace"
+                )
+        return gateway
 
     @field_validator("repository")
     @classmethod

@@ -257,7 +257,7 @@ SecretName = Annotated[
     _matching(
         rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*",
         "the name of a Secret",
-        "it is looked up in the namespace argocd; use lower-case letters, digits, '-' and '.'",
+        "it is looked up on the cluster; use lower-case letters, digits, '-' and '.'",
     ),
 ]
 ObjectName = Annotated[
@@ -268,6 +268,16 @@ ObjectName = Annotated[
         "it is looked up in the service's namespace; use lower-case letters, digits, '-' and '.'",
     ),
 ]
+GatewayNamespace = Annotated[
+    str,
+    _matching(
+        rf"(?!(?:argocd|echo-probe|istio-system)$)(?=.{{1,50}}$){_LABEL}",
+        "the name of a namespace of the gateway's own",
+        "the stack makes the namespace with the gateway, and deletes it with the gateway; use lower-case letters, digits and '-'",
+    ),
+]
+GatewayReplicas = Annotated[int, _whole(1, 1000, "it is the number of the gateway's pods")]
+ServiceType = Literal["LoadBalancer", "ClusterIP", "NodePort"]
 ManifestSource = Annotated[
     str,
     _without_credentials(", and name a copy of the file that needs none"),

@@ -20,7 +20,7 @@ from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE, MOST_REQUESTS
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
-    from rollout.status.verification import Outcome, Ready
+    from rollout.status.verification import Outcome, Ready, Way
 
 
 def verify(
@@ -87,7 +87,9 @@ def verify(
         messages.print(f"regions by {found.source}: {', '.join(one.name for one in regions)}")
         if commit is not None:
             _await_commit(messages, regions, found, commit, service or [])
-        ready = prepare(regions, found.pulumi, services=service or [], url=url, requests=requests, rate=rate)
+        # an address of one's own is asked inside the mesh
+        ways: Sequence[Way] = ("mesh",) if url else ("mesh", "gateway")
+        ready = prepare(regions, found.pulumi, services=service or [], ways=ways, url=url, requests=requests, rate=rate)
         _announce(messages, ready)
         with progress.shown(messages, ready) as shown:
             outcomes = measure_and_judge(ready, shown)

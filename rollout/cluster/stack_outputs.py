@@ -60,12 +60,19 @@ class ServiceOutputs(BaseModel):
 
 
 class StackOutputs(BaseModel):
-    """The outputs that a verification needs: the region's name as its pods know it, and its services by name."""
+    """The outputs that a verification needs.
+
+    Attributes:
+        region: The region's name as its pods know it.
+        services: By name.
+        gateway: Where a client outside the mesh connects to the ingress gateway, as host:port; None where there is none.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     region: str
     services: dict[str, ServiceOutputs]
+    gateway: str | None = None
 
     def service(self, name: str, region: RegionAccess) -> ServiceOutputs:
         """What is up of a service.

@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from bench.load import Answer, Load
-from lab.machine import processes
+from bench.load import Answer, Load, probe_process
 from lab.place import Region
 from tests.e2e.drills import RATE, Row, UnderLoad, is_share, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
@@ -206,7 +205,7 @@ def test_what_argocd_calls_synced_a_client_may_not_have_heard_of(lab: Laboratory
 @contextmanager
 def _cut_off_from_istiod(region: Region) -> Iterator[None]:
     """Let nothing that istiod sends reach the probe's pod."""
-    probe = processes.find(region.cgroup, ["/probe", "idle"])
+    probe = probe_process(region)
     assert probe is not None
     firewall = ["nsenter", f"--target={probe}", "--net", "iptables"]
     answers = ["INPUT", "--protocol", "tcp", "--source-port", "15012", "--jump", "DROP"]

@@ -80,6 +80,23 @@ def test_the_labs_settings_are_laid_over_key_by_key(stacks: Stacks) -> None:
     assert made["echo-rollout:istio"]["values"]["global"]["hub"] == "localhost"
 
 
+def test_a_gateway_waits_for_no_load_balancer_which_the_lab_does_not_have(stacks: Stacks) -> None:
+    said = (
+        "  echo-rollout:gateway: {replicas: 3, values: {resources: {requests: {memory: 1Gi}, limits: {memory: 2Gi}}}}\n"
+    )
+    (stacks.lab.checkout / "Pulumi.region-a.yaml").write_text(_COMMITTED + said)
+    made = _loaded(stacks.config_file("region-a"))["config"]["echo-rollout:gateway"]
+    assert (made["serviceType"], made["replicas"]) == ("NodePort", 3)
+    assert made["values"]["resources"] == {
+        "requests": {"cpu": "10m", "memory": "64Mi"},
+        "limits": {"cpu": "1", "memory": "2Gi"},
+    }
+
+
+def test_a_stack_without_a_gateway_gets_none_from_the_lab(stacks: Stacks) -> None:
+    assert "echo-rollout:gateway" not in _loaded(stacks.config_file("region-a"))["config"]
+
+
 def test_argocd_is_made_from_the_labs_own_and_reads_the_labs_git(stacks: Stacks) -> None:
     made = _loaded(stacks.config_file("region-a"))["config"]
     assert made["echo-rollout:repository"] == {"url": address(stacks.lab), "revision": "main", "secret": None}

@@ -246,6 +246,13 @@ class TestConnect:
             assert connect(region_at(cluster, tmp_path, port)).pod == "c"
         assert cluster.queries[0]["labelSelector"] == ["app=probe"]
 
+    def test_outside_the_mesh_it_takes_no_pod_that_is_in_it(self, tmp_path: Path) -> None:
+        cluster = FakeCluster(pods=[])
+
+        with serving(cluster) as port, pytest.raises(RolloutError, match=r"where the stack file has a gateway: pulumi"):
+            connect(region_at(cluster, tmp_path, port), outside=True)
+        assert cluster.queries[0]["labelSelector"] == ["app=probe-outside"]
+
     @pytest.mark.parametrize(
         ("pods", "state"),
         [
