@@ -19,7 +19,7 @@ from components.names import address, gateway_address
 from components.namespace import ServiceNamespace
 from components.probe import EchoProbe, EchoProbeArgs
 from components.releases import failed_revisions, read_revisions, require_none_pending
-from components.safety import UnsafeError, require_safe
+from components.safety import UnsafeError, require_fixed_files, require_safe
 from stackfile.model import ConfigError
 from stackfile.reader import load_stack_config
 
@@ -35,6 +35,7 @@ async def bring_up() -> None:
         ingress = [gateway_chart(config.gateway)] if config.gateway else []
         revisions = read_revisions(connection, [BASE, ISTIOD, *ingress])
         require_none_pending(revisions, connection)
+        require_fixed_files(connection, config)
         manifest = None if config.delivery == "direct" else read_manifest(config.argocd)
         require_handover(previous.get("delivery"), config.delivery)
     except (ConfigError, UnsafeError, ClusterError, ManifestError, DeliveryError) as error:

@@ -25,6 +25,7 @@ class ApiServer:
         uid: the UID of its namespace kube-system.
         revisions: the records that it has in istio-system: release, number and status.
         ingress: those that it has in istio-ingress.
+        mounted: whether an object is immutable, by kind, namespace and name as in `configmaps/web/site`.
         code: the status of every answer.
         message: what it answers in place of all that.
         accepted: the Accept headers that it was sent.
@@ -35,6 +36,7 @@ class ApiServer:
     uid: str = "uid-a"
     revisions: list[tuple[str, int, str]] = field(default_factory=list)
     ingress: list[tuple[str, int, str]] = field(default_factory=list)
+    mounted: dict[str, bool] = field(default_factory=dict)
     code: int = 200
     message: str = ""
     accepted: list[str] = field(default_factory=list)
@@ -73,6 +75,12 @@ def api_server() -> Iterator[ApiServer]:
                 RECORDS.format("istio-system"): _records(served.revisions),
                 RECORDS.format("istio-ingress"): _records(served.ingress),
             }
+            for called, immutable in served.mounted.items():
+                kind, namespace, name = called.split("/")
+                for asked in (name, "other"):
+                    there = [{"immutable": immutable}] if asked == name else []
+                    path = f"/api/v1/namespaces/{namespace}/{kind}?fieldSelector=metadata.name%3D{asked}"
+                    answers[path] = {"items": there}
             body = (served.message or json.dumps(answers.get(self.path))).encode()
             self.send_response(served.code if self.path in answers else 404)
             self.send_header("Content-Length", str(len(body)))

@@ -142,7 +142,15 @@ def test_testers_get_the_version_that_they_ask_for_at_weight_0(lab: Laboratory) 
 def _answers(lab: Laboratory, region: str, request: str) -> set[tuple[str, str]]:
     """Which version each of twenty answers names, and what it says."""
     url = "--url=http://web.web.svc.cluster.local:8000/"
-    options = (url, "--requests=20", "--rate=100", "--workers=2", "--version-header=x-rollout-version", request)
+    options = (
+        url,
+        "--requests=20",
+        "--rate=100",
+        "--workers=2",
+        "--ignore-stdin",
+        "--version-header=x-rollout-version",
+        request,
+    )
     probe = ("--namespace=echo-probe", "deployment/probe", "--container=probe")
     printed = lab.kubectl(region, "exec", *probe, "--", "/probe", "attack", *options)
     results = [json.loads(line) for line in printed.splitlines()]
