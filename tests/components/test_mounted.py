@@ -41,9 +41,10 @@ def test_what_is_named_by_its_content_is_not_even_asked_for(tmp_path: Path, name
 
 
 def test_what_can_change_is_refused_all_of_it_together(tmp_path: Path) -> None:
-    with api_server() as server, pytest.raises(UnsafeError) as caught:
+    with api_server() as server:
         server.mounted = {"configmaps/echo/site": False, "secrets/echo/key": False}
-        check(server, tmp_path, configMaps={"/etc/site": "site"}, secrets={"/etc/key": "key"})
+        with pytest.raises(UnsafeError) as caught:
+            check(server, tmp_path, configMaps={"/etc/site": "site"}, secrets={"/etc/key": "key"})
     first, second = str(caught.value).splitlines()
     assert first.startswith(
         "$.services.echo.versions.v2.configMaps./etc/site: ConfigMap echo/site is not immutable — a change of it reaches all pods"
