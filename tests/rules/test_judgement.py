@@ -34,11 +34,11 @@ def refused(findings: tuple[Finding, ...]) -> set[str]:
 
 @pytest.mark.parametrize("delivery", ["gitops", "direct", "handover"])
 def test_a_good_region_has_no_findings(delivery: Delivery) -> None:
-    assert judge_region(region(delivery=delivery)) == ()
+    assert judge_region([region(delivery=delivery)]) == ()
 
 
 def test_a_bad_region_has_findings() -> None:
-    assert refused(judge_region(without_routes(region())))
+    assert refused(judge_region([without_routes(region())]))
 
 
 def test_a_change_of_nothing_has_no_findings() -> None:
@@ -62,7 +62,7 @@ def test_a_finding_says_what_its_rule_says() -> None:
 def test_a_region_that_stays_as_it_is_is_judged_too() -> None:
     bad = without_routes(region())
 
-    assert refused(judge([Change(bad, bad)])) == refused(judge_region(bad))
+    assert refused(judge([Change(bad, bad)])) == refused(judge_region([bad]))
 
 
 def test_what_is_refused_comes_first_and_then_the_regions_in_order() -> None:
@@ -118,10 +118,10 @@ class TestWaivers:
         assert refused(found) == {RETIREMENT}
 
     def test_one_of_a_rule_over_one_region_holds_with_the_change_that_brings_it(self) -> None:
-        rule_ids = refused(judge_region(without_routes(region())))
+        rule_ids = refused(judge_region([without_routes(region())]))
         waived = region(limits=Limits(waived=dict.fromkeys(rule_ids, "a drill")))
 
-        assert refused(judge_region(without_routes(waived))) == set()
+        assert refused(judge_region([without_routes(waived)])) == set()
 
     def test_one_of_a_rule_between_regions_holds_with_the_change_that_brings_it(self) -> None:
         limits = Limits(waived={"own-place": "both run in one cluster for a drill"})
@@ -137,10 +137,10 @@ class TestWaivers:
 
         bad = replace(good, workloads=replace(good.workloads, unreadable=unreadable))
 
-        assert refused(judge_region(bad)) == {"objects-readable"}
+        assert refused(judge_region([bad])) == {"objects-readable"}
 
     def test_one_of_before_does_not_hold_for_the_region_as_it_will_be(self) -> None:
-        rule_ids = refused(judge_region(without_routes(region())))
+        rule_ids = refused(judge_region([without_routes(region())]))
         waiving = without_routes(region(limits=Limits(waived=dict.fromkeys(rule_ids, "a drill"))))
 
         assert refused(judge([Change(waiving, without_routes(region()))])) == rule_ids
@@ -148,7 +148,7 @@ class TestWaivers:
     def test_a_region_that_goes_may_be_waived_by_what_it_was(self) -> None:
         announced = region("region-b", limits=Limits(waived={"region-removed": "moved to region-c"}))
 
-        assert in_short(judge([kept("region-a"), Change(announced, None)])) == [
+        assert in_short(judge([kept("region-a"), Change(announced, None, region_goes=True)])) == [
             ("region-removed", "region-b", Severity.WARNING)
         ]
 

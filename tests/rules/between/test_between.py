@@ -51,7 +51,7 @@ class TestStartsInOneRegion:
         found = told_of_changes(self.ID, *(change(name, self.BEFORE, self.AFTER) for name in NAMES[:2]))
 
         assert [(each.region, each.where, each.what) for each in found] == [
-            ("region-b", "version v2", "starts here in the change that starts it in region-a")
+            ("region-b", "version v2 of echo", "starts here in the change that starts it in region-a")
         ]
 
     def test_allows_a_new_version_to_wait_in_two_regions_with_weight_0(self) -> None:
@@ -290,8 +290,8 @@ class TestDifferOnlyWhereAllowed:
     @pytest.mark.parametrize(
         ("setting", "value"),
         [
-            ("echo.versions.v2.weight", 25),
-            ("echo.versions.v2.replicas", 5),
+            ("services.echo.versions.v2.weight", 25),
+            ("services.echo.versions.v2.replicas", 5),
             ("cluster.context", "other"),
             ("rules.waived.increase-limited", "a drill"),
         ],
@@ -332,7 +332,7 @@ class TestDifferOnlyWhereAllowed:
         )
 
         assert [(each.where, each.what) for each in found] == [
-            ("$.echo.versions.v2", "not set here, there in region-a")
+            ("$.services.echo.versions.v2", "not set here, there in region-a")
         ]
 
     def test_holds_the_images_of_those_that_have_a_version_against_each_other(self) -> None:
@@ -345,7 +345,7 @@ class TestDifferOnlyWhereAllowed:
             region("region-c", versions(v1=100)),
         )
 
-        assert [(each.region, each.where) for each in found] == [("region-b", "$.echo.versions.v2.image")]
+        assert [(each.region, each.where) for each in found] == [("region-b", "$.services.echo.versions.v2.image")]
 
     def test_holds_few_against_most(self) -> None:
         regions = [region(f"region-{number:02}") for number in range(50)]
@@ -365,7 +365,7 @@ class TestDifferOnlyWhereAllowed:
 class TestOwnPlace:
     ID = "own-place"
 
-    @pytest.mark.parametrize("setting", ["cluster.context", "repository.path"])
+    @pytest.mark.parametrize("setting", ["cluster.context", "services.echo.path"])
     def test_refuses_two_regions_in_one_place(self, setting: str) -> None:
         found = told_of_regions(self.ID, *(set_to(region(name), {setting: "region-a"}) for name in NAMES[:2]))
 

@@ -413,7 +413,9 @@ class TestDelivery:
 
 class TestRegionRemoved:
     def test_refuses_a_region_that_goes(self) -> None:
-        assert [each.where for each in told("region-removed", Change(region(), None))] == ["stack file"]
+        assert [each.where for each in told("region-removed", Change(region(), None, region_goes=True))] == [
+            "stack file"
+        ]
 
     @pytest.mark.parametrize("before", [None, region()])
     def test_allows_a_region_that_comes_or_stays(self, before: Region | None) -> None:
@@ -422,6 +424,7 @@ class TestRegionRemoved:
 
 class TestLimitsLoosened:
     ID = "limits-loosened"
+    OF_SERVICE = "service-limits-loosened"
 
     @pytest.mark.parametrize(
         ("after", "where"),
@@ -431,12 +434,20 @@ class TestLimitsLoosened:
             (Limits(immutable_tags=(*Limits().immutable_tags, "stable")), "$.rules.immutableTags"),
             (Limits(may_differ=(*Limits().may_differ, "istio.version")), "$.rules.mayDiffer"),
             (Limits(waived={"increase-limited": "a drill"}), "$.rules.waived.increase-limited"),
-            (Limits(pods_for_all_traffic=2), "$.echo.podsForAllTraffic"),
-            (Limits(stable="v2"), "$.echo.stable"),
         ],
     )
     def test_names_what_allows_more(self, after: Limits, where: str) -> None:
         assert [each.where for each in told(self.ID, Change(region(), region(limits=after)))] == [where]
+
+    @pytest.mark.parametrize(
+        ("after", "where"),
+        [
+            (Limits(pods_for_all_traffic=2), "$.services.echo.podsForAllTraffic"),
+            (Limits(stable="v2"), "$.services.echo.stable"),
+        ],
+    )
+    def test_names_what_allows_more_for_one_service(self, after: Limits, where: str) -> None:
+        assert [each.where for each in told(self.OF_SERVICE, Change(region(), region(limits=after)))] == [where]
 
     @pytest.mark.parametrize(
         "before",
@@ -451,10 +462,12 @@ class TestLimitsLoosened:
         ],
     )
     def test_allows_less(self, before: Limits) -> None:
-        assert not told(self.ID, Change(region(limits=before), region()))
+        change = Change(region(limits=before), region())
+
+        assert not told(self.ID, change) + told(self.OF_SERVICE, change)
 
     def test_allows_more_pods_for_all_traffic(self) -> None:
-        assert not told(self.ID, Change(region(), region(limits=Limits(pods_for_all_traffic=3))))
+        assert not told(self.OF_SERVICE, Change(region(), region(limits=Limits(pods_for_all_traffic=3))))
 
     def test_allows_the_version_that_has_all_requests_to_become_the_stable_one(self) -> None:
         wanted = versions(v1=0, v2=100)
@@ -463,12 +476,12 @@ class TestLimitsLoosened:
             region(wanted=wanted, limits=Limits(stable="v2")),
         )
 
-        assert not told(self.ID, Change(before, after))
+        assert not told(self.OF_SERVICE, Change(before, after))
 
     def test_allows_a_version_that_had_all_requests_to_become_the_stable_one(self) -> None:
         proven = {"v2": frozenset({"registry.corp.local/echo:2.0.0"})}
 
-        assert not told(self.ID, Change(region(), region(limits=Limits(stable="v2")), proven))
+        assert not told(self.OF_SERVICE, Change(region(), region(limits=Limits(stable="v2")), proven))
 
 
 def test_a_region_that_comes_passes_every_rule() -> None:

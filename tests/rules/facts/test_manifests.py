@@ -279,9 +279,14 @@ class TestWhatCannotBeRead:
                 "spec.http[0].route[1].weight: true is not a whole number",
             ),
             (virtual_service(), "spec/http/0/route", "v1", 'spec.http[0].route: "v1" is not a list'),
-            (virtual_service(), "spec/http/0/match", [{}], "spec.http[0].match: [{}] is judged by no rule"),
+            (
+                virtual_service(),
+                "spec/http/0/match",
+                [{"uri": {"exact": "/"}, "gateways": ["mesh"], "headers": {"x-version": {"exact": "v1"}}}],
+                'spec.http[0].match[0].uri: {"exact": "/"} is judged by no rule',
+            ),
             (virtual_service(), "spec/http/0/fault", {}, "spec.http[0].fault: {} is judged by no rule"),
-            (virtual_service(), "spec/gateways", ["edge"], 'spec.gateways: ["edge"] is judged by no rule'),
+            (virtual_service(), "spec/gateways", "edge", 'spec.gateways: "edge" is not a list'),
             (virtual_service(), "spec", None, "spec: is missing"),
             (
                 virtual_service(),
