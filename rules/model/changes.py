@@ -29,7 +29,9 @@ def outage(change: Change) -> Story | None:
     if before is None or after is None:
         return None
     # nobody uses yet what testers get with this change
-    asked_for = frozenset(name for name, each in versions(before.workloads).items() if each.testers)
+    asked_for = frozenset(
+        name for name, each in versions(before.workloads).items() if each.testers and each.subset and each.replicas
+    )
     new, orders = _target(after.workloads, asked_for), _orders(before, after)
     old = _with_what_stood(_target(before.workloads, asked_for), new, before.workloads)
     if not _plots((old, new, new), orders, AS_IT_IS):

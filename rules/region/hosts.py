@@ -103,7 +103,8 @@ def _apart(region: Region) -> Iterator[Violation]:
 HOSTS: tuple[Rule[Region], ...] = (
     Rule(
         id="host-is-full-name",
-        holds="Every host is the full name of the Service, <service>.<namespace>.svc.<domain>, and the same everywhere.",
+        holds="Every host is the full name of the Service, <service>.<namespace>.svc.<domain>, and the same everywhere; those of a "
+        "gateway come after it.",
         reason="Istio completes a short name by the namespace of the object that has it, and a host that is no Service's matches "
         "no request: the split then holds for nobody, or the subset is not found",
         mend="write the Service's full name",
