@@ -11,9 +11,9 @@ from rules.facts.workloads import (
     MESH,
     Deployment,
     Destination,
+    HeaderRoute,
     ObjectId,
     Service,
-    TesterRoute,
     VirtualService,
     Workloads,
 )
@@ -54,7 +54,7 @@ def routed(workloads: Workloads) -> Iterator[tuple[str, Destination]]:
         yield f"{where}.route[0]", tester.destination
 
 
-def for_testers(workloads: Workloads) -> Iterator[tuple[str, TesterRoute]]:
+def for_testers(workloads: Workloads) -> Iterator[tuple[str, HeaderRoute]]:
     """Every route for testers, with its path."""
     for virtual_service in workloads.virtual_services:
         for tester in virtual_service.testers:

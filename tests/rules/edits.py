@@ -14,10 +14,10 @@ from rules.facts.workloads import (
     Deployment,
     Destination,
     DestinationRule,
+    HeaderRoute,
     ObjectId,
     Service,
     Subset,
-    TesterRoute,
     VirtualService,
     Workloads,
 )
@@ -69,7 +69,7 @@ def with_destination(of: Region, version: str, edit: Callable[[Destination], Des
     return with_routes(of, edit_routes)
 
 
-def with_testers(of: Region, edit: Callable[[TesterRoute], TesterRoute]) -> Region:
+def with_testers(of: Region, edit: Callable[[HeaderRoute], HeaderRoute]) -> Region:
     return with_routes(of, lambda it: replace(it, testers=tuple(edit(each) for each in it.testers)))
 
 

@@ -47,11 +47,13 @@ def region(
     limits: Limits = _DEFAULT,
     gateway: str | None = None,
     sleep_seconds: int = 0,
+    mounts: bool = False,
 ) -> Region:
     """A region, as one of its services sees it, with these versions; v1 with 90 % and v2 with 10 % where none are given.
 
     It is in a namespace of its own name where none is given. Clients outside the mesh ask for it at the `gateway`, by the name
-    `OUTSIDE`. The kubelet waits for the `sleep_seconds` before it tells a container that it is to end.
+    `OUTSIDE`. The kubelet waits for the `sleep_seconds` before it tells a container that it is to end. With `mounts` there are
+    a ConfigMap, a Secret and a folder to write to.
     """
     wanted = versions(v1=90, v2=10) if wanted is None else wanted
     wanted = {
@@ -66,7 +68,13 @@ def region(
             f"services.{service}.versions.{version}.weight": one.weight,
         }
     workloads = _workloads(
-        name, service, tuple(wanted.items()), namespace=namespace, gateway=gateway, sleep_seconds=sleep_seconds
+        name,
+        service,
+        tuple(wanted.items()),
+        namespace=namespace,
+        gateway=gateway,
+        sleep_seconds=sleep_seconds,
+        mounts=mounts,
     )
     return Region(name, service, delivery, workloads, limits, settings)
 
@@ -80,18 +88,25 @@ def _workloads(
     namespace: str | None,
     gateway: str | None,
     sleep_seconds: int,
+    mounts: bool,
 ) -> Workloads:
     """The objects of these versions as the program renders them, also of what no stack file may say."""
     service = ServiceConfig.model_construct(
         versions={
             version: VersionConfig.model_construct(
-                image=one.image, replicas=one.replicas, weight=one.weight, testers=one.testers
+                image=one.image,
+                replicas=one.replicas,
+                weight=one.weight,
+                testers=one.testers,
+                config_maps={"/etc/settings": f"{name}-{version}"} if mounts else {},
+                secrets={"/etc/key": f"{name}-{version}"} if mounts else {},
             )
             for version, one in wanted
         },
         max_ejection_percent=34,
         own_namespace=namespace,
         hosts=(OUTSIDE,),
+        writable=("/tmp",) if mounts else (),
         testers=TestersConfig(header=HEADER) if any(one.testers for _, one in wanted) else None,
         drain=DrainConfig(by="sleep", seconds=sleep_seconds) if sleep_seconds else DrainConfig(),
     )

@@ -15,11 +15,11 @@ from rules.facts.workloads import (
     Deployment,
     Destination,
     DestinationRule,
+    HeaderRoute,
     ObjectId,
     OutlierDetection,
     ServicePort,
     Subset,
-    TesterRoute,
     Unreadable,
     VirtualService,
 )
@@ -385,7 +385,7 @@ def testers_come_after_all_requests(name: str, delivery: Delivery, version: str)
 def testers_are_sent_to_a_subset_that_never_was(name: str, delivery: Delivery, version: str) -> Change:
     good = _not_asked_for(name, delivery, version)
     nowhere = Destination(HOST, "v3", 80, 100)
-    routes = (TesterRoute(HEADER, "v3", nowhere, 0),)
+    routes = (HeaderRoute(HEADER, "v3", nowhere, 0),)
     return Change(good, with_routes(good, lambda it: replace(it, testers=routes)))
 
 
