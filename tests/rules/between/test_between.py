@@ -13,6 +13,7 @@ from rules.facts.workloads import Delivery
 from rules.finding import Violation
 from tests.rules.edits import with_document
 from tests.rules.good import Wanted, region, versions
+from tests.stackfile.stack_values import MINIMAL, parse
 
 NAMES = ("region-a", "region-b", "region-c")
 OF_REGIONS = {rule.id: rule for rule in BETWEEN_REGIONS}
@@ -358,6 +359,33 @@ class TestDifferOnlyWhereAllowed:
             ("region-00", "1.29.0 here and in region-07, 1.31.1 in region-01, region-02 and 46 more")
         ]
 
+    def test_tells_of_a_service_that_one_region_has_once(self) -> None:
+        found = told_of_regions(self.ID, *map(region, NAMES), region("region-b", service="web"))
+
+        assert [(each.region, each.where, each.what) for each in found] == [
+            ("region-b", "$.services.web", "there here, not set in region-a and region-c")
+        ]
+
+    @pytest.mark.parametrize("pattern", ["services.web", "services.*"])
+    def test_allows_a_service_that_one_region_has_by_a_path_that_a_stack_file_may_have(self, pattern: str) -> None:
+        rules = parse({**MINIMAL, "rules": {"mayDiffer": [*MAY_DIFFER, pattern]}}).rules
+        limits = Limits(may_differ=rules.may_differ)
+
+        assert not told_of_regions(
+            self.ID, *map(region, NAMES), *(region("region-b", service=it, limits=limits) for it in ("echo", "web"))
+        )
+
+    def test_holds_a_service_against_that_of_the_same_name_alone(self) -> None:
+        regions = [region(name, service=service) for name in NAMES for service in ("echo", "web")]
+        drained = set_to(regions[3], {"services.web.drain.seconds": 9})
+        regions = [set_to(each, {f"services.{each.service}.drain.seconds": 5}) for each in regions]
+
+        found = told_of_regions(self.ID, *regions[:3], drained, *regions[4:])
+
+        assert [(each.region, each.where, each.what) for each in found] == [
+            ("region-b", "$.services.web.drain.seconds", "9 here, 5 in region-a and region-c")
+        ]
+
     def test_allows_regions_of_which_no_setting_is_known(self) -> None:
         assert not told_of_regions(self.ID, region("region-a"), replace(region("region-b"), settings={}))
 
@@ -370,6 +398,24 @@ class TestOwnPlace:
         found = told_of_regions(self.ID, *(set_to(region(name), {setting: "region-a"}) for name in NAMES[:2]))
 
         assert [(each.region, each.where) for each in found] == [("region-b", f"$.{setting}")]
+
+    @pytest.mark.parametrize("names", [("region-a", "region-a"), ("region-a", "region-c")])
+    def test_refuses_two_services_in_one_overlay(self, names: tuple[str, str]) -> None:
+        echo, web = (
+            set_to(region(name, service=service), {f"services.{service}.path": "deploy/all"})
+            for name, service in zip(names, ("echo", "web"), strict=True)
+        )
+
+        found = told_of_regions(self.ID, echo, region("region-b"), web)
+
+        assert [(each.region, each.where, each.what) for each in found] == [
+            (names[1], "$.services.web.path", "deploy/all is also the overlay of echo in region-a")
+        ]
+
+    def test_allows_all_services_of_a_region_in_one_cluster(self) -> None:
+        services = (region(service=it) for it in ("echo", "web"))
+
+        assert not told_of_regions(self.ID, *(set_to(each, {"cluster.context": "region-a"}) for each in services))
 
     def test_allows_a_context_of_the_same_name_in_another_kubeconfig(self) -> None:
         assert not told_of_regions(
