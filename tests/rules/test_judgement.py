@@ -147,15 +147,22 @@ class TestServices:
         }
         assert [each.where for each in found] == ["versions of echo", "versions of web"]
 
-    def test_the_simpler_words_for_one_do_not_silence_the_model_on_the_other(self) -> None:
+    @pytest.mark.parametrize(
+        ("after", "told"),
+        [
+            (region(wanted=versions(v1=100)), {RETIREMENT}),
+            (region(wanted={**versions(v1=90, v2=5), "v3": Wanted(5, replicas=0)}), {"weighted-version-has-pods"}),
+        ],
+    )
+    def test_simpler_words_for_one_do_not_silence_the_model_on_the_other(self, after: Region, told: set[str]) -> None:
         resting = {**versions(v1=90, v2=10), "v3": Wanted(0, replicas=0)}
         moved = with_subset(web(wanted=versions(v1=90, v2=10, v3=0)), "v2", {"version": "v3"})
         moved = with_subset(moved, "v3", {"version": "v2"})
 
-        found = judge([Change(region(), region(wanted=versions(v1=100))), Change(web(wanted=resting), moved)])
+        found = judge([Change(region(), after), Change(web(wanted=resting), moved)])
 
-        refusals = tuple(each for each in found if each.severity is Severity.REFUSED)
-        assert by_service(refusals) == [("region-a", "echo", RETIREMENT), ("region-a", "web", "make-before-break")]
+        assert refused(tuple(each for each in found if each.service == "echo")) == told
+        assert refused(tuple(each for each in found if each.service == "web")) == {"make-before-break"}
 
     def test_waivers_are_those_of_the_region_for_each(self) -> None:
         limits = Limits(waived={RETIREMENT: "nobody asks them", "make-before-break": "nobody asks them"})
