@@ -337,6 +337,7 @@ class TestMakeBeforeBreak:
         found = judge([Change(good, with_subset(moved, "v3", {"version": "v2"}))])
 
         assert refused(found) == {"make-before-break"}
+        assert found[0].where == "the whole change of echo"
 
     def test_is_not_told_of_an_introduction_with_requests(self) -> None:
         found = judge([Change(region(wanted=versions(v1=100)), region())])
