@@ -5,7 +5,7 @@ value unless its field says otherwise. A field's `description` is also what an e
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,7 @@ from stackfile.values import (
     EnvironmentName,
     Errors,
     HeaderName,
+    HeaderOrNone,
     Image,
     ImagePullPolicy,
     Increase,
@@ -294,7 +295,7 @@ class ServiceConfig(_Part):
     hosts: tuple[Domain, ...] = Field(
         default=(), description="a list of the names by which clients outside the mesh ask for it, through the gateway"
     )
-    version_header: Literal[""] | HeaderName = Field(
+    version_header: HeaderOrNone = Field(
         default="x-rollout-version",
         description='the response header that names the version that a request was sent to; "" for none',
     )
