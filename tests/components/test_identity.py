@@ -113,13 +113,13 @@ def test_the_cluster_is_asked_over_one_connection(server: ApiServer) -> None:
 
 
 OUTLIVING = [
-    "ServiceNamespace echo",
     "IstioInstall istio",
     "Namespace echo",
     "Namespace istio-system",
     "PeerAuthentication echo-mutual-tls",
     "Release istio-base",
     "Release istio-istiod",
+    "ServiceNamespace echo",
 ]
 
 
