@@ -22,17 +22,8 @@ from tests.components.graph import (
     shipped_echo,
     stack_config,
 )
+from tests.stackfile.stack_values import NGINX
 
-NGINX = {
-    "versions": {
-        "v1": {"image": "registry.corp.local/nginx:1.26.0", "replicas": 3, "weight": 100},
-        "v2": {"image": "registry.corp.local/nginx:1.27.0", "replicas": 3, "weight": 0},
-    },
-    "maxEjectionPercent": 34,
-    "port": 8000,
-    "probes": {"startup": "/", "readiness": "/", "liveness": "/"},
-    "drain": {"by": "sleep"},
-}
 WORKLOADS = (
     ("ServiceDeployments", ""),
     ("ServiceAccount", ""),
@@ -138,8 +129,8 @@ def test_a_second_service_changes_nothing_of_the_first_but_what_the_project_allo
 def test_an_object_of_two_services_is_refused() -> None:
     # both name a Deployment echo-v1-v1, in one namespace
     services = {
-        **shipped_echo(versions={"v1-v1": {**NGINX["versions"]["v1"]}}),  # type: ignore[index]
-        "echo-v1": {**NGINX, "namespace": "echo", "versions": {"v1": NGINX["versions"]["v1"]}},  # type: ignore[index]
+        **shipped_echo(versions={"v1-v1": {**NGINX["versions"]["v1"]}}),
+        "echo-v1": {**NGINX, "namespace": "echo", "versions": {"v1": NGINX["versions"]["v1"]}},
     }
     _, error = attempt(run_main, stack_config(STACK_FILES[0], services=services))
     assert "Deployment echo/echo-v1-v1: is of echo and of echo-v1 — " in str(error)

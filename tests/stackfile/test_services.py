@@ -8,12 +8,7 @@ from typing import Any
 import pytest
 
 from stackfile.model import ServiceConfig
-from tests.stackfile.stack_values import MINIMAL, parse, problems, the_problem, with_value
-
-NGINX = {
-    "versions": {"v1": {"image": "registry.corp.local/nginx:1.26.0", "replicas": 2, "weight": 100}},
-    "port": 8000,
-}
+from tests.stackfile.stack_values import MINIMAL, NGINX, parse, problems, the_problem, with_value
 
 
 def with_services(**services: Any) -> dict[str, Any]:
@@ -76,7 +71,7 @@ def test_a_service_whose_name_cannot_name_an_object_is_refused(name: str) -> Non
 
 
 def test_what_is_wrong_with_each_service_is_told() -> None:
-    wrong = {"versions": {"v1": {**NGINX["versions"]["v1"], "weight": 90}}, "stable": "v3"}  # type: ignore[index]
+    wrong = {"versions": {"v1": {**NGINX["versions"]["v1"], "weight": 90}}, "stable": "v3"}
     assert [each.split(": ")[1] for each in problems(with_services(nginx=wrong, shop={**wrong, "prot": 1}))] == [
         "$.services.nginx.versions",
         "$.services.shop.versions",
