@@ -12,7 +12,7 @@ from rules.facts.region import Region
 from rules.finding import Severity
 from rules.judgement import judge_region
 from tests.components.graph import STACK_FILES, attempt, record, run_main, shipped_echo, stack_config
-from tests.stackfile.stack_values import parse, with_value
+from tests.stackfile.stack_values import MINIMAL, NGINX, parse, with_value
 
 EJECTING = with_value("services.echo.maxEjectionPercent", 34)
 """One of three pods may be out at a time."""
@@ -20,6 +20,33 @@ EJECTING = with_value("services.echo.maxEjectionPercent", 34)
 
 def test_a_safe_configuration_is_let_pass_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
     require_safe(parse(EJECTING))
+    assert caplog.messages == []
+
+
+def test_every_option_of_a_service_is_known_to_the_rules(caplog: pytest.LogCaptureFixture) -> None:
+    one = {
+        **NGINX["versions"]["v1"],
+        "env": {"A": "1"},
+        "configMaps": {"/etc/nginx/conf.d": "nginx-1"},
+        "secrets": {"/etc/tls": "nginx-tls-1"},
+    }
+    nginx = {
+        **NGINX,
+        "versions": {"v1": one, "v2": {**one, "weight": 0, "testers": False}},
+        "namespace": "market",
+        "containerPort": 8000,
+        "env": {"B": "2"},
+        "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}},
+        "serviceAccount": "server",
+        "runAsUser": 101,
+        "writable": ["/var/cache/nginx", "/tmp"],
+        "hosts": ["nginx.corp.local"],
+        "versionHeader": "x-version",
+        "testers": {"header": "x-ask"},
+        "drain": {"by": "sleep", "seconds": 10, "graceSeconds": 40},
+        "path": "deploy/nginx",
+    }
+    require_safe(parse({**MINIMAL, "services": {"nginx": nginx}}))
     assert caplog.messages == []
 
 

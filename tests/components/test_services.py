@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stackfile.model import ConfigError
 from tests.components.graph import (
     ROOT,
     STACK_FILES,
@@ -22,7 +23,7 @@ from tests.components.graph import (
     shipped_echo,
     stack_config,
 )
-from tests.stackfile.stack_values import NGINX
+from tests.stackfile.stack_values import MINIMAL, NGINX, parse
 
 WORKLOADS = (
     ("ServiceDeployments", ""),
@@ -78,6 +79,14 @@ def test_services_of_one_namespace_share_it() -> None:
     assert named(graph, "ServiceNamespace") == [("ServiceNamespace", "echo")]
     assert graph.the("Deployment", "nginx-v1").metadata["namespace"] == "echo"
     assert graph.outputs["services"]["nginx"]["url"] == "http://nginx.echo.svc.cluster.local:8000/"
+
+
+def test_no_service_may_be_where_the_program_has_something_else(deliveries: dict[str, list[Graph]]) -> None:
+    taken = {node.metadata["name"] for node in deliveries["gitops"][0].objects if node.kind == "Namespace"} - {"echo"}
+    assert len(taken) > 2
+    for namespace in taken:
+        with pytest.raises(ConfigError, match=f"nginx would be in the namespace {namespace}, "):
+            parse({**MINIMAL, "services": {"nginx": {**NGINX, "namespace": namespace}}})
 
 
 @pytest.mark.parametrize(("namespace", "allowed"), [("nginx", ["echo", "nginx"]), ("echo", ["echo"])])

@@ -70,6 +70,12 @@ def test_a_service_whose_name_cannot_name_an_object_is_refused(name: str) -> Non
     assert "is not a DNS label" in the_problem(with_services(**{name: NGINX}))
 
 
+@pytest.mark.parametrize("namespace", ["default", "kube-system"])
+def test_a_namespace_that_is_not_the_services_is_refused(namespace: str) -> None:
+    problem = the_problem(with_services(nginx={**NGINX, "namespace": namespace}))
+    assert f"$.services: nginx would be in the namespace {namespace}, which is not the services' own — " in problem
+
+
 def test_what_is_wrong_with_each_service_is_told() -> None:
     wrong = {"versions": {"v1": {**NGINX["versions"]["v1"], "weight": 90}}, "stable": "v3"}
     assert [each.split(": ")[1] for each in problems(with_services(nginx=wrong, shop={**wrong, "prot": 1}))] == [
