@@ -3,11 +3,15 @@
 What a container would only refuse at its start, or Kubernetes at `pulumi up`, is told before.
 """
 
+import re
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
-from stackfile.model import ServiceConfig
+from stackfile.messages import fields_of
+from stackfile.model import ServiceConfig, VersionConfig
+from tests.components.graph import ROOT
 from tests.stackfile.stack_values import MINIMAL, NGINX, parse, problems, the_problem, with_value
 
 
@@ -158,3 +162,21 @@ def test_a_quantity_is_kept_as_it_is_written(value: object, text: str) -> None:
 
 def test_no_header_names_the_version_where_that_is_turned_off() -> None:
     assert echo("versionHeader", "").version_header == ""
+
+
+# --- the document
+
+
+DOCUMENT = (ROOT / "docs" / "services.md").read_text()
+
+
+def test_the_document_has_every_option_and_no_other() -> None:
+    columns = [line.split("|")[1] for line in DOCUMENT.splitlines() if line.startswith("| `")]
+    named = [name for column in columns for name in re.findall(r"`(\w+)`", column)]
+    assert sorted(named) == sorted([*fields_of(ServiceConfig), *fields_of(VersionConfig)])
+
+
+def test_the_documents_service_is_accepted() -> None:
+    text = DOCUMENT.partition("```yaml\n")[2].partition("```")[0]
+    services = YAML(typ="safe", pure=True).load(text)["echo-rollout:services"]
+    assert parse(with_services(**services)).services["shop"].drain.by == "sleep"
