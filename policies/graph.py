@@ -12,11 +12,13 @@ from pulumi_policy.proxy import UnknownValueError
 from rules.facts.shapes import KINDS
 from rules.facts.workloads import ObjectId
 
-NAMESPACE = "echo"
-"""The namespace of the workloads; `components.names` has it for the program."""
+SERVICE_NAMESPACE = "echo-rollout:service:ServiceNamespace"
+"""The type of the component that is named as a namespace of services; `components.namespace` registers it."""
 UNKNOWN = "(not known in a preview)"
 """Stands where a value is known only once something else is applied. No rule takes it for a number, a duration or a fixed tag."""
 
+_SERVICE = "app.kubernetes.io/name"
+"""The label that names the service of an object."""
 _APPLICATION = ("argoproj.io", "Application")
 
 
@@ -27,17 +29,17 @@ class Graph:
     Attributes:
         stack: The stack's name.
         ids: What names each Kubernetes object in the cluster, by the URN of its resource.
-        workloads: The objects in the namespace of echo that one or the other delivers.
-        namespace: That namespace itself, and what else is in it.
-        applications: The objects that have Argo CD deliver into that namespace.
+        props: The properties of each resource, by its URN.
+        namespaces: The namespaces that the program makes for services.
+        applications: The paths of what Argo CD delivers, by the Application's name, which is a service's, and the namespace.
         before: For each resource the URNs of what is there before it: its dependencies and its parent.
     """
 
     stack: str
     ids: Mapping[str, ObjectId]
-    workloads: tuple[Mapping[str, Any], ...]
-    namespace: tuple[Mapping[str, Any], ...]
-    applications: tuple[Mapping[str, Any], ...]
+    props: Mapping[str, Mapping[str, Any]]
+    namespaces: tuple[str, ...]
+    applications: Mapping[tuple[str, str], str]
     before: Mapping[str, frozenset[str]]
 
     @classmethod
@@ -46,25 +48,40 @@ class Graph:
         resources = sorted(resources, key=lambda each: each.urn)
         props = {each.urn: inputs.get(each.urn, each.props) for each in resources}
         ids = dict(_ids(props))
-        itself = ObjectId("Namespace", "", NAMESPACE)
-        inside = [each for each in resources if each.urn in ids and ids[each.urn].namespace == NAMESPACE]
-        others = [each for each in resources if ids.get(each.urn) == itself]
-        others += [each for each in inside if ids[each.urn].kind not in KINDS]
         return cls(
             stack=resources[0].urn.split("::")[0].removeprefix("urn:pulumi:") if resources else "",
             ids=ids,
-            workloads=tuple(_plain(props[each.urn]) for each in inside if ids[each.urn].kind in KINDS),
-            namespace=tuple(_plain(props[each.urn]) for each in others),
-            applications=tuple(_applications(props, ids)),
+            props=props,
+            namespaces=tuple(each.name for each in resources if each.resource_type == SERVICE_NAMESPACE),
+            applications=dict(_applications(props, ids)),
             before={
                 each.urn: frozenset(other.urn for other in (*each.dependencies, each.parent) if other is not None)
                 for each in resources
             },
         )
 
-    def of_kind(self, kind: str) -> dict[str, ObjectId]:
-        """What names the workloads of a kind, by the URN of their resource."""
-        return {urn: each for urn, each in self.ids.items() if (each.kind, each.namespace) == (kind, NAMESPACE)}
+    def workloads(self, namespace: str) -> dict[str, str]:
+        """The service of each object in a namespace that one or the other delivers, as its label has it, by URN."""
+        return {
+            urn: str((_known(_known(self.props[urn], "metadata"), "labels") or {}).get(_SERVICE))
+            for urn, each in self.ids.items()
+            if each.namespace == namespace and each.kind in KINDS
+        }
+
+    def besides(self, namespace: str) -> tuple[Mapping[str, Any], ...]:
+        """A namespace itself, and what is in it besides the workloads."""
+        itself = ObjectId("Namespace", "", namespace)
+        found = [
+            urn
+            for urn, each in self.ids.items()
+            if each == itself or (each.namespace == namespace and each.kind not in KINDS)
+        ]
+        return tuple(self.plain(urn) for urn in found)
+
+    def plain(self, urn: str) -> Mapping[str, Any]:
+        """An object as its YAML has it."""
+        plain: Mapping[str, Any] = _plain(self.props[urn])
+        return plain
 
     def waits_for(self, later: str, earlier: str) -> bool:
         """Tell if Pulumi applies `later` after `earlier` and deletes it before: by dependencies, its own or its parents'."""
@@ -87,14 +104,16 @@ def _ids(props: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ObjectId
             yield urn, ObjectId(str(kind), str(metadata.get("namespace", "")), str(metadata["name"]))
 
 
-def _applications(props: Mapping[str, Mapping[str, Any]], ids: Mapping[str, ObjectId]) -> Iterator[Mapping[str, Any]]:
+def _applications(
+    props: Mapping[str, Mapping[str, Any]], ids: Mapping[str, ObjectId]
+) -> Iterator[tuple[tuple[str, str], str]]:
     for urn, each in props.items():
         if urn not in ids or ids[urn].kind != _APPLICATION[1]:
             continue
         application = _plain(each)
-        group = str(application.get("apiVersion", "")).rpartition("/")[0]
-        if group == _APPLICATION[0] and application["spec"]["destination"]["namespace"] == NAMESPACE:
-            yield application
+        if str(application.get("apiVersion", "")).rpartition("/")[0] == _APPLICATION[0]:
+            spec = application["spec"]
+            yield (ids[urn].name, str(spec["destination"]["namespace"])), str(spec["source"]["path"])
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,9 @@ a policy has one level, whereas a waived rule only warns. Each message names its
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,12 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
-from policies.graph import NAMESPACE, Graph
-from policies.stack import regions
+from policies.graph import Graph
+from policies.stack import Stack, regions
 from rules.facts.region import Region
 from rules.finding import Finding, Rule, Severity, Violation
 from rules.judgement import judge_region
 
-_Registered = tuple[Graph, tuple[Region, ...]]
-"""What a stack registers, and the region that comes of it: once for each who applies its workloads."""
 _EARLIER = {"DestinationRule": "Deployment", "VirtualService": "DestinationRule"}
 _LEVELS = {
     Severity.REFUSED: (EnforcementLevel.MANDATORY, "Nothing that is applied in the region loses requests."),
@@ -37,12 +37,21 @@ _LEVELS = {
 }
 
 
-def policies(project: Path, told: Region | None) -> list[Policy]:
+@dataclass(frozen=True)
+class Registered:
+    """What a stack registers, and the region that comes of it, once for each who applies the workloads of its services."""
+
+    graph: Graph
+    stack: Stack
+    regions: tuple[tuple[Region, ...], ...]
+
+
+def policies(project: Path, told: Stack | None) -> list[Policy]:
     """The policies of the pack, named as the severities that they report, after one that reports nothing.
 
     Args:
         project: The folder of the project, in which Argo CD's overlays are.
-        told: The region that is judged, without workloads; None to go by what the graph shows.
+        told: What the stack file says; None to go by what the graph shows.
     """
 
     inputs: dict[str, Mapping[str, Any]] = {}
@@ -51,9 +60,9 @@ def policies(project: Path, told: Region | None) -> list[Policy]:
         inputs[args.urn] = args.props
 
     def report_all(severity: Severity, args: StackValidationArgs, report: ReportViolation) -> None:
-        for finding in findings(args.resources, told, project, inputs):
-            if finding.severity is severity:
-                report(str(finding), None)
+        found = findings(args.resources, told, project, inputs)
+        for message in dict.fromkeys(str(finding) for finding in found if finding.severity is severity):
+            report(message, None)
 
     # a stack's policy is given what the cluster made of the objects, with fields and defaults of its own
     noting = ResourceValidationPolicy(
@@ -66,54 +75,63 @@ def policies(project: Path, told: Region | None) -> list[Policy]:
 
 
 def findings(
-    resources: Sequence[PolicyResource], told: Region | None, project: Path, inputs: Mapping[str, Mapping[str, Any]]
+    resources: Sequence[PolicyResource], told: Stack | None, project: Path, inputs: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Finding, ...]:
-    """What is wrong with a stack's resources, each finding once; `inputs` are what was registered of them, by URN."""
+    """What is wrong with a stack's resources; `inputs` are what was registered of them, by URN."""
     graph = Graph.of(resources, inputs)
-    applied = regions(graph, told, project)
+    stack = told or Stack.shown_by(graph)
+    registered = Registered(graph, stack, regions(graph, stack, project))
     found = [
-        Finding.of(rule, violation, applied[0].name)
-        for rule in REGISTRATION
-        for violation in rule.check((graph, applied))
+        Finding.of(rule, violation, stack.region, "") for rule in REGISTRATION for violation in rule.check(registered)
     ]
-    for region in applied:
-        found += judge_region(region)
-    return tuple(dict.fromkeys(found))
+    for services in registered.regions:
+        found += judge_region(services)
+    return tuple(found)
 
 
-def _nothing_delivered(registered: _Registered) -> Iterator[Violation]:
-    for region in registered[1]:
+def _nothing_delivered(registered: Registered) -> Iterator[Violation]:
+    services = registered.stack.namespaces
+    if not services:
+        yield Violation(f"delivery: {registered.stack.delivery}", "there is no service")
+    for name, namespace in registered.graph.applications:
+        if services.get(name) != namespace in services.values():
+            yield Violation(f"Application {name}", f"delivers into {namespace}, and is of no service there")
+    for region in (each for services in registered.regions for each in services):
         if not region.workloads.virtual_services and not region.workloads.unreadable:
-            yield Violation(f"delivery: {region.delivery}", "there is no VirtualService among the workloads")
+            where = f"{region.service}, delivery: {region.delivery}"
+            yield Violation(where, "there is no VirtualService among the workloads")
 
 
-def _out_of_order(registered: _Registered) -> Iterator[Violation]:
-    graph = registered[0]
-    for kind, earlier_kind in _EARLIER.items():
-        for later, name in graph.of_kind(kind).items():
-            for earlier, needed in graph.of_kind(earlier_kind).items():
-                if not graph.waits_for(later, earlier):
-                    yield Violation(str(name), f"does not depend on {needed}")
+def _out_of_order(registered: Registered) -> Iterator[Violation]:
+    graph, stack = registered.graph, registered.stack
+    for service in stack.namespaces:
+        urns = stack.workloads(graph, service)
+        for later, earlier in permutations(urns, 2):
+            name, needed = graph.ids[later], graph.ids[earlier]
+            if needed.kind == _EARLIER.get(name.kind) and not graph.waits_for(later, earlier):
+                yield Violation(str(name), f"does not depend on {needed}")
 
 
-def _mesh_not_enforced(registered: _Registered) -> Iterator[Violation]:
-    found = {str(each["kind"]): each for each in registered[0].namespace}
-    labels = found.get("Namespace", {}).get("metadata", {}).get("labels") or {}
-    if labels.get("istio-injection") != "enabled":
-        yield Violation(f"Namespace {NAMESPACE}: metadata.labels.istio-injection", "is not enabled")
-    spec = found.pop("PeerAuthentication", {}).get("spec")
-    if spec != {"mtls": {"mode": "STRICT"}}:
-        yield Violation(
-            f"PeerAuthentication in {NAMESPACE}: spec", f"is {spec or 'not there'}, and not mtls.mode STRICT alone"
-        )
-    for kind in found.keys() - {"Namespace"}:
-        yield Violation(f"{kind} in {NAMESPACE}", "is of a kind that no rule judges")
+def _mesh_not_enforced(registered: Registered) -> Iterator[Violation]:
+    for namespace in sorted({*registered.stack.namespaces.values()}):
+        found = registered.graph.besides(namespace)
+        for kind in sorted({"Namespace", "PeerAuthentication"} - {str(each["kind"]) for each in found}):
+            yield Violation(f"{kind} of {namespace}", "is not there")
+        for each in found:
+            if each["kind"] == "Namespace":
+                if (each["metadata"].get("labels") or {}).get("istio-injection") != "enabled":
+                    yield Violation(f"Namespace {namespace}: metadata.labels.istio-injection", "is not enabled")
+            elif each["kind"] != "PeerAuthentication":
+                yield Violation(f"{each['kind']} in {namespace}", "is of a kind that no rule judges")
+            elif each["spec"] != {"mtls": {"mode": "STRICT"}}:
+                where = f"PeerAuthentication in {namespace}: spec"
+                yield Violation(where, f"is {each['spec']}, and not mtls.mode STRICT alone")
 
 
-REGISTRATION: tuple[Rule[_Registered], ...] = (
+REGISTRATION: tuple[Rule[Registered], ...] = (
     Rule(
         id="workloads-delivered",
-        holds="Somebody delivers the workloads.",
+        holds="Somebody delivers the workloads of every service, and nothing else.",
         reason="what ran there would be removed, and every request fail",
         mend="register them by components/delivery.py, and have them rendered: make render",
         fact="docs/decisions/0018-policy-pack.md",
@@ -129,7 +147,7 @@ REGISTRATION: tuple[Rule[_Registered], ...] = (
     ),
     Rule(
         id="mesh-enforced",
-        holds="The pods of the service get sidecars, take requests by mutual TLS only, and nothing else rules over them.",
+        holds="The pods of every service get sidecars, take requests by mutual TLS only, and nothing else rules over them.",
         reason="pods without sidecars split nothing and answer everybody, and what no rule knows may refuse or redirect any request",
         mend="leave it as components/namespace.py makes it, or give the kind a rule",
         fact="https://istio.io/latest/docs/reference/config/security/peer_authentication/",

@@ -14,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from stackfile.document import DocumentError, read_document
+from stackfile.keys import ONLY_SERVICE
 from stackfile.messages import nearest_of
 from stackfile.model import PROJECT
 
@@ -85,9 +86,10 @@ def without_version(text: str, service: str, version: str) -> str:
 
 def _service(text: str, service: str) -> tuple[str, ...]:
     """Where a service is; in a file from before there were several, `echo` is a setting by itself."""
-    alone = f"{PROJECT}:{service}"
+    alone = f"{PROJECT}:{ONLY_SERVICE}"
     keys = [key.value for key, _ in _mapping(text, _CONFIG).value]
-    return (*_CONFIG, alone) if alone in keys and _SERVICES not in keys else (*_CONFIG, _SERVICES, service)
+    older = service == ONLY_SERVICE and alone in keys and _SERVICES not in keys
+    return (*_CONFIG, alone) if older else (*_CONFIG, _SERVICES, service)
 
 
 def _mapping(text: str, path: tuple[str, ...]) -> MappingNode:

@@ -30,11 +30,20 @@ def _with_services(values: dict[str, object]) -> dict[str, object]:
     if "services" in values or not isinstance(service, Mapping):
         return values
     others = {key: value for key, value in values.items() if key != ONLY_SERVICE}
-    repository = values.get("repository")
+    repository, rules = values.get("repository"), values.get("rules")
     if isinstance(repository, Mapping) and "path" in repository:
         service = {**service, "path": repository["path"]}
         others["repository"] = {key: value for key, value in repository.items() if key != "path"}
+    if isinstance(rules, Mapping) and isinstance(settings := rules.get("mayDiffer"), list):
+        others["rules"] = {**rules, "mayDiffer": [_setting_now(setting) for setting in settings]}
     return {**others, "services": {ONLY_SERVICE: service}}
+
+
+def _setting_now(setting: object) -> object:
+    """The path of a setting, which was the only service's own, among those of all services."""
+    if setting == "repository.path":
+        return f"services.{ONLY_SERVICE}.path"
+    return f"services.{setting}" if str(setting).startswith(f"{ONLY_SERVICE}.") else setting
 
 
 def namespace_problems(config: Mapping[str, object]) -> Iterator[str]:

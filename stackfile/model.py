@@ -5,7 +5,7 @@ value unless its field says otherwise. A field's `description` is also what an e
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -37,6 +37,7 @@ from stackfile.values import (
     GatewayNamespace,
     GatewayReplicas,
     HeaderName,
+    HeaderOrNone,
     HeaderValue,
     Image,
     ImagePullPolicy,
@@ -71,6 +72,8 @@ from stackfile.values import (
 
 PROJECT = "echo-rollout"
 _LIMITS = Limits()
+_TAKEN = ("argocd", "default", "echo-probe", "istio-system")
+"""Namespaces of the program and of Kubernetes that cannot be a service's; so are all that begin with kube-."""
 OFFICIAL_MANIFEST = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/core-install.yaml"
 
 
@@ -320,7 +323,7 @@ class ServiceConfig(_Part):
     hosts: tuple[Domain, ...] = Field(
         default=(), description="a list of the names by which clients outside the mesh ask for it, through the gateway"
     )
-    version_header: Literal[""] | HeaderName = Field(
+    version_header: HeaderOrNone = Field(
         default="x-rollout-version",
         description='the response header that names the version that a request was sent to; "" for none',
     )
@@ -547,6 +550,11 @@ class RegionConfig(_Part):
             raise ValueError("names no service — there would be nothing to deliver; add one with its versions")
         for name, service in services.items():
             service._name = name
+            if service.namespace in _TAKEN or service.namespace.startswith("kube-"):
+                raise ValueError(
+                    f"{name} would be in the namespace {service.namespace}, which is not the services' own — what runs there would "
+                    f"get sidecars and refuse plain requests; set namespace of {name} to another name"
+                )
         return {name: services[name] for name in sorted(services, key=by_number)}
 
     @field_validator("gateway")
@@ -559,14 +567,11 @@ class RegionConfig(_Part):
                 f"is missing — clients outside the mesh are to ask for {asked[0]} by its hosts, and nothing would answer them; "
                 "write gateway: {}, or leave the hosts out"
             )
-        taken = {"istio-system": "Istio's", "argocd": "Argo CD's", "echo-probe": "the probes'"}
-        taken |= {gateway.namespace: "the gateway's"} if gateway else {}
-        for name, service in services.items():
-            if whose := taken.get(service.namespace):
-                raise ValueError(
-                    f"{name} is in the namespace {service.namespace}, which is {whose} — what is there would be taken for the "
-                    "service's; give one of them another namespace"
-                )
+        if gateway and gateway.namespace in [service.namespace for service in services.values()]:
+            raise ValueError(
+                f"{gateway.namespace} is the namespace of a service too — the gateway's pods would have to be asked by mutual TLS, which "
+                "clients outside the mesh cannot; give one of them another"
+            )
         return gateway
 
     @field_validator("repository")

@@ -101,7 +101,8 @@ def _omissible(value: _Schema) -> _Schema:
     if "$ref" in value:
         return {"description": value["description"], "anyOf": [{"$ref": value["$ref"]}, _NULL]}
     choice = {"enum": [*value["enum"], None]} if "enum" in value else {}
-    return {**value, "type": [value["type"], "null"], **choice}
+    types = value["type"] if isinstance(value["type"], list) else [value["type"]]
+    return {**value, "type": [*types, "null"], **choice}
 
 
 def main(arguments: Sequence[str]) -> int:

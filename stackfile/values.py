@@ -117,6 +117,8 @@ _IMAGE_PIN = r"(:(?!latest(@|$))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@(sha256:[0-
 _IMAGE_LENGTH = r"(?=.{1,255}(:[^:/@]*)?(@.*)?$)"
 _NUMBER = r"(0|[1-9][0-9]*)"
 _PRERELEASE = r"(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+_HEADER = r"(?=.{1,100}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LOWER_CASE = "Envoy compares headers in lower case; use lower-case letters, digits and '-'"
 
 Name = Annotated[
     str,
@@ -175,14 +177,8 @@ EnvironmentName = Annotated[
         "containers read it by that name; use letters, digits and '_'",
     ),
 ]
-HeaderName = Annotated[
-    str,
-    _matching(
-        r"(?=.{1,100}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?",
-        "the name of a header",
-        "Envoy compares headers in lower case; use lower-case letters, digits and '-'",
-    ),
-]
+HeaderName = Annotated[str, _matching(_HEADER, "the name of a header", _LOWER_CASE)]
+HeaderOrNone = Annotated[str, _matching(rf"({_HEADER})?", 'the name of a header or ""', _LOWER_CASE)]
 HeaderValue = Annotated[
     str, _matching(r"[\x20-\x7e]*", "the value of a header", "it is sent on one line; use plain characters")
 ]
@@ -205,7 +201,10 @@ MountPath = Annotated[
 ]
 Quantity = Annotated[
     str,
-    BeforeValidator(lambda value: str(value) if isinstance(value, int) and not isinstance(value, bool) else value),
+    _Check(
+        BeforeValidator(lambda value: str(value) if isinstance(value, int) and not isinstance(value, bool) else value),
+        lambda: {"type": ["string", "integer"]},
+    ),
     _matching(
         r"[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?",
         "a quantity",

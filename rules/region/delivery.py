@@ -63,9 +63,10 @@ def _not_one_owner(region: Region) -> Iterator[Violation]:
         for each in sorted(region.workloads.ids - region.pulumi):
             yield Violation(str(each), "Pulumi does not register it although delivery is direct, so nobody applies it")
         return
-    if not applications:
+    if region.service not in {each.name for each in applications}:
         yield Violation(
-            _APPLICATION, "Pulumi registers none although delivery is gitops, so nobody applies the overlay"
+            f"{_APPLICATION} {region.service}",
+            "Pulumi registers none although delivery is gitops, so nobody applies the overlay",
         )
     for each in sorted(region.workloads.ids & region.pulumi):
         yield Violation(str(each), "Pulumi registers it and Argo CD syncs it")

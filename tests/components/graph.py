@@ -43,6 +43,8 @@ class Node:
     """Pulumi refuses to delete and to replace it."""
     ignored: tuple[str, ...] = ()
     """Inputs that stay as the stack's state has them."""
+    aliases: tuple[tuple[str, str], ...] = ()
+    """Other types and names that it may have in a state from before, below the same parent; "" for those of now."""
 
     @property
     def kind(self) -> str:
@@ -170,6 +172,7 @@ class _Recorder(MockMonitor):
             retained=request.retainOnDelete,
             protected=request.protect,
             ignored=tuple(request.ignoreChanges),
+            aliases=tuple((alias.spec.type, alias.spec.name) for alias in request.aliases),
         )
         return answer
 
@@ -260,6 +263,12 @@ def stack_config(stack_file: Path, **changed: Any) -> dict[str, str]:
     return {
         key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in config.items()
     }
+
+
+def shipped_echo(**changed: Any) -> dict[str, Any]:
+    """The service of the shipped stack files with something else in it, as the value of `services`."""
+    config = YAML(typ="safe", pure=True).load(STACK_FILES[0])["config"]
+    return {"echo": {**config["echo-rollout:services"]["echo"], **changed}}
 
 
 def record_stack(stack_file: Path, world: World | None = None, **changed: Any) -> Graph:

@@ -22,8 +22,10 @@ from tests.components.graph import (
     record_component,
     record_stack,
     run_main,
+    shipped_echo,
     stack_config,
 )
+from tests.stackfile.stack_values import MINIMAL, parse
 
 URL = "https://git.corp.local/platform/echo-rollout.git"
 FINALIZER = "resources-finalizer.argocd.argoproj.io"
@@ -162,8 +164,8 @@ def test_the_application_follows_this_regions_overlay_into_this_cluster(gitops: 
 
 
 def test_the_repository_is_the_stack_files() -> None:
-    other = {"url": "git@git.corp.local:fork.git", "revision": "canary", "path": "out/north"}
-    graph = record_stack(STACK_FILES[0], repository=other)
+    other = {"url": "git@git.corp.local:fork.git", "revision": "canary"}
+    graph = record_stack(STACK_FILES[0], repository=other, services=shipped_echo(path="out/north"))
     assert graph.the("AppProject", "echo").inputs["spec"]["sourceRepos"] == ["git@git.corp.local:fork.git"]
     assert graph.the("Application", "echo").inputs["spec"]["source"] == {
         "repoURL": "git@git.corp.local:fork.git",
@@ -198,7 +200,7 @@ def test_a_sync_is_tried_again_for_some_minutes_and_not_for_ever(gitops: Graph) 
 
 def test_the_application_is_where_the_output_says(gitops: Graph) -> None:
     metadata = gitops.the("Application", "echo").metadata
-    assert f"{metadata['namespace']}/{metadata['name']}" == gitops.outputs["application"]
+    assert f"{metadata['namespace']}/{metadata['name']}" == gitops.outputs["services"]["echo"]["application"]
 
 
 # --- what becomes of the workloads
@@ -252,8 +254,16 @@ def test_credentials_are_not_among_the_outputs() -> None:
 # --- on its own
 
 
-def test_an_application_can_be_used_on_its_own() -> None:
-    args = ApplicationsArgs(region="north", repository=settings(), argocd="argocd", cascade=False)
+def test_applications_can_be_used_on_their_own() -> None:
+    args = ApplicationsArgs(
+        region="north",
+        services=[*parse(MINIMAL).services.values()],
+        project="shop",
+        repository=settings(),
+        argocd="argocd",
+        cascade=False,
+    )
     graph = record_component(lambda: Applications("alone", args))
-    source = graph.the("Application", "alone").inputs["spec"]["source"]
-    assert source["path"] == "deploy/overlays/north/echo"
+    application = graph.the("Application", "echo").inputs["spec"]
+    assert application["source"]["path"] == "deploy/overlays/north/echo"
+    assert application["project"] == graph.the("AppProject", "shop").metadata["name"] == "shop"

@@ -113,7 +113,6 @@ def test_the_cluster_is_asked_over_one_connection(server: ApiServer) -> None:
 
 
 OUTLIVING = [
-    "ServiceNamespace echo",
     "Gateway gateway",
     "IngressGateway gateway",
     "IstioInstall istio",
@@ -124,6 +123,7 @@ OUTLIVING = [
     "Release gateway",
     "Release istio-base",
     "Release istio-istiod",
+    "ServiceNamespace echo",
 ]
 
 

@@ -26,7 +26,7 @@ def test_every_wrong_value_is_in_the_one_message() -> None:
     assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == [
         "$.mesh",
         "$.repository",
-        "$.echo",
+        "$.services",
         "$.probe.image",
     ]
 
@@ -81,7 +81,8 @@ def test_a_change_of_weights_changes_the_output_and_what_pulumi_itself_applies(
     before = deliveries[delivery][0]
     text = STACK_FILES[0].read_text().replace("weight: 90", "weight: 75").replace("weight: 10", "weight: 25")
     after = run_with(text, delivery)
-    assert after.outputs == {**before.outputs, "weights": {"v1": 75, "v2": 25}}
+    echo = {**before.outputs["services"]["echo"], "weights": {"v1": 75, "v2": 25}}
+    assert after.outputs == {**before.outputs, "services": {"echo": echo}}
     changed = dict(wire_form(after).items() - wire_form(before).items())
     assert [after.nodes[urn].kind for urn in changed] == kinds
 

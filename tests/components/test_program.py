@@ -29,7 +29,7 @@ EVERYWHERE = [
     ("kubernetes:core/v1:Namespace", "istio-system"),
     ("kubernetes:helm.sh/v3:Release", "istio-base"),
     ("kubernetes:helm.sh/v3:Release", "istio-istiod"),
-    ("echo-rollout:echo:ServiceNamespace", "echo"),
+    ("echo-rollout:service:ServiceNamespace", "echo"),
     ("kubernetes:core/v1:Namespace", "echo"),
     ("kubernetes:security.istio.io/v1:PeerAuthentication", "echo-mutual-tls"),
     ("echo-rollout:probe:EchoProbe", "probe"),
@@ -43,7 +43,7 @@ EVERYWHERE = [
     ("kubernetes:helm.sh/v3:Release", "gateway"),
 ]
 WORKLOADS = [
-    ("echo-rollout:echo:ServiceDeployments", "echo"),
+    ("echo-rollout:service:ServiceDeployments", "echo"),
     ("kubernetes:core/v1:ServiceAccount", "echo"),
     ("kubernetes:core/v1:Service", "echo"),
     ("kubernetes:policy/v1:PodDisruptionBudget", "echo-v1"),
@@ -60,7 +60,7 @@ ARGO_CD = [
     ("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", "applications.argoproj.io"),
     ("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", "appprojects.argoproj.io"),
     ("kubernetes:yaml:ConfigFile", "argocd"),
-    ("echo-rollout:argocd:Applications", "echo"),
+    ("echo-rollout:argocd:Applications", "services"),
     ("kubernetes:argoproj.io/v1alpha1:AppProject", "echo"),
     ("kubernetes:argoproj.io/v1alpha1:Application", "echo"),
 ]
@@ -164,17 +164,29 @@ def test_outputs_are_what_a_person_wants_next(deliveries: dict[str, list[Graph]]
         "region": "region-b",
         "cluster": "uid-a",
         "context": "region-b",
-        "weights": {"v1": 90, "v2": 10},
-        "images": {"v1": "registry.corp.local/echo:1.0.0", "v2": "registry.corp.local/echo:2.0.0"},
         "istio": "1.31.1",
-        "url": "http://echo.echo.svc.cluster.local/",
         "delivery": "gitops",
-        "application": "argocd/echo",
+        "gateway": "istio-ingress.istio-ingress.svc.cluster.local:80",
+        "services": {
+            "echo": {
+                "url": "http://echo.echo.svc.cluster.local/",
+                "namespace": "echo",
+                "port": 80,
+                "hosts": ["echo.corp.local"],
+                "versionHeader": "x-rollout-version",
+                "requests": [
+                    {"method": "GET", "path": "/", "headers": {}, "body": "", "weight": 1, "expectedStatus": [200]}
+                ],
+                "weights": {"v1": 90, "v2": 10},
+                "images": {"v1": "registry.corp.local/echo:1.0.0", "v2": "registry.corp.local/echo:2.0.0"},
+                "application": "argocd/echo",
+            }
+        },
     }
 
 
 def test_no_application_is_named_where_there_is_none(deliveries: dict[str, list[Graph]]) -> None:
-    assert "application" not in deliveries["direct"][0].outputs
+    assert deliveries["direct"][0].outputs["services"]["echo"].get("application") is None
 
 
 def leaves(value: Any, path: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from stackfile.reader import load_stack_file
 from tests.rollout.stack_files import ROOT
 
 CONFIG = load_stack_file(ROOT / "Pulumi.region-a.yaml")
+ECHO = CONFIG.services["echo"]
 
 
 def numbers_in(value: Any) -> Iterator[int | float]:
@@ -23,11 +24,11 @@ def numbers_in(value: Any) -> Iterator[int | float]:
 
 
 def test_every_object_says_its_namespace() -> None:
-    assert {found["metadata"]["namespace"] for found in workload_objects(CONFIG)} == {"echo"}
+    assert {found["metadata"]["namespace"] for found in workload_objects(CONFIG, ECHO)} == {"echo"}
 
 
 def test_every_object_says_what_it_is() -> None:
-    assert sorted((found["apiVersion"], found["kind"]) for found in workload_objects(CONFIG)) == [
+    assert sorted((found["apiVersion"], found["kind"]) for found in workload_objects(CONFIG, ECHO)) == [
         ("apps/v1", "Deployment"),
         ("apps/v1", "Deployment"),
         ("networking.istio.io/v1", "DestinationRule"),
@@ -40,20 +41,22 @@ def test_every_object_says_what_it_is() -> None:
 
 
 def test_whole_numbers_are_integers() -> None:
-    numbers = list(numbers_in(workload_objects(CONFIG)))
+    numbers = list(numbers_in(workload_objects(CONFIG, ECHO)))
 
     assert 90 in numbers
     assert [number for number in numbers if isinstance(number, float)] == []
 
 
 def test_routes_come_after_subsets_and_subsets_after_pods() -> None:
-    waves = {each["kind"]: int(annotated(each).get(SYNC_WAVE, "0")) for each in workload_objects(CONFIG)}
+    waves = {each["kind"]: int(annotated(each).get(SYNC_WAVE, "0")) for each in workload_objects(CONFIG, ECHO)}
 
     assert waves["Deployment"] == waves["Service"] < waves["DestinationRule"] < waves["VirtualService"]
 
 
 def test_what_is_there_as_long_as_the_service_is_never_pruned() -> None:
-    spared = {each["kind"] for each in workload_objects(CONFIG) if annotated(each).get(SYNC_OPTIONS) == "Prune=false"}
+    spared = {
+        each["kind"] for each in workload_objects(CONFIG, ECHO) if annotated(each).get(SYNC_OPTIONS) == "Prune=false"
+    }
 
     assert spared == {"Service", "ServiceAccount", "DestinationRule", "VirtualService"}
 
@@ -66,7 +69,7 @@ def test_two_regions_do_not_mix() -> None:
     def named_regions(region: str) -> set[str]:
         deployments = [
             found
-            for found in workload_objects(CONFIG.model_copy(update={"region": region}))
+            for found in workload_objects(CONFIG.model_copy(update={"region": region}), ECHO)
             if found["kind"] == "Deployment"
         ]
         return {found["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] for found in deployments}

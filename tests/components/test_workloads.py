@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from components.names import CONTAINER_PORT, HTTP_PORT
 from components.service import ServiceDeployments, ServiceDeploymentsArgs
-from stackfile.model import VersionConfig
 from tests.components.graph import Graph, Node, record_component
+from tests.stackfile.stack_values import MINIMAL, parse
 
 VERSIONS = ("v1", "v2")
 
@@ -90,15 +89,13 @@ def test_a_deployment_uses_the_service_account_of_its_namespace(graph: Graph, de
 
 
 def test_the_service_reaches_the_port_that_the_container_names(graph: Graph, echo: Node) -> None:
-    assert graph.the("Service", "echo").inputs["spec"]["ports"] == [
-        {"name": "http", "port": HTTP_PORT, "targetPort": "http"}
-    ]
-    assert container(echo)["ports"] == [{"name": "http", "containerPort": CONTAINER_PORT}]
+    assert graph.the("Service", "echo").inputs["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": "http"}]
+    assert container(echo)["ports"] == [{"name": "http", "containerPort": 8080}]
 
 
 def test_the_service_has_the_port_of_the_address_that_is_measured(graph: Graph) -> None:
     (port,) = graph.the("Service", "echo").inputs["spec"]["ports"]
-    assert port["port"] == (urlsplit(graph.outputs["url"]).port or 80)
+    assert port["port"] == (urlsplit(graph.outputs["services"]["echo"]["url"]).port or 80)
 
 
 def test_the_server_listens_on_the_port_that_the_container_names(echo: Node) -> None:
@@ -240,20 +237,146 @@ def test_old_revisions_do_not_pile_up(deployment: Node) -> None:
     assert deployment.inputs["spec"]["revisionHistoryLimit"] == 5
 
 
-# --- on its own
+# --- on its own, and as a stack file wants it
+
+
+def deployed(**said: object) -> Graph:
+    """What runs of a service in the region north, with what a stack file says of it."""
+    services = {"shop": {"versions": {"v1": one()}, **said}}
+    service = parse({**MINIMAL, "services": services}).services["shop"]
+    return record_component(lambda: ServiceDeployments(service.name, ServiceDeploymentsArgs("north", service)))
+
+
+def one(**said: object) -> dict[str, object]:
+    return {"image": "shop:1.0.0", "replicas": 1, "weight": 100, **said}
+
+
+def the_container(**said: object) -> Mapping[str, Any]:
+    return container(deployed(**said).the("Deployment", "shop-v1"))
+
+
+def the_pod(**said: object) -> Mapping[str, Any]:
+    return dict(pod_template(deployed(**said).the("Deployment", "shop-v1"))["spec"])
+
+
+def environment(found: Mapping[str, Any]) -> dict[str, str]:
+    assert len({each["name"] for each in found["env"]}) == len(found["env"])
+    return {each["name"]: each.get("value", "") for each in found["env"]}
 
 
 def test_deployments_can_be_used_on_their_own() -> None:
-    versions = {"v3": VersionConfig(image="echo:3.0.0", replicas=1, weight=100)}
-    graph = record_component(lambda: ServiceDeployments("alone", ServiceDeploymentsArgs("north", versions)))
-    assert sorted(node.name for node in graph.objects) == ["alone", "alone", "alone-v3", "alone-v3"]
-    assert graph.the("Deployment", "alone-v3").metadata["name"] == "echo-v3"
+    graph = deployed()
+    assert sorted(node.name for node in graph.objects) == ["shop", "shop", "shop-v1", "shop-v1"]
+    assert {node.metadata["namespace"] for node in graph.objects} == {"shop"}
+    assert [node.name for node in graph.objects if node.metadata["name"] != node.name] == []
+
+
+def test_a_service_is_where_its_namespace_is() -> None:
+    assert {node.metadata["namespace"] for node in deployed(namespace="market").objects} == {"market"}
 
 
 def test_a_resting_version_is_deployed_with_no_pods() -> None:
-    versions = {
-        "v1": VersionConfig(image="echo:1.0.0", replicas=1, weight=100),
-        "v2": VersionConfig(image="echo:2.0.0", replicas=0, weight=0),
+    graph = deployed(versions={"v1": one(), "v2": one(replicas=0, weight=0)})
+    assert graph.the("Deployment", "shop-v2").inputs["spec"]["replicas"] == 0
+
+
+def test_clients_and_the_container_may_have_ports_of_their_own() -> None:
+    graph = deployed(port=8000, containerPort=3000)
+    assert graph.the("Service", "shop").inputs["spec"]["ports"] == [
+        {"name": "http", "port": 8000, "targetPort": "http"}
+    ]
+    found = container(graph.the("Deployment", "shop-v1"))
+    assert found["ports"] == [{"name": "http", "containerPort": 3000}]
+    assert environment(found)["PORT"] == "3000"
+
+
+def test_a_versions_variable_wins_over_the_services_and_the_services_over_the_programs() -> None:
+    found = environment(
+        the_container(
+            env={"A": "service", "B": "service", "PORT": "service"},
+            versions={"v1": one(env={"B": "version", "C": "version"})},
+        )
+    )
+    assert found == {
+        "REGION": "north",
+        "VERSION": "",
+        "PORT": "service",
+        "DRAIN_SECONDS": "5",
+        "A": "service",
+        "B": "version",
+        "C": "version",
     }
-    graph = record_component(lambda: ServiceDeployments("echo", ServiceDeploymentsArgs("north", versions)))
-    assert graph.the("Deployment", "echo-v2").inputs["spec"]["replicas"] == 0
+
+
+def test_a_variable_of_one_version_is_no_other_versions() -> None:
+    graph = deployed(versions={"v1": one(env={"A": "1"}), "v2": one(weight=0)})
+    assert "A" not in environment(container(graph.the("Deployment", "shop-v2")))
+
+
+def test_what_a_version_finds_in_its_folders_is_its_own() -> None:
+    graph = deployed(
+        writable=["/var/cache"],
+        versions={
+            "v1": one(configMaps={"/etc/shop": "shop-1"}, secrets={"/etc/tls": "shop-tls-1"}),
+            "v2": one(weight=0, configMaps={"/etc/shop": "shop-2"}),
+        },
+    )
+
+    def folders(name: str) -> dict[str, dict[str, Any]]:
+        """What is mounted where."""
+        deployment = graph.the("Deployment", name)
+        volumes = {each.pop("name"): each for each in map(dict, pod_template(deployment)["spec"]["volumes"])}
+        mounts = container(deployment)["volumeMounts"]
+        assert [*volumes] == [mount["name"] for mount in mounts]
+        return {mount["mountPath"]: volumes[mount["name"]] for mount in mounts}
+
+    assert folders("shop-v1") == {
+        "/etc/shop": {"configMap": {"name": "shop-1"}},
+        "/etc/tls": {"secret": {"secretName": "shop-tls-1"}},
+        "/var/cache": {"emptyDir": {}},
+    }
+    assert folders("shop-v2") == {"/etc/shop": {"configMap": {"name": "shop-2"}}, "/var/cache": {"emptyDir": {}}}
+
+
+def test_a_version_without_folders_has_no_volume() -> None:
+    assert "volumes" not in the_pod()
+    assert "volumeMounts" not in the_container()
+
+
+def test_resources_are_the_stack_files_and_what_it_leaves_out_is_not_said() -> None:
+    found = the_container(resources={"requests": {"cpu": "2"}, "limits": {"memory": "1Gi"}})["resources"]
+    assert found == {"requests": {"cpu": "2"}, "limits": {"memory": "1Gi"}}
+
+
+def test_probes_ask_at_the_paths_of_the_stack_file() -> None:
+    found = the_container(probes={"startup": "/s", "readiness": "/r?x=1", "liveness": "/"})
+    paths = [found[each]["httpGet"]["path"] for each in ("startupProbe", "readinessProbe", "livenessProbe")]
+    assert paths == ["/s", "/r?x=1", "/"]
+
+
+def test_a_server_that_drains_by_itself_is_told_for_how_long() -> None:
+    said = {"drain": {"by": "server", "seconds": 7, "graceSeconds": 40}}
+    found = the_container(**said)
+    assert environment(found)["DRAIN_SECONDS"] == "7"
+    assert "lifecycle" not in found
+    assert the_pod(**said)["terminationGracePeriodSeconds"] == 40
+
+
+def test_for_a_server_that_stops_at_once_the_kubelet_waits_before_it_is_told() -> None:
+    said = {"drain": {"by": "sleep", "seconds": 7, "graceSeconds": 40}}
+    found = the_container(**said)
+    assert found["lifecycle"] == {"preStop": {"sleep": {"seconds": 7}}}
+    assert "DRAIN_SECONDS" not in environment(found)
+    assert the_pod(**said)["terminationGracePeriodSeconds"] == 40
+
+
+def test_a_container_runs_as_the_user_that_its_image_wants() -> None:
+    context = the_container(runAsUser=101)["securityContext"]
+    assert (context["runAsUser"], context["runAsGroup"], context["runAsNonRoot"]) == (101, 101, True)
+
+
+def test_the_service_account_may_have_a_name_of_its_own() -> None:
+    graph = deployed(serviceAccount="seller")
+    assert graph.the("ServiceAccount", "shop").metadata["name"] == "seller"
+    pod = pod_template(graph.the("Deployment", "shop-v1"))["spec"]
+    assert (pod["serviceAccountName"], pod["automountServiceAccountToken"]) == ("seller", False)

@@ -21,16 +21,18 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
 from policies.pack import policies
-from rules.facts.region import Limits, Region
-from rules.facts.workloads import Delivery, Workloads
+from policies.stack import Stack
+from rules.facts.region import Limits
+from rules.facts.workloads import Delivery
 from tests.components.graph import ROOT, Graph, Node
 
 UNKNOWN = UNKNOWN_STRING_VALUE
 OF_THE_CLUSTER = {"metadata": {"uid": "0", "managedFields": []}, "status": {"replicas": 3.0}}
 
 
-def stack(delivery: Delivery, limits: Limits | None = None) -> Region:
-    return Region("region-a", delivery, Workloads(), limits or Limits())
+def stack(delivery: Delivery, limits: Limits | None = None, **namespaces: str) -> Stack:
+    """What is told of region-a, with echo and other services, each in its namespace; the limits are echo's."""
+    return Stack("region-a", delivery, {"echo": "echo", **namespaces}, {"echo": limits or Limits()})
 
 
 def resources(graph: Graph) -> list[PolicyResource]:
@@ -78,7 +80,7 @@ def reported(policy: Policy, given: Sequence[PolicyResource]) -> list[str]:
     return messages
 
 
-def findings(graph: Graph, told: Region | None, project: Path = ROOT) -> dict[str, list[str]]:
+def findings(graph: Graph, told: Stack | None, project: Path = ROOT) -> dict[str, list[str]]:
     """What each policy of the pack reports."""
     noting, *judging = policies(project, told)
     assert isinstance(noting, ResourceValidationPolicy)
@@ -99,6 +101,6 @@ def _as_the_cluster_has_it(resource: PolicyResource) -> PolicyResource:
     return added
 
 
-def refusals(graph: Graph, told: Region | None, project: Path = ROOT) -> list[str]:
+def refusals(graph: Graph, told: Stack | None, project: Path = ROOT) -> list[str]:
     """What the mandatory policy reports."""
     return findings(graph, told, project)["refused"]

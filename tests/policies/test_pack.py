@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pulumi_policy import EnforcementLevel
 
-from components.names import ECHO_NAMESPACE
-from policies.graph import NAMESPACE, Graph
+from components.service import workload_objects
+from policies.graph import SERVICE_NAMESPACE, Graph
 from policies.pack import policies
 from policies.stack import regions
 from rules.facts.region import Limits
 from rules.facts.workloads import Delivery
 from rules.judgement import judge_region
-from tests.components.graph import ROOT
-from tests.policies.conftest import Deliveries
+from tests.components.graph import ROOT, STACK_FILES, World, record_stack
+from tests.policies.conftest import WAYS, Deliveries
 from tests.policies.resources import UNKNOWN, edited, findings, independent, refusals, resources, stack, without
+from tests.stackfile.stack_values import MINIMAL, NGINX, parse
 
-WAYS: tuple[Delivery, ...] = ("gitops", "handover", "direct")
 OVERLAY = Path("deploy/overlays/region-a/echo")
 SUBSET_V2 = "    - name: v2\n      labels:\n        version: v2\n"
 WORKLOADS = (
@@ -38,8 +40,13 @@ WORKLOADS = (
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project's folder with the committed overlays."""
+    """A project's folder with the committed overlays, and one of a second service."""
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    config = parse({**MINIMAL, "services": {"nginx": NGINX}})
+    folder = tmp_path / OVERLAY.with_name("nginx")
+    folder.mkdir()
+    (folder / "kustomization.yaml").write_text("resources: [all.yaml]")
+    (folder / "all.yaml").write_text(yaml.safe_dump_all(workload_objects(config, config.services["nginx"])))
     return tmp_path
 
 
@@ -60,8 +67,8 @@ def test_refusals_are_mandatory_and_warnings_advisory() -> None:
     assert levels == {"refused": EnforcementLevel.MANDATORY, "warning": EnforcementLevel.ADVISORY}
 
 
-def test_the_namespace_is_the_programs() -> None:
-    assert NAMESPACE == ECHO_NAMESPACE
+def test_the_component_that_makes_a_namespace_is_the_programs(registered: Deliveries) -> None:
+    assert [node.name for node in registered["direct"] if node.type == SERVICE_NAMESPACE] == ["echo"]
 
 
 @pytest.mark.parametrize("delivery", WAYS)
@@ -101,8 +108,8 @@ def test_what_else_runs_in_the_region_is_not_judged(registered: Deliveries) -> N
 
 def test_a_message_is_the_rules_own(registered: Deliveries) -> None:
     broken = edited(registered["direct"], "DestinationRule", "echo", forget_v2)
-    (region,) = regions(Graph.of(resources(broken), {}), stack("direct"), ROOT)
-    assert refusals(broken, stack("direct")) == [str(finding) for finding in judge_region(region)]
+    (services,) = regions(Graph.of(resources(broken), {}), stack("direct"), ROOT)
+    assert refusals(broken, stack("direct")) == [str(finding) for finding in judge_region(services)]
 
 
 def test_a_fault_of_both_who_deliver_is_told_once(registered: Deliveries, project: Path) -> None:
@@ -237,3 +244,122 @@ def test_a_namespace_that_is_not_enforced_is_refused(
     messages = refusals(edited(registered[delivery], kind, name, edit), stack(delivery))
     assert messages
     assert all(message.endswith("[mesh-enforced]") for message in messages)
+
+
+# --- several services
+
+
+@pytest.mark.parametrize("delivery", WAYS)
+def test_several_services_pass(several: Deliveries, project: Path, delivery: Delivery) -> None:
+    told = stack(delivery, nginx="nginx")
+    assert findings(several[delivery], told, project) == {"refused": [], "warning": []}
+
+
+@pytest.mark.parametrize("delivery", WAYS)
+def test_several_services_pass_also_where_nobody_tells_the_stack(
+    several: Deliveries, project: Path, delivery: Delivery
+) -> None:
+    assert findings(several[delivery], None, project) == {"refused": [], "warning": []}
+
+
+def test_services_of_one_namespace_pass(with_a_kubeconfig: None) -> None:
+    services = {"nginx": {**NGINX, "namespace": "echo"}}
+    graph = record_stack(STACK_FILES[0], World(preview=True), delivery="direct", services=services)
+    for told in (stack("direct", nginx="echo"), None):
+        assert findings(graph, told) == {"refused": [], "warning": []}
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("delivery", ["direct", "handover"])
+def test_a_fault_of_any_service_is_refused_on_the_graph(
+    several: Deliveries, project: Path, delivery: Delivery, told: bool
+) -> None:
+    broken = edited(several[delivery], "DestinationRule", "nginx", lambda rule: rule["spec"]["subsets"].pop(0))
+    (message,) = refusals(broken, stack(delivery, nginx="nginx") if told else None, project)
+    assert message.startswith("region-a: VirtualService nginx/nginx: spec.http[0].route[0].destination.subset: v1 ")
+
+
+@pytest.mark.parametrize("delivery", ["gitops", "handover"])
+def test_a_fault_of_any_service_is_refused_in_its_overlay(
+    several: Deliveries, project: Path, delivery: Delivery
+) -> None:
+    (project / OVERLAY.with_name("nginx") / "all.yaml").unlink()
+    (message,) = refusals(several[delivery], stack(delivery, nginx="nginx"), project)
+    assert message.startswith(f"region-a: {OVERLAY.with_name('nginx')}/all.yaml: ")
+
+
+def test_a_limit_of_one_service_is_no_other_services(several: Deliveries) -> None:
+    (message,) = refusals(several["direct"], stack("direct", Limits(pods_for_all_traffic=4), nginx="nginx"))
+    assert "echo" in message
+    assert "nginx" not in message
+
+
+def test_a_service_that_nobody_delivers_is_refused(several: Deliveries, project: Path) -> None:
+    gone = without(several["gitops"], ("Application", "nginx"))
+    assert [message.partition(" — ")[0] for message in refusals(gone, stack("gitops", nginx="nginx"), project)] == [
+        "region-a: nginx, delivery: gitops: there is no VirtualService among the workloads",
+        "region-a: Application nginx: Pulumi registers none although delivery is gitops, so nobody applies the overlay",
+    ]
+
+
+def test_a_stack_that_shows_no_service_is_refused(registered: Deliveries) -> None:
+    (message,) = refusals(without(registered["direct"], *WORKLOADS), None)
+    assert message.startswith("region-a: delivery: direct: there is no service — ")
+
+
+def test_an_application_of_no_service_is_refused_where_it_delivers_among_services(
+    several: Deliveries, project: Path
+) -> None:
+    (message,) = refusals(several["gitops"], stack("gitops", third="nginx"), project)[:1]
+    assert message.startswith("region-a: Application nginx: delivers into nginx, and is of no service there — ")
+
+
+def test_an_object_that_names_no_service_of_its_namespace_is_refused_among_several(with_a_kubeconfig: None) -> None:
+    services = {"nginx": {**NGINX, "namespace": "echo"}}
+    graph = record_stack(STACK_FILES[0], World(preview=True), delivery="direct", services=services)
+
+    def rename(budget: dict[str, Any]) -> None:
+        budget["metadata"]["labels"]["app.kubernetes.io/name"] = "third"
+
+    messages = refusals(edited(graph, "PodDisruptionBudget", "nginx-v1", rename), stack("direct", nginx="echo"))
+    assert any("PodDisruptionBudget echo/nginx-v1: is of echo and of nginx" in message for message in messages)
+
+
+def test_an_object_of_another_namespace_is_of_no_service(several: Deliveries) -> None:
+    def rename(probe: dict[str, Any]) -> None:
+        probe["metadata"]["labels"]["app.kubernetes.io/name"] = "nginx"
+        probe["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.corp.local/probe:latest"
+
+    assert refusals(edited(several["direct"], "Deployment", "probe", rename), stack("direct", nginx="nginx")) == []
+
+
+def test_the_order_of_every_service_is_judged_by_itself(several: Deliveries) -> None:
+    loose = independent(several["direct"], "VirtualService", "nginx")
+    (message,) = refusals(loose, stack("direct", nginx="nginx"))
+    assert message.startswith("region-a: VirtualService nginx/nginx: does not depend on DestinationRule nginx/nginx — ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "where"),
+    [
+        ("PeerAuthentication", "nginx-mutual-tls", "PeerAuthentication of nginx: is not there"),
+        ("Namespace", "nginx", "Namespace of nginx: is not there"),
+    ],
+)
+def test_the_namespace_of_every_service_is_enforced(
+    several: Deliveries, project: Path, kind: str, name: str, where: str
+) -> None:
+    (message,) = refusals(without(several["gitops"], (kind, name)), stack("gitops", nginx="nginx"), project)
+    assert message.startswith(f"region-a: {where} — ")
+
+
+def test_no_authentication_hides_behind_another(registered: Deliveries) -> None:
+    """Of two of a kind in one namespace each is judged."""
+    first = registered["gitops"].the("PeerAuthentication", "echo-mutual-tls")
+    for suffix in ("-a", "-z"):
+        loose = replace(first, urn=first.urn + suffix, inputs={**first.inputs, "spec": {"mtls": {"mode": "DISABLE"}}})
+        graph = replace(registered["gitops"], nodes={**registered["gitops"].nodes, loose.urn: loose})
+        (message,) = refusals(graph, stack("gitops"))
+        assert message.startswith(
+            "region-a: PeerAuthentication in echo: spec: is {'mtls': {'mode': 'DISABLE'}}, and not "
+        )

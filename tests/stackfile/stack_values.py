@@ -23,6 +23,18 @@ MINIMAL: dict[str, Any] = {
     "probe": {"image": "registry.corp.local/probe:1.0.0"},
 }
 
+NGINX: dict[str, Any] = {
+    "versions": {
+        "v1": {"image": "registry.corp.local/nginx:1.26.0", "replicas": 3, "weight": 100},
+        "v2": {"image": "registry.corp.local/nginx:1.27.0", "replicas": 3, "weight": 0},
+    },
+    "maxEjectionPercent": 34,
+    "port": 8000,
+    "probes": {"startup": "/", "readiness": "/", "liveness": "/"},
+    "drain": {"by": "sleep"},
+}
+"""A service that is nothing like echo."""
+
 
 def parse(values: Mapping[str, object]) -> RegionConfig:
     return RegionConfig.parse(values, region="region-a", source="Pulumi.region-a.yaml")

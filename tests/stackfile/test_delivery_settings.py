@@ -19,12 +19,13 @@ def test_argo_cd_delivers_main_with_the_official_manifest_unless_it_is_said() ->
     config = parse(MINIMAL)
     assert config.delivery == "gitops"
     assert config.repository is not None
-    assert (config.repository.revision, config.repository.path, config.repository.secret) == ("main", None, None)
+    assert (config.repository.revision, config.repository.secret) == ("main", None)
     assert config.argocd.model_dump() == {
         "manifest": OFFICIAL_MANIFEST,
         "images": {"argocd": None, "redis": None},
         "image_pull_policy": None,
         "application_sets": True,
+        "project": "echo",
         "cascade": False,
     }
 
@@ -129,9 +130,7 @@ def test_a_revision_that_git_would_not_take_for_one_name_is_refused(revision: st
 
 @pytest.mark.parametrize("path", ["deploy", "deploy/overlays/region-a/echo", "a.b/..c"])
 def test_a_folder_of_the_repository_is_accepted(path: str) -> None:
-    repository = parse(with_value("repository.path", path)).repository
-    assert repository is not None
-    assert repository.path == path
+    assert parse(with_value("services.echo.path", path)).services["echo"].path == path
 
 
 @pytest.mark.parametrize(
@@ -139,7 +138,7 @@ def test_a_folder_of_the_repository_is_accepted(path: str) -> None:
 )
 def test_a_path_that_may_lead_out_of_the_repository_is_refused(path: str) -> None:
     assert " is not a folder's path from the root of the repository — " in the_problem(
-        with_value("repository.path", path)
+        with_value("services.echo.path", path)
     )
 
 

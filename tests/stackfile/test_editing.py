@@ -61,6 +61,24 @@ config:
       }
     }
 """
+OLDER = """\
+config:
+  echo-rollout:echo:   # before there were several services
+    versions:
+      v1: {weight: 90}
+      v2: {weight: 10}  # weight: 10
+    stable: v2
+"""
+TWO = """\
+config:
+  echo-rollout:services:
+    echo:
+      stable: v2
+      versions: {v1: {weight: 90}, v2: {weight: 10}}
+    nginx:
+      stable: v2
+      versions: {v1: {weight: 90}, v2: {weight: 10}}
+"""
 
 
 def without_lines(text: str, *lines: str) -> str:
@@ -86,6 +104,16 @@ class TestWithWeights:
             "{weight: 0", "{weight: 1"
         )
 
+    def test_changes_one_of_several_services(self) -> None:
+        echo, nginx = TWO.split("    nginx:")
+
+        assert with_weights(TWO, "nginx", {"v1": 75, "v2": 25}) == "    nginx:".join(
+            [echo, nginx.replace("90", "75").replace("10", "25")]
+        )
+
+    def test_changes_the_digits_alone_of_a_service_that_is_a_setting_by_itself(self) -> None:
+        assert with_weights(OLDER, "echo", {"v2": 25}) == OLDER.replace("weight: 10}", "weight: 25}")
+
     @pytest.mark.parametrize("end", ["\r\n", "\n"])
     @pytest.mark.parametrize("start", ["\ufeff", "# né ☃\n", ""])
     def test_finds_its_place_behind_any_text(self, start: str, end: str) -> None:
@@ -96,12 +124,12 @@ class TestWithWeights:
     @pytest.mark.parametrize("region", ["region-a", "region-b"])
     def test_is_the_inverse_of_itself_in_the_projects_own_files(self, region: str) -> None:
         text = (ROOT / f"Pulumi.{region}.yaml").read_text()
-        before = read_stack_file(text.encode(), f"Pulumi.{region}.yaml").echo.weights
+        before = read_stack_file(text.encode(), f"Pulumi.{region}.yaml").services["echo"].weights
         turned = dict(zip(before, reversed(before.values()), strict=True))
 
         changed = with_weights(text, "echo", turned)
 
-        assert read_stack_file(changed.encode(), f"Pulumi.{region}.yaml").echo.weights == turned
+        assert read_stack_file(changed.encode(), f"Pulumi.{region}.yaml").services["echo"].weights == turned
         assert with_weights(changed, "echo", before) == text
 
     @pytest.mark.parametrize(
@@ -121,6 +149,25 @@ class TestWithWeights:
             with_weights(ONE_LINE.replace(old, new), "echo", {"v2": 25})
 
     @pytest.mark.parametrize(
+        ("text", "service", "told"),
+        [
+            (TWO, "ngnix", "config.echo-rollout:services has no key ngnix — "),
+            # a service of this name is no setting of this name
+            (
+                "config: {'echo-rollout:mesh': {versions: {v2: {weight: 10}}}}",
+                "mesh",
+                "config has no key echo-rollout:services",
+            ),
+            (OLDER, "nginx", "config has no key echo-rollout:services — "),
+        ],
+    )
+    def test_of_a_service_that_is_not_there_is_told(self, text: str, service: str, told: str) -> None:
+        with pytest.raises(EditError) as refused:
+            with_weights(text, service, {"v2": 25})
+
+        assert str(refused.value).startswith(told)
+
+    @pytest.mark.parametrize(
         ("text", "told"),
         [
             (FLOW.replace("weight: 10, ", ""), "config.echo-rollout:services.echo.versions.v2 has no key weight"),
@@ -133,7 +180,7 @@ class TestWithWeights:
                 "config.echo-rollout:services.echo.versions.v2.weight is no number",
             ),
             (FLOW.replace("  v2:", "  v3:"), "config.echo-rollout:services.echo.versions has no key v2"),
-            ("config: {}", "config has no key echo-rollout:echo"),
+            ("config: {}", "config has no key echo-rollout:services"),
             ("config: x", "config is no object of keys and values"),
             ("", "the file is no object of keys and values"),
             ("a: [", "the stack file is no YAML: "),
@@ -157,8 +204,8 @@ class TestWithoutVersion:
 
         assert found == without_lines(
             FLOW,
-            "    stable: v1        # the one to go back to",
-            "      v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}",
+            "      stable: v1        # the one to go back to",
+            "        v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}",
         )
 
     def test_takes_a_block_and_leaves_what_stands_around_it(self) -> None:
@@ -166,10 +213,10 @@ class TestWithoutVersion:
 
         assert found == without_lines(
             BLOCK,
-            "            v1:",
-            "                # of January",
-            "                image: registry.corp.local/echo:1.0.0",
-            "                replicas: 3\n                weight: 90   # most",
+            "                v1:",
+            "                    # of January",
+            "                    image: registry.corp.local/echo:1.0.0",
+            "                    replicas: 3\n                    weight: 90   # most",
         )
 
     def test_takes_the_last_block_and_its_stable(self) -> None:
@@ -177,11 +224,23 @@ class TestWithoutVersion:
 
         assert found == without_lines(
             BLOCK,
-            "            v2:",
-            "                weight: 10",
-            "                image: registry.corp.local/echo:2.0.0",
-            "                replicas: 3  # three",
-            "        stable: v2",
+            "                v2:",
+            "                    weight: 10",
+            "                    image: registry.corp.local/echo:2.0.0",
+            "                    replicas: 3  # three",
+            "            stable: v2",
+        )
+
+    def test_takes_it_from_one_of_several_services(self) -> None:
+        before, after = TWO.split("    nginx:")
+
+        assert without_version(TWO, "echo", "v2") == "    nginx:".join(
+            [before.replace("      stable: v2\n", "").replace(", v2: {weight: 10}", ""), after]
+        )
+
+    def test_takes_it_from_a_service_that_is_a_setting_by_itself(self) -> None:
+        assert without_version(OLDER, "echo", "v2") == without_lines(
+            OLDER, "      v2: {weight: 10}  # weight: 10", "    stable: v2"
         )
 
     @pytest.mark.parametrize(
@@ -199,9 +258,9 @@ class TestWithoutVersion:
     @pytest.mark.parametrize(
         ("version", "lines"),
         [
-            ("v1", ["      v1: {weight: 90},   # first"]),
-            ("v2", ["      v2: {weight: 10},   # second"]),
-            ("v3", ["      v3: {", "        weight: 0", "      }                   # third"]),
+            ("v1", ["        v1: {weight: 90},   # first"]),
+            ("v2", ["        v2: {weight: 10},   # second"]),
+            ("v3", ["        v3: {", "          weight: 0", "        }                   # third"]),
         ],
     )
     def test_takes_its_lines_where_an_object_in_braces_has_some(self, version: str, lines: list[str]) -> None:

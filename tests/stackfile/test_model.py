@@ -312,7 +312,7 @@ def test_a_missing_part_is_refused_with_what_belongs_there(key: str) -> None:
 
 
 def test_missing_versions_are_refused_with_what_belongs_there() -> None:
-    problem = the_problem({**MINIMAL, "echo": {"maxEjectionPercent": 34}})
+    problem = the_problem({**MINIMAL, "services": {"echo": {"maxEjectionPercent": 34}}})
     assert (
         "$.services.echo.versions: is missing and has no default — give the versions by name, each with image"
         in problem
@@ -323,7 +323,7 @@ def test_missing_versions_are_refused_with_what_belongs_there() -> None:
 def test_a_version_that_is_no_object_is_refused_with_its_keys(value: object) -> None:
     problem = the_problem(with_value("services.echo.versions.v2", value))
     assert "$.services.echo.versions.v2: " in problem
-    assert problem.endswith("give an object with the keys image, replicas, weight")
+    assert problem.endswith("give an object with the keys image, replicas, weight, env, configMaps, secrets, testers")
 
 
 def test_every_problem_is_told_at_once() -> None:
@@ -395,8 +395,8 @@ def test_a_stack_without_configuration_is_told_what_to_do() -> None:
         read_in_stack("region-c", {})
     assert str(caught.value) == (
         "Pulumi.region-c.yaml: $: there is no configuration — the program cannot know which cluster to bring up, nor what "
-        "to run there; copy another stack's file to Pulumi.region-c.yaml and change it (needed: cluster, mesh, repository, echo, "
-        "probe)"
+        "to run there; copy another stack's file to Pulumi.region-c.yaml and change it (needed: cluster, mesh, repository, "
+        "services, probe)"
     )
 
 

@@ -36,18 +36,19 @@ config:
   echo-rollout:repository: https://git.corp.local/platform/echo-rollout.git
   echo-rollout:istio:
     version: ">=1.31"
-  echo-rollout:echo:
-    stable: v3
-    versions:
-      v1: {image: registry.corp.local/echo:latest, replicas: 3, weight: 90}
-      v2: {image: registry.corp.local/echo:2.0.0, replicas: 0, weight: 20}
-      V4: {image: registry.corp.local/echo:4.0.0, replicas: "3", weight: 0}
-    outlierDetection:
-      interval: 5 s
-      maxEjectionPercent: 34
+  echo-rollout:services:
+    echo:
+      stable: v3
+      versions:
+        v1: {image: registry.corp.local/echo:latest, replicas: 3, weight: 90}
+        v2: {image: registry.corp.local/echo:2.0.0, replicas: 0, weight: 20}
+        V4: {image: registry.corp.local/echo:4.0.0, replicas: "3", weight: 0}
+      outlierDetection:
+        interval: 5 s
+        maxEjectionPercent: 34
   echo-rollout:rules:
     largestIncrease: 0
-    mayDiffer: [echo.version.*]
+    mayDiffer: [services.*.version.*]
     immutableTags: [build-(]
     waived: {weights-sum: because}
 """
@@ -86,7 +87,7 @@ def test_ten_and_more_different_mistakes_are_told_in_one_run_each_with_its_path_
         "$.services.echo.versions.V4": "use lower-case letters, digits and '-'",
         "$.services.echo.versions.V4.replicas": "write a whole number in this range",
         "$.services.echo.outlierDetection.interval": "such as 5s, 1m30s or 500ms",
-        "$.services.echo.outlierDetection.maxEjectionPercent": "did you mean $.services.echo.maxEjectionPercent?",
+        "$.services.echo.outlierDetection.maxEjectionPercent": "did you mean $.services.*.maxEjectionPercent?",
         "$.rules.largestIncrease": "write a whole number in this range",
         "$.rules.mayDiffer[0]": "did you mean versions?",
         "$.rules.immutableTags[0]": "mend it",
@@ -178,7 +179,7 @@ def test_the_long_form_of_a_key_is_ours_as_it_is_to_pulumi() -> None:
 def test_a_key_that_belongs_elsewhere_is_refused_with_its_place() -> None:
     problem = the_problem(file_with(config=with_value("services.echo.weight", 10)))
     assert problem.endswith(
-        "$.services.echo.weight: is not a known key — it would have no effect; did you mean $.services.echo.versions.*.weight?"
+        "$.services.echo.weight: is not a known key — it would have no effect; did you mean $.services.*.versions.*.weight?"
     )
 
 
@@ -234,8 +235,8 @@ def test_a_byte_order_mark_is_passed_over_as_pulumi_does() -> None:
 
 @pytest.mark.parametrize(("key", "name"), [("1", "1"), ("true", "true")])
 def test_a_key_that_is_no_text_becomes_text_as_pulumi_makes_it(key: str, name: str) -> None:
-    rest = json.dumps({key: value for key, value in MINIMAL.items() if key != "echo"})[1:-1]
-    text = f"config: {{echo: {{versions: {{{key}: {{image: 'echo:1', replicas: 1, weight: 100}}}}}}, {rest}}}"
+    rest = json.dumps({key: value for key, value in MINIMAL.items() if key != "services"})[1:-1]
+    text = f"config: {{services: {{echo: {{versions: {{{key}: {{image: 'echo:1', replicas: 1, weight: 100}}}}}}}}, {rest}}}"
     assert read_stack_file(text.encode(), SOURCE).services["echo"].weights == {name: 100}
 
 
@@ -278,7 +279,8 @@ def told_by_program(config: Mapping[str, str]) -> tuple[str, ...]:
     "text",
     [
         TEN_MISTAKES.removeprefix("confg:\n  echo-rollout:region: region-a\n").replace("    context: region-b\n", ""),
-        file_with(config={**MINIMAL, "echo": 5}),
+        file_with(config={**MINIMAL, "services": 5}),
+        file_with(config={**MINIMAL, "services": {"echo": 5}}),
         file_with(config={**MINIMAL, "region": True, "delivery": 1.5, "mesh": [1], "zzz": "{x"}),
         file_with(config=with_value("services.echo.versions", {"v2": {}, "v10": {}, "v1": {}})),
         file_with(config={"probe": {"b": 1, "a": 1}}),
@@ -296,6 +298,38 @@ def test_preview_tells_of_a_file_whose_configuration_pulumi_does_not_see(
     text = file_with().replace("config:", "confg:")
     (tmp_path / SOURCE).write_text(text)
     assert told_by_program({}) == problems(text)
+
+
+# --- files from before there were several services
+
+OLDER = {
+    **{key: value for key, value in MINIMAL.items() if key != "services"},
+    "echo": {**MINIMAL["services"]["echo"], "stable": "v2"},
+    "repository": {**MINIMAL["repository"], "path": "deploy/a"},
+    "rules": {"mayDiffer": ["region", "echo.versions.*", "repository.path", "services.*.stable"]},
+}
+NOW = {
+    **MINIMAL,
+    "services": {"echo": {**MINIMAL["services"]["echo"], "stable": "v2", "path": "deploy/a"}},
+    "rules": {"mayDiffer": ["region", "services.echo.versions.*", "services.echo.path", "services.*.stable"]},
+}
+
+
+@pytest.mark.parametrize("namespace", ["echo-rollout:", ""])
+def test_a_service_that_is_a_setting_by_itself_is_read_as_one_of_several(namespace: str) -> None:
+    text = file_with(config={f"{namespace}{key}": value for key, value in OLDER.items()})
+    assert read_stack_file(text.encode(), SOURCE) == parse(NOW)
+    assert program_reads(as_pulumi_passes(text)) == parse(NOW)
+
+
+def test_a_fault_of_an_older_file_is_told_by_its_place_now() -> None:
+    problem = the_problem(file_with(config={**OLDER, "echo": {**OLDER["echo"], "maxEjectionPercents": 1}}))
+    assert "$.services.echo.maxEjectionPercents: is not a known key — " in problem
+
+
+def test_a_service_that_is_left_behind_as_a_setting_by_itself_is_refused() -> None:
+    problem = the_problem(file_with(config={**NOW, "echo": OLDER["echo"]}))
+    assert "$.echo: is not a known key — it would have no effect; " in problem
 
 
 # --- the shipped files

@@ -104,11 +104,11 @@ def test_the_path_of_a_setting_may_differ(path: str) -> None:
         ("services.echo.version.*", "did you mean versions?"),
         ("services.echo.versions.*.wieght", "did you mean weight?"),
         ("cluster", "for all that is below it write cluster.**"),
-        ("services.echo.versions", "for all that is below it write echo.versions.**"),
+        ("services.echo.versions", "for all that is below it write services.echo.versions.**"),
         ("mesh.network.x", "what is above x has no keys — no difference would be found by it; end it there"),
         ("**", "or ** at the end for all below"),
         ("services.echo.**.weight", "or ** at the end for all below"),
-        ("echo..weight", "or ** at the end for all below"),
+        ("services..weight", "or ** at the end for all below"),
         ("", "or ** at the end for all below"),
     ],
 )

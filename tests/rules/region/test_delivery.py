@@ -66,7 +66,7 @@ WORKLOADS = good.region().workloads.ids
         (region("gitops", {APPLICATION, WEIGHTS}), f"{WEIGHTS}: Pulumi registers it and Argo CD syncs it"),
         (
             region("gitops", ()),
-            "Application: Pulumi registers none although delivery is gitops, so nobody applies the overlay",
+            "Application echo: Pulumi registers none although delivery is gitops, so nobody applies the overlay",
         ),
         (
             region("direct", {APPLICATION, *WORKLOADS}),
