@@ -554,7 +554,7 @@ class TestLock:
         with Repository(clone.directory).locked("echo"):
             told = _asked_elsewhere(clone.directory / "infra")
 
-        assert told == f"another rollout is at work in this clone (pid {os.getpid()})"
+        assert told == f"another rollout of echo is at work in this clone (pid {os.getpid()})"
 
     def test_ends_with_the_work_also_where_that_fails(self, clone: Work) -> None:
         with pytest.raises(KeyError), Repository(clone.directory).locked("echo"):
@@ -566,7 +566,7 @@ class TestLock:
         clone.git("worktree", "add", "--quiet", str(tmp_path / "second"))
 
         with Repository(tmp_path / "second").locked("echo"):
-            assert _asked_elsewhere(clone.directory).startswith("another rollout is at work")
+            assert _asked_elsewhere(clone.directory).startswith("another rollout of echo is at work")
 
     def test_is_each_clones_own(self, clone: Work, tmp_path: Path) -> None:
         shutil.copytree(clone.directory, tmp_path / "second")

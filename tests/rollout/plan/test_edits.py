@@ -28,11 +28,11 @@ def head(project: Project) -> CommittedTree:
 
 
 def weighed(text: str) -> str:
-    return with_weights(text, {"v1": 75, "v2": 25})
+    return with_weights(text, "echo", {"v1": 75, "v2": 25})
 
 
 def retired(text: str) -> str:
-    return without_version(with_weights(text, {"v1": 100, "v2": 0}), "v2")
+    return without_version(with_weights(text, "echo", {"v1": 100, "v2": 0}), "echo", "v2")
 
 
 class TestEdited:
@@ -60,7 +60,7 @@ class TestEdited:
         }
 
     def test_are_none_where_all_is_so_already(self, head: CommittedTree) -> None:
-        assert edited(head, "region-a", lambda text: text) == {}
+        assert edited(head, "region-a", "echo", lambda text: text) == {}
 
     def test_are_on_top_of_the_commit_whatever_is_on_the_disk(self, project: Project, head: CommittedTree) -> None:
         project.replace("region-a", "replicas: 3, weight: 10", "replicas: 7, weight: 10")
@@ -82,11 +82,11 @@ class TestEdited:
 
     def test_refuse_a_stack_file_that_could_not_be_used_then(self, head: CommittedTree) -> None:
         with pytest.raises(RolloutError, match=r"the weights 90 \+ 50 make 140, not 100"):
-            edited(head, "region-a", lambda text: with_weights(text, {"v2": 50}))
+            edited(head, "region-a", "echo", lambda text: with_weights(text, "echo", {"v2": 50}))
 
     def test_of_a_version_that_is_not_there_are_refused(self, head: CommittedTree) -> None:
         with pytest.raises(RolloutError, match=r"has no key v22\n.*\n  what to do: did you mean v2\?"):
-            edited(head, "region-a", lambda text: with_weights(text, {"v22": 50}))
+            edited(head, "region-a", "echo", lambda text: with_weights(text, "echo", {"v22": 50}))
 
     def test_refuse_a_stack_file_that_cannot_be_used_now(self, project: Project) -> None:
         project.weigh(v1=80)

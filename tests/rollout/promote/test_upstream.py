@@ -211,13 +211,13 @@ class TestHistory:
             upstream.placed(self.saying(upstream, each))
         clones.somebody_writes()
 
-        found = upstream.repository.newest_record(upstream.tip())
+        found = upstream.repository.newest_record(upstream.tip(), "echo")
 
         assert found is not None
         assert found[1] == done
 
     def test_there_is_none_before_the_first(self, upstream: Upstream) -> None:
-        assert upstream.repository.newest_record(upstream.tip()) is None
+        assert upstream.repository.newest_record(upstream.tip(), "echo") is None
 
     def test_a_commit_that_is_not_here_yet_is_fetched(self, clones: TwoClones, upstream: Upstream) -> None:
         before = clones.tip

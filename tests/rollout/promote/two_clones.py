@@ -41,13 +41,15 @@ class TwoClones:
     def tip(self) -> str:
         return self.remote.git("rev-parse", BRANCH)
 
-    def upstream(self, *, proposal: str | None = None, of: Project | None = None) -> Upstream:
+    def upstream(
+        self, service: str = "echo", *, proposal: str | None = None, of: Project | None = None
+    ) -> Upstream:
         project = of or self.operator
-        return Upstream(Repository(project.directory), REMOTE, BRANCH, proposal, self._say)
+        return Upstream(Repository(project.directory), service, REMOTE, BRANCH, proposal, self._say)
 
-    def weights(self, region: str, commit: str = "") -> Mapping[str, int]:
-        """What the remote has of a region now, or had at a commit."""
-        return self.upstream().weights(commit or self.upstream().tip(), region)
+    def weights(self, region: str, commit: str = "", service: str = "echo") -> Mapping[str, int]:
+        """What the remote has of a service in a region now, or had at a commit."""
+        return self.upstream(service).weights(commit or self.upstream().tip(), region)
 
     def subjects(self) -> list[str]:
         """Of the commits on the remote since the first one, the oldest first."""

@@ -30,18 +30,18 @@ class TestOverlayWeights:
         synced = repository.commit_weights(90, 10)
         repository.commit_weights(50, 50)
 
-        assert overlay_weights(repository.directory, synced, OVERLAY) == {"v1": 90, "v2": 10}
+        assert overlay_weights(repository.directory, synced, OVERLAY, "echo") == {"v1": 90, "v2": 10}
 
     def test_are_found_from_a_project_below_the_top_of_the_repository(self, repository: Repository) -> None:
         synced = repository.commit_weights(90, 10)
 
-        assert overlay_weights(repository.directory / "deploy", synced, OVERLAY) == {"v1": 90, "v2": 10}
+        assert overlay_weights(repository.directory / "deploy", synced, OVERLAY, "echo") == {"v1": 90, "v2": 10}
 
     @pytest.mark.parametrize("path", [f"{OVERLAY}/", f"./{OVERLAY}"])
     def test_are_found_however_the_path_is_written(self, repository: Repository, path: str) -> None:
         synced = repository.commit_weights(90, 10)
 
-        assert overlay_weights(repository.directory / "deploy", synced, path) == {"v1": 90, "v2": 10}
+        assert overlay_weights(repository.directory / "deploy", synced, path, "echo") == {"v1": 90, "v2": 10}
 
 
 class TestReadFile:
