@@ -434,11 +434,12 @@ class TestLog:
 
         assert [entry.commit for entry in repository.log(f"{first}..{third}", 10)] == [third, second]
 
-    def test_has_only_those_that_say_something(self, clone: Work, repository: Repository) -> None:
-        second = repository.commit(tip(clone), {}, "x\n\nRollout.A: b\n")
-        third = repository.commit(second, {}, "x\n\nRollout-A: b\n")
+    def test_has_only_those_with_a_line_that_is_looked_for(self, clone: Work, repository: Repository) -> None:
+        second = repository.commit(tip(clone), {}, "x\n\nRollout-A: b\n")
+        third = repository.commit(second, {}, "x\n\n> Rollout-A: b\n")
+        fourth = repository.commit(third, {}, "x\n\nRollout-A: bc\n")
 
-        assert [entry.commit for entry in repository.log(third, 10, saying="Rollout.")] == [second]
+        assert [entry.commit for entry in repository.log(fourth, 10, saying="^Rollout-A: b$")] == [second]
 
     def test_of_a_merge_has_what_it_brought_and_those_on_both_sides(self, clone: Work, repository: Repository) -> None:
         first = tip(clone)
