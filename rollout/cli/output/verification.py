@@ -101,10 +101,7 @@ def _summary(title: str, verdict: Verdict) -> Text:
     measurement = verdict.measurement
     sent = f"{measurement.requests:,} requests in {measurement.seconds:.1f} s"
     if verdict.holds:
-        lines = [
-            f"{title} holds: {sent}, none failed, every share is within "
-            f"{TOLERANCE_POINTS} points of its weight."
-        ]
+        lines = [f"{title} holds: {sent}, none failed, every share is within {TOLERANCE_POINTS} points of its weight."]
     else:
         verb = "" if verdict.standing is Standing.DOES_NOT_HOLD else "is "
         lines = [f"{title} {verb}{verdict.word} ({sent}):"]

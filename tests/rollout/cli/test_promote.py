@@ -110,7 +110,7 @@ class TestRefused:
     def test_while_another_one_is_at_work_in_this_clone(self, clones: TwoClones) -> None:
         with Repository(clones.operator.directory).locked("echo"):
             for verb in (["promote", "v2"], ["rollback"], ["retire", "v2"]):
-                refused(run(*verb), "another rollout is at work in this clone (pid ")
+                refused(run(*verb), "another rollout of echo is at work in this clone (pid ")
 
 
 class TestInProgress:
@@ -119,9 +119,13 @@ class TestInProgress:
         interrupted(regions)
 
         refused(
-            run(*verb), "the promotion v2-", "is in progress: v2 has 50 % in region-a", "--resume", "rollout rollback"
+            run(*verb),
+            "the promotion echo-v2-",
+            "is in progress: echo v2 has 50 % in region-a",
+            "--resume",
+            "rollout rollback",
         )
-        assert clones.subjects() == ["Promote v2 in region-a: 50 %"]
+        assert clones.subjects() == ["Promote echo v2 in region-a: 50 %"]
 
     def test_nor_does_it_from_another_clone(
         self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
@@ -168,7 +172,7 @@ class TestPromote:
 
         assert ran.exit_code == 0, ran.output
         assert [line.split()[-1] for line in ran.stdout.splitlines() if line.startswith("region-a ")] == ["proven"] * 2
-        assert "v2 has 100 % in region-a: each step was proven." in ran.stdout
+        assert "echo v2 has 100 % in region-a: each step was proven." in ran.stdout
         assert clones.weights("region-a") == regions.in_force("region-a") == ALL
 
     def test_json_is_all_that_is_on_stdout(self, regions: FakeRegions) -> None:
@@ -184,7 +188,7 @@ class TestPromote:
         ran = run("promote", "v2", *ONE)
 
         assert ran.exit_code == 1, ran.output
-        assert "v2 rolled back: v2 fails more often than v1" in ran.stdout
+        assert "echo v2 rolled back: v2 fails more often than v1" in ran.stdout
         assert "requests that went to v2" in ran.stdout
         assert clones.weights("region-a") == BEFORE
 
@@ -194,7 +198,7 @@ class TestPromote:
         ran = run("promote", "v2", *ONE)
 
         assert ran.exit_code == 2, ran.output
-        assert "v2 ended: region-a was changed by somebody else meanwhile" in ran.stdout
+        assert "echo v2 ended: region-a was changed by somebody else meanwhile" in ran.stdout
 
     def test_a_region_that_does_not_hold_before_is_refused(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.unanswered_rate = lambda _region: 0.1
@@ -217,21 +221,23 @@ class TestResume:
 
         assert ran.exit_code == 0, ran.output
         assert clones.subjects() == [
-            "Promote v2 in region-a: 50 %",
-            "Promote v2 in region-a: 100 %",
-            "v2 is promoted",
+            "Promote echo v2 in region-a: 50 %",
+            "Promote echo v2 in region-a: 100 %",
+            "echo v2 is promoted",
         ]
 
     @pytest.mark.usefixtures("regions")
     def test_of_none_is_refused(self) -> None:
-        refused(run("promote", "--resume"), "no promotion is in progress: there never was one")
+        refused(run("promote", "--resume"), "no promotion of echo is in progress: there never was one")
 
     @pytest.mark.parametrize(("first", "state"), [("promote", "done"), ("rollback", "rolled back")])
     def test_of_one_that_ended_is_refused(self, regions: FakeRegions, first: str, state: str) -> None:
         interrupted(regions)
         run("promote", "--resume") if first == "promote" else run("rollback")
 
-        refused(run("promote", "--resume"), "no promotion is in progress: the last one, v2-", f"is {state}")
+        refused(
+            run("promote", "--resume"), "no promotion of echo is in progress: the last one, echo-v2-", f"is {state}"
+        )
 
 
 class TestRollback:
@@ -242,9 +248,9 @@ class TestRollback:
 
         assert ran.exit_code == 0, ran.output
         assert "region-a: v1 100 %, v2 0 %" in ran.stdout
-        assert "region-a: holds" in ran.stdout
+        assert "region-a echo: holds" in ran.stdout
         assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
-        assert (clones.records()[-1].reason, clones.subjects()[-1]) == ("too slow", "Roll back v2 in region-a")
+        assert (clones.records()[-1].reason, clones.subjects()[-1]) == ("too slow", "Roll back echo v2 in region-a")
 
     def test_takes_back_what_is_in_progress(self, clones: TwoClones, regions: FakeRegions) -> None:
         interrupted(regions, "deliver")
@@ -288,11 +294,11 @@ class TestRollback:
         ran = run("rollback")
 
         assert (ran.exit_code, clones.tip) == (0, tip)
-        assert "nothing to commit: v2 has no requests" in ran.stderr
+        assert "nothing to commit: echo v2 has no requests" in ran.stderr
 
     @pytest.mark.usefixtures("regions")
     def test_where_there_never_was_a_promotion_is_refused(self) -> None:
-        refused(run("rollback"), "there was no promotion to take back")
+        refused(run("rollback"), "there was no promotion of echo to take back")
 
 
 class TestRetire:
@@ -300,7 +306,7 @@ class TestRetire:
         ran = run("retire", "v2", "--region", "region-b")
 
         assert ran.exit_code == 0, ran.output
-        assert ran.stdout.startswith("region-b: v2 is gone since ")
+        assert ran.stdout.startswith("region-b: echo v2 is gone since ")
         assert clones.weights("region-b") == regions.in_force("region-b") == {"v1": 100}
         assert clones.weights("region-a") == BEFORE
 

@@ -74,7 +74,7 @@ class TestSet:
         git = project.repository.git
         assert git("rev-parse", "main^") == before
         assert git("diff", "--name-only", "main^", "main").splitlines() == FILES
-        assert git("log", "-1", "--format=%an: %B") == "operator: region-a: v1 90 → 75 %, v2 10 → 25 %"
+        assert git("log", "-1", "--format=%an: %B") == "operator: echo in region-a: v1 90 → 75 %, v2 10 → 25 %"
         assert git("status", "--porcelain") == ""
         assert project.stack_file("region-a").read_text() == text.replace("weight: 90}", "weight: 75}").replace(
             "weight: 10}", "weight: 25}"
@@ -124,7 +124,7 @@ class TestSet:
 
         assert ran.exit_code == 0, ran.output
         assert any(line.startswith("warning: ") for line in lines(ran)), ran.output
-        assert project.repository.git("log", "-1", "--format=%s", "main").startswith("region-a: v1 90 → 40 %")
+        assert project.repository.git("log", "-1", "--format=%s", "main").startswith("echo in region-a: v1 90 → 40 %")
 
     def test_changes_nothing_in_a_dry_run(self, project: Project) -> None:
         before = state(project)
@@ -195,7 +195,7 @@ class TestSet:
         with Repository(project.directory).locked("echo"):
             ran = set_weights("v2=25")
 
-        assert (ran.exit_code, ran.stderr[:30]) == (2, "error: another rollout is at w")
+        assert (ran.exit_code, ran.stderr[:38]) == (2, "error: another rollout of echo is at w")
 
     def test_tells_a_program_what_came_of_it(self, project: Project) -> None:
         document: dict[str, Any] = json.loads(set_weights("v2=25", "--json").stdout)
@@ -204,6 +204,7 @@ class TestSet:
         assert document == {
             "done": "committed",
             "region": "region-a",
+            "service": "echo",
             "before": {"v1": 90, "v2": 10},
             "after": {"v1": 75, "v2": 25},
             "commit": project.repository.git("rev-parse", "main"),
@@ -234,7 +235,7 @@ class TestPromotionInProgress:
         ran = set_weights("v2=25")
 
         assert ran.exit_code == 2
-        assert ran.stderr.startswith("error: the promotion p-1 is in progress: v2 has 10 % in region-a by ")
+        assert ran.stderr.startswith("error: the promotion p-1 is in progress: echo v2 has 10 % in region-a by ")
         assert "rollout rollback" in ran.stderr
         assert state(project) == before
 

@@ -753,7 +753,11 @@ class TestBranch:
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
 
         assert ended.state is PromotionState.DONE
-        assert clones.subjects() == ["Promote echo v2 in region-a: 50 %", "Promote echo v2 in region-a: 100 %", "echo v2 is promoted"]
+        assert clones.subjects() == [
+            "Promote echo v2 in region-a: 50 %",
+            "Promote echo v2 in region-a: 100 %",
+            "echo v2 is promoted",
+        ]
 
     def test_a_step_is_not_delivered_before_it_is_merged(self, clones: TwoClones, regions: FakeRegions) -> None:
         def stop() -> None:

@@ -117,7 +117,7 @@ def test_a_promotion_that_begins_meanwhile_stops_it(clones: TwoClones, regions: 
 
     regions.once("deliver", "region-a", 0, begins)
 
-    with pytest.raises(RolloutError, match="another rollout is at work"):
+    with pytest.raises(RolloutError, match="another rollout of echo is at work"):
         retire(clones.upstream(), regions, "v2", REGIONS)
 
     assert clones.subjects() == ["Promote v2"]

@@ -78,7 +78,10 @@ class TestCommit:
             upstream.without(clones.tip, "region-a", "v1", "Retire")
 
     def test_of_a_region_that_is_not_there_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
-        with pytest.raises(RolloutError, match=r"(?s)region-c: there is no such region at .* region-a, region-b"):
+        with pytest.raises(
+            RolloutError,
+            match=r"(?s)region-c: there is no region .* with the service echo at .* region-a, region-b",
+        ):
             upstream.weights(clones.tip, "region-c")
 
 
@@ -188,7 +191,7 @@ class TestOthers:
         text = message("Promote", record(clones))
         theirs = upstream.placed(lambda tip: upstream.shifted(tip, {"region-b": CANARY}, text))
 
-        with pytest.raises(InterferenceError, match=f"another rollout is at work: {theirs[:10]}"):
+        with pytest.raises(InterferenceError, match=f"another rollout of echo is at work: {theirs[:10]}"):
             upstream.refuse_changed_by_others(ours, theirs, ["region-a"])
         upstream.refuse_changed_by_others(theirs, theirs, ["region-a"])
 

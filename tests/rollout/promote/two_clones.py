@@ -41,9 +41,7 @@ class TwoClones:
     def tip(self) -> str:
         return self.remote.git("rev-parse", BRANCH)
 
-    def upstream(
-        self, service: str = "echo", *, proposal: str | None = None, of: Project | None = None
-    ) -> Upstream:
+    def upstream(self, service: str = "echo", *, proposal: str | None = None, of: Project | None = None) -> Upstream:
         project = of or self.operator
         return Upstream(Repository(project.directory), service, REMOTE, BRANCH, proposal, self._say)
 
@@ -61,18 +59,24 @@ class TwoClones:
         read = [parse(self.remote.git("show", "--no-patch", "--format=%B", commit)) for commit in hashes]
         return [record for record in read if record]
 
-    def somebody_weighs(self, region: str, **weights: int) -> str:
-        """The colleague gives a region other weights and pushes that; the commit."""
+    def somebody_weighs(self, region: str, service: str = "echo", **weights: int) -> str:
+        """The colleague gives a service of a region other weights and pushes that; the commit."""
+        return self.somebody("Set weights", lambda project: project.weigh(region, service, **weights))
+
+    def somebody(self, subject: str, change: Callable[[Project], None]) -> str:
+        """The colleague changes the project and pushes that; the commit."""
         self.colleague.repository.git("pull", "--quiet", "--ff-only")
-        self.colleague.weigh(region, **weights)
-        return self._push("Set weights")
+        change(self.colleague)
+        return self._push(subject)
 
     def somebody_writes(self, path: str = "README.md") -> str:
         """The colleague pushes a file that is of no region; the commit."""
-        self.colleague.repository.git("pull", "--quiet", "--ff-only")
-        with (self.colleague.directory / path).open("a") as file:
-            file.write("x\n")
-        return self._push("Write")
+
+        def write(project: Project) -> None:
+            with (project.directory / path).open("a") as file:
+                file.write("x\n")
+
+        return self.somebody("Write", write)
 
     def _push(self, subject: str) -> str:
         clone = self.colleague.repository

@@ -147,7 +147,9 @@ class TestEnd:
         )
 
     def test_one_that_could_not_be_measured_says_why(self) -> None:
-        assert "region-a echo could not be measured: the probe died" in printed(undone=replace(UNDONE, outcomes=[UNKNOWN]))
+        assert "region-a echo could not be measured: the probe died" in printed(
+            undone=replace(UNDONE, outcomes=[UNKNOWN])
+        )
 
     def test_a_region_that_it_did_not_reach_is_told(self) -> None:
         problem = Problem("region-b: not synced within 10 min", "it is measured by nobody", "see what keeps it")
