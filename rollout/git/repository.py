@@ -218,9 +218,17 @@ class Repository:
         Raises:
             RolloutError: the remote cannot be reached, or has no such branch.
         """
-        # A ref of its own: the next fetch overwrites FETCH_HEAD. Git may collect objects that no ref names.
+        # A ref of its own: the next fetch overwrites FETCH_HEAD. Git may collect objects that no ref names. The remote's own ref is
+        # left alone: of two fetches at once one could not lock it, and would fail.
         kept = f"{self._fetched}/{branch}"
-        options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance")
+        options = (
+            "--quiet",
+            "--refmap=",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+        )
         done = self._remotely("fetch", *options, "--end-of-options", remote, f"+refs/heads/{branch}:{kept}")
         if done.returncode != 0:
             raise RolloutError.of(

@@ -55,12 +55,20 @@ class Project:
         self._weigh(self.stack_file(region), of_service, weights)
         if (routes := self.overlay(region, "vs.yaml", service)).exists():
             # the routes of testers, which have no weights, come first
-            self._weigh(routes, r"(?s)(.*subset: {}\n(?: +\S.*\n)*? +weight: )[0-9]+", weights)
+            self._weigh(routes, r"(?s)(.*subset: {}\n(?: +\S[^\n]*\n)*? +weight: )[0-9]+", weights)
 
     def add_service(self, text: str = WEB, *regions: str) -> None:
         """Adds a service to regions, all if none is named, and renders it."""
         for region in regions or REGIONS:
             self.replace(region, "  echo-rollout:probe:\n", f"{text}  echo-rollout:probe:\n")
+        self.render()
+
+    def remove_service(self, *regions: str) -> None:
+        """Removes the service web from regions, from all if none is named."""
+        for region in regions or REGIONS:
+            text, found = re.subn(r"(?m)^    web:\n(?:      .*\n)+", "", self.stack_file(region).read_text())
+            assert found == 1, f"web is not in {region}"
+            self.stack_file(region).write_text(text)
         self.render()
 
     def add_region(self, name: str) -> None:
