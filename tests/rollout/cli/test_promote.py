@@ -16,7 +16,7 @@ from rollout.cli.promote import DEFAULT_STEPS
 from rollout.git.repository import Repository
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
-from tests.rollout.planned import REGIONS
+from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 
@@ -164,6 +164,55 @@ class TestDryRun:
         assert ran.exit_code == 0
         assert [line.partition(":")[0] for line in ran.stdout.splitlines()] == list(REGIONS)
         assert clones.subjects() == []
+
+
+class TestServices:
+    """Two of them, echo and web."""
+
+    @pytest.fixture
+    def two(self, clones: TwoClones) -> TwoClones:
+        clones.somebody("Add web", Project.add_service)
+        clones.operator.repository.git("pull", "--quiet", "--ff-only")
+        return clones
+
+    @pytest.mark.usefixtures("two", "regions")
+    def test_one_has_to_be_named(self) -> None:
+        for verb in (["promote", "v2"], ["promote", "--resume"], ["rollback"], ["retire", "v2"]):
+            refused(run(*verb), "there are the services echo, web, and none is named", "--service echo")
+
+    @pytest.mark.usefixtures("two", "regions")
+    def test_one_that_is_not_there_is_told_with_the_nearest(self) -> None:
+        for verb in (["promote", "v2"], ["rollback"], ["retire", "v2"]):
+            refused(run(*verb, "--service", "wep"), "--service wep: there is no such service", "did you mean web?")
+
+    def test_each_has_a_promotion_and_a_way_back_of_its_own(
+        self, two: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        web = FakeRegions(two.remote, "web")
+        opened: list[str] = []
+
+        def clusters(clone: Clone, _names: Sequence[str], _rate: int) -> FakeRegions:
+            opened.append(clone.upstream.service)
+            return {"echo": regions, "web": web}[clone.upstream.service]
+
+        monkeypatch.setattr(Clone, "clusters", clusters)
+        regions.once("look", "region-a", 50, interrupt)
+        assert run("promote", "v2", *ONE, "--service", "echo").exit_code == 130
+
+        done = run("promote", "v2", *ONE, "--service", "web")
+
+        assert done.exit_code == 0, done.output
+        assert "web v2 has 100 % in region-a: each step was proven." in done.stdout
+        refused(run("promote", "--resume", "--service", "web"), "no promotion of web is in progress", "web-v2-")
+        assert run("rollback", "--service", "echo").exit_code == 0
+        assert [two.weights("region-a", service=service) for service in ("echo", "web")] == [BEFORE, ALL]
+        assert opened == ["echo", "web", "echo"]
+
+    @pytest.mark.usefixtures("two", "regions")
+    def test_the_one_is_not_kept_from_work_while_the_other_is_at_it(self, clones: TwoClones) -> None:
+        with Repository(clones.operator.directory).locked("echo"):
+            refused(run("promote", "v2", "--dry-run", "--service", "echo"), "another rollout of echo is at work")
+            assert run("promote", "v2", "--dry-run", "--service", "web").exit_code == 0
 
 
 class TestPromote:

@@ -220,6 +220,49 @@ class TestSet:
         assert (document["done"], document["commit"], document["plan"]) == ("nothing to do", None, None)
 
 
+class TestServices:
+    """Two of them, echo and web."""
+
+    @pytest.fixture
+    def two(self, project: Project) -> Project:
+        project.add_service()
+        project.commit()
+        return project
+
+    def test_one_has_to_be_named(self, two: Project) -> None:
+        before = state(two)
+
+        ran = set_weights("v2=25")
+
+        assert (ran.exit_code, ran.stdout) == (2, "")
+        assert ran.stderr.startswith("error: there are the services echo, web, and none is named")
+        assert state(two) == before
+
+    def test_the_other_one_stays_as_it_is(self, two: Project) -> None:
+        echo = two.overlay("region-a", "vs.yaml").read_text()
+
+        ran = set_weights("v2=25", "--service", "web")
+
+        assert ran.exit_code == 0, ran.output
+        git = two.repository.git
+        assert git("log", "-1", "--format=%s") == "web in region-a: v1 100 → 75 %, v2 0 → 25 %"
+        assert git("diff", "--name-only", "main^", "main").splitlines() == [
+            "Pulumi.region-a.yaml",
+            "deploy/overlays/region-a/web/vs.yaml",
+        ]
+        assert any(line.startswith("region-a, web: v2 0 % → 25 %, v1 75 %;") for line in lines(ran))
+        assert two.overlay("region-a", "vs.yaml").read_text() == echo
+
+    def test_a_promotion_of_the_other_one_keeps_nobody(self, two: Project) -> None:
+        promotion = Promotion("p-1", "echo", "v2", (10, 50), ("region-a",), 60, "a" * 40)
+        repository = Repository(two.directory)
+        text = message("Promote", Record(promotion, PromotionState.IN_PROGRESS, "region-a", 10))
+        assert repository.follow(repository.commit(two.repository.git("rev-parse", "main"), {}, text))
+
+        assert set_weights("v2=25", "--service", "echo").exit_code == 2
+        assert set_weights("v2=25", "--service", "web").exit_code == 0
+
+
 class TestPromotionInProgress:
     def record(self, project: Project, state: PromotionState, *regions: str) -> None:
         promotion = Promotion("p-1", "echo", "v2", (10, 50), regions, 60, "a" * 40)

@@ -225,6 +225,37 @@ class TestRequests:
 
 
 @pytest.mark.usefixtures("project")
+class TestServices:
+    """Two of them, echo and web."""
+
+    def measured(self, *arguments: str) -> tuple[list[tuple[str, str]], World]:
+        world = World(others=("web",))
+        document = json.loads(verify(world, "--json", *arguments).stdout)
+        assert document["holds"] is True
+        return [(each["region"], each["service"]) for each in document["regions"]], world
+
+    def test_all_are_measured_and_share_the_rate(self) -> None:
+        found, world = self.measured()
+
+        assert found == [(region, service) for region in ("region-a", "region-b") for service in ("echo", "web")]
+        assert {attack.rate for attack in world.attacks.values()} == {250}
+
+    def test_only_those_that_are_named_are_measured(self) -> None:
+        found, world = self.measured("--service", "web")
+
+        assert found == [("region-a", "web"), ("region-b", "web")]
+        assert world.attacks["region-a"] == Attack("http://web/", 50_000, 500)
+
+    def test_one_that_is_not_up_is_told(self) -> None:
+        world = World(others=("web",))
+
+        ran = verify(world, "--service", "shop")
+
+        assert (ran.exit_code, world.attacks) == (2, {})
+        assert "error: stack region-a has no service shop; it has: echo, web" in ran.stderr
+
+
+@pytest.mark.usefixtures("project")
 class TestDeliveredByArgoCd:
     """The outputs say 90/10, and are as old as the stack's last `up`."""
 

@@ -530,19 +530,19 @@ class TestRemote:
         assert "has no remote" in problem_of(lambda: Repository(clone.directory).remote(None, None))
 
 
-def _take(project: Path, answers: multiprocessing.Queue[str]) -> None:
+def _take(project: Path, service: str, answers: multiprocessing.Queue[str]) -> None:
     try:
-        with Repository(project).locked("echo"):
+        with Repository(project).locked(service):
             answers.put("taken")
     except RolloutError as error:
         answers.put(error.problems[0].what)
 
 
-def _asked_elsewhere(project: Path) -> str:
+def _asked_elsewhere(project: Path, service: str = "echo") -> str:
     """What another process hears that wants the lock."""
     context = multiprocessing.get_context("spawn")
     answers: multiprocessing.Queue[str] = context.Queue()
-    process = context.Process(target=_take, args=(project, answers))
+    process = context.Process(target=_take, args=(project, service, answers))
     process.start()
     try:
         return answers.get(timeout=60)
@@ -556,6 +556,16 @@ class TestLock:
             told = _asked_elsewhere(clone.directory / "infra")
 
         assert told == f"another rollout of echo is at work in this clone (pid {os.getpid()})"
+
+    def test_is_each_services_own(self, clone: Work) -> None:
+        with Repository(clone.directory).locked("echo"):
+            assert _asked_elsewhere(clone.directory, "echo-extra") == "taken"
+            assert _asked_elsewhere(clone.directory).startswith("another rollout of echo is at work")
+
+        assert {path.name for path in (clone.directory / ".git").glob("*.lock")} == {
+            "rollout-echo.lock",
+            "rollout-echo-extra.lock",
+        }
 
     def test_ends_with_the_work_also_where_that_fails(self, clone: Work) -> None:
         with pytest.raises(KeyError), Repository(clone.directory).locked("echo"):
