@@ -182,7 +182,7 @@ class TestOthers:
     def test_a_change_that_was_taken_back_is_none(self, clones: TwoClones, upstream: Upstream) -> None:
         ours = upstream.placed(canary(upstream))
         clones.somebody_weighs("region-a", v1=80, v2=20)
-        clones.somebody_weighs("region-a", **CANARY)
+        clones.somebody_weighs("region-a", "echo", **CANARY)
 
         upstream.refuse_changed_by_others(ours, upstream.tip(), ["region-a"])
 

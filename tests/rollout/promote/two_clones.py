@@ -107,7 +107,7 @@ def _template() -> Path:
     project = new_planned(directory / "operator")
     operator = project.repository
     for region in REGIONS:
-        project.weigh(region, **BEFORE)
+        project.weigh(region, "echo", **BEFORE)
     operator.git("add", "--all")
     # one commit: what the remote has since then is what a test did
     operator.git("commit", "--quiet", "--amend", "--message", "Begin with v2 at weight 0")
