@@ -7,7 +7,7 @@ from typing import Any
 
 from components.namespace import ServiceNamespace
 from components.traffic import TrafficPolicy
-from stackfile.model import ConnectionPoolConfig, ServiceConfig, OutlierDetectionConfig, VersionConfig
+from stackfile.model import ConnectionPoolConfig, OutlierDetectionConfig, ServiceConfig, VersionConfig
 from tests.components.graph import Graph, record_component
 
 HOST = "echo.echo.svc.cluster.local"

@@ -47,9 +47,7 @@ config:
             # one bad pod of three
             maxEjectionPercent: 34
 """
-ONE_LINE = (
-    'config: {"echo-rollout:services": {echo: {versions: {v1: {weight: 90}, v2: {weight: 10}, v3: {weight: 0}}, stable: v3}}}\n'
-)
+ONE_LINE = 'config: {"echo-rollout:services": {echo: {versions: {v1: {weight: 90}, v2: {weight: 10}, v3: {weight: 0}}, stable: v3}}}\n'
 FLOW_OVER_LINES = """\
 config:
   echo-rollout:services:
@@ -126,7 +124,10 @@ class TestWithWeights:
         ("text", "told"),
         [
             (FLOW.replace("weight: 10, ", ""), "config.echo-rollout:services.echo.versions.v2 has no key weight"),
-            (FLOW.replace("weight: 10, ", "weight: ten, "), "config.echo-rollout:services.echo.versions.v2.weight is no number"),
+            (
+                FLOW.replace("weight: 10, ", "weight: ten, "),
+                "config.echo-rollout:services.echo.versions.v2.weight is no number",
+            ),
             (
                 FLOW.replace("weight: 10, ", "weight: [10], "),
                 "config.echo-rollout:services.echo.versions.v2.weight is no number",

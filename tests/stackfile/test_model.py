@@ -20,9 +20,9 @@ from pulumi.runtime.settings import Settings, configure
 from stackfile.model import (
     ConfigError,
     ConnectionPoolConfig,
-    ServiceConfig,
     OutlierDetectionConfig,
     RegionConfig,
+    ServiceConfig,
     VersionConfig,
 )
 from stackfile.reader import load_stack_config, load_stack_file
@@ -105,7 +105,9 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 
 @pytest.mark.parametrize("value", [-1, 1001, True, "3", 2.5])
 def test_replicas_out_of_range_are_refused(value: object) -> None:
-    assert "$.services.echo.versions.v1.replicas: " in the_problem(with_value("services.echo.versions.v1.replicas", value))
+    assert "$.services.echo.versions.v1.replicas: " in the_problem(
+        with_value("services.echo.versions.v1.replicas", value)
+    )
 
 
 def test_weights_that_do_not_make_100_are_refused() -> None:
@@ -140,7 +142,11 @@ def test_a_weight_for_a_version_without_pods_is_refused() -> None:
 
 def test_a_version_may_rest_without_pods_and_without_weight() -> None:
     resting = {"image": "registry.corp.local/echo:3.0.0", "replicas": 0, "weight": 0}
-    assert parse(with_value("services.echo.versions.v3", resting)).services["echo"].weights == {"v1": 90, "v2": 10, "v3": 0}
+    assert parse(with_value("services.echo.versions.v3", resting)).services["echo"].weights == {
+        "v1": 90,
+        "v2": 10,
+        "v3": 0,
+    }
 
 
 def test_no_version_at_all_is_refused() -> None:
@@ -307,7 +313,10 @@ def test_a_missing_part_is_refused_with_what_belongs_there(key: str) -> None:
 
 def test_missing_versions_are_refused_with_what_belongs_there() -> None:
     problem = the_problem({**MINIMAL, "echo": {"maxEjectionPercent": 34}})
-    assert "$.services.echo.versions: is missing and has no default — give the versions by name, each with image" in problem
+    assert (
+        "$.services.echo.versions: is missing and has no default — give the versions by name, each with image"
+        in problem
+    )
 
 
 @pytest.mark.parametrize("value", [None, "v2", 10, []])
