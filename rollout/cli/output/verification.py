@@ -40,7 +40,8 @@ def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.verdict:
             console.print(_summary(outcome.title, outcome.verdict))
-        if outcome.application:
+        # of the other ways it says the same
+        if outcome.application and outcome.way == "mesh":
             console.print(_delivery(outcome.title, outcome.application))
 
 
@@ -48,7 +49,8 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """The same for a program. Shares, intervals and the risk are in 0..1, weights in percent, times in seconds.
 
     `standing` is "holds", "does not hold", "not yet known" or "not independent". `requests_to_go` is 0 unless it is "not yet
-    known", and null where more than 1,000,000 requests would be needed. Each of `regions` is a service of a region.
+    known", and null where more than 1,000,000 requests would be needed. Each of `regions` is a service of a region,
+    measured `from` inside the mesh or through the gateway.
 
     `application` is null where the weights are the stack's outputs; else its `revision` is the commit that they are from.
     """
@@ -60,6 +62,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             {
                 "region": outcome.region.name,
                 "service": outcome.service,
+                "from": outcome.way,
                 "context": outcome.region.context,
                 "holds": outcome.holds,
                 "application": _application_json(outcome.application) if outcome.application else None,
@@ -72,7 +75,9 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = new_table("region", "service", "version", right=("weight", "requests", "share", "interval", "failures"))
+    table = new_table(
+        "region", "service", "from", "version", right=("weight", "requests", "share", "interval", "failures")
+    )
     table.add_column("verdict")
     for outcome in outcomes:
         for row in outcome.verdict.rows if outcome.verdict else ():
@@ -86,6 +91,7 @@ def _cells(outcome: Outcome, row: Row) -> tuple[Text, ...]:
     plain = (
         outcome.region.name,
         outcome.service,
+        outcome.way,
         row.label,
         "-" if row.weight is None else f"{row.weight} %",
         f"{row.requests:,}",

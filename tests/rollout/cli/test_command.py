@@ -33,7 +33,7 @@ class Lab:
 
     def write_pulumi(self, **outputs: object) -> None:
         """A `pulumi` that knows these outputs of echo in every stack."""
-        echo = {"weights": {"v1": 90, "v2": 10}, "url": "http://echo/", **outputs}
+        echo = {"weights": {"v1": 90, "v2": 10}, "url": "http://echo/", "namespace": "echo", "port": 80, **outputs}
         all_outputs = json.dumps({"region": "REGION", "services": {"echo": echo}})
         program = self.directory / "bin" / "pulumi"
         program.write_text(f"#!/bin/sh\nfor stack; do :; done; echo '{all_outputs}' | sed s/REGION/$stack/\n")

@@ -93,8 +93,11 @@ class World:
         if region.name in self.without_outputs:
             raise RolloutError(Problem(f"{region.name} has no outputs", "why it is needed", "how to mend it"))
         application = "argocd/echo" if region.name in self.applications else None
-        echo = ServiceOutputs(weights=dict(self.weights), url=URL, application=application)
-        others = {name: ServiceOutputs(weights=dict(self.weights), url=f"http://{name}/") for name in self.others}
+        echo = ServiceOutputs(weights=dict(self.weights), url=URL, namespace="echo", port=80, application=application)
+        others = {
+            name: ServiceOutputs(weights=dict(self.weights), url=f"http://{name}/", namespace=name, port=80)
+            for name in self.others
+        }
         return StackOutputs(region=region.name, services={"echo": echo, **others})
 
     def _connect(self, region: RegionAccess) -> FakeSource:

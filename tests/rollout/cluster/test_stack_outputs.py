@@ -10,8 +10,20 @@ from rollout.cluster.stack_outputs import ServiceOutputs, parse_outputs, read_ou
 from rollout.problem import RolloutError
 
 REGION = RegionAccess("region-a", "region-a", "a")
-ECHO = {"weights": {"v1": 90, "v2": 10}, "url": "http://echo.echo.svc.cluster.local/", "images": {"v1": "e:1"}}
-WEB = {"weights": {"v1": 100}, "url": "http://web.shop.svc.cluster.local:8080/", "application": "argocd/web"}
+ECHO = {
+    "weights": {"v1": 90, "v2": 10},
+    "url": "http://echo.echo.svc.cluster.local/",
+    "namespace": "echo",
+    "port": 80,
+    "images": {"v1": "e:1"},
+}
+WEB = {
+    "weights": {"v1": 100},
+    "url": "http://web.shop.svc.cluster.local:8080/",
+    "namespace": "shop",
+    "port": 8080,
+    "application": "argocd/web",
+}
 OUTPUTS = {"region": "region-a", "services": {"echo": ECHO, "web": WEB}, "kubeconfig": None}
 
 
@@ -39,9 +51,15 @@ class TestParseOutputs:
         outputs = parse_outputs(json.dumps(OUTPUTS), REGION)
 
         assert outputs.services == {
-            "echo": ServiceOutputs(weights={"v1": 90, "v2": 10}, url="http://echo.echo.svc.cluster.local/"),
+            "echo": ServiceOutputs(
+                weights={"v1": 90, "v2": 10}, url="http://echo.echo.svc.cluster.local/", namespace="echo", port=80
+            ),
             "web": ServiceOutputs(
-                weights={"v1": 100}, url="http://web.shop.svc.cluster.local:8080/", application="argocd/web"
+                weights={"v1": 100},
+                url="http://web.shop.svc.cluster.local:8080/",
+                namespace="shop",
+                port=8080,
+                application="argocd/web",
             ),
         }
 

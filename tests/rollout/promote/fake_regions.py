@@ -17,7 +17,7 @@ from rollout.measurement import Count, Measurement, Result
 from rollout.problem import Problem
 from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
-from rollout.status.overlay import parse_weights
+from rollout.status.overlay import parse_split
 from rollout.status.verification import Outcome, Ready, measure_and_judge
 from rollout.traffic.attack import Attack
 from rollout.traffic.watch import Watch
@@ -92,6 +92,7 @@ class FakeRegions(Clusters):
             Ready(
                 _region(region),
                 self.service,
+                "mesh",
                 _Client(self, _region(region)),
                 self._weights[region],
                 Attack(f"http://{self.service}", _MOST, RATE),
@@ -212,7 +213,7 @@ class _Client:
 
 @cache
 def _weights_of(routes: str) -> Mapping[str, int]:
-    return parse_weights(routes, "vs.yaml")
+    return parse_split(routes, "vs.yaml").weights
 
 
 def _region(name: str) -> RegionAccess:

@@ -50,9 +50,9 @@ FAILED = StepResult("region-a", 25, COMMIT, DELIVERY)
 NEVER_THERE = StepResult("region-a", 25, COMMIT)
 REGION = RegionAccess("region-a", "region-a", "region-a")
 WEIGHTS = {"v1": 100, "v2": 0}
-WELL = Outcome(REGION, "echo", WEIGHTS, verdict_of(measured({"v1": 4_000}), WEIGHTS))
-UNWELL = Outcome(REGION, "echo", WEIGHTS, verdict_of(measured({"v1": 4_000, "v2": 3}), WEIGHTS))
-UNKNOWN = Outcome(REGION, "echo", WEIGHTS, problems=(Problem("the probe died"),))
+WELL = Outcome(REGION, "echo", "mesh", WEIGHTS, verdict_of(measured({"v1": 4_000}), WEIGHTS))
+UNWELL = Outcome(REGION, "echo", "mesh", WEIGHTS, verdict_of(measured({"v1": 4_000, "v2": 3}), WEIGHTS))
+UNKNOWN = Outcome(REGION, "echo", "mesh", WEIGHTS, problems=(Problem("the probe died"),))
 UNDONE = RollbackResult(
     commit=BACK,
     weights={"region-a": WEIGHTS},

@@ -23,7 +23,9 @@ WEIGHTS = {"v1": 90, "v2": 10}
 
 def judged(measurement: Measurement) -> Outcome:
     name = measurement.region
-    return Outcome(RegionAccess(name, name, f"context-{name}"), "echo", WEIGHTS, verdict_of(measurement, WEIGHTS))
+    return Outcome(
+        RegionAccess(name, name, f"context-{name}"), "echo", "mesh", WEIGHTS, verdict_of(measurement, WEIGHTS)
+    )
 
 
 def outcome(region: str, counts: dict[str, int]) -> Outcome:
