@@ -1,4 +1,4 @@
-"""Bring up one region: Istio, the services' namespaces, whoever delivers their workloads, and the client that measures them."""
+"""Bring up one region: Istio and its gateway, the services' namespaces, whoever delivers, and the clients that measure."""
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -13,11 +13,13 @@ from components.cluster import (
     require_same_cluster,
 )
 from components.delivery import DeliveryError, deliver, require_handover
-from components.istio import IstioInstall, IstioInstallArgs, failed_revisions, read_revisions, require_none_pending
-from components.names import address
+from components.gateway import IngressGateway, IngressGatewayArgs, gateway_chart, gateway_hosts
+from components.istio import BASE, ISTIOD, IstioInstall, IstioInstallArgs
+from components.names import address, gateway_address
 from components.namespace import ServiceNamespace
-from components.probe import EchoProbe
-from components.safety import UnsafeError, require_safe
+from components.probe import EchoProbe, EchoProbeArgs
+from components.releases import failed_revisions, read_revisions, require_none_pending
+from components.safety import UnsafeError, require_fixed_files, require_safe
 from stackfile.model import ConfigError
 from stackfile.reader import load_stack_config
 
@@ -30,8 +32,10 @@ async def bring_up() -> None:
         require_context(config.cluster)
         previous, connection = await previous_outputs(), Connection(config.cluster)
         uid = require_same_cluster(connection, previous.get("cluster"))
-        revisions = read_revisions(connection)
+        ingress = [gateway_chart(config.gateway)] if config.gateway else []
+        revisions = read_revisions(connection, [BASE, ISTIOD, *ingress])
         require_none_pending(revisions, connection)
+        require_fixed_files(connection, config)
         manifest = None if config.delivery == "direct" else read_manifest(config.argocd)
         require_handover(previous.get("delivery"), config.delivery)
     except (ConfigError, UnsafeError, ClusterError, ManifestError, DeliveryError) as error:
@@ -47,17 +51,20 @@ async def bring_up() -> None:
         upsert_existing_objects=True if config.delivery == "handover" else None,
         opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"] if previous else None),
     )
-    # workloads that are to outlive their Application need their namespace, and Istio, which enforces mutual TLS
+    # workloads that are to outlive their Application need their namespace, the gateway that clients come through, and Istio, which
+    # enforces mutual TLS
     kept = config.delivery != "direct" and not config.argocd.cascade
     here = pulumi.ResourceOptions(providers=[cluster], protect=kept)
-    istio = IstioInstall(
-        "istio", IstioInstallArgs(config.region, config.mesh, config.istio, failed_revisions(revisions)), here
-    )
+    failed = failed_revisions(revisions)
+    istio = IstioInstall("istio", IstioInstallArgs(config.region, config.mesh, config.istio, failed), here)
     meshed = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio])
-    owned = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio], protect=kept)
+    lasting = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio], protect=kept)
     names = dict.fromkeys(service.namespace for service in config.services.values())
-    namespaces = [ServiceNamespace(name, owned) for name in names]
-    EchoProbe("probe", config.probe, meshed)
+    namespaces = [ServiceNamespace(name, lasting) for name in names]
+    EchoProbe("probe", EchoProbeArgs(config.probe.image, outside=config.gateway is not None), meshed)
+    if config.gateway:
+        hosts = gateway_hosts(config.services.values())
+        IngressGateway("gateway", IngressGatewayArgs(config.istio, config.gateway, hosts, failed), lasting)
 
     pulumi.export("delivery", deliver(config, manifest, cluster, namespaces))
     pulumi.export("region", config.region)
@@ -65,15 +72,21 @@ async def bring_up() -> None:
     pulumi.export("context", config.cluster.context)
     pulumi.export("kubeconfig", config.cluster.kubeconfig)
     pulumi.export("istio", config.istio.version)
+    pulumi.export("gateway", gateway_address(config.gateway.namespace) if config.gateway else None)
     gitops = config.delivery != "direct"
     pulumi.export(
         "services",
         {
             name: {
                 "url": address(service).url,
+                "namespace": service.namespace,
+                "port": service.port,
+                "hosts": service.hosts,
                 "weights": service.weights,
                 "images": service.images,
                 "application": address(service).application if gitops else None,
+                "versionHeader": service.version_header,
+                "requests": [each.model_dump(by_alias=True) for each in service.requests],
             }
             for name, service in config.services.items()
         },

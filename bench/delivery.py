@@ -80,8 +80,8 @@ class Project:
     def push(self, version: str) -> float:
         """Give a version all requests in all regions by a commit, and push it; when the push began, in Unix time."""
         weights = {name: 100 if name == version else 0 for name in ("v1", "v2")}
-        edits = {region.name: lambda text: with_weights(text, weights) for region in self.lab.regions}
-        self._tip = commit_edits(self._repository, self._tip, edits, f"Weigh {weights}").commit
+        edits = {region.name: lambda text: with_weights(text, "echo", weights) for region in self.lab.regions}
+        self._tip = commit_edits(self._repository, self._tip, "echo", edits, f"Weigh {weights}").commit
         began = time.time()
         self._repository.push(self._tip, "lab", "main")
         return began

@@ -1,4 +1,4 @@
-"""A steady load on echo from a region's probe pod, which goes on whatever becomes of the kubelet and the API server.
+"""A steady load on echo from a region's probe pods, which goes on whatever becomes of the kubelet and the API server.
 
 It runs the pod's own load generator in the pod's own namespaces, as `kubectl exec` does, but without any of the cluster's parts
 between: so each of them may be restarted under it.
@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -55,31 +56,54 @@ class Answer:
         return self.code != 200 or not self.version
 
 
+def probe_process(region: Region, *, outside: bool = False) -> int | None:
+    """The process of a region's probe in the mesh, or of the one outside it."""
+    idle = (pid for pid in cgroups.members(region.cgroup) if processes.command_line(pid) == ["/probe", "idle"])
+    return next((pid for pid in idle if _pod(pid).startswith("probe-outside-") is outside), None)
+
+
+def _pod(pid: int) -> str:
+    """The name of the pod that a container's first process is in."""
+    variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return next(each.partition("=")[2] for each in variables if each.startswith("HOSTNAME="))
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """How clients outside the mesh reach a service: the gateway's address as host:port, and the host that they ask it for."""
+
+    address: str
+    host: str
+
+
 class Load:
     """Requests at a steady rate while a `with` block runs; at its end all that were sent are answered or have failed.
 
     Args:
         region: whose probe sends them.
         rate: requests a second.
+        entrance: where they go in from outside the mesh; without it they are sent in the mesh.
 
     Raises:
         LoadError: on entering, the region has no probe; on leaving, the generator had ended by itself.
     """
 
-    def __init__(self, region: Region, rate: int) -> None:
-        self._region, self._rate = region, rate
+    def __init__(self, region: Region, rate: int, entrance: Entrance | None = None) -> None:
+        self._region, self._rate, self._entrance = region, rate, entrance
         self._answers: list[Answer] = []
 
     def __enter__(self) -> Self:
-        members = cgroups.members(self._region.cgroup)
-        probe = next((pid for pid in members if processes.command_line(pid) == ["/probe", "idle"]), None)
+        probe = probe_process(self._region, outside=self._entrance is not None)
         if probe is None:
             raise LoadError(
                 f"{self._region.name}: no probe runs, so nothing can send requests. Bring it up with: make up"
             )
+        target = [f"--url={_URL}"]
+        if self._entrance:
+            target = [f"--url=http://{self._entrance.host}/", f"--connect-to={self._entrance.address}"]
         numbers = [f"--rate={self._rate}", f"--requests={_MOST_REQUESTS}", f"--workers={_WORKERS}"]
         self._child = subprocess.Popen(
-            ["nsenter", f"--target={probe}", "--mount", "--net", "/probe", "attack", f"--url={_URL}", *numbers],
+            ["nsenter", f"--target={probe}", "--mount", "--net", "/probe", "attack", *target, *numbers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

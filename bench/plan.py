@@ -65,18 +65,20 @@ def edit(project: Path, text_of: Callable[[str], str]) -> None:
 
 def weighed(text: str) -> str:
     """A stack file in which the canary is raised."""
-    return with_weights(text, {"v1": 75, "v2": 25})
+    return with_weights(text, "echo", {"v1": 75, "v2": 25})
 
 
 def retired(text: str) -> str:
     """A stack file from which the canary is retired in one step."""
-    return without_version(with_weights(text, {"v1": 100, "v2": 0}), "v2")
+    return without_version(with_weights(text, "echo", {"v1": 100, "v2": 0}), "echo", "v2")
 
 
 def edited(project: Path) -> Revision:
     """The working tree, in which no overlay is what its stack file says."""
     regions = declared(WorkingTree(project))
-    return Revision(None, None, regions, stale={each.name: ("edited",) for each in regions})
+    return Revision(
+        None, None, regions, stale={(each.name, service): ("edited",) for each in regions for service in each.overlays}
+    )
 
 
 def measure(table: Table, what: str, regions: int, action: Callable[[], object]) -> None:

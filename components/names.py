@@ -9,6 +9,11 @@ HTTP_PORT = 80
 ARGOCD_NAMESPACE = "argocd"
 """The one that Argo CD's own manifests write into their ClusterRoleBindings."""
 
+INGRESS = "istio-ingress"
+"""The gateway's Helm release; so the chart names its Deployment and its Service too."""
+GATEWAY = "gateway"
+"""The Gateway in the gateway's namespace."""
+
 
 @dataclass(frozen=True)
 class ServiceAddress:
@@ -40,6 +45,16 @@ class ServiceAddress:
     def application(self) -> str:
         """Argo CD's Application that delivers it: its namespace and its name."""
         return f"{ARGOCD_NAMESPACE}/{self.name}"
+
+
+def gateway_reference(namespace: str) -> str:
+    """The Gateway in the gateway's namespace, as a VirtualService names it."""
+    return f"{namespace}/{GATEWAY}"
+
+
+def gateway_address(namespace: str) -> str:
+    """Where a client in the cluster and outside the mesh connects to the gateway, as host:port."""
+    return f"{INGRESS}.{namespace}.svc.cluster.local:{HTTP_PORT}"
 
 
 WAVES = {

@@ -1,4 +1,6 @@
-"""The client that sends the measuring requests: a pod with a sidecar, in a namespace of its own, driven through exec."""
+"""The clients that send the measuring requests: pods in a namespace of their own, driven through exec."""
+
+from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.apps import v1 as apps
@@ -7,21 +9,30 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from components.names import recommended_labels
 from components.namespace import restricted_context
-from stackfile.model import ProbeConfig
 
 NAMESPACE = "echo-probe"
 PROBE = "probe"
+OUTSIDE = f"{PROBE}-outside"
+
+
+@dataclass(frozen=True)
+class EchoProbeArgs:
+    """The image of the load generator, and whether there is a client outside the mesh too, for what a gateway is to be asked."""
+
+    image: str
+    outside: bool = False
 
 
 class EchoProbe(pulumi.ComponentResource):
-    """One idle pod that sends requests only while somebody runs its load generator in it.
+    """An idle pod that sends requests only while somebody runs its load generator in it, and one without a sidecar.
 
-    It lives outside the namespace of echo, so that a measurement is what any other client of the mesh would see.
+    They live outside the namespace of echo, so that a measurement is what any other client would see. A sidecar routes the
+    requests by itself, wherever they are sent: what comes through a gateway can only be measured without one.
     """
 
-    def __init__(self, name: str, args: ProbeConfig, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: EchoProbeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("echo-rollout:probe:EchoProbe", name, None, opts)
-        labels = {"app": PROBE, **recommended_labels(PROBE, PROBE, "client")}
+        labels = _labels(PROBE)
         namespace = core.Namespace(
             name,
             metadata=meta.ObjectMetaArgs(name=NAMESPACE, labels={"istio-injection": "enabled", **labels}),
@@ -34,23 +45,31 @@ class EchoProbe(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace]),
         )
-        apps.Deployment(
-            name,
-            metadata=metadata,
-            spec=_deployment(labels, args.image),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[account],
-                custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),
-            ),
+        deployed = pulumi.ResourceOptions(
+            parent=self,
+            depends_on=[account],
+            custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m"),
         )
+        apps.Deployment(name, metadata=metadata, spec=_deployment(labels, args.image), opts=deployed)
+        if args.outside:
+            labels = _labels(OUTSIDE)
+            apps.Deployment(
+                f"{name}-outside",
+                metadata=meta.ObjectMetaArgs(name=OUTSIDE, namespace=NAMESPACE, labels=labels),
+                spec=_deployment({**labels, "sidecar.istio.io/inject": "false"}, args.image),
+                opts=deployed,
+            )
         self.register_outputs({})
+
+
+def _labels(app: str) -> dict[str, str]:
+    return {"app": app, **recommended_labels(PROBE, app, "client")}
 
 
 def _deployment(labels: dict[str, str], image: str) -> apps.DeploymentSpecArgs:
     return apps.DeploymentSpecArgs(
         replicas=1,
-        selector=meta.LabelSelectorArgs(match_labels={"app": PROBE}),
+        selector=meta.LabelSelectorArgs(match_labels={"app": labels["app"]}),
         revision_history_limit=5,
         progress_deadline_seconds=120,
         # never two that are ready, so that the one that is found is the one that stays. Not Recreate: while its old pod ends, the

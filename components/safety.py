@@ -1,13 +1,20 @@
-"""What the rules say of a stack's configuration by itself, before anything is registered."""
+"""What speaks against a stack's configuration before anything is registered: the rules, and what it refers to on the cluster."""
+
+import re
+from collections.abc import Iterator
 
 import pulumi
 
+from components.cluster import Connection
 from components.service import workload_objects
 from rules.facts.manifests import read
 from rules.facts.region import Region
 from rules.finding import Severity
 from rules.judgement import judge_region
 from stackfile.model import RegionConfig
+
+_CONTENT_HASH = re.compile(r".*-([0-9a-f]{8,64}|[2456789bcdfghkmt]{10})")
+"""How a name ends that is another for another content: some hexadecimal digits, or Kustomize's ten characters."""
 
 
 class UnsafeError(ValueError):
@@ -29,3 +36,41 @@ def require_safe(config: RegionConfig) -> None:
             pulumi.log.warn(str(warning))
     if refused := [str(finding) for finding in findings if finding.severity is Severity.REFUSED]:
         raise UnsafeError("\n".join(refused))
+
+
+def require_fixed_files(connection: Connection, config: RegionConfig) -> None:
+    """Return if no ConfigMap or Secret that a version mounts can change under it; log which of them are not there yet.
+
+    Raises:
+        UnsafeError: If one can: all pods of the version would come to run with the change, none of them as a canary.
+        ClusterError: If the cluster cannot be asked.
+    """
+    problems = []
+    for where, kind, namespace, name in _mounted(config):
+        if _CONTENT_HASH.fullmatch(name):
+            continue
+        found = connection.get(f"/api/v1/namespaces/{namespace}/{kind.lower()}s?fieldSelector=metadata.name%3D{name}")
+        if found is not None and not found["items"]:
+            pulumi.log.warn(
+                f"{where}: there is no {kind} {namespace}/{name} yet, and pods that mount it wait until there is"
+            )
+        elif found is not None and found["items"][0].get("immutable") is not True:
+            problems.append(
+                f"{where}: {kind} {namespace}/{name} is not immutable — a change of it reaches all pods of the version as they restart, "
+                "none of them as a canary; set immutable: true in it, or give it a name that ends with a hash of its content"
+            )
+    if problems:
+        raise UnsafeError("\n".join(problems))
+
+
+def _mounted(config: RegionConfig) -> Iterator[tuple[str, str, str, str]]:
+    """Each ConfigMap and Secret that a version mounts: where that is said, its kind, its namespace and its name."""
+    for service in config.services.values():
+        for version, each in service.versions.items():
+            for key, kind, names in (
+                ("configMaps", "ConfigMap", each.config_maps),
+                ("secrets", "Secret", each.secrets),
+            ):
+                for folder, name in names.items():
+                    where = f"$.services.{service.name}.versions.{version}.{key}.{folder}"
+                    yield where, kind, service.namespace, name

@@ -8,7 +8,7 @@ import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes_istio.networking import v1 as networking
 
-from components.names import address, recommended_labels
+from components.names import address, gateway_reference, recommended_labels
 from components.rendering import Typed
 from rules.facts.workloads import MESH
 from stackfile.model import ConnectionPoolConfig, RegionConfig, ServiceConfig
@@ -24,7 +24,8 @@ class TrafficPolicyArgs:
     @classmethod
     def of(cls, config: RegionConfig, service: ServiceConfig) -> TrafficPolicyArgs:
         """What a stack file says of it."""
-        return cls(service, None)
+        gateway = config.gateway if service.hosts else None
+        return cls(service, gateway_reference(gateway.namespace) if gateway else None)
 
 
 class TrafficPolicy(pulumi.ComponentResource):

@@ -61,11 +61,11 @@ def _argocd(cluster: Cluster, remote: Remote) -> list[Finding]:
         delivered = application.look(cluster.kubectl)
     except LabError as error:
         return [Finding(cluster.region.name, "argocd", False, str(error))]
-    return [] if delivered is None else [argocd(cluster.region.name, delivered, remote)]
+    return [argocd(cluster.region.name, each, remote) for each in delivered]
 
 
 def argocd(region: str, delivered: application.Delivered, remote: Remote) -> Finding:
-    """What Argo CD of a region says, beside what is committed."""
+    """What Argo CD of a region says of an Application, beside what is committed."""
     here, newest = remote.commit(delivered.revision), remote.head()
     behind = newest is not None and (here is None or here.id != newest.id)
     lines = [
@@ -73,7 +73,7 @@ def argocd(region: str, delivered: application.Delivered, remote: Remote) -> Fin
         *([delivered.step] if delivered.step and not delivered.troubles else []),
         *(delivered.troubles or delivered.differing),
     ]
-    return Finding(region, "argocd", delivered.well and not behind, "\n".join(lines))
+    return Finding(region, f"argocd/{delivered.name}", delivered.well and not behind, "\n".join(lines))
 
 
 def _pods(cluster: Cluster) -> list[Finding]:

@@ -46,7 +46,7 @@ _PULUMI_NOISE = re.compile(
 class _StackFile:
     """What the lab has to know of a committed stack file."""
 
-    echo_images: list[str]
+    images: list[str]
     probe_image: str
     by_argocd: bool
 
@@ -89,13 +89,13 @@ def delivered_regions(lab: Lab) -> set[str]:
     return {name for name, file in _stack_files(lab).items() if file.by_argocd}
 
 
-def echo_images(lab: Lab) -> set[str]:
-    """The images of echo that the committed stack files name."""
+def service_images(lab: Lab, program: str) -> set[str]:
+    """The images of a program that the committed stack files name for their services."""
     return {
         image
         for stack in _stack_files(lab).values()
-        for image in stack.echo_images
-        if re.search(r"/echo:[^@]+$", image)
+        for image in stack.images
+        if re.search(rf"/{program}:[^@]+$", image)
     }
 
 
@@ -115,9 +115,9 @@ def probe_image(lab: Lab) -> str:
 
 def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Path | None, Stacks]:
     """See that tools, images, the store that a new region begins with, and Pulumi's plugins are there."""
-    echoes, probe = echo_images(lab), probe_image(lab)
-    programs = tools.ensure(tools.lab_tools(echoes, probe), lab.cache, report)
-    archives = images.ensure_images(programs, echoes, probe, lab.cache, report)
+    apps = images.Apps(service_images(lab, "echo"), service_images(lab, "nginx"), probe_image(lab))
+    programs = tools.ensure(tools.lab_tools(apps.echo, apps.probe), lab.cache, report)
+    archives = images.ensure_images(programs, apps, lab.cache, report)
     is_wanted = any(not (region.directory / "containerd").exists() for region in lab.regions)
     # only on one device can files of the cache be linked into the lab's folder
     is_wanted = is_wanted and lab.cache.stat().st_dev == lab.directory.stat().st_dev
@@ -268,7 +268,7 @@ def how_to_change(lab: Lab) -> str:
     verify = "make verify" if own else f".venv/bin/python -m rollout verify {apart}"
     return "\n".join(
         [
-            f"To change a weight, edit echo.versions in {files}, then:",
+            f"To change a weight, edit a service's versions in {files}, then:",
             "  make render",
             '  git commit -am "Shift the traffic"',
             f"  {Remote(lab).push_command()}",
@@ -337,11 +337,11 @@ def _stack_file(lab: Lab, region: str) -> _StackFile:
     file = lab.checkout / f"Pulumi.{region}.yaml"
     try:
         config = YAML(typ="safe").load(file.read_text())["config"]
-        versions, probe = config[f"{PROJECT}:echo"]["versions"], config[f"{PROJECT}:probe"]
-        echo_images = [str(version["image"]) for version in versions.values()]
-        return _StackFile(echo_images, str(probe["image"]), is_delivered_by_argocd(config))
+        services, probe = config[f"{PROJECT}:services"], config[f"{PROJECT}:probe"]
+        images = [str(version["image"]) for each in services.values() for version in each["versions"].values()]
+        return _StackFile(images, str(probe["image"]), is_delivered_by_argocd(config))
     except (OSError, YAMLError, KeyError, TypeError, AttributeError) as error:
         raise LabError(
             f"{file.name}: {type(error).__name__}: {error}: the lab cannot tell which images to make. A stack file needs "
-            f"`config` with $.echo.versions.*.image and $.probe.image; `git diff {file.name}` shows what was changed"
+            f"`config` with $.services.*.versions.*.image and $.probe.image; `git diff {file.name}` shows what was changed"
         ) from None

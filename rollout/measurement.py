@@ -5,15 +5,17 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-# Echo's whole answer, in names that Kubernetes accepts as label values: `ok` with a 200, `fault` with any other status.
-# Anything else was not said by echo.
-_ANSWER = re.compile(r"(?P<word>ok|fault) region=(?P<region>[A-Za-z0-9._-]+) version=(?P<version>[A-Za-z0-9._-]+)\s*")
+# What Kubernetes accepts as a label's value, and so as the name of a version.
+_NAME = r"[A-Za-z0-9._-]+"
+
+# Echo's whole answer: `ok` with a 200, `fault` with any other status. Anything else was not said by echo.
+_ANSWER = re.compile(rf"(?P<word>ok|fault) region=(?P<region>{_NAME}) version=(?P<version>{_NAME})\s*")
 
 # One line of the probe is a few hundred bytes. Without a bound, a stream that never ends a line would fill the memory.
 _LONGEST_LINE_BYTES = 64 * 1024
@@ -27,11 +29,14 @@ class Result:
     """One request as the probe reports it.
 
     Attributes:
-        code: HTTP status, 0 when there was no answer.
-        body: The answer's body, "" when there was none.
-        error: Why there was no answer, or what the client made of a status that is no success; "" when all was well.
+        code: HTTP status, 0 when no whole answer came.
+        body: The beginning of the answer's body, "" when there was none.
+        error: Why no whole answer came; for a status of 400 or more its words.
         sequence: Its place in the order of sending, from 0; no two of an attack have the same.
         at_ns: When it was sent, in nanoseconds of Unix time by the probe's clock.
+        request: The number of its kind among those of the attack, from 0.
+        subset: What the version header says: the subset that the client's proxy chose; "" where there is none.
+        upstream: Whether that proxy says that it passed the answer on, so that the answer is not its own.
     """
 
     code: int
@@ -39,11 +44,23 @@ class Result:
     error: str
     sequence: Annotated[int, Field(validation_alias="seq", ge=0)]
     at_ns: int
+    request: Annotated[int, Field(ge=0)] = 0
+    subset: str = ""
+    upstream: bool = False
 
     @property
-    def failed(self) -> bool:
-        """Whether the caller did not get what it asked for: no answer, or one that is not a 200."""
-        return self.code != 200 or bool(self.error)
+    def said(self) -> Origin | None:
+        """Who answered in the answer's own words, None where it does not say so as echo does."""
+        # what came of an answer that broke off may be the beginning of a longer name
+        answer = _ANSWER.fullmatch(self.body) if self.code else None
+        if answer is None or (answer["word"] == "ok") != (self.code == 200):
+            return None
+        return Origin(answer["region"], answer["version"])
+
+    @property
+    def chosen(self) -> str | None:
+        """The version that was chosen for the request, answered or not; None where the answer has no header that names one."""
+        return self.subset if re.fullmatch(_NAME, self.subset) else None
 
 
 _RESULT = TypeAdapter(Result)
@@ -117,7 +134,7 @@ def _printable(text: bytes | str) -> str:
 
 
 class Origin(NamedTuple):
-    """Who answered, in the answer's own words."""
+    """Who answered."""
 
     region: str
     version: str
@@ -145,8 +162,9 @@ class Measurement:
         region: Name of the region whose client sent the requests.
         planned: How many requests were to be sent at most.
         answered: Requests whose answer named its origin, by origin; a version's own failures (its 5xx) are here.
-        unreadable: Requests answered with a 200 whose body is not echo's.
+        unreadable: Requests answered with an expected status by nobody who is named, neither in the body nor by the header.
         unanswered: Requests that failed without naming an origin: no answer, or somebody else's error.
+        mislabelled: Requests that one version was chosen for, by the header, and another one answered, by the body; by both.
         reasons: How many requests failed for which reason, over all origins.
         samples: Up to three of the unreadable bodies, printable.
         seconds: Time from the first request to the end.
@@ -160,6 +178,7 @@ class Measurement:
     answered: Mapping[Origin, Tally]
     unreadable: int = 0
     unanswered: int = 0
+    mislabelled: Mapping[tuple[str, str], int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
     samples: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -182,22 +201,28 @@ class Measurement:
 
     @property
     def failures(self) -> int:
-        """Requests that got no answer or one that is not a 200."""
+        """Requests that got no answer, or one whose status is not expected."""
         return sum(tally.failures for tally in self.answered.values()) + self.unanswered
 
 
 class Count:
     """Adds a region's results up while they come, in the order of sending; a long attack in parts with one for each part.
 
+    An answer in echo's own words was given by the version that it names. Another one was given by the version that the
+    version header names, in this region, unless it is the proxy's own.
+
     Args:
         region: Name of the region whose client sends the requests.
+        expected: The statuses that are a success, by kind of request.
     """
 
-    def __init__(self, region: str) -> None:
+    def __init__(self, region: str, expected: Sequence[Collection[int]] = ((200,),)) -> None:
         self.requests = 0
         self._region = region
+        self._expected = expected
         self._requests: Counter[Origin] = Counter()
         self._failures: Counter[Origin] = Counter()
+        self._mislabelled: Counter[tuple[str, str]] = Counter()
         self._reasons: Counter[str] = Counter()
         self._samples: list[str] = []
         self._unreadable = 0
@@ -208,9 +233,14 @@ class Count:
     def add(self, result: Result) -> None:
         """Counts one request, under whoever answered it."""
         self.requests += 1
-        origin, failed = _origin(result), result.failed
+        origin, chosen = result.said, result.chosen
+        failed = result.code not in self._expected[result.request]
         if failed:
             self._reasons[_reason(result)] += 1
+        if origin and chosen and chosen != origin.version:
+            self._mislabelled[chosen, origin.version] += 1
+        if origin is None and chosen and result.upstream:
+            origin = Origin(self._region, chosen)
         if origin is not None:
             self._requests[origin] += 1
             if failed:
@@ -233,6 +263,7 @@ class Count:
             },
             unreadable=self._unreadable,
             unanswered=self._unanswered,
+            mislabelled=dict(sorted(self._mislabelled.items())),
             reasons=dict(self._reasons.most_common()),
             samples=tuple(self._samples),
             seconds=seconds,
@@ -248,20 +279,10 @@ class Count:
         self._before = origin.version
 
 
-def _origin(result: Result) -> Origin | None:
-    """Who answered, None where the answer does not say it as echo does."""
-    # what came of an answer that broke off may be the beginning of a longer name
-    if result.code == 0 or (result.code == 200 and result.error):
-        return None
-    answer = _ANSWER.fullmatch(result.body)
-    if answer is None or (answer["word"] == "ok") != (result.code == 200):
-        return None
-    return Origin(answer["region"], answer["version"])
-
-
 def _reason(result: Result) -> str:
-    if result.code not in {0, 200}:
-        return f"HTTP {result.code}"
+    if result.code:
+        own = f" by a proxy, for {result.chosen}" if result.chosen and not result.upstream else ""
+        return f"HTTP {result.code}{own}"
     # Go's errors are chains whose beginning holds addresses and ports of this one connection: the last link is what
     # repeats, and so what can be counted.
     return _printable(result.error.rsplit(": ", 1)[-1]) or "no answer, and no reason given"

@@ -34,13 +34,17 @@ from stackfile.values import (
     EjectionPercent,
     EnvironmentName,
     Errors,
+    GatewayNamespace,
+    GatewayReplicas,
     HeaderName,
     HeaderOrNone,
+    HeaderValue,
     Image,
     ImagePullPolicy,
     Increase,
     Limit,
     ManifestSource,
+    Method,
     MountPath,
     Name,
     ObjectName,
@@ -51,11 +55,14 @@ from stackfile.values import (
     RelativePath,
     Replicas,
     RepositoryUrl,
+    RequestWeight,
     Revision,
     RuleId,
     Seconds,
     SecretName,
+    ServiceType,
     SettingPath,
+    Status,
     TagPattern,
     Text,
     UrlPath,
@@ -65,8 +72,6 @@ from stackfile.values import (
 
 PROJECT = "echo-rollout"
 _LIMITS = Limits()
-_TAKEN = ("argocd", "default", "echo-probe", "istio-system")
-"""Namespaces of the program and of Kubernetes that cannot be a service's; so are all that begin with kube-."""
 OFFICIAL_MANIFEST = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/core-install.yaml"
 
 
@@ -113,10 +118,12 @@ class MeshConfig(_Part):
 class IstioConfig(_Part):
     """Which Istio is installed, and from where."""
 
-    version: ChartVersion = Field(default="1.31.1", description="the exact version of the Helm charts base and istiod")
+    version: ChartVersion = Field(
+        default="1.31.1", description="the exact version of the Helm charts base, istiod and gateway"
+    )
     charts: ChartSource = Field(
         default="https://istio-release.storage.googleapis.com/charts",
-        description="a chart repository's address, or a directory (or oci:// address) that holds base and istiod",
+        description="a chart repository's address, or a directory (or oci:// address) that holds base, istiod and gateway",
     )
     values: Mapping[str, Any] = Field(
         default_factory=dict, description="Helm values for istiod, merged over the program's own"
@@ -243,6 +250,23 @@ def _stable_problem(stable: str, versions: Iterable[str]) -> str | None:
     )
 
 
+class RequestConfig(_Part):
+    """One kind of request that the probe measures a service with."""
+
+    method: Method = Field(default="GET", description="the method, such as GET or POST")
+    path: UrlPath = Field(default="/", description="the path and the query")
+    headers: Mapping[HeaderName, HeaderValue] = Field(default_factory=dict, description="headers, each with its value")
+    body: str = Field(default="", description="the body")
+    weight: RequestWeight = Field(
+        default=1, description="how often it is sent in proportion to the other kinds, 1..1000"
+    )
+    expected_status: tuple[Status, ...] = Field(
+        default=(200,),
+        min_length=1,
+        description="a list of the statuses with which it is answered; any other is a failure",
+    )
+
+
 class ServiceConfig(_Part):
     """A service: its versions, what their pods are like, and how clients reach and treat them.
 
@@ -304,6 +328,9 @@ class ServiceConfig(_Part):
     testers: TestersConfig | None = Field(
         default=None, description="how testers ask for one version at any weight; left out, they cannot"
     )
+    requests: tuple[RequestConfig, ...] = Field(
+        default=(RequestConfig(),), min_length=1, description="a list of the kinds of requests that it is measured with"
+    )
     path: RelativePath | None = Field(
         default=None, description="the folder of its overlay; left out, deploy/overlays/<region>/<service>"
     )
@@ -319,6 +346,11 @@ class ServiceConfig(_Part):
     def namespace(self) -> str:
         """The namespace of its objects."""
         return self.own_namespace or self._name
+
+    @property
+    def for_testers(self) -> frozenset[str]:
+        """The versions that testers can ask for."""
+        return frozenset(name for name, version in self.versions.items() if self.testers and version.testers)
 
     @field_validator("drain")
     @classmethod
@@ -465,6 +497,25 @@ class RulesConfig(_Part):
     )
 
 
+class GatewayConfig(_Part):
+    """The ingress gateway, through which clients outside the mesh reach the services."""
+
+    namespace: GatewayNamespace = Field(default="istio-ingress", description="the gateway's own namespace")
+    replicas: GatewayReplicas = Field(default=2, description="the number of pods, 1..1000")
+    tls_secret: SecretName | None = Field(
+        default=None,
+        description="the name of a Secret in the gateway's namespace, with tls.crt and tls.key, for HTTPS on port 443 beside HTTP; "
+        "left out, HTTP on port 80 only",
+    )
+    service_type: ServiceType = Field(
+        default="LoadBalancer",
+        description="LoadBalancer, ClusterIP or NodePort; an update waits for the address of a LoadBalancer",
+    )
+    values: Mapping[str, Any] = Field(
+        default_factory=dict, description="Helm values for the chart gateway, merged over the program's own"
+    )
+
+
 class RegionConfig(_Part):
     """All that a stack file says about one region."""
 
@@ -484,6 +535,11 @@ class RegionConfig(_Part):
     services: Mapping[Name, ServiceConfig] = Field(description="the services by name, each with its versions")
     probe: ProbeConfig = Field(description="the measuring client, with its image")
     rules: RulesConfig = Field(default=RulesConfig(), description="what the rules allow in this region")
+    gateway: GatewayConfig | None = Field(
+        default=None,
+        validate_default=True,
+        description="the ingress gateway; left out, there is none, and clients outside the mesh reach no service",
+    )
 
     @field_validator("services")
     @classmethod
@@ -492,12 +548,28 @@ class RegionConfig(_Part):
             raise ValueError("names no service — there would be nothing to deliver; add one with its versions")
         for name, service in services.items():
             service._name = name
-            if service.namespace in _TAKEN or service.namespace.startswith("kube-"):
-                raise ValueError(
-                    f"{name} would be in the namespace {service.namespace}, which is not the services' own — what runs there would "
-                    f"get sidecars and refuse plain requests; set namespace of {name} to another name"
-                )
         return {name: services[name] for name in sorted(services, key=by_number)}
+
+    @field_validator("gateway")
+    @classmethod
+    def _is_apart_and_there_for_hosts(cls, gateway: GatewayConfig | None, info: ValidationInfo) -> GatewayConfig | None:
+        services: Mapping[str, ServiceConfig] = info.data.get("services") or {}
+        asked = [name for name, service in services.items() if service.hosts]
+        if gateway is None and asked:
+            raise ValueError(
+                f"is missing — clients outside the mesh are to ask for {asked[0]} by its hosts, and nothing would answer them; "
+                "write gateway: {}, or leave the hosts out"
+            )
+        taken = {"istio-system": "Istio's", "argocd": "Argo CD's", "echo-probe": "the probes'"}
+        taken |= {gateway.namespace: "the gateway's"} if gateway else {}
+        taken |= dict.fromkeys(("default", "kube-system", "kube-public", "kube-node-lease"), "Kubernetes'")
+        for name, service in services.items():
+            if whose := taken.get(service.namespace):
+                raise ValueError(
+                    f"{name} is in the namespace {service.namespace}, which is {whose} — what is there would be taken for the "
+                    "service's; give one of them another namespace"
+                )
+        return gateway
 
     @field_validator("repository")
     @classmethod

@@ -179,9 +179,17 @@ EnvironmentName = Annotated[
 ]
 HeaderName = Annotated[str, _matching(_HEADER, "the name of a header", _LOWER_CASE)]
 HeaderOrNone = Annotated[str, _matching(rf"({_HEADER})?", 'the name of a header or ""', _LOWER_CASE)]
+HeaderValue = Annotated[
+    str, _matching(r"[\x20-\x7e]*", "the value of a header", "it is sent on one line; use plain characters")
+]
+Method = Annotated[
+    str, _matching(r"[A-Z]{1,20}", "an HTTP method", "it is sent as it is; write for instance GET or POST")
+]
 UrlPath = Annotated[
     str,
-    _matching(r"/[^\s#]*", "a path of an address", "it is asked of the container; begin with '/', such as /healthz"),
+    _matching(
+        r"/((?!/)[^\s#]*)?", "a path of an address", "it is asked of the container; begin with '/', such as /healthz"
+    ),
 ]
 MountPath = Annotated[
     str,
@@ -207,6 +215,8 @@ Weight = Annotated[int, _whole(0, PERCENT, "a weight is the percent of the reque
 Replicas = Annotated[int, _whole(0, 1000, "it is the number of pods of this version")]
 PodCount = Annotated[int, _whole(1, 1000, "it is the number of pods that can answer all requests")]
 Port = Annotated[int, _whole(1, 65535, "it is a TCP port")]
+RequestWeight = Annotated[int, _whole(1, 1000, "it is how often this kind of request is sent")]
+Status = Annotated[int, _whole(100, 599, "it is an HTTP status")]
 Seconds = Annotated[int, _whole(1, 300, "it is a number of seconds")]
 UserId = Annotated[int, _whole(1, 65535, "it is the number of a user, and 0 is root")]
 Limit = Annotated[int, _whole(1, _LARGEST_INT32, "Istio reads 0 as no limit at all")]
@@ -246,7 +256,7 @@ SecretName = Annotated[
     _matching(
         rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*",
         "the name of a Secret",
-        "it is looked up in the namespace argocd; use lower-case letters, digits, '-' and '.'",
+        "it is looked up on the cluster; use lower-case letters, digits, '-' and '.'",
     ),
 ]
 ObjectName = Annotated[
@@ -257,6 +267,16 @@ ObjectName = Annotated[
         "it is looked up in the service's namespace; use lower-case letters, digits, '-' and '.'",
     ),
 ]
+GatewayNamespace = Annotated[
+    str,
+    _matching(
+        rf"(?!(?:argocd|echo-probe|istio-system)$)(?=.{{1,50}}$){_LABEL}",
+        "the name of a namespace of the gateway's own",
+        "the stack makes the namespace with the gateway, and deletes it with the gateway; use lower-case letters, digits and '-'",
+    ),
+]
+GatewayReplicas = Annotated[int, _whole(1, 1000, "it is the number of the gateway's pods")]
+ServiceType = Literal["LoadBalancer", "ClusterIP", "NodePort"]
 ManifestSource = Annotated[
     str,
     _without_credentials(", and name a copy of the file that needs none"),

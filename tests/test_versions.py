@@ -35,7 +35,7 @@ def provider() -> str:
 
 
 PINNED = {
-    "Istio, charts `base` and `istiod`": default("IstioConfig", "version"),
+    "Istio, charts `base`, `istiod` and `gateway`": default("IstioConfig", "version"),
     "Argo CD, `core-install.yaml`": default("ArgoCdConfig", "manifest").split("/")[-3].removeprefix("v"),
     "Istio's API, for the typed classes": module(CRDGEN, "istio.io/api"),
     "Pulumi's Python SDK": required("pulumi"),

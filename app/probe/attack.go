@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,14 +20,18 @@ const (
 	// flushEvery keeps the promise that a line waits at most 100 ms, with room for a late tick.
 	flushEvery   = 50 * time.Millisecond
 	outputBuffer = 64 << 10
-	// maxBody bounds what is recorded of an answer, in bytes; echo's answers take about 50.
-	maxBody = 4 << 10
+	// maxBody bounds what is recorded of an answer, in bytes: echo's take about 50, and those of other services are not read.
+	maxBody = 512
+	// upstreamHeader is set by an Envoy on answers that came from a host of its cluster, and on none of its own.
+	upstreamHeader = "X-Envoy-Upstream-Service-Time"
 	// idleConnTimeout outlasts the pause between two requests of a worker at any rate that keeps it in use.
 	idleConnTimeout = 90 * time.Second
 )
 
 // record is one line of the output. Code is 0 if no whole answer came. Error is empty for codes 200..399. Body has at
-// most maxBody bytes and no line end behind it. AtNs is when the request began, as Unix time.
+// most maxBody bytes and no line end behind it. AtNs is when the request began, as Unix time. Request is the number of its
+// kind. Subset is the value of the version header, also of at most maxBody bytes; Upstream is whether an Envoy says that
+// the answer is not its own.
 type record struct {
 	Seq       uint64 `json:"seq"`
 	Code      uint16 `json:"code"`
@@ -33,11 +39,15 @@ type record struct {
 	Error     string `json:"error"`
 	LatencyNs int64  `json:"latency_ns"`
 	AtNs      int64  `json:"at_ns"`
+	Request   int    `json:"request,omitempty"`
+	Subset    string `json:"subset,omitempty"`
+	Upstream  bool   `json:"upstream,omitempty"`
 }
 
-// attack carries out a plan and writes a record for each request. It returns how many requests were sent, and an error
-// that says what stopped it early or kept a record from being written; it never stops between a request and its record.
-func attack(ctx context.Context, p plan, out io.Writer) (sent int, err error) {
+// attack carries out a plan and writes a record for each request. It returns how many requests were sent, how late the
+// latest of them was, and an error that says what stopped it early or kept a record from being written; it never stops
+// between a request and its record.
+func attack(ctx context.Context, p plan, out io.Writer) (sent int, late time.Duration, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
@@ -50,7 +60,8 @@ func attack(ctx context.Context, p plan, out io.Writer) (sent int, err error) {
 	// The pacer notices a stop between two requests; this one frees an attack whose workers are all busy.
 	defer context.AfterFunc(ctx, func() { attacker.Stop() })()
 
-	results := attacker.Attack(targeter(p), newPacer(ctx, p), 0, "")
+	began := time.Now()
+	results := attacker.Attack(interleaved(p.kinds), newPacer(ctx, p), 0, "")
 	buffer := bufio.NewWriterSize(out, outputBuffer)
 	lines := json.NewEncoder(buffer)
 	lines.SetEscapeHTML(false)
@@ -62,15 +73,17 @@ func attack(ctx context.Context, p plan, out io.Writer) (sent int, err error) {
 		case result, open := <-results:
 			if !open {
 				if err := buffer.Flush(); err != nil {
-					return sent, fmt.Errorf("cannot write the output: %w", err)
+					return sent, late, fmt.Errorf("cannot write the output: %w", err)
 				}
 				if sent < p.requests {
-					return sent, context.Cause(ctx)
+					return sent, late, context.Cause(ctx)
 				}
-				return sent, nil
+				return sent, late, nil
 			}
 			sent++
-			failed = lines.Encode(recordOf(result))
+			due := began.Add(time.Duration(result.Seq) * time.Second / time.Duration(p.rate))
+			late = max(late, result.Timestamp.Sub(due))
+			failed = lines.Encode(recordOf(result, p.versionHeader))
 		case <-flush.C:
 			failed = buffer.Flush()
 		}
@@ -80,7 +93,8 @@ func attack(ctx context.Context, p plan, out io.Writer) (sent int, err error) {
 	}
 }
 
-func recordOf(r *vegeta.Result) record {
+func recordOf(r *vegeta.Result, versionHeader string) record {
+	subset := r.Headers.Get(versionHeader)
 	return record{
 		Seq:       r.Seq,
 		Code:      r.Code,
@@ -88,25 +102,23 @@ func recordOf(r *vegeta.Result) record {
 		Error:     r.Error,
 		LatencyNs: r.Latency.Nanoseconds(),
 		AtNs:      r.Timestamp.UnixNano(),
+		Request:   numberOf(r.URL),
+		Subset:    subset[:min(len(subset), maxBody)],
+		Upstream:  r.Headers.Get(upstreamHeader) != "",
 	}
 }
 
-func targeter(p plan) vegeta.Targeter {
-	return vegeta.NewStaticTargeter(vegeta.Target{
-		Method: http.MethodGet,
-		URL:    p.url,
-		Header: http.Header{"User-Agent": {"probe/" + release}},
-	})
-}
-
 // newClient keeps a connection for each worker, takes no proxy from the environment and follows no redirect: every
-// request goes to the address that is measured, and is counted once.
+// request goes to the address that is measured, and is counted once. It checks no certificate.
 func newClient(p plan) *http.Client {
 	dialer := net.Dialer{Timeout: p.timeout}
 	return &http.Client{
 		Timeout: p.timeout,
 		Transport: &http.Transport{
-			DialContext:         dialer.DialContext,
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				return dialer.DialContext(ctx, network, cmp.Or(p.connectTo, address))
+			},
+			TLSClientConfig:     &tls.Config{InsecureSkipVerify: true},
 			MaxIdleConnsPerHost: p.workers,
 			MaxConnsPerHost:     p.workers,
 			IdleConnTimeout:     idleConnTimeout,

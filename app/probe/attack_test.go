@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
 const okBody = "ok region=region-a version=v1"
@@ -113,13 +116,19 @@ func TestAnswerIsRecordedWithoutItsLineEnd(t *testing.T) {
 }
 
 func TestLineIsCompactAndOfTheAgreedShape(t *testing.T) {
-	line, err := json.Marshal(record{Code: 200, Body: okBody, LatencyNs: 123, AtNs: 456})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `{"seq":0,"code":200,"body":"ok region=region-a version=v1","error":"","latency_ns":123,"at_ns":456}`
-	if string(line) != want {
-		t.Errorf("got %s, want %s", line, want)
+	always := `"seq":0,"code":200,"body":"ok region=region-a version=v1","error":"","latency_ns":123,"at_ns":456`
+	for want, r := range map[string]record{
+		"{" + always + "}": {Code: 200, Body: okBody, LatencyNs: 123, AtNs: 456},
+		"{" + always + `,"request":1,"subset":"v1","upstream":true}`: {Code: 200, Body: okBody, LatencyNs: 123, AtNs: 456,
+			Request: 1, Subset: "v1", Upstream: true},
+	} {
+		line, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(line) != want {
+			t.Errorf("got %s, want %s", line, want)
+		}
 	}
 }
 
@@ -144,6 +153,123 @@ func TestLongAnswerIsCut(t *testing.T) {
 	_, records, _ := execute(t, openStdin(t), arguments(server.URL, "--requests", "1")...)
 	if r := records[0]; len(r.Body) != maxBody || r.Code != http.StatusOK {
 		t.Errorf("got code %d with %d bytes, want 200 with %d", r.Code, len(r.Body), maxBody)
+	}
+}
+
+func TestEachKindIsSentAsAskedAndInProportionToItsWeight(t *testing.T) {
+	type seen struct{ method, uri, host, accept, agent, body string }
+	var lock sync.Mutex
+	counts := map[seen]int{}
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		lock.Lock()
+		defer lock.Unlock()
+		counts[seen{r.Method, r.RequestURI, r.Host, r.Header.Get("Accept"), r.UserAgent(), string(body)}]++
+		_, _ = io.WriteString(w, r.Method)
+	})
+	code, records, messages := execute(t, openStdin(t), append(arguments(server.URL+"/base", "--requests", "200"),
+		"--request", `{"weight":3}`,
+		"--request", `{"method":"POST","path":"/orders?dry=1","headers":{"accept":"text/html","host":"shop","user-agent":"me"},"body":"{}"}`)...)
+	if code != exitOK {
+		t.Fatalf("exit code %d: %s", code, messages)
+	}
+	want := map[seen]int{
+		{"GET", "/base", server.Listener.Addr().String(), "", "probe/" + release, ""}: 150,
+		{"POST", "/orders?dry=1", "shop", "text/html", "me", "{}"}:                    50,
+	}
+	if !maps.Equal(counts, want) {
+		t.Errorf("the server got %v, want %v", counts, want)
+	}
+	for _, r := range records {
+		if want := map[string]int{"GET": 0, "POST": 1}[r.Body]; r.Request != want {
+			t.Errorf("the answer to a %s is recorded as of kind %d", r.Body, r.Request)
+		}
+	}
+}
+
+func TestKindsAreSpreadEvenly(t *testing.T) {
+	next := interleaved([]kind{
+		{vegeta.Target{URL: "a"}, 5}, {vegeta.Target{URL: "b"}, 1}, {vegeta.Target{URL: "c"}, 1},
+	})
+	var order string
+	for range 14 {
+		var target vegeta.Target
+		if err := next(&target); err != nil {
+			t.Fatal(err)
+		}
+		order += target.URL
+	}
+	if want := "aabacaaaabacaa"; order != want {
+		t.Errorf("got %s, want %s", order, want)
+	}
+}
+
+func TestSubsetAndUpstreamAreThoseOfTheHeaders(t *testing.T) {
+	long := strings.Repeat("x", 2*maxBody)
+	for name, c := range map[string]struct {
+		headers map[string]string
+		asked   string
+		want    record
+	}{
+		"an answer":          {map[string]string{"x-rollout-version": "v2", "x-envoy-upstream-service-time": "0"}, "x-rollout-version", record{Subset: "v2", Upstream: true}},
+		"the proxy's own":    {map[string]string{"x-rollout-version": "v2"}, "X-Rollout-Version", record{Subset: "v2"}},
+		"no version":         {map[string]string{"x-envoy-upstream-service-time": "7"}, "x-rollout-version", record{Upstream: true}},
+		"another header":     {map[string]string{"x-rollout-version": "v2"}, "x-other", record{}},
+		"no header asked of": {map[string]string{"x-rollout-version": "v2"}, "", record{}},
+		"a long one":         {map[string]string{"x-rollout-version": long}, "x-rollout-version", record{Subset: long[:maxBody]}},
+	} {
+		server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			for header, value := range c.headers {
+				w.Header().Set(header, value)
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		_, records, _ := execute(t, openStdin(t), arguments(server.URL, "--requests", "1", "--version-header", c.asked)...)
+		if got := (record{Subset: records[0].Subset, Upstream: records[0].Upstream}); got != c.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+func TestConnectToLeavesHostAndServerNameToTheURL(t *testing.T) {
+	var host, serverName atomic.Value
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host.Store(r.Host)
+		if r.TLS != nil {
+			serverName.Store(r.TLS.ServerName)
+		}
+		answerOK(w, r)
+	})
+	plain, secure := httptest.NewServer(handler), httptest.NewTLSServer(handler)
+	defer plain.Close()
+	defer secure.Close()
+	for url, server := range map[string]*httptest.Server{"http://shop.example/": plain, "https://shop.example:8443/": secure} {
+		_, records, _ := execute(t, openStdin(t), arguments(url, "--requests", "1", "--connect-to", server.Listener.Addr().String())...)
+		if r := records[0]; r.Code != http.StatusOK {
+			t.Fatalf("%s: got %+v", url, r)
+		}
+		if got := "//" + host.Load().(string) + "/"; !strings.HasSuffix(url, got) {
+			t.Errorf("%s: the host was %s", url, got)
+		}
+	}
+	if got := serverName.Load(); got != "shop.example" {
+		t.Errorf("the server name was %v", got)
+	}
+}
+
+func TestAttackThatFallsBehindItsRateSaysSo(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(300 * time.Millisecond)
+		answerOK(w, r)
+	})
+	for workers, late := range map[string]bool{"1": true, "5": false} {
+		code, records, messages := execute(t, openStdin(t), arguments(server.URL, "--requests", "5", "--rate", "1000", "--workers", workers)...)
+		if code != exitOK || len(records) != 5 {
+			t.Fatalf("exit code %d with %d records: %s", code, len(records), messages)
+		}
+		if got := strings.Contains(messages, "late, because all "+workers+" workers"); got != late {
+			t.Errorf("with %s workers: the message is %q", workers, messages)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // release is the image's release number; the build sets it with -ldflags "-X main.release=…".
@@ -27,21 +28,33 @@ const (
 	exitStopped = 3
 )
 
+// tolerableDelay is how late a request may be sent before it is told.
+const tolerableDelay = time.Second
+
 const usage = `usage:
   probe [idle]      do nothing until SIGTERM or SIGINT
   probe attack ...  send N requests at a steady rate; print one JSON line for each as it finishes:
-                    {"seq":0,"code":200,"body":"...","error":"","latency_ns":123,"at_ns":1700000000000000000}
+                    {"seq":0,"code":200,"body":"...","error":"","latency_ns":123,"at_ns":1700000000000000000,
+                    "request":1,"subset":"v1","upstream":true}   (the last three only where they are not 0, "" or false)
 
 attack takes:
-  --url U         required; the address to send GET requests to, http://host[:port]/...
-  --rate R        required; requests a second (1..20000)
-  --requests N    required; how many requests (1..1000000)
-  --workers W     required; the most requests under way, and connections open, at once (1..1000)
-  --timeout D     how long one request may take (1ms..1m, default 5s)
-  --ignore-stdin  do not stop when standard input ends; needed where none is attached, or it is /dev/null
+  --url U             required; the address to send requests to, http://host[:port]/...
+  --rate R            required; requests a second (1..20000)
+  --requests N        required; how many requests (1..1000000)
+  --workers W         required; the most requests under way, and connections open, at once (1..1000)
+  --request JSON      one kind of request, {"method":"POST","path":"/","headers":{"name":"value"},"body":"...","weight":1},
+                      each of these may be left out; give it several times for several kinds, which are sent in turns in
+                      proportion to their weights (1..1000); "request" is a line's kind, from 0 (default: GET of the URL)
+  --version-header H  the header that names the subset that the proxy chose; "subset" is its value, and "upstream" says
+                      whether an Envoy passed the answer on, so that the proxy's own errors can be told
+  --connect-to H:P    connect to this address, whatever the URL says: Host and TLS server name are the URL's. The URL may
+                      be https://... then; no certificate is checked, since a split is measured and not the certificate
+  --timeout D         how long one request may take (1ms..1m, default 5s)
+  --ignore-stdin      do not stop when standard input ends; needed where none is attached, or it is /dev/null
 
 An attack stops early when standard input ends, when its output cannot be written, and on SIGTERM or SIGINT. Requests
-that are under way then still finish and are printed.
+that are under way then still finish and are printed. A last line on standard error tells an attack that fell behind its
+rate by more than a second.
 
 exit codes: 0 all requests were sent and printed, 1 the end of the output was lost, 2 bad arguments, 3 stopped early
 `
@@ -94,23 +107,28 @@ func runAttack(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 		return exitOK
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "probe attack: cannot start:\n%v\nsee `probe help`\n", err)
+		fmt.Fprintf(stderr, "probe attack: cannot start: %v\nsee `probe help`\n", err)
 		return exitUsage
 	}
 	if !wanted.ignoreStdin {
 		ctx = untilEOF(ctx, stdin)
 	}
-	sent, err := attack(ctx, wanted, stdout)
+	sent, late, err := attack(ctx, wanted, stdout)
+	code := exitOK
 	switch {
 	case sent < wanted.requests:
 		fmt.Fprintf(stderr, "probe attack: stopped after %d of %d requests: %v\n", sent, wanted.requests, err)
-		return exitStopped
+		code = exitStopped
 	case err != nil:
 		fmt.Fprintf(stderr, "probe attack: all %d requests were sent, but not all lines got out, so the measurement is incomplete; "+
 			"run it again: %v\n", sent, err)
-		return exitFailed
+		code = exitFailed
 	}
-	return exitOK
+	if late > tolerableDelay {
+		fmt.Fprintf(stderr, "probe attack: requests were sent up to %s late, because all %d workers waited for answers or the "+
+			"processor was busy; raise --workers or lower --rate %d\n", late.Round(time.Millisecond), wanted.workers, wanted.rate)
+	}
+	return code
 }
 
 var errStdinEnded = errors.New("standard input ended, so nobody seems to read the output any more; " +

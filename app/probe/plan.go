@@ -5,7 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -21,12 +23,14 @@ const (
 
 // plan is what one attack does. Bounds are in the usage text.
 type plan struct {
-	url         string
-	rate        int
-	requests    int
-	workers     int
-	timeout     time.Duration
-	ignoreStdin bool
+	kinds         []kind
+	connectTo     string
+	versionHeader string
+	rate          int
+	requests      int
+	workers       int
+	timeout       time.Duration
+	ignoreStdin   bool
 }
 
 // parsePlan reads the arguments of attack. The error is flag.ErrHelp, or joins every problem that was found.
@@ -34,7 +38,12 @@ func parsePlan(args []string) (plan, error) {
 	flags := flag.NewFlagSet("attack", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	var p plan
-	flags.StringVar(&p.url, "url", "", "")
+	var address string
+	var kinds []string
+	flags.StringVar(&address, "url", "", "")
+	flags.Func("request", "", func(text string) error { kinds = append(kinds, text); return nil })
+	flags.StringVar(&p.connectTo, "connect-to", "", "")
+	flags.StringVar(&p.versionHeader, "version-header", "", "")
 	flags.IntVar(&p.rate, "rate", 0, "")
 	flags.IntVar(&p.requests, "requests", 0, "")
 	flags.IntVar(&p.workers, "workers", 0, "")
@@ -46,11 +55,24 @@ func parsePlan(args []string) (plan, error) {
 	given := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 
+	base, err := parseURL(address, p.connectTo != "")
 	problems := []error{
-		checkURL(p.url),
+		err,
+		checkConnectTo(p.connectTo),
 		checkCount("rate", given["rate"], p.rate, maxRate),
 		checkCount("requests", given["requests"], p.requests, maxRequests),
 		checkCount("workers", given["workers"], p.workers, maxWorkers),
+	}
+	if p.versionHeader != "" && !headerName.MatchString(p.versionHeader) {
+		problems = append(problems, fmt.Errorf("--version-header %q is no header's name, so no answer could have it; give one like x-rollout-version",
+			p.versionHeader))
+	}
+	if len(kinds) == 0 {
+		kinds = []string{"{}"}
+	}
+	for number, text := range kinds {
+		k, err := parseKind(text, base, number)
+		p.kinds, problems = append(p.kinds, k), append(problems, err)
 	}
 	if p.timeout < minTimeout || p.timeout > maxTimeout {
 		problems = append(problems, fmt.Errorf("--timeout %s is out of bounds, so a request would fail or hang for no reason; give one in %s..1m",
@@ -72,14 +94,26 @@ func checkCount(name string, given bool, value, high int) error {
 	return nil
 }
 
-// checkURL takes plain HTTP only: in a mesh the sidecar adds mutual TLS, and the image carries no certificates.
-func checkURL(text string) error {
+// parseURL takes plain HTTP only, where the sidecar adds mutual TLS, unless the address to connect to is given: a gateway's.
+// The URL is usable as a base also if there is an error.
+func parseURL(text string, secure bool) (*url.URL, error) {
 	if text == "" {
-		return errors.New("--url is missing, so there is nothing to send requests to; give http://host[:port]/...")
+		return new(url.URL), errors.New("--url is missing, so there is nothing to send requests to; give http://host[:port]/...")
 	}
 	parsed, err := url.Parse(text)
-	if err != nil || parsed.Scheme != "http" || parsed.Hostname() == "" {
-		return fmt.Errorf("--url %q is no address that plain HTTP requests can go to; give http://host[:port]/...", text)
+	if err != nil || parsed.Hostname() == "" || (parsed.Scheme != "http" && !(secure && parsed.Scheme == "https")) {
+		return new(url.URL), fmt.Errorf("--url %q is no address that requests can go to; give http://host[:port]/..., or https with --connect-to", text)
+	}
+	return parsed, nil
+}
+
+func checkConnectTo(text string) error {
+	if text == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(text)
+	if number, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || host == "" || number == 0 {
+		return fmt.Errorf("--connect-to %q is no address to dial; give host:port", text)
 	}
 	return nil
 }

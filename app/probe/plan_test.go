@@ -3,10 +3,14 @@ package main
 import (
 	"errors"
 	"flag"
+	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
 // arguments are valid ones of attack, with flags replaced by pairs of name and value; an empty value leaves a flag out.
@@ -26,12 +30,19 @@ func arguments(url string, pairs ...string) []string {
 }
 
 func TestPlanHoldsWhatTheArgumentsSay(t *testing.T) {
-	got, err := parsePlan([]string{"--url", "http://echo/", "--rate", "1", "--requests", "2", "--workers", "3", "--timeout", "4s", "--ignore-stdin"})
+	got, err := parsePlan([]string{"--url", "https://echo/a", "--rate", "1", "--requests", "2", "--workers", "3", "--timeout", "4s",
+		"--ignore-stdin", "--connect-to", "10.0.0.1:443", "--version-header", "x-rollout-version",
+		"--request", `{"path":"/b?c=d#5","headers":{"host":"e"}}`, "--request", `{"method":"POST","body":"f","weight":9}`})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := plan{url: "http://echo/", rate: 1, requests: 2, workers: 3, timeout: 4 * time.Second, ignoreStdin: true}
-	if got != want {
+	agent := "probe/" + release
+	want := plan{rate: 1, requests: 2, workers: 3, timeout: 4 * time.Second, ignoreStdin: true,
+		connectTo: "10.0.0.1:443", versionHeader: "x-rollout-version", kinds: []kind{
+			{vegeta.Target{Method: "GET", URL: "https://echo/b?c=d#0", Body: []byte{}, Header: http.Header{"Host": {"e"}, "User-Agent": {agent}}}, 1},
+			{vegeta.Target{Method: "POST", URL: "https://echo/a#1", Body: []byte("f"), Header: http.Header{"User-Agent": {agent}}}, 9},
+		}}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
@@ -50,6 +61,8 @@ func TestBoundsThemselvesAreAllowed(t *testing.T) {
 	for _, pairs := range [][]string{
 		{"--rate", "1", "--requests", "1", "--workers", "1", "--timeout", "1ms"},
 		{"--rate", "20000", "--requests", "1000000", "--workers", "1000", "--timeout", "1m"},
+		{"--request", `{"weight":1}`, "--connect-to", "[::1]:1"},
+		{"--request", `{"weight":1000}`, "--connect-to", "gateway:65535"},
 	} {
 		if _, err := parsePlan(arguments("http://echo/", pairs...)); err != nil {
 			t.Errorf("%v: %v", pairs, err)
@@ -63,6 +76,23 @@ func TestArgumentsOutOfBoundsAreRefusedByName(t *testing.T) {
 		"url without a scheme": {"--url", "echo.echo.svc", `--url "echo.echo.svc"`},
 		"url with tls":         {"--url", "https://echo/", `--url "https://echo/"`},
 		"url without a host":   {"--url", "http://:80/", `--url "http://:80/"`},
+		"a request of no JSON": {"--request", "GET /", "--request GET / cannot be sent"},
+		"a request and more":   {"--request", "{} {}", "something follows"},
+		"an unknown field":     {"--request", `{"verb":"GET"}`, `unknown field "verb"`},
+		"a field's wrong type": {"--request", `{"weight":"1"}`, "cannot unmarshal string"},
+		"weight zero":          {"--request", `{"weight":0}`, "its weight is not in 1..1000"},
+		"weight too high":      {"--request", `{"weight":1001}`, "its weight is not in 1..1000"},
+		"method no token":      {"--request", `{"method":"G T"}`, `invalid method "G T"`},
+		"path without a slash": {"--request", `{"path":"a"}`, "its path is none on the host"},
+		"path of another host": {"--request", `{"path":"//other/a"}`, "its path is none on the host"},
+		"path with an escape":  {"--request", `{"path":"/%zz"}`, "its path is none on the host"},
+		"header no token":      {"--request", `{"headers":{"a b":"c"}}`, `"a b: c" is no header`},
+		"header of two lines":  {"--request", `{"headers":{"a":"b\nc"}}`, "is no header"},
+		"header's name wrong":  {"--version-header", "a b", `--version-header "a b"`},
+		"connect to a host":    {"--connect-to", "gateway", `--connect-to "gateway"`},
+		"connect to port 0":    {"--connect-to", "gateway:0", `--connect-to "gateway:0"`},
+		"connect to a name":    {"--connect-to", "gateway:http", `--connect-to "gateway:http"`},
+		"connect to no host":   {"--connect-to", ":80", `--connect-to ":80"`},
 		"no rate":              {"--rate", "", "--rate is missing"},
 		"rate zero":            {"--rate", "0", "--rate 0"},
 		"rate too high":        {"--rate", "20001", "--rate 20001"},
@@ -95,9 +125,9 @@ func TestStrayArgumentIsRefused(t *testing.T) {
 }
 
 func TestAllProblemsAreReportedTogether(t *testing.T) {
-	_, err := parsePlan([]string{"--timeout", "0s"})
-	if got := len(strings.Split(err.Error(), "\n")); got != 5 {
-		t.Errorf("got %d problems, want 5: %v", got, err)
+	_, err := parsePlan([]string{"--timeout", "0s", "--request", "{"})
+	if got := len(strings.Split(err.Error(), "\n")); got != 6 {
+		t.Errorf("got %d problems, want 6: %v", got, err)
 	}
 }
 

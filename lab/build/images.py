@@ -72,6 +72,7 @@ _NEVER_USED = (
 )
 _ARGOCD_ROOT = DebianRoot(("git", "gpg", "gpg-agent", "tini", "tzdata", "dash", "coreutils"), _NEVER_USED)
 _REDIS_ROOT = DebianRoot(("redis-server",), _NEVER_USED)
+_NGINX_ROOT = DebianRoot(("nginx",), _NEVER_USED)
 
 
 @dataclass(frozen=True)
@@ -158,15 +159,27 @@ class _ImageBuild:
             ) from failure
 
 
-def lab_images(
-    tools: Mapping[str, Path], echo_images: Collection[str], probe_image: str, cache: Path
-) -> tuple[Image, ...]:
+@dataclass(frozen=True)
+class Apps:
+    """The images that the stack files name, by what is in them.
+
+    Attributes:
+        echo: the tag names the release.
+        nginx: Debian's, whatever the tag; its sites come from ConfigMaps.
+        probe: the tag names the release.
+    """
+
+    echo: Collection[str]
+    nginx: Collection[str]
+    probe: str
+
+
+def lab_images(tools: Mapping[str, Path], apps: Apps, cache: Path) -> tuple[Image, ...]:
     """Every image of a lab, the one that takes longest first.
 
     Args:
         tools: the programs, as `lab.build.tools.ensure` returns them.
-        echo_images: names of echo's images in the stack files; the tag names the release.
-        probe_image: name of the probe's image in the stack files.
+        apps: what the stack files name.
         cache: the root of the user's cache of the lab.
 
     Raises:
@@ -185,20 +198,18 @@ def lab_images(
         Image(REDIS, _CONTAINERFILES / "redis.Containerfile", {}, _REDIS_ROOT),
         Image(COREDNS, _CONTAINERFILES / "coredns.Containerfile", _programs(tools, "coredns")),
         Image(PAUSE, _CONTAINERFILES / "pause.Containerfile", _programs(tools, "pause")),
-        *(_app_image("echo", name, tools[echo_tool(name)]) for name in sorted(echo_images)),
-        _app_image("probe", probe_image, tools["probe"]),
+        *(Image(name, _CONTAINERFILES / "nginx.Containerfile", {}, _NGINX_ROOT) for name in sorted(apps.nginx)),
+        *(_app_image("echo", name, tools[echo_tool(name)]) for name in sorted(apps.echo)),
+        _app_image("probe", apps.probe, tools["probe"]),
     )
 
 
-def ensure_images(
-    tools: Mapping[str, Path], echo_images: Collection[str], probe_image: str, cache: Path, report: Report
-) -> list[Path]:
+def ensure_images(tools: Mapping[str, Path], apps: Apps, cache: Path, report: Report) -> list[Path]:
     """See that every image is there.
 
     Args:
-        tools: as `lab_images` takes them, and so the next three.
-        echo_images: names of echo's images.
-        probe_image: name of the probe's image.
+        tools: as `lab_images` takes them, and so the next two.
+        apps: what the stack files name.
         cache: the root of the user's cache of the lab.
         report: gets a line for a person, at least every ten seconds while something is made.
 
@@ -208,7 +219,7 @@ def ensure_images(
     Raises:
         LabError: an image cannot be made.
     """
-    images = lab_images(tools, echo_images, probe_image, cache)
+    images = lab_images(tools, apps, cache)
     builds = [
         _ImageBuild(image, cache / "images" / image.key / f"{image.reference.rpartition('/')[2].replace(':', '-')}.tar")
         for image in images

@@ -13,7 +13,11 @@ from lab.build.versions import ARGOCD_MODULE, ISTIO_LINE, ISTIO_MODULE, PLATFORM
 from lab.report import LabError
 
 # by the folder's name in our cache, where the module has it
-_CHARTS = {"base": "manifests/charts/base", "istiod": "manifests/charts/istio-control/istio-discovery"}
+_CHARTS = {
+    "base": "manifests/charts/base",
+    "istiod": "manifests/charts/istio-control/istio-discovery",
+    "gateway": "manifests/charts/gateway",
+}
 _TEMPLATE = "tools/packaging/common/envoy_bootstrap.json"
 
 _CORE = "manifests/core-install.yaml"
@@ -23,7 +27,7 @@ _ARGOCD = (_CORE, *_SCRIPTS)
 
 
 def istio_charts(cache: Path) -> Path:
-    """The folder that holds Istio's charts `base` and `istiod`, both of version `istio_version()`.
+    """The folder that holds Istio's charts `base`, `istiod` and `gateway`, all of version `istio_version()`.
 
     In the module they all are of version 1.0.0, by which nobody would see a chart change.
 

@@ -1,4 +1,4 @@
-"""What Argo CD of a region says of the Application: asked to look, waited for, and read for people."""
+"""What Argo CD of a region says of its Applications: asked to look, waited for, and read for people."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from lab.machine.waiting import comes_true
 from lab.region.kubectl import Kubectl
 from lab.report import LabError, Report
 
-_NAMESPACE, _NAME = "argocd", "echo"
-_PATH = f"/apis/argoproj.io/v1alpha1/namespaces/{_NAMESPACE}/applications/{_NAME}"
+_NAMESPACE = "argocd"
+_PATH = f"/apis/argoproj.io/v1alpha1/namespaces/{_NAMESPACE}/applications"
 _ANNOTATION = "argocd.argoproj.io/refresh"
 # Argo CD compares with the branch's newest commit, then takes the annotation away, together with what it found
 REFRESH = (
     f"--namespace={_NAMESPACE}",
-    "patch",
+    "annotate",
     "applications.argoproj.io",
-    _NAME,
-    "--type=merge",
-    "--patch=" + json.dumps({"metadata": {"annotations": {_ANNOTATION: "normal"}}}),
+    "--all",
+    "--overwrite",
+    f"{_ANNOTATION}=normal",
 )
 _SYNC_SECONDS = 180.0
 # how long parts of Argo CD may find each other not yet there, all starting at once on two processors
@@ -34,9 +34,10 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Delivered:
-    """How far Argo CD is, as it says itself.
+    """How far Argo CD is with one Application, as it says itself.
 
     Attributes:
+        name: the Application's, which is the service's.
         sync: Synced, OutOfSync or Unknown; empty before it has looked for the first time.
         health: of all that it delivers: Healthy, Progressing, Degraded, Missing, …
         revision: the commit that it compared with last; a branch's name if it could not be resolved.
@@ -49,6 +50,7 @@ class Delivered:
         gave_up: it has failed and is not tried again, or has failed five times.
     """
 
+    name: str
     sync: str
     health: str
     revision: str
@@ -74,19 +76,22 @@ class Delivered:
         return f"{self.sync or 'not compared yet'}, {self.health or 'health unknown'}"
 
 
-def look(kubectl: Kubectl) -> Delivered | None:
-    """What the region's Application says; None if the region has no Argo CD.
+def look(kubectl: Kubectl) -> list[Delivered]:
+    """What the region's Applications say; none if the region has no Argo CD.
 
     Raises:
         LabError: the region has an Argo CD and no Application, or cannot be asked.
     """
     answer = kubectl("get", "--raw", _PATH)
-    if answer.returncode == 0:
-        return read(json.loads(answer.stdout))
-    where = f"{kubectl.region}: Application {_NAMESPACE}/{_NAME}"
     if "could not find the requested resource" in answer.stderr:
-        return None
-    raise LabError(f"{where}: {answer.stderr.strip()}, so nothing says what is to run. `make up` makes it anew")
+        return []
+    items = json.loads(answer.stdout)["items"] if answer.returncode == 0 else []
+    if not items:
+        why = answer.stderr.strip() or "there is none"
+        raise LabError(
+            f"{kubectl.region}: Applications in {_NAMESPACE}: {why}, so nothing says what is to run. `make up` makes them anew"
+        )
+    return [read(item) for item in items]
 
 
 def read(application: Mapping[str, Any]) -> Delivered:
@@ -105,6 +110,7 @@ def read(application: Mapping[str, Any]) -> Delivered:
         item for item in status.get("conditions") or [] if item["type"].endswith("Error") and item["type"] not in told
     ]
     return Delivered(
+        name=str(application["metadata"]["name"]),
         sync=str(sync.get("status", "")),
         health=str((status.get("health") or {}).get("status", "")),
         revision=revision,
@@ -155,21 +161,24 @@ def await_synced(kubectl: Kubectl, commit: str, report: Report, stopped: Event |
 
     def is_over() -> bool:
         nonlocal said, wrong_since
-        now = look(kubectl)
-        if now is None:
+        found = look(kubectl)
+        if not found:
             raise LabError(f"{kubectl.region}: there is no Argo CD, so nothing syncs {commit[:7]}")
-        before, said = said, _describe(now, commit, kubectl)
+        behind = [each for each in found if not (each.well and each.revision == commit and not each.step)]
+        before, said = said, "; ".join(_describe(each, commit, kubectl) for each in behind or found)
         if said != before:
             report(said)
-        if now.looks:
+        if any(each.looks for each in found):
             return False
         # what does not mend itself ends the wait; what may is looked at anew, for parts of Argo CD start at their own pace
-        wrong_since = min(wrong_since, time.monotonic()) if now.errors else math.inf
-        if now.gave_up or time.monotonic() - wrong_since > _ERROR_SECONDS:
-            raise LabError(_refusal(now, commit, kubectl.region))
-        if now.errors:
+        wrong = [each for each in found if each.errors]
+        wrong_since = min(wrong_since, time.monotonic()) if wrong else math.inf
+        late = wrong if time.monotonic() - wrong_since > _ERROR_SECONDS else []
+        for each in (*late, *(each for each in found if each.gave_up)):
+            raise LabError(_refusal(each, commit, kubectl.region))
+        if wrong:
             ask(kubectl)
-        return now.well and now.revision == commit and not now.step
+        return not behind
 
     ask(kubectl)
     if not comes_true(is_over, _SYNC_SECONDS, 0.3, stopped):
@@ -194,7 +203,7 @@ def ask(kubectl: Kubectl) -> None:
 
 def _refusal(now: Delivered, commit: str, region: str) -> str:
     return (
-        f"{region}: Argo CD cannot bring {commit[:7]} to run; what ran before it, runs on. It says:\n"
+        f"{region}: Argo CD cannot bring {commit[:7]} of {now.name} to run; what ran before it, runs on. It says:\n"
         + "\n".join(f"  {line}" for line in now.troubles)
         + "\nMend that in a stack file or deploy/, commit, then: git push lab. If nothing there is wrong, let it be tried anew by "
         "another commit: git commit --allow-empty -m 'Sync again', then: git push lab"
@@ -203,11 +212,11 @@ def _refusal(now: Delivered, commit: str, region: str) -> str:
 
 def _describe(now: Delivered, commit: str, kubectl: Kubectl) -> str:
     if now.errors:
-        return f"Argo CD: {'; '.join(now.errors)}"
+        return f"Argo CD, {now.name}: {'; '.join(now.errors)}"
     if now.revision != commit:
-        return f"Argo CD has not compared {commit[:7]} yet"
+        return f"Argo CD has not compared {commit[:7]} of {now.name} yet"
     waits_for = now.step or ("" if now.well else ", ".join((*now.differing, *_unready(kubectl, now.namespace))))
-    return f"Argo CD: {now} at {now.revision[:7]}" + f"; {waits_for}" * bool(waits_for)
+    return f"Argo CD, {now.name}: {now} at {now.revision[:7]}" + f"; {waits_for}" * bool(waits_for)
 
 
 def _unready(kubectl: Kubectl, namespace: str) -> list[str]:

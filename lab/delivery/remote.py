@@ -55,7 +55,7 @@ ask() {
     echo "$1: asked to sync $2"
   else
     case $said in
-    *NotFound* | *"resource type"*) echo "$1: has no Application yet, so nothing syncs $2" ;;
+    *"No resources"* | *"resource type"*) echo "$1: has no Application yet, so nothing syncs $2" ;;
     *) echo "$1: cannot be asked to sync $2: $(printf '%%s\\n' "$said" | tail -n 1)" ;;
     esac
   fi

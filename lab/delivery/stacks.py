@@ -118,7 +118,7 @@ class Stacks:
                 f"{committed.name}: it is no YAML mapping, so no setting can be read: {error}. Mend it"
             ) from None
         settings["config"] = config
-        for section, values in self._settings(is_delivered_by_argocd(config)).items():
+        for section, values in self._settings(config).items():
             config[f"{PROJECT}:{section}"] = merged(config.get(f"{PROJECT}:{section}"), values)
         if salt := self._salt(region):
             settings["encryptionsalt"] = salt
@@ -271,7 +271,7 @@ class Stacks:
         """The file that holds the stack's state."""
         return self.home / "state" / ".pulumi" / "stacks" / PROJECT / f"{region}.json"
 
-    def _settings(self, by_argocd: bool) -> dict[str, dict[str, object]]:
+    def _settings(self, config: Mapping[str, object]) -> dict[str, dict[str, object]]:
         argocd: dict[str, dict[str, object]] = {
             # served without a password
             "repository": {"url": address(self.lab), "revision": BRANCH, "secret": None},
@@ -283,8 +283,16 @@ class Stacks:
                 "applicationSets": False,
             },
         }
+        gateway: dict[str, dict[str, object]] = {
+            "gateway": {
+                # nothing here gives a LoadBalancer its address, for which Helm would wait
+                "serviceType": "NodePort",
+                "values": {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "1"}}},
+            }
+        }
         return {
-            **(argocd if by_argocd else {}),
+            **(argocd if is_delivered_by_argocd(config) else {}),
+            **(gateway if config.get(f"{PROJECT}:gateway") is not None else {}),
             "cluster": {"kubeconfig": str(self.lab.kubeconfig)},
             "istio": {
                 "charts": str(sources.istio_charts(self.lab.cache)),

@@ -47,9 +47,7 @@ class Clone:
 
     def clusters(self, regions: Sequence[str], rate: int) -> Clusters:
         """Their clusters; asks nothing yet."""
-        return Clusters(
-            self.upstream.service, self.upstream, self.discovery, regions, rate, partial(shown, self.messages)
-        )
+        return Clusters(self.upstream, self.discovery, regions, rate, partial(shown, self.messages))
 
 
 @contextmanager

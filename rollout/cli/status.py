@@ -6,20 +6,27 @@ from pathlib import Path
 
 import typer
 
-from rollout.cli.options import JsonForTable, OnlyRegions, RegionsFile
+from rollout.cli.options import JsonForTable, OnlyRegions, OnlyServices, RegionsFile
 from rollout.cli.terminal import print_json, print_problems, results_console, told
 from rollout.regions import discover, find_project, select
 
 # ruff: noqa: PLC0415
 
 
-def status(*, region: OnlyRegions = None, regions_file: RegionsFile = None, as_json: JsonForTable = False) -> None:
+def status(
+    *,
+    region: OnlyRegions = None,
+    service: OnlyServices = None,
+    regions_file: RegionsFile = None,
+    as_json: JsonForTable = False,
+) -> None:
     """Show each region's weights and what disagrees.
 
     It says who disagrees with whom, and since when.
     The stack file is the one on the disk; Git is the overlay at HEAD of this clone (with `delivery: direct`, nothing); the
-    cluster is its VirtualService; the Envoys are all sidecars that are ready, each asked what it routes by. No remote is asked
-    and nothing is written. A sidecar of another Istio than istiod disagrees with it; an image's tag tells the version.
+    cluster is its VirtualService; the Envoys are all sidecars and gateways that are ready and can send to the service, each
+    asked what it routes by. No remote is asked and nothing is written. An Envoy of another Istio than istiod disagrees with
+    it; an image's tag tells the version.
 
     \b
     Exit codes:
@@ -34,7 +41,7 @@ def status(*, region: OnlyRegions = None, regions_file: RegionsFile = None, as_j
     with told("stopped") as messages:
         project = find_project(Path.cwd())
         regions = select(discover(project, regions_file).regions, region or [])
-        found = gather(project, regions)
+        found = gather(project, regions, service or [])
     if as_json:
         print_json(status_report.as_json(found))
     else:

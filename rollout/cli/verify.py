@@ -20,7 +20,7 @@ from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE, MOST_REQUESTS
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
-    from rollout.status.verification import Outcome, Ready
+    from rollout.status.verification import Outcome, Ready, Way
 
 
 def verify(
@@ -87,7 +87,9 @@ def verify(
         messages.print(f"regions by {found.source}: {', '.join(one.name for one in regions)}")
         if commit is not None:
             _await_commit(messages, regions, found, commit, service or [])
-        ready = prepare(regions, found.pulumi, services=service or [], url=url, requests=requests, rate=rate)
+        # an address of one's own is asked inside the mesh
+        ways: Sequence[Way] = ("mesh",) if url else ("mesh", "gateway")
+        ready = prepare(regions, found.pulumi, services=service or [], ways=ways, url=url, requests=requests, rate=rate)
         _announce(messages, ready)
         with progress.shown(messages, ready) as shown:
             outcomes = measure_and_judge(ready, shown)
@@ -114,12 +116,13 @@ def _await_commit(
     for region in regions:
         outputs = read_outputs(found.pulumi, region)
         for service in services or outputs.services:
-            title, application = f"{region.name} {service}", outputs.service(service, region).application
+            title, found_service = f"{region.name} {service}", outputs.service(service, region)
+            application = found_service.application
             if application is None:
                 messages.print(f"{title}: Pulumi delivers here, so there is no commit to wait for")
                 continue
             messages.print(f"{title}: waits until Argo CD and every Envoy have {commit}")
-            time = await_commit(region, application, repository, commit)
+            time = await_commit(region, found_service.address(service), application, repository, commit)
             if isinstance(time, Problem):
                 raise RolloutError(time)
             messages.print(

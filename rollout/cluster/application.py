@@ -133,7 +133,7 @@ def read_application(region: RegionAccess, name: str) -> Application:
             raise RolloutError.of(
                 f"{region.name}: there is no Application {name} in the cluster of context {region.context}",
                 "it says which commit the region was last synced to, and so which weights hold there",
-                f"the stack's EchoApplication brings it up: pulumi up -s {region.stack} (in the lab: make up)",
+                f"the stack's Applications bring it up: pulumi up -s {region.stack} (in the lab: make up)",
             ) from error
     return parse_application(document)
 

@@ -136,15 +136,16 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     return ready_condition(pod).get("status") == "True" and not is_leaving(pod)
 
 
-def container_image(pod: Mapping[str, Any], name: str) -> str | None:
-    """The image of a container; None where the pod has no container of that name."""
+def container(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """A container of a pod; None where it has none of that name."""
     # a native sidecar is an init container
     containers = [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
-    return next((each.get("image", "") for each in containers if each["name"] == name), None)
+    return next((each for each in containers if each["name"] == name), None)
 
 
-def istio_version(image: str) -> str:
-    """The version of an image of Istio's by its tag; "" where that tells none: `latest`, a word, a digest alone."""
+def istio_version(of: Mapping[str, Any] | None) -> str:
+    """The version of a container's Istio by its image's tag; "" where that tells none: `latest`, a word, a digest alone."""
+    image = str((of or {}).get("image", ""))
     tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     found = _ISTIO_TAG.fullmatch(tag)
     return found[1] if found else ""

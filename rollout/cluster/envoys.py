@@ -1,6 +1,6 @@
-"""What the Envoys of a region route by: each sidecar's own route, clusters and ejected hosts of echo.
+"""What the Envoys of a region route by: each sidecar's and gateway's own routes, clusters and ejected hosts of the services.
 
-Asked of Envoy's administration, as `istioctl proxy-config` does, by `pilot-agent request GET` in each sidecar. What it answers
+Asked of Envoy's administration, as `istioctl proxy-config` does, by `pilot-agent request GET` in each of them. What it answers
 is what has been taken, not what was sent: an Envoy that refused an update, or that never got it, shows the one before. Its worker
 threads follow within milliseconds.
 """
@@ -12,25 +12,20 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import websocket
 from kubernetes import client
 
-from components.names import ECHO_HOST, HTTP_PORT
+from components.names import ServiceAddress
 from rollout.access import RegionAccess
-from rollout.cluster.client import api_client, container_image, is_ready, istio_version, list_running_pods
+from rollout.cluster.client import api_client, container, is_ready, istio_version, list_running_pods
 from rollout.cluster.exec import STATUS, STDERR, STDOUT, ending, open_exec
 from rollout.problem import first_line
-from rollout.weights import ALL_PODS, routed
+from rollout.weights import ALL, ALL_PODS, routed
 
-SIDECAR = "istio-proxy"
-
-# A sidecar's routes of plain HTTP are named after the port, or after the host and the port.
-_ROUTES = f"config_dump?resource=dynamic_route_configs&name_regex=(.*:)?{HTTP_PORT}"
-# Without the routes and clusters of other hosts: a mesh has thousands. An Envoy too old to filter gives all of them.
-_CLUSTERS = f"clusters?format=json&filter=.*{ECHO_HOST}.*"
-_VIRTUAL_HOST = f"{ECHO_HOST}:{HTTP_PORT}"
+PROXY = "istio-proxy"
 
 # An exec takes 60 ms by itself; all of them are the work of one API server.
 _MOST_AT_ONCE = 8
@@ -39,14 +34,16 @@ _EXEC_TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Envoy:
-    """A sidecar, as it is now.
+    """A sidecar or a gateway as it is now, and what it does with the requests to one service.
 
     Attributes:
         pod: `namespace/name`.
-        weights: What it routes requests to echo by: whole percents by subset, without zeros; None where it has no route.
-        subsets: The subsets of echo that it has clusters for.
+        weights: What it splits the requests by: whole percents by subset, without zeros; None where it has no route.
+        subsets: The subsets of the service that it has clusters for.
         ejected: How many pods of a subset it leaves out for now because they failed; only of subsets that have such.
-        error: Why it could not be asked; "" where it could. Then it has no weights, subsets and ejected pods.
+        testers: The versions that it sends a request to whose header names the version, whatever their weights.
+        error: Why it could not be asked, or its routes not read; "" where they could. Then it has none of the above.
+        gateway: Whether it is a gateway. That has clusters of every service, and can send to those that it has a route to.
         istio: Its version of Istio, by its image's tag, which costs no request; "" where that tells none.
         workload: What `kubectl rollout restart` takes to replace its pod, as `deployment/name`; "" where there is none.
     """
@@ -55,48 +52,74 @@ class Envoy:
     weights: Mapping[str, int] | None = None
     subsets: frozenset[str] = frozenset()
     ejected: Mapping[str, int] = field(default_factory=dict)
+    testers: frozenset[str] = frozenset()
     error: str = ""
+    gateway: bool = False
     istio: str = ""
     workload: str = ""
 
 
-def acknowledges(envoy: Envoy, weights: Mapping[str, int]) -> bool:
-    """Whether an Envoy routes by these weights, whole percents by version, and knows where each of them is."""
-    wanted = routed(weights)
-    return not envoy.error and envoy.weights == wanted and wanted.keys() <= envoy.subsets
+def acknowledges(envoy: Envoy, weights: Mapping[str, int], testers: Collection[str]) -> bool:
+    """Whether an Envoy routes by these weights and headers, and knows where each of the versions is.
+
+    Args:
+        envoy: The Envoy.
+        weights: Whole percents by version.
+        testers: The versions that a header asks for inside the mesh.
+    """
+    wanted, asked_for = routed(weights), by_header(envoy, testers)
+    return (
+        not envoy.error
+        and envoy.weights == wanted
+        and envoy.testers == asked_for
+        and wanted.keys() | asked_for <= envoy.subsets
+    )
 
 
-def read_envoys(region: RegionAccess, only: Collection[str] | None = None) -> tuple[Envoy, ...]:
-    """Asks every sidecar of the region's cluster, by pod's name; half a second for seven of them.
+def by_header(envoy: Envoy, testers: Collection[str]) -> frozenset[str]:
+    """Which of the versions that a header asks for inside the mesh an Envoy is to route by it: a gateway none."""
+    return frozenset() if envoy.gateway else frozenset(testers)
 
-    A pod that is not ready or is being deleted does not count, nor one that goes away meanwhile. A sidecar that does not
-    answer within ten seconds is there with an `error`.
+
+def read_envoys(
+    region: RegionAccess, services: Sequence[ServiceAddress], only: Collection[str] | None = None
+) -> dict[str, tuple[Envoy, ...]]:
+    """Asks every sidecar and gateway of the region's cluster; half a second for seven of them, however many services.
+
+    A pod that is not ready or is being deleted does not count, nor one that goes away meanwhile. One that does not answer
+    within ten seconds is there with an `error`.
 
     Args:
         region: The region.
+        services: The services.
         only: The pods to ask, as `namespace/name`; None for all.
+
+    Returns:
+        By the name of each service, and by pod's name: those that can send to it, and those of which that is not known. A
+        sidecar can by a route or a subset, as a Sidecar that leaves the service out has none; a gateway by a route.
 
     Raises:
         RolloutError: no such context, or the cluster does not answer or refuses to list its pods.
     """
     api = api_client(region)
-    pods = {name: pod for name, pod in _sidecars(region, api).items() if only is None or name in only}
+    envoys = [envoy for envoy in _ready(region, api) if only is None or envoy.pod in only]
     with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
         # two at once for each pod: most of the time is the start of a process there
-        routes = [pool.submit(_page, api, pod, _ROUTES) for pod in pods]
-        clusters = [pool.submit(_page, api, pod, _CLUSTERS) for pod in pods]
-        envoys = [
-            replace(
-                read_pages(name, route.result(), cluster.result()),
-                istio=istio_version(container_image(pod, SIDECAR) or ""),
-                workload=_workload(pod),
-            )
-            for (name, pod), route, cluster in zip(pods.items(), routes, clusters, strict=True)
+        routes = [pool.submit(_page, api, envoy.pod, _routes_page(services, envoy.gateway)) for envoy in envoys]
+        clusters = [pool.submit(_page, api, envoy.pod, _clusters_page(services)) for envoy in envoys]
+        read = [
+            read_pages(envoy, services, route.result(), cluster.result())
+            for envoy, route, cluster in zip(envoys, routes, clusters, strict=True)
         ]
-    if not any(envoy.error for envoy in envoys):
-        return tuple(envoys)
-    still_there = _sidecars(region, api)
-    return tuple(envoy for envoy in envoys if not envoy.error or envoy.pod in still_there)
+    failed = any(envoy.error for each in read for envoy in each.values())
+    still_there = {envoy.pod for envoy in _ready(region, api)} if failed else frozenset[str]()
+
+    def counts(envoy: Envoy) -> bool:
+        if envoy.error:
+            return envoy.pod in still_there
+        return envoy.weights is not None or (bool(envoy.subsets) and not envoy.gateway)
+
+    return {service.name: tuple(envoy for each in read if counts(envoy := each[service.name])) for service in services}
 
 
 @dataclass(frozen=True)
@@ -107,88 +130,167 @@ class Page:
     error: str = ""
 
 
-def read_pages(pod: str, routes: Page, clusters: Page) -> Envoy:
-    """An Envoy from what its administration answered."""
-    if error := routes.error or clusters.error:
-        return Envoy(pod, error=error)
+def read_pages(envoy: Envoy, services: Sequence[ServiceAddress], routes: Page, clusters: Page) -> dict[str, Envoy]:
+    """What an Envoy does with the requests to each service, by the service's name, from what its administration answered."""
+    error = routes.error or clusters.error
     try:
-        dump, statuses = json.loads(routes.text), json.loads(clusters.text)
-        return Envoy(pod, route_weights(dump), known_subsets(statuses), ejected_hosts(statuses))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return Envoy(pod, error=f"its administration's answer cannot be read: {first_line(str(error))}")
+        dump, statuses = ({}, {}) if error else (json.loads(routes.text), json.loads(clusters.text))
+    except ValueError as invalid:
+        error = _unreadable(invalid)
+
+    def read(service: ServiceAddress) -> Envoy:
+        if error:
+            return replace(envoy, error=error)
+        try:
+            weights, testers = read_routes(dump, service, gateway=envoy.gateway)
+            return replace(
+                envoy,
+                weights=weights,
+                testers=testers,
+                subsets=known_subsets(statuses, service),
+                ejected=ejected_hosts(statuses, service),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as invalid:
+            return replace(envoy, error=_unreadable(invalid))
+
+    return {service.name: read(service) for service in services}
 
 
-def route_weights(config_dump: Mapping[str, Any]) -> dict[str, int] | None:
-    """What requests to echo are routed by: whole percents by subset, without zeros; a single destination has 100.
+def read_routes(
+    config_dump: Mapping[str, Any], service: ServiceAddress, *, gateway: bool = False
+) -> tuple[dict[str, int] | None, frozenset[str]]:
+    """What requests to a service are routed by.
 
     Args:
         config_dump: The page `config_dump?resource=dynamic_route_configs`.
+        service: The service.
+        gateway: Whether it is a gateway's.
 
     Returns:
-        None where there is no route for echo.
+        The split: whole percents by subset, without zeros; a single destination has 100; None where there is no route. And the
+        versions that a header asks for.
 
     Raises:
-        ValueError: the route depends on more than the host, or leads to something that is not echo.
+        ValueError: a route depends on more than the host and a header that names its version, or leads to something that is not
+            the service; or the routes of two of its hosts differ.
     """
-    routes = [route for host in _virtual_hosts(config_dump) for route in host["routes"]]
-    if not routes:
-        return None
-    if len(routes) > 1:
-        raise ValueError(f"{_VIRTUAL_HOST} has {len(routes)} routes, and which one holds depends on the request")
-    action = routes[0].get("route") or {}
-    if "cluster" in action:
-        return {_subset_routed_to(action["cluster"]): 100}
-    weighted = (action.get("weighted_clusters") or {}).get("clusters") or []
-    if not weighted:
-        raise ValueError(f"the route of {_VIRTUAL_HOST} leads to no cluster")
-    return {_subset_routed_to(one["name"]): one["weight"] for one in weighted if one.get("weight")}
+    found = [_parts(host, service) for host in _virtual_hosts(config_dump, service, gateway=gateway)]
+    if not found:
+        return None, frozenset()
+    if any(parts != found[0] for parts in found):
+        raise ValueError(f"the {len(found)} virtual hosts of {service.name} do not route alike")
+    return found[0]
 
 
-def known_subsets(clusters: Mapping[str, Any]) -> frozenset[str]:
-    """The subsets of echo that have a cluster, ready for requests or without pods; from the page `clusters?format=json`."""
-    return frozenset(subset for subset, _hosts in _subsets(clusters) if subset != ALL_PODS)
+def known_subsets(clusters: Mapping[str, Any], service: ServiceAddress) -> frozenset[str]:
+    """A service's subsets that have a cluster, ready for requests or without pods; from the page `clusters?format=json`."""
+    return frozenset(subset for subset, _hosts in _subsets(clusters, service) if subset != ALL_PODS)
 
 
-def ejected_hosts(clusters: Mapping[str, Any]) -> dict[str, int]:
+def ejected_hosts(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[str, int]:
     """How many pods of each subset are ejected, only of those that have such; from the page `clusters?format=json`."""
     return dict(
         Counter(
             subset
-            for subset, hosts in _subsets(clusters)
+            for subset, hosts in _subsets(clusters, service)
             for host in hosts
             if subset != ALL_PODS and host["health_status"].get("failed_outlier_check")
         )
     )
 
 
-def _virtual_hosts(config_dump: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _routes_page(services: Sequence[ServiceAddress], gateway: bool) -> str:
+    # A sidecar's routes of plain HTTP are named after the port, or after the host and the port; a gateway's after its own
+    # ports: http.8080, https.443.<port's name>.<Gateway>.<namespace> (Istio, gatewayRDSRouteName in pilot/pkg/model/gateway.go).
+    ports = sorted({str(service.port) for service in services})
+    names = "https?[.].*" if gateway else f"(.*:)?({'|'.join(ports)})"
+    return f"config_dump?resource=dynamic_route_configs&name_regex={names}"
+
+
+def _clusters_page(services: Sequence[ServiceAddress]) -> str:
+    # Without the clusters of other hosts: a mesh has thousands. An Envoy too old to filter gives all of them.
+    return f"clusters?format=json&filter=.*({'|'.join(service.host for service in services)}).*"
+
+
+def _virtual_hosts(
+    config_dump: Mapping[str, Any], service: ServiceAddress, *, gateway: bool
+) -> Iterator[Mapping[str, Any]]:
+    """The virtual hosts of a service that send requests on; one without routes, or with redirects alone, sends none."""
     for config in config_dump.get("configs") or []:
         for host in config["route_config"].get("virtual_hosts") or []:
-            if host["name"] == _VIRTUAL_HOST:
+            if _is_of(host, service, gateway=gateway) and any(
+                "redirect" not in route for route in host.get("routes") or []
+            ):
                 yield host
 
 
-def _subsets(clusters: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
-    """Each of echo's subsets with its pods."""
+def _is_of(host: Mapping[str, Any], service: ServiceAddress, *, gateway: bool) -> bool:
+    if not gateway:
+        return bool(host["name"] == f"{service.host}:{service.port}")
+    # A gateway's is named after one of the hosts that a Gateway and a VirtualService have in common; the others that have the same
+    # routes are only among its domains (buildGatewayHTTPRouteConfig, collapseDuplicateRoutes in Istio's
+    # pilot/pkg/networking/core/gateway.go). What *.example.com and a.example.com have in common is the latter.
+    return any(fnmatchcase(domain, name) for domain in host["domains"] for name in (service.host, *service.hosts))
+
+
+def _parts(host: Mapping[str, Any], service: ServiceAddress) -> tuple[dict[str, int], frozenset[str]]:
+    """The split of a virtual host, and the versions that a header asks for."""
+    splits: list[dict[str, int]] = []
+    testers: set[str] = set()
+    for route in host["routes"]:
+        weights = _destinations(host["name"], route, service)
+        match {key: value for key, value in route["match"].items() if key != "case_sensitive"}:
+            case {"prefix": "/", **others} if not others:
+                splits.append(weights)
+            case {
+                "prefix": "/",
+                "headers": [{"name": _, "string_match": {"exact": version, **how}, **more}],
+                **others,
+            } if weights == {version: ALL} and not (how or more or others):
+                testers.add(version)
+            case _:
+                raise ValueError(
+                    f"{host['name']} has a route that depends on more than a header that names its version"
+                )
+    if len(splits) != 1:
+        raise ValueError(f"{host['name']} has {len(splits)} routes for the requests without a header")
+    return splits[0], frozenset(testers)
+
+
+def _destinations(host: str, route: Mapping[str, Any], service: ServiceAddress) -> dict[str, int]:
+    action = route.get("route") or {}
+    clusters = (action.get("weighted_clusters") or {}).get("clusters") or []
+    if "cluster" in action:
+        clusters = [{"name": action["cluster"], "weight": ALL}]
+    if not clusters:
+        raise ValueError(f"a route of {host} leads to no cluster")
+    weights: dict[str, int] = {}
+    for one in clusters:
+        subset = _subset(one["name"], service)
+        if subset is None:
+            raise ValueError(f"a route of {host} leads to the cluster {one['name']}")
+        weights[subset] = weights.get(subset, 0) + one.get("weight", 0)
+    return routed(weights)
+
+
+def _subsets(clusters: Mapping[str, Any], service: ServiceAddress) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
+    """Each of a service's subsets with its pods."""
     for cluster in clusters.get("cluster_statuses") or []:
-        subset = _subset(cluster["name"])
+        subset = _subset(cluster["name"], service)
         if subset is not None:
             yield subset, cluster.get("host_statuses") or []
 
 
-def _subset_routed_to(cluster: str) -> str:
-    subset = _subset(cluster)
-    if subset is None:
-        raise ValueError(f"the route of {_VIRTUAL_HOST} leads to the cluster {cluster}")
-    return subset
-
-
-def _subset(cluster: str) -> str | None:
-    """The subset that a cluster's name tells, as Istio names them; None if it is not echo's."""
+def _subset(cluster: str, service: ServiceAddress) -> str | None:
+    """The subset that a cluster's name tells, as Istio names them; None if it is not the service's."""
     match cluster.split("|"):
-        case ["outbound", port, subset, host] if port == str(HTTP_PORT) and host == ECHO_HOST:
+        case ["outbound", port, subset, host] if port == str(service.port) and host == service.host:
             return subset
     return None
+
+
+def _unreadable(error: Exception) -> str:
+    return f"its administration's answer cannot be read: {first_line(str(error))}"
 
 
 def _page(api: client.ApiClient, pod: str, page: str) -> Page:
@@ -198,7 +300,7 @@ def _page(api: client.ApiClient, pod: str, page: str) -> Page:
         opened = open_exec(
             core,
             pod,
-            SIDECAR,
+            PROXY,
             ["pilot-agent", "request", "GET", page],
             stdin=False,
             timeout_seconds=_EXEC_TIMEOUT_SECONDS,
@@ -222,14 +324,22 @@ def _page(api: client.ApiClient, pod: str, page: str) -> Page:
     return Page(text.decode("utf-8", "replace"))
 
 
-def _sidecars(region: RegionAccess, api: client.ApiClient) -> dict[str, Mapping[str, Any]]:
-    """The pods, by `namespace/name`, that have a sidecar and are ready."""
-    found = {
-        f"{pod['metadata']['namespace']}/{pod['metadata']['name']}": pod
-        for pod in list_running_pods(region, api)
-        if container_image(pod, SIDECAR) is not None and is_ready(pod)
-    }
-    return dict(sorted(found.items()))
+def _ready(region: RegionAccess, api: client.ApiClient) -> list[Envoy]:
+    """The Envoys of the pods that are ready, by pod's name, not asked yet."""
+    found: list[Envoy] = []
+    for pod in list_running_pods(region, api):
+        proxy = container(pod, PROXY)
+        if proxy is not None and is_ready(pod):
+            found.append(
+                Envoy(
+                    f"{pod['metadata']['namespace']}/{pod['metadata']['name']}",
+                    # so in Istio's charts, the template that it injects, and what it makes of the Gateway API
+                    gateway=(proxy.get("args") or [])[:2] == ["proxy", "router"],
+                    istio=istio_version(proxy),
+                    workload=_workload(pod),
+                )
+            )
+    return sorted(found, key=lambda envoy: envoy.pod)
 
 
 def _workload(pod: Mapping[str, Any]) -> str:

@@ -10,13 +10,13 @@ from typing import Any
 
 from kubernetes import client
 
-from components.names import ECHO, ECHO_NAMESPACE
+from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.client import (
     REQUEST_TIMEOUT,
     api_client,
     asking,
-    container_image,
+    container,
     is_leaving,
     is_ready,
     istio_version,
@@ -26,8 +26,6 @@ from rollout.cluster.client import (
 )
 from rollout.weights import ALL, ALL_PODS
 from rules.facts.versions import VERSION_LABEL
-
-_SELECTOR = f"app={ECHO}"
 
 # group, version and plural
 _VIRTUAL_SERVICES = ("networking.istio.io", "v1", "virtualservices")
@@ -50,17 +48,19 @@ class LastChange:
 
 @dataclass(frozen=True)
 class Route:
-    """The VirtualService of echo.
+    """The VirtualService of a service.
 
     Attributes:
-        weights: By subset, as they are there; None where they are no single split.
+        weights: The split of the requests without a header, by subset, as they are there; None where there is no such split.
         changed: Its last change; None where the API server does not tell.
-        problem: Why the weights are no single split; "" where they are.
+        problem: Why there is no such split; "" where there is.
+        testers: The versions that a header asks for, whatever their weights.
     """
 
     weights: Mapping[str, int] | None
     changed: LastChange | None
     problem: str = ""
+    testers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class WaitingPod:
     """A pod that is not ready.
 
     Attributes:
-        name: In the namespace of echo.
+        name: In the namespace of the service.
         since: When it ceased to be, or came; None where the API server does not tell yet.
         reason: What its containers wait for, such as CrashLoopBackOff.
     """
@@ -95,7 +95,7 @@ class Pods:
 
 @dataclass(frozen=True)
 class Live:
-    """What runs in a region.
+    """What runs of a service in a region.
 
     Attributes:
         route: None where there is no VirtualService.
@@ -108,39 +108,64 @@ class Live:
     istiod: frozenset[str] = frozenset()
 
 
-def read_live(region: RegionAccess) -> Live:
+def read_live(region: RegionAccess, service: ServiceAddress) -> Live:
     """Asks the region's API server. Takes some tens of milliseconds, and at most 60 s.
 
     Raises:
         RolloutError: no such context, or the cluster does not answer or refuses.
     """
     api = client.CustomObjectsApi(api_client(region))
+    namespace, selector = service.namespace, f"app={service.name}"
     return Live(
-        route=parse_virtual_services(_listed(region, api, _VIRTUAL_SERVICES, "")),
+        route=parse_virtual_services(_listed(region, api, _VIRTUAL_SERVICES, namespace, ""), service),
         pods=parse_pods(
-            _listed(region, api, _DEPLOYMENTS, _SELECTOR), list_pods(region, api.api_client, ECHO_NAMESPACE, _SELECTOR)
+            _listed(region, api, _DEPLOYMENTS, namespace, selector),
+            list_pods(region, api.api_client, namespace, selector),
         ),
         istiod=parse_istiod(list_pods(region, api.api_client, "istio-system", "app=istiod")),
     )
 
 
-def parse_virtual_services(documents: Iterable[Mapping[str, Any]]) -> Route | None:
-    """The route of echo from the VirtualServices of its namespace; None where it has none."""
-    found = next((each for each in documents if each["metadata"]["name"] == ECHO), None)
+def parse_virtual_services(documents: Iterable[Mapping[str, Any]], service: ServiceAddress) -> Route | None:
+    """The route of a service from the VirtualServices of its namespace; None where it has none."""
+    found = next((each for each in documents if each["metadata"]["name"] == service.name), None)
     if found is None:
         return None
     changed = last_change(found)
-    http = found["spec"].get("http") or []
-    if len(http) != 1:
-        return Route(None, changed, f"it has {len(http)} HTTP routes, and which one holds depends on the request")
-    destinations = http[0].get("route") or []
+    splits: list[dict[str, int]] = []
+    testers: set[str] = set()
+    for route in found["spec"].get("http") or []:
+        weights = _weights(route)
+        match route.get("match") or []:
+            case []:
+                splits.append(weights)
+            case [{"headers": headers, **others}] if (
+                others.keys() <= {"gateways", "name"}
+                and len(headers) == 1
+                and list(headers.values()) == [{"exact": version} for version in weights]
+            ):
+                testers.update(weights)
+            case _:
+                return Route(
+                    None, changed, "it has an HTTP route that depends on more than a header that names its version"
+                )
+    if len(splits) != 1:
+        return Route(None, changed, f"it has {len(splits)} HTTP routes for the requests without a header, not one")
+    if not splits[0]:
+        return Route(None, changed, "its route has no destination")
+    return Route(splits[0], changed, testers=frozenset(testers))
+
+
+def _weights(route: Mapping[str, Any]) -> dict[str, int]:
+    """The weights of an HTTP route by subset."""
+    destinations = route.get("route") or []
     # where there is only one, its weight may be left out
     left_out = ALL if len(destinations) == 1 else 0
     weights: dict[str, int] = {}
     for one in destinations:
         subset = one["destination"].get("subset", ALL_PODS)
         weights[subset] = weights.get(subset, 0) + one.get("weight", left_out)
-    return Route(weights, changed) if weights else Route(None, changed, "its route has no destination")
+    return weights
 
 
 def last_change(document: Mapping[str, Any]) -> LastChange | None:
@@ -173,7 +198,7 @@ def parse_pods(deployments: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[
 
 def parse_istiod(pods: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     """The versions of the istiod that is ready; empty where one of them is not known."""
-    found = frozenset(istio_version(container_image(pod, "discovery") or "") for pod in pods if is_ready(pod))
+    found = frozenset(istio_version(container(pod, "discovery")) for pod in pods if is_ready(pod))
     return frozenset() if "" in found else found
 
 
@@ -196,12 +221,12 @@ def _version(found: Mapping[str, Any]) -> str:
 
 # As plain values: the client has no class for a VirtualService.
 def _listed(
-    region: RegionAccess, api: client.CustomObjectsApi, kind: tuple[str, str, str], selector: str
+    region: RegionAccess, api: client.CustomObjectsApi, kind: tuple[str, str, str], namespace: str, selector: str
 ) -> list[Mapping[str, Any]]:
     group, version, plural = kind
     listed: Any
-    with asking(region, f"list {plural} in {ECHO_NAMESPACE}", f"-n {ECHO_NAMESPACE} get {plural}.{group}"):
+    with asking(region, f"list {plural} in {namespace}", f"-n {namespace} get {plural}.{group}"):
         listed = api.list_namespaced_custom_object(
-            group, version, ECHO_NAMESPACE, plural, label_selector=selector, _request_timeout=REQUEST_TIMEOUT
+            group, version, namespace, plural, label_selector=selector, _request_timeout=REQUEST_TIMEOUT
         )
     return list(listed["items"])

@@ -8,9 +8,12 @@ import subprocess
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
 
+from components.names import ServiceAddress
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.problem import Problem, RolloutError
+from stackfile.model import RequestConfig
 
 _TIMEOUT_SECONDS = 60.0
 _STDERR_CHARACTERS = 500
@@ -24,15 +27,25 @@ class ServiceOutputs(BaseModel):
     Attributes:
         weights: Whole percents by version; they sum to 100. As old as the stack's last `up`.
         url: Where a client in the region's mesh finds it.
+        namespace: Where its objects are.
+        port: The port of its Service.
+        hosts: The names by which clients outside the mesh ask for it.
+        requests: The kinds of requests that it is measured with.
+        version_header: The header by which answers name the version that was asked, where Pulumi applies the routes; "" for none.
         application: Argo CD's Application that delivers the weights of the overlay instead, as `namespace/name`; None
             where Pulumi itself applies them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
 
     weights: dict[str, Annotated[int, Field(ge=0, le=100)]]
     url: str
+    namespace: str
+    port: int
+    hosts: tuple[str, ...] = ()
     application: Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")] | None = None
+    version_header: str = ""
+    requests: tuple[RequestConfig, ...] = (RequestConfig(),)
 
     @field_validator("weights")
     @classmethod
@@ -41,14 +54,25 @@ class ServiceOutputs(BaseModel):
             raise ValueError(f"{weights} sums to {sum(weights.values())}, not to 100")
         return weights
 
+    def address(self, name: str) -> ServiceAddress:
+        """Where clients find it, by its name."""
+        return ServiceAddress(name, self.namespace, self.port, self.hosts)
+
 
 class StackOutputs(BaseModel):
-    """The outputs that a verification needs: the region's name as its pods know it, and its services by name."""
+    """The outputs that a verification needs.
+
+    Attributes:
+        region: The region's name as its pods know it.
+        services: By name.
+        gateway: Where a client outside the mesh connects to the ingress gateway, as host:port; None where there is none.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     region: str
     services: dict[str, ServiceOutputs]
+    gateway: str | None = None
 
     def service(self, name: str, region: RegionAccess) -> ServiceOutputs:
         """What is up of a service.

@@ -14,7 +14,7 @@ from rollout.measurement import Measurement, Origin
 _REASONS_SHOWN = 3
 
 # Rows of the table that belong to no version.
-UNREADABLE = "(not echo)"
+UNREADABLE = "(no version)"
 UNANSWERED = "(no answer)"
 
 
@@ -24,6 +24,7 @@ class Kind(StrEnum):
     FAILED = "failed"
     UNREADABLE = "unreadable"
     CROSSED = "crossed regions"
+    MISLABELLED = "wrong labels"
     UNWEIGHTED = "no weight"
     SILENT = "got nothing"
     OFF_WEIGHT = "off weight"
@@ -60,7 +61,7 @@ def reasons(measurement: Measurement) -> str:
 
 
 def no_failures(measurement: Measurement) -> tuple[Deviation, ...]:
-    """Every request got a 200."""
+    """Every request got a status that is expected."""
     of_rows = [
         (label(origin, measurement.region), tally.failures) for origin, tally in sorted(measurement.answered.items())
     ]
@@ -73,17 +74,20 @@ def no_failures(measurement: Measurement) -> tuple[Deviation, ...]:
 
 
 def no_failures_but_its_own(measurement: Measurement) -> tuple[Deviation, ...]:
-    """Every request got a 200, or a failure of one of the region's own versions: what these are worth, others say by comparison."""
+    """Every request got a status that is expected, or a failure of one of the region's own versions.
+
+    What those are worth, others say by comparison.
+    """
     own = measurement.versions
     return tuple(finding for finding in no_failures(measurement) if finding.row not in own)
 
 
 def all_readable(measurement: Measurement) -> tuple[Deviation, ...]:
-    """Every 200 was said by echo."""
+    """Every answer names who gave it."""
     if measurement.unreadable == 0:
         return ()
     samples = ", ".join(f"'{sample}'" for sample in measurement.samples)
-    text = f"{measurement.unreadable:,} answers were 200 but not echo's, for example {samples}"
+    text = f"{measurement.unreadable:,} answers have an expected status and name no version, for example {samples}"
     return (Deviation(Kind.UNREADABLE, UNREADABLE, text),)
 
 
@@ -97,6 +101,19 @@ def stays_in_region(measurement: Measurement) -> tuple[Deviation, ...]:
         )
         for origin, tally in sorted(measurement.answered.items())
         if origin.region != measurement.region
+    )
+
+
+def subsets_match(measurement: Measurement) -> tuple[Deviation, ...]:
+    """Every request was answered by the version that was chosen for it."""
+    return tuple(
+        Deviation(
+            Kind.MISLABELLED,
+            chosen,
+            f"{count:,} requests that were routed to {chosen} were answered by {version}: "
+            f"the labels of subset {chosen} match pods of {version}",
+        )
+        for (chosen, version), count in measurement.mislabelled.items()
     )
 
 
@@ -117,7 +134,7 @@ def only_weighted_versions(measurement: Measurement, weights: Mapping[str, int])
 def nothing_lost(
     measurement: Measurement, weights: Mapping[str, int], failures: Check = no_failures
 ) -> tuple[Deviation, ...]:
-    """Echo answered every request in the region, by a version that has a weight.
+    """Every request was answered well in the region, by the version that was chosen for it, and that has a weight.
 
     Args:
         measurement: What was counted.
@@ -128,6 +145,7 @@ def nothing_lost(
         *failures(measurement),
         *all_readable(measurement),
         *stays_in_region(measurement),
+        *subsets_match(measurement),
         *only_weighted_versions(measurement, weights),
     )
 

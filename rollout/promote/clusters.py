@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 
+from components.names import address
 from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.problem import Problem, RolloutError
-from rollout.promote.delivery import DeliveryTime, History, brings, deliver, lacks, takes
+from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
+from rollout.promote.upstream import Upstream
 from rollout.regions import Discovery, select
-from rollout.status.verification import Outcome, Progress, Ready, measure_and_judge, prepare
+from rollout.status.verification import Outcome, Progress, Ready, attack_on, measure_and_judge, prepare
+from rollout.traffic.attack import MOST_REQUESTS
 from rollout.traffic.probe import connect
 from rollout.traffic.watch import Watch
 
@@ -20,7 +23,7 @@ class Clusters:
     """Regions that are up and that Argo CD delivers to.
 
     Args:
-        history: The commits that are delivered, and the service whose they are.
+        upstream: The branch that is delivered, and the service that is changed by it.
         discovery: Where the regions are.
         names: Those that are meant.
         rate: Requests a second to send in a region that is measured or watched.
@@ -29,13 +32,13 @@ class Clusters:
 
     def __init__(
         self,
-        history: History,
+        upstream: Upstream,
         discovery: Discovery,
         names: Sequence[str],
         rate: int,
         shown: Callable[[Sequence[Ready]], AbstractContextManager[Progress]],
     ) -> None:
-        self._history, self._rate, self._shown = history, rate, shown
+        self._upstream, self._rate, self._shown = upstream, rate, shown
         self._pulumi = discovery.pulumi
         self._regions = {region.name: region for region in select(discovery.regions, names)}
 
@@ -46,9 +49,9 @@ class Clusters:
             RolloutError: one is not ready to be measured.
         """
         # the commit that Argo CD synced may be one that is not here yet
-        self._history.tip()
+        self._upstream.tip()
         ready = prepare(
-            [self._regions[name] for name in regions], self._pulumi, services=[self._history.service], rate=self._rate
+            [self._regions[name] for name in regions], self._pulumi, services=[self._upstream.service], rate=self._rate
         )
         with self._shown(ready) as progress:
             return measure_and_judge(ready, progress, no_failures_but_its_own)
@@ -59,7 +62,7 @@ class Clusters:
         Raises:
             RolloutError: it has no probe that is ready.
         """
-        return Watch(connect(self._regions[region]), self._outputs[region].url, self._rate)
+        return Watch(connect(self._regions[region]), attack_on(self._outputs[region], MOST_REQUESTS, self._rate))
 
     def deliver(
         self,
@@ -88,15 +91,16 @@ class Clusters:
         application = self._outputs[region].application
         if application is None:
             raise RolloutError.of(
-                f"stack {where.stack}: it has no Application of {self._history.service}",
+                f"stack {where.stack}: it has no Application of {self._upstream.service}",
                 "without one, a commit is delivered by nobody",
                 f"bring it up with delivery gitops: pulumi up -s {where.stack} (docs/handover.md)",
             )
-        is_there = brings(where, self._history, commit, weights)
-        is_taken = takes(weights) if without is None else lacks(without)
-        return deliver(where, application, is_there, is_taken, meanwhile=meanwhile, healthy=healthy)
+        service = self._upstream.declared(commit, region)
+        is_there = brings(where, address(service), self._upstream, commit, weights)
+        is_taken = takes(weights, service.for_testers) if without is None else lacks(without)
+        return deliver(where, address(service), application, is_there, is_taken, meanwhile=meanwhile, healthy=healthy)
 
     @cached_property
     def _outputs(self) -> Mapping[str, ServiceOutputs]:
         found = {name: read_outputs(self._pulumi, region) for name, region in self._regions.items()}
-        return {name: outputs.service(self._history.service, self._regions[name]) for name, outputs in found.items()}
+        return {name: outputs.service(self._upstream.service, self._regions[name]) for name, outputs in found.items()}

@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
 from rollout.cluster.objects import read_live
 from rollout.git.repository import Repository
 from rollout.problem import Problem
-from rollout.status.overlay import overlay_weights
+from rollout.status.overlay import overlay_split
 from rollout.weights import routed
 
 WITHIN_SECONDS = 600.0
@@ -56,6 +57,7 @@ class DeliveryTime:
 
 def deliver(
     region: RegionAccess,
+    service: ServiceAddress,
     application: str,
     is_there: Callable[[Application], bool],
     is_taken: Callable[[Envoy], bool],
@@ -67,7 +69,8 @@ def deliver(
 
     Args:
         region: The region.
-        application: Its Application, as `namespace/name`.
+        service: The service.
+        application: Its Application there, as `namespace/name`.
         is_there: Whether what Argo CD last synced is what is waited for.
         is_taken: Whether an Envoy has it.
         meanwhile: Called twice a second; a problem that it finds ends the waiting.
@@ -100,14 +103,14 @@ def deliver(
 
     def envoys_with_it() -> int | Problem:
         nonlocal behind
-        envoys = read_envoys(region, behind) if behind else _that_can_send(read_envoys(region))
+        envoys = read_envoys(region, [service], behind or None)[service.name]
         behind = {envoy.pod for envoy in envoys if not is_taken(envoy)}
         if not behind:
             # one that came meanwhile got its first configuration from the same istiod; it counts as well
-            envoys = _that_can_send(read_envoys(region))
+            envoys = read_envoys(region, [service])[service.name]
             if envoys and all(map(is_taken, envoys)):
                 return len(envoys)
-        return _not_taken(region, behind)
+        return _not_taken(region, service, behind)
 
     synced = _await(synced_seconds, began, found_meanwhile)
     if isinstance(synced, Problem):
@@ -116,12 +119,15 @@ def deliver(
     return taken if isinstance(taken, Problem) else DeliveryTime(synced, time.monotonic() - began, taken)
 
 
-def await_commit(region: RegionAccess, application: str, repository: Repository, commit: str) -> DeliveryTime | Problem:
+def await_commit(
+    region: RegionAccess, service: ServiceAddress, application: str, repository: Repository, commit: str
+) -> DeliveryTime | Problem:
     """Waits until a region has a commit, or a later one that says the same weights; asks no remote.
 
     Args:
         region: The region.
-        application: Its Application, as `namespace/name`.
+        service: The service.
+        application: Its Application there, as `namespace/name`.
         repository: A clone of what Argo CD reads.
         commit: The commit's full hash.
 
@@ -131,9 +137,9 @@ def await_commit(region: RegionAccess, application: str, repository: Repository,
     Raises:
         RolloutError: the cluster cannot be asked, the commit says no weights, or Argo CD has a commit that is not in this clone.
     """
-    weights = overlay_weights(repository.project, commit, read_application(region, application).path)
-    is_there = brings(region, _Clone(repository), commit, weights)
-    return deliver(region, application, is_there, takes(weights), meanwhile=lambda: None)
+    split = overlay_split(repository.project, commit, read_application(region, application).path, service.name)
+    is_there = brings(region, service, _Clone(repository), commit, split.weights)
+    return deliver(region, service, application, is_there, takes(split.weights, split.testers), meanwhile=lambda: None)
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ def _await(
 
 
 def brings(
-    region: RegionAccess, history: History, commit: str, weights: Mapping[str, int]
+    region: RegionAccess, service: ServiceAddress, history: History, commit: str, weights: Mapping[str, int]
 ) -> Callable[[Application], bool]:
     """Whether an Application has been brought to a commit, or to a later one that says the same weights, and the cluster has them.
 
@@ -172,6 +178,7 @@ def brings(
 
     Args:
         region: The region.
+        service: The service.
         history: Where the commits are.
         commit: The commit's full hash.
         weights: What its overlay says, whole percents by version.
@@ -181,27 +188,25 @@ def brings(
         synced = application.synced_revision
         if synced is None or application.is_moving or not history.contains(commit, synced):
             return False
-        if synced != commit and overlay_weights(history.repository.project, synced, application.path) != weights:
+        if (
+            synced != commit
+            and overlay_split(history.repository.project, synced, application.path, service.name).weights != weights
+        ):
             return False
-        route = read_live(region).route
+        route = read_live(region, service).route
         return route is not None and route.weights is not None and routed(route.weights) == routed(weights)
 
     return is_there
 
 
-def takes(weights: Mapping[str, int]) -> Callable[[Envoy], bool]:
-    """Whether an Envoy splits the requests by these weights, and knows the subset of each version, of those without weight too."""
-    return lambda envoy: acknowledges(envoy, weights) and envoy.subsets >= {*weights}
+def takes(weights: Mapping[str, int], testers: Collection[str]) -> Callable[[Envoy], bool]:
+    """Whether an Envoy routes by these weights and headers, and knows the subset of each version, of those without weight too."""
+    return lambda envoy: acknowledges(envoy, weights, testers) and envoy.subsets >= {*weights}
 
 
 def lacks(version: str) -> Callable[[Envoy], bool]:
     """Whether an Envoy knows nothing of a version any more."""
-    return lambda envoy: not envoy.error and version not in envoy.subsets and version not in (envoy.weights or {})
-
-
-def _that_can_send(envoys: Collection[Envoy]) -> list[Envoy]:
-    """Without those that know nothing of echo, neither a route nor a subset: a gateway, or a Sidecar that leaves it out."""
-    return [envoy for envoy in envoys if envoy.error or envoy.weights is not None or envoy.subsets]
+    return lambda envoy: not envoy.error and version not in {*envoy.subsets, *envoy.testers, *(envoy.weights or ())}
 
 
 def _not_synced(region: RegionAccess, application: Application) -> Problem:
@@ -214,13 +219,13 @@ def _not_synced(region: RegionAccess, application: Application) -> Problem:
     )
 
 
-def _not_taken(region: RegionAccess, pods: Collection[str]) -> Problem:
+def _not_taken(region: RegionAccess, service: ServiceAddress, pods: Collection[str]) -> Problem:
     return Problem(
         f"{region.name}: not acknowledged within {WITHIN_SECONDS / 60:.0f} min by "
         + (
             f"{len(pods)} Envoys: {', '.join(sorted(pods)[:_SHOWN])}"
             if pods
-            else "any Envoy: there is none that knows echo"
+            else f"any Envoy: there is none that can send to {service.name}"
         ),
         "these go on with the routes that they had",
         f"see that istiod runs and that they are connected to it: kubectl --context {region.context} -n istio-system get pods",

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
 from rollout.cluster.application import Application
-from rollout.cluster.envoys import Envoy, acknowledges
+from rollout.cluster.envoys import Envoy, acknowledges, by_header
 from rollout.cluster.objects import Live, Route
 from rollout.git.record import Record
 from rollout.git.repository import Entry
 from rollout.problem import Problem
-from rollout.weights import ALL_PODS, routed
+from rollout.weights import routed
 from rules.facts.versions import by_number
 from rules.facts.workloads import Delivery
 
@@ -27,7 +27,7 @@ _PODS_SHOWN = 3
 
 @dataclass(frozen=True)
 class Declaration:
-    """What the files say of a region.
+    """What the files say of a service in a region.
 
     Attributes:
         stack_file: The file's name.
@@ -50,21 +50,23 @@ class Declaration:
 
 @dataclass(frozen=True)
 class RegionStatus:
-    """A region, as far as it could be seen.
+    """A service in a region, as far as it could be seen.
 
     Attributes:
         name: The region.
+        service: The service; "" where no file tells the region's services.
         context: Its context in the kubeconfig.
         declared: What the files say.
         application: Argo CD's; None where it does not deliver, or could not be asked.
         synced: The weights of the commit that Argo CD last synced; None where that is not in this clone.
         synced_at: When that commit was made; None as `synced`.
         live: What the cluster has been told; None where it could not be asked.
-        envoys: What each sidecar does; None where they could not be asked.
+        envoys: What each sidecar and gateway does that can send to it; None where they could not be asked.
         problems: What could not be seen, and why.
     """
 
     name: str
+    service: str
     context: str
     declared: Declaration
     application: Application | None
@@ -99,14 +101,14 @@ class Status:
     Attributes:
         at: When they were looked at.
         head: What is checked out in this clone; its full hash.
-        regions: The regions.
-        promotion: The newest commit of a promotion, with what it says; None where there was none.
+        regions: The services of the regions, region by region.
+        promotions: The newest commit of each service's promotions, with what it says.
     """
 
     at: datetime
     head: str
     regions: tuple[RegionStatus, ...]
-    promotion: tuple[Entry, Record] | None
+    promotions: tuple[tuple[Entry, Record], ...]
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Disagreement:
 
     Attributes:
         region: Where.
+        service: Of which service; "" for the region as a whole.
         what: Who says what.
         since: From when on; None where nobody keeps that.
         by: The program that changed one of them then, as it names itself; "" where that says nothing.
@@ -124,25 +127,26 @@ class Disagreement:
     what: str
     since: datetime | None = None
     by: str = ""
+    service: str = ""
 
 
 def all_disagreements(status: Status) -> tuple[Disagreement, ...]:
-    """Those of all regions, in the order from the stack file to the pods."""
-    return tuple(each for region in status.regions for each in disagreements(region))
+    """Those of all regions, in the order from the stack file to the pods; what each service of a region shows, once."""
+    return tuple(dict.fromkeys(each for region in status.regions for each in disagreements(region)))
 
 
 def disagreements(region: RegionStatus) -> tuple[Disagreement, ...]:
     """What disagrees in a region; weights of 0 and versions that are not there are the same."""
-    return (
+    of_service = (
         *_stack_and_git(region),
         *_git_and_cluster(region),
         *_cluster_and_envoys(region),
         *_unasked_envoys(region),
         *_pods(region),
         *_ejected(region),
-        *_istio(region),
         *_argo_cd(region),
     )
+    return (*(replace(each, service=region.service) for each in of_service), *_istio(region))
 
 
 def told(weights: Weights) -> str:
@@ -225,11 +229,11 @@ def _cluster_and_envoys(region: RegionStatus) -> Iterator[Disagreement]:
     weights = region.live_weights
     if weights is None or region.envoys is None or region.live is None or region.live.route is None:
         return
-    changed = region.live.route.changed
+    changed, testers = region.live.route.changed, region.live.route.testers
     by_doing: dict[str, list[str]] = {}
     for envoy in region.envoys:
-        if not envoy.error and not acknowledges(envoy, weights):
-            by_doing.setdefault(_doing(envoy, weights), []).append(envoy.pod)
+        if not envoy.error and not acknowledges(envoy, weights, testers):
+            by_doing.setdefault(_doing(envoy, weights, by_header(envoy, testers), region.service), []).append(envoy.pod)
     for doing, pods in by_doing.items():
         yield Disagreement(
             region.name,
@@ -238,20 +242,28 @@ def _cluster_and_envoys(region: RegionStatus) -> Iterator[Disagreement]:
         )
 
 
-def _doing(envoy: Envoy, weights: Weights) -> str:
+def _doing(envoy: Envoy, weights: Weights, testers: Collection[str], service: str) -> str:
     if envoy.weights is None:
-        return "have no route to echo"
+        return f"have no route to {service}"
     if not _same(envoy.weights, weights):
         return f"route by {told(envoy.weights)}, and the cluster says {told(weights)}"
-    unknown = [version for version, weight in weights.items() if weight and version not in envoy.subsets]
-    return f"know no pods of {' and '.join(unknown) or ALL_PODS}, whose share fails"
+    if envoy.testers != testers:
+        return f"send testers to {_named(envoy.testers)}, and the cluster says {_named(testers)}"
+    unknown = {*routed(weights), *testers} - envoy.subsets
+    return f"know no pods of {_named(unknown)}, whose share fails"
+
+
+def _named(versions: Collection[str]) -> str:
+    return " and ".join(sorted(versions, key=by_number)) or "none"
 
 
 def _unasked_envoys(region: RegionStatus) -> Iterator[Disagreement]:
     if region.envoys is None:
         return
     if not region.envoys:
-        yield Disagreement(region.name, "no sidecar is ready, so nothing has acknowledged the weights")
+        yield Disagreement(
+            region.name, "no Envoy is ready that can send requests, so nothing has acknowledged the weights"
+        )
     failed = [f"{envoy.pod} ({envoy.error})" for envoy in region.envoys if envoy.error]
     if failed:
         yield Disagreement(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -17,8 +19,16 @@ _COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
 _WHY = "a share is judged against the weights that Argo CD last synced, those of the overlay at that commit"
 
 
-def overlay_weights(project: Path, revision: str, folder: str, service: str) -> dict[str, int]:
-    """The weights, whole percents by version, of an overlay at a commit.
+@dataclass(frozen=True)
+class Split:
+    """Whole percents by version, and the versions that testers can ask for at any weight."""
+
+    weights: Mapping[str, int]
+    testers: frozenset[str] = frozenset()
+
+
+def overlay_split(project: Path, revision: str, folder: str, service: str) -> Split:
+    """How an overlay at a commit splits the requests.
 
     Args:
         project: A directory in a clone of the repository.
@@ -31,7 +41,7 @@ def overlay_weights(project: Path, revision: str, folder: str, service: str) -> 
             all requests.
     """
     path = str(PurePosixPath(folder, file_name("VirtualService", service, service)))
-    return parse_weights(read_file(project, revision, path), f"{path} at {revision}")
+    return parse_split(read_file(project, revision, path), f"{path} at {revision}")
 
 
 def read_file(project: Path, revision: str, path: str) -> str:
@@ -76,8 +86,8 @@ def read_file(project: Path, revision: str, path: str) -> str:
     return shown.stdout
 
 
-def parse_weights(text: str, source: str) -> dict[str, int]:
-    """The weights, whole percents by subset, of a VirtualService with one HTTP route.
+def parse_split(text: str, source: str) -> Split:
+    """How a VirtualService with one HTTP route for every request splits them.
 
     Args:
         text: Its YAML.
@@ -95,12 +105,13 @@ def parse_weights(text: str, source: str) -> dict[str, int]:
     routes = [route for each in found.virtual_services for route in each.routes]
     # with more than one, which of them a request takes depends on the request
     if len(routes) != 1:
-        raise RolloutError(_unusable(source, f"it has {len(routes)} HTTP routes, not one"))
+        raise RolloutError(_unusable(source, f"it has {len(routes)} HTTP routes for every request, not one"))
     weights = {each.subset: each.weight for each in routes[0] if each.subset is not None}
     if len(weights) != len(routes[0]) or sum(weights.values()) != ALL or min(weights.values()) < 0:
         split = " + ".join(f"{each.subset or 'all pods'} {each.weight}" for each in routes[0])
         raise RolloutError(_unusable(source, f"{split or 'nothing'} is no split of 100 percent"))
-    return weights
+    testers = {each.destination.subset or "" for it in found.virtual_services for each in it.testers}
+    return Split(weights, frozenset(testers))
 
 
 def _unusable(source: str, what: str) -> Problem:

@@ -4,140 +4,194 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.names import APPLICATION, overlay
+from components.names import address
 from rollout.access import RegionAccess
 from rollout.cluster.application import Application, read_application
 from rollout.cluster.envoys import Envoy, read_envoys
 from rollout.cluster.objects import Live, read_live
-from rollout.git.repository import Entry, Repository
+from rollout.git.repository import Repository
 from rollout.plan.declaration import DeclaredRegion, WorkingTree, declared
 from rollout.problem import Problem, RolloutError
+from rollout.regions import refuse_unknown_services
 from rollout.status.answers import await_all, or_problems
 from rollout.status.disagreements import Declaration, RegionStatus, Status, Weights
-from rollout.status.overlay import overlay_weights
+from rollout.status.overlay import overlay_split
 from rules.facts.versions import versions
-from rules.facts.workloads import Workloads
+from rules.facts.workloads import Delivery, Workloads
+from stackfile.model import RegionConfig, ServiceConfig
 
 _WHY = "without it nothing says which weights the region is to have"
 
 
-_Seen = tuple[Future[Application] | None, Future[Live], Future[tuple[Envoy, ...]]]
-"""What a cluster was asked, each part with its answer or why there is none."""
-
-
-def gather(project: Path, regions: Sequence[RegionAccess]) -> Status:
-    """Looks at the regions. What cannot be seen of one is a problem of that region.
+def gather(project: Path, regions: Sequence[RegionAccess], only: Sequence[str] = ()) -> Status:
+    """Looks at the services of regions. What cannot be seen of one is a problem of that one.
 
     Args:
         project: Directory of Pulumi.yaml, in a clone of the repository.
         regions: The regions.
+        only: The services to look at, by name; none for all.
 
     Raises:
-        RolloutError: the repository cannot be read, or the last commit of a promotion says nothing that can be used.
+        RolloutError: the repository cannot be read, the last commit of a promotion says nothing that can be used, or there is no
+            service of a name.
     """
     repository = Repository(project)
     head, _branch = repository.head()
     on_disk = {each.stack: each for each in declared(WorkingTree(project))}
     committed = {each.stack: each for each in declared(repository.at(head))}
-    declarations = {
-        region.name: _declaration(
-            project / _stack_file(region),
-            on_disk.get(region.stack),
-            committed.get(region.stack),
-            next(iter(repository.log(head, 1, paths=[_stack_file(region), overlay(region.name)])), None),
-        )
+    places = [
+        _Place(region, on_disk.get(region.stack), committed.get(region.stack), project, repository, head)
         for region in regions
-    }
-    seen = _ask(regions, declarations)
+    ]
+    names = sorted({name for place in places for name in place.services})
+    refuse_unknown_services(names, only)
+    chosen = [name for name in names if not only or name in only]
+    seen = _ask(places, chosen)
+    found = [
+        place.status(seen[place.region.name], name) for place in places for name in place.services if name in chosen
+    ]
+    # of a region whose services are not known, why they are not
+    unknown = [place.unknown() for place in places if not place.services]
+    promotions = [newest for name in chosen if (newest := repository.newest_record(head, name))]
+    return Status(datetime.now(UTC), head, (*found, *unknown), tuple(promotions))
 
-    def status(region: RegionAccess) -> RegionStatus:
-        problems = _problems(region, on_disk.get(region.stack))
-        asked, live, envoys = seen[region.name]
+
+@dataclass(frozen=True)
+class _Place:
+    """A region, what the files say of it on the disk and at HEAD, and where they are."""
+
+    region: RegionAccess
+    now: DeclaredRegion | None
+    then: DeclaredRegion | None
+    project: Path
+    repository: Repository
+    head: str
+
+    @property
+    def services(self) -> Mapping[str, ServiceConfig]:
+        """Its services, as far as a stack file that can be used tells them."""
+        config = self.config
+        return config.services if config else {}
+
+    @property
+    def config(self) -> RegionConfig | None:
+        """What the stack file says on the disk, else at HEAD."""
+        return next((each.config for each in (self.now, self.then) if each and each.config), None)
+
+    @property
+    def delivery(self) -> Delivery:
+        """Who applies the workloads."""
+        return self.config.delivery if self.config else "gitops"
+
+    @property
+    def stack_file(self) -> Path:
+        """Where the stack file is."""
+        return self.project / f"Pulumi.{self.region.stack}.yaml"
+
+    def declaration(self, service: str) -> Declaration:
+        """What the files say of a service."""
+        overlay = self.then.overlays.get(service) if self.then else None
+        paths = [self.stack_file.name, *([overlay.place] if overlay else [])]
+        touched = next(iter(self.repository.log(self.head, 1, paths=paths)), None)
+        routes = overlay.workloads if overlay and self.delivery != "direct" else None
+        return Declaration(
+            stack_file=self.stack_file.name,
+            delivery=self.delivery,
+            stack=_stack_weights(self.now, service),
+            edited=datetime.fromtimestamp(self.stack_file.stat().st_mtime, UTC) if self.stack_file.is_file() else None,
+            committed=_stack_weights(self.then, service),
+            git=_routed(routes) if routes else None,
+            committed_at=touched.at if touched else None,
+        )
+
+    def status(self, seen: _Seen, service: str) -> RegionStatus:
+        """A service there, as far as it could be seen."""
+        problems = self._problems()
+        asked, live = seen.applications.get(service), seen.live[service]
         application = or_problems(asked.result, problems) if asked else None
-        synced, synced_at = _synced(repository, application) if application else (None, None)
+        synced, synced_at = _synced(self.repository, application, service) if application else (None, None)
         return RegionStatus(
-            name=region.name,
-            context=region.context,
-            declared=declarations[region.name],
+            name=self.region.name,
+            service=service,
+            context=self.region.context,
+            declared=self.declaration(service),
             application=application,
             synced=synced,
             synced_at=synced_at,
             live=or_problems(live.result, problems),
-            envoys=or_problems(envoys.result, problems),
+            envoys=or_problems(lambda: seen.envoys.result()[service], problems),
             # a cluster that does not answer does not answer any question
             problems=tuple(dict.fromkeys(problems)),
         )
 
-    return Status(datetime.now(UTC), head, tuple(map(status, regions)), repository.newest_record(head))
+    def unknown(self) -> RegionStatus:
+        """The region where no file tells its services."""
+        problems = tuple(self._problems())
+        return RegionStatus(
+            self.region.name, "", self.region.context, self.declaration(""), None, None, None, None, None, problems
+        )
+
+    def _problems(self) -> list[Problem]:
+        if self.now is None:
+            return [
+                Problem(
+                    f"{self.region.name}: there is no stack file {self.stack_file.name}",
+                    _WHY,
+                    "run this in a whole checkout of the project",
+                )
+            ]
+        return [Problem(line) for line in self.now.problems]
 
 
-def _declaration(
-    stack_file: Path, now: DeclaredRegion | None, then: DeclaredRegion | None, touched: Entry | None
-) -> Declaration:
-    config = next((each.config for each in (now, then) if each and each.config), None)
-    delivery = config.delivery if config else "gitops"
-    return Declaration(
-        stack_file=stack_file.name,
-        delivery=delivery,
-        stack=_stack_weights(now),
-        edited=datetime.fromtimestamp(stack_file.stat().st_mtime, UTC) if stack_file.is_file() else None,
-        committed=_stack_weights(then),
-        git=_routed(then.overlay) if then and then.overlay and delivery != "direct" else None,
-        committed_at=touched.at if touched else None,
-    )
-
-
-def _stack_file(region: RegionAccess) -> str:
-    return f"Pulumi.{region.stack}.yaml"
-
-
-def _stack_weights(found: DeclaredRegion | None) -> Weights | None:
-    return found.config.echo.weights if found and found.config else None
+def _stack_weights(found: DeclaredRegion | None, service: str) -> Weights | None:
+    known = found.config.services.get(service) if found and found.config else None
+    return known.weights if known else None
 
 
 def _routed(workloads: Workloads) -> Weights | None:
     return {version.name: version.weight for version in versions(workloads).values() if version.routed} or None
 
 
-def _problems(region: RegionAccess, found: DeclaredRegion | None) -> list[Problem]:
-    if found is None:
-        return [
-            Problem(
-                f"{region.name}: there is no stack file {_stack_file(region)}",
-                _WHY,
-                "run this in a whole checkout of the project",
-            )
-        ]
-    return [Problem(line) for line in found.problems]
+@dataclass(frozen=True)
+class _Seen:
+    """What a cluster was asked of its services, by their names, each part with its answer or why there is none."""
+
+    applications: Mapping[str, Future[Application]]
+    live: Mapping[str, Future[Live]]
+    envoys: Future[dict[str, tuple[Envoy, ...]]]
 
 
-def _ask(regions: Sequence[RegionAccess], declarations: Mapping[str, Declaration]) -> Mapping[str, _Seen]:
+def _ask(places: Sequence[_Place], chosen: Sequence[str]) -> Mapping[str, _Seen]:
     """Asks for all there is of all regions side by side; returns when each answer is there, or why it is not."""
-    with ThreadPoolExecutor(max_workers=max(1, 3 * len(regions))) as pool:
-        seen = {
-            region.name: (
-                # Argo CD is only there where it delivers, also for the time of a handover
-                None
-                if declarations[region.name].delivery == "direct"
-                else pool.submit(read_application, region, APPLICATION),
-                pool.submit(read_live, region),
-                pool.submit(read_envoys, region),
+    with ThreadPoolExecutor(max_workers=max(1, 3 * len(places))) as pool:
+        seen = {}
+        for place in places:
+            region = place.region
+            services = [address(each) for name, each in place.services.items() if name in chosen]
+            # Argo CD is only there where it delivers, also for the time of a handover
+            by_argo_cd = services if place.delivery != "direct" else []
+            seen[region.name] = _Seen(
+                {each.name: pool.submit(read_application, region, each.application) for each in by_argo_cd},
+                {each.name: pool.submit(read_live, region, each) for each in services},
+                pool.submit(read_envoys, region, services),
             )
-            for region in regions
-        }
-        await_all([asked for three in seen.values() for asked in three if asked])
+        for asked in seen.values():
+            await_all([*asked.applications.values(), *asked.live.values(), asked.envoys])
     return seen
 
 
-def _synced(repository: Repository, application: Application) -> tuple[Weights | None, datetime | None]:
+def _synced(repository: Repository, application: Application, service: str) -> tuple[Weights | None, datetime | None]:
     """The weights at the commit that Argo CD last synced, and when it was made; nothing where this clone does not tell."""
     revision = application.synced_revision
     if revision is None:
         return None, None
     try:
-        return overlay_weights(repository.project, revision, application.path), repository.log(revision, 1)[0].at
+        return overlay_split(repository.project, revision, application.path, service).weights, repository.log(
+            revision, 1
+        )[0].at
     except RolloutError:
         return None, None

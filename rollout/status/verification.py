@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.application import Application, settled_application, synced_commit
@@ -18,12 +19,20 @@ from rollout.judge.verdict import Verdict, is_decided, verdict_of
 from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.status.answers import await_all, or_problems
-from rollout.status.overlay import overlay_weights
+from rollout.status.overlay import overlay_split
 from rollout.traffic.attack import DEFAULT_RATE, Attack
 from rollout.traffic.probe import Source, connect, count_results
 
+Way = Literal["mesh", "gateway"]
+"""Whence requests come: from a client inside the mesh, or from one outside it through the ingress gateway."""
+
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
+
+
+def title(region: RegionAccess, service: str, way: Way) -> str:
+    """What a measurement is called among others."""
+    return f"{region.name} {service}" + " through the gateway" * (way == "gateway")
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,7 @@ class Ready:
     Attributes:
         region: The region.
         service: The service's name.
+        way: Whence the requests come: inside the mesh, or outside it through the gateway.
         source: Its probe.
         weights: What its shares are held against, whole percents by version.
         attack: The requests to send, at most.
@@ -41,6 +51,7 @@ class Ready:
 
     region: RegionAccess
     service: str
+    way: Way
     source: Source
     weights: Mapping[str, int]
     attack: Attack
@@ -49,7 +60,7 @@ class Ready:
     @property
     def title(self) -> str:
         """What it is called among others."""
-        return f"{self.region.name} {self.service}"
+        return title(self.region, self.service, self.way)
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,7 @@ class Outcome:
     Attributes:
         region: The region.
         service: The service's name.
+        way: As in `Ready`.
         weights: As in `Ready`.
         verdict: What was measured, judged.
         trail: How the counts came to be what they are: each look, the last one the end.
@@ -81,6 +93,7 @@ class Outcome:
 
     region: RegionAccess
     service: str
+    way: Way
     weights: Mapping[str, int]
     verdict: Verdict | None = None
     trail: tuple[Point, ...] = ()
@@ -90,7 +103,7 @@ class Outcome:
     @property
     def title(self) -> str:
         """What it is called among others."""
-        return f"{self.region.name} {self.service}"
+        return title(self.region, self.service, self.way)
 
     @property
     def holds(self) -> bool:
@@ -107,6 +120,7 @@ def prepare(
     pulumi: PulumiAccess,
     *,
     services: Sequence[str] = (),
+    ways: Sequence[Way] = ("mesh",),
     url: str | None = None,
     requests: int = DEFAULT_MOST,
     rate: int = DEFAULT_RATE,
@@ -117,6 +131,7 @@ def prepare(
         regions: The regions.
         pulumi: How to ask for their stacks' outputs.
         services: Which services, by name; all that a region has where none is named.
+        ways: Whence to send the requests; through the gateway only to services that have a host there.
         url: Where to send requests; None for the stack's output `url`.
         requests: How many in each region at most.
         rate: Requests per second in each region, which its services share.
@@ -128,22 +143,45 @@ def prepare(
     def make_ready(region: RegionAccess) -> Sequence[Ready]:
         problems: list[Problem] = []
         outputs = or_problems(lambda: read_outputs(pulumi, region), problems)
-        source = or_problems(lambda: connect(region), problems)
-        if outputs is None or source is None:
+        outside = outputs.gateway if outputs and "gateway" in ways else None
+        sources = {
+            way: source
+            for way in ways
+            if (way == "mesh" or outside)
+            and (source := or_problems(partial(connect, region, way == "gateway"), problems))
+        }
+        if outputs is None or problems:
             raise RolloutError(*problems)
-        names = [*services] or [*outputs.services]
-        share = max(1, rate // len(names))
-        ready = []
-        for name in names:
-            found = outputs.service(name, region)
-            weights, application = _delivered(region, found, pulumi.project, name)
-            attack = Attack(url or found.url, requests, share)
-            ready.append(Ready(region, name, source, weights, attack, application))
-        return ready
+        found = {name: outputs.service(name, region) for name in [*services] or outputs.services}
+        measured = [(name, way) for name, each in found.items() for way in sources if way == "mesh" or each.hosts]
+        delivered = {name: _delivered(region, each, pulumi.project, name) for name, each in found.items()}
+        share = max(1, rate // max(1, len(measured)))
+        return [
+            Ready(region, name, way, sources[way], weights, attack, application)
+            for name, way in measured
+            for weights, application in [delivered[name]]
+            for attack in [attack_on(found[name], requests, share, url, gateway=outside if way == "gateway" else None)]
+        ]
 
     prepared = _side_by_side(make_ready, regions, threading.Event())
     refuse(problem for one in prepared if isinstance(one, RolloutError) for problem in one.problems)
     return tuple(each for one in prepared if not isinstance(one, RolloutError) for each in one)
+
+
+def attack_on(
+    service: ServiceOutputs, requests: int, rate: int, url: str | None = None, *, gateway: str | None = None
+) -> Attack:
+    """The requests that a service is measured with.
+
+    Args:
+        service: What is up of it.
+        requests: How many at most.
+        rate: How many a second.
+        url: Where to send them; None for the service's own address.
+        gateway: The gateway through which the service's first host is asked instead, as host:port; None for none.
+    """
+    asked = url or (f"http://{service.hosts[0]}/" if gateway else service.url)
+    return Attack(asked, requests, rate, service.requests, service.version_header, gateway or "")
 
 
 def _delivered(
@@ -153,7 +191,7 @@ def _delivered(
     if outputs.application is None:
         return outputs.weights, None
     application = settled_application(region, outputs.application)
-    return overlay_weights(project, synced_commit(application), application.path, service), application
+    return overlay_split(project, synced_commit(application), application.path, service).weights, application
 
 
 def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Check = no_failures) -> tuple[Outcome, ...]:
@@ -181,11 +219,13 @@ def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Chec
         if trail[-1:] != [Point.of(measurement)]:
             trail.append(Point.of(measurement))
         verdict = verdict_of(measurement, one.weights, failures=failures)
-        return Outcome(one.region, one.service, one.weights, verdict, tuple(trail), application=one.application)
+        return Outcome(
+            one.region, one.service, one.way, one.weights, verdict, tuple(trail), application=one.application
+        )
 
     outcomes = _side_by_side(outcome_of, ready, stop)
     return tuple(
-        Outcome(one.region, one.service, one.weights, problems=outcome.problems, application=one.application)
+        Outcome(one.region, one.service, one.way, one.weights, problems=outcome.problems, application=one.application)
         if isinstance(outcome, RolloutError)
         else outcome
         for one, outcome in zip(ready, outcomes, strict=True)

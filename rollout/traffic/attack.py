@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 from rules.region.capacity import MOST_AT_ONCE
+from stackfile.model import RequestConfig
 
 # The probe refuses more.
 MOST_REQUESTS = 1_000_000
@@ -21,6 +23,9 @@ _SLACK_SECONDS = 30.0
 _SLACK_FACTOR = 2.0
 
 
+_GET = (RequestConfig(),)
+
+
 @dataclass(frozen=True)
 class Attack:
     """A number of requests to send. Whoever knows enough before leaves the results, and that ends the sending.
@@ -29,20 +34,43 @@ class Attack:
         url: Where to.
         requests: How many at most, 1..1,000,000.
         rate: How many a second, 1..20,000.
+        kinds: What is sent, at least one; each result has the number of its kind. By default a GET of `url` as it is.
+        version_header: The header of an answer that names the subset that was chosen; "" where no route sets one.
+        connect_to: A gateway's address, host:port, that gets the requests in place of the URL's host; "" for that host.
     """
 
     url: str
     requests: int
     rate: int
+    kinds: tuple[RequestConfig, ...] = _GET
+    version_header: str = ""
+    connect_to: str = ""
 
     @property
     def command(self) -> list[str]:
         """The command to run in the probe's container."""
         workers = max(1, min(self.rate // _WORKERS_PER_RATE, MOST_AT_ONCE, self.requests))
         numbers = {"--rate": self.rate, "--requests": self.requests, "--workers": workers}
-        return ["/probe", "attack", "--url", self.url, *(str(word) for pair in numbers.items() for word in pair)]
+        texts = {"--version-header": self.version_header, "--connect-to": self.connect_to}
+        options = [
+            ("--url", self.url),
+            *((name, str(number)) for name, number in numbers.items()),
+            *(("--request", _told(kind)) for kind in self.kinds if self.kinds != _GET),
+            *((name, text) for name, text in texts.items() if text),
+        ]
+        return ["/probe", "attack", *chain.from_iterable(options)]
+
+    @property
+    def expected(self) -> tuple[tuple[int, ...], ...]:
+        """The statuses that are a success, by kind."""
+        return tuple(kind.expected_status for kind in self.kinds)
 
     @property
     def longest_seconds(self) -> float:
         """When to give up on it."""
         return self.requests / self.rate * _SLACK_FACTOR + _SLACK_SECONDS
+
+
+def _told(kind: RequestConfig) -> str:
+    """What tells the probe to send a kind of request; what it is to be answered with is not the probe's affair."""
+    return kind.model_dump_json(exclude={"expected_status"})

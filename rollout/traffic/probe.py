@@ -1,4 +1,4 @@
-"""The probe of a region: a client in the mesh that sends the requests, reached through the Kubernetes API's exec."""
+"""The probes of a region, clients in the mesh and outside it that send the requests, reached through the Kubernetes API's exec."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from rollout.problem import Problem, RolloutError, first_line
 from rollout.traffic.attack import DEFAULT_RATE, Attack
 
 NAMESPACE = "echo-probe"
-_SELECTOR = "app=probe"
+_INSIDE = "app=probe"
+_OUTSIDE = "app=probe-outside"
 _CONTAINER = "probe"
 
 _EXEC_TIMEOUT_SECONDS = 30.0
@@ -33,7 +34,7 @@ _POLL_SECONDS = 0.2
 
 _STDERR_CHARACTERS = 500
 
-_WHY_REACH = "the requests are sent from inside the region's mesh, by a pod of its cluster"
+_WHY_REACH = "the requests are sent from inside the region, by a pod of its cluster"
 _WHY_WHOLE = "a part of the requests is no measurement of the split"
 
 
@@ -73,17 +74,22 @@ class Probe:
             ) from error
 
 
-def connect(region: RegionAccess) -> Probe:
+def connect(region: RegionAccess, outside: bool = False) -> Probe:
     """Finds a probe pod that is ready. Takes at most 20 s.
+
+    Args:
+        region: Where.
+        outside: The one outside the mesh, which reaches a service through the region's gateway.
 
     Raises:
         RolloutError: no such context, the cluster does not answer or refuses, or no probe is ready in it.
     """
     api = api_client(region)
-    pods = list_pods(region, api, NAMESPACE, _SELECTOR)
+    selector = _OUTSIDE if outside else _INSIDE
+    pods = list_pods(region, api, NAMESPACE, selector)
     ready = sorted(pod["metadata"]["name"] for pod in pods if is_ready(pod))
     if not ready:
-        raise RolloutError(_no_probe(region, pods))
+        raise RolloutError(_no_probe(region, selector, pods))
     return Probe(region, ready[0], client.CoreV1Api(api))
 
 
@@ -123,7 +129,7 @@ def count_results(
     Raises:
         RolloutError: the attack ended before the first result.
     """
-    count = Count(source.region.name)
+    count = Count(source.region.name, attack.expected)
     began = time.monotonic()
 
     def so_far(interruption: str = "") -> Measurement:
@@ -212,13 +218,14 @@ def _ended(name: str, said: str, fix: str) -> RolloutError:
     return RolloutError.of(f"{name} {said}", _WHY_WHOLE, fix)
 
 
-def _no_probe(region: RegionAccess, pods: Sequence[Mapping[str, Any]]) -> Problem:
-    where = f"{region.name}: no ready pod {_SELECTOR} in namespace {NAMESPACE} of context {region.context}"
+def _no_probe(region: RegionAccess, selector: str, pods: Sequence[Mapping[str, Any]]) -> Problem:
+    where = f"{region.name}: no ready pod {selector} in namespace {NAMESPACE} of context {region.context}"
     if not pods:
         return Problem(
             f"{where}: there is none",
             _WHY_REACH,
-            f"the stack's EchoProbe brings it up: pulumi up -s {region.stack} (in the lab: make up)",
+            f"the stack's EchoProbe brings it up{' where the stack file has a gateway' * (selector == _OUTSIDE)}: "
+            f"pulumi up -s {region.stack} (in the lab: make up)",
         )
     told = [f"{pod['metadata']['name']} is {_state(pod)}" for pod in pods]
     return Problem(

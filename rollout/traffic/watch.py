@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Self
 
 from rollout.measurement import Count, Measurement, Result, in_order
 from rollout.problem import Problem, RolloutError
-from rollout.traffic.attack import MOST_REQUESTS, Attack
+from rollout.traffic.attack import Attack
 from rollout.traffic.probe import Source
 
 LONGEST_SECONDS = 24 * 3600.0
@@ -27,16 +28,15 @@ class Watch:
 
     Args:
         source: The region's probe.
-        url: Where to send the requests.
-        rate: How many a second.
+        attack: The requests to send, again and again for as long as it lasts.
     """
 
-    def __init__(self, source: Source, url: str, rate: int) -> None:
+    def __init__(self, source: Source, attack: Attack) -> None:
         self._source = source
-        self._attack = Attack(url, min(MOST_REQUESTS, int(rate * LONGEST_SECONDS)), rate)
+        self._attack = replace(attack, requests=min(attack.requests, int(attack.rate * LONGEST_SECONDS)))
         self._stop = threading.Event()
         self._news = threading.Condition()
-        self._count = Count(source.region.name)
+        self._count = self._new_count()
         # over all windows: one that is under way holds back those after it, so more are known to have been sent than counted
         self._counted = 0
         self._sent = 0
@@ -86,8 +86,11 @@ class Watch:
                     raise RolloutError(self._is_quiet())
             self._raise_failure()
             ended = self._window()
-            self._count, self._began = Count(self.region), time.monotonic()
+            self._count, self._began = self._new_count(), time.monotonic()
             return ended
+
+    def _new_count(self) -> Count:
+        return Count(self.region, self._attack.expected)
 
     def _window(self) -> Measurement:
         count = self._count

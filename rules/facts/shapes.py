@@ -405,7 +405,9 @@ class _Headers(Closed):
 class _RouteDestination(Closed):
     destination: _Destination
     weight: RouteWeight = 0
-    headers: _Headers = _Headers()
+    headers: _Headers = Field(
+        default=_Headers(), description="what each answer says of the version, as soon as each client's proxy knows"
+    )
 
 
 class _Exact(Closed):

@@ -13,7 +13,7 @@ from threading import Thread
 import yaml
 
 IDENTITY = "/api/v1/namespaces/kube-system"
-RECORDS = "/api/v1/namespaces/istio-system/secrets?labelSelector=owner%3Dhelm"
+RECORDS = "/api/v1/namespaces/{}/secrets?labelSelector=owner%3Dhelm"
 
 
 @dataclass
@@ -23,7 +23,9 @@ class ApiServer:
     Attributes:
         address: its URL.
         uid: the UID of its namespace kube-system.
-        revisions: the records that it has: release, number and status.
+        revisions: the records that it has in istio-system: release, number and status.
+        ingress: those that it has in istio-ingress.
+        mounted: whether an object is immutable, by kind, namespace and name as in `configmaps/web/site`.
         code: the status of every answer.
         message: what it answers in place of all that.
         accepted: the Accept headers that it was sent.
@@ -33,6 +35,8 @@ class ApiServer:
     address: str
     uid: str = "uid-a"
     revisions: list[tuple[str, int, str]] = field(default_factory=list)
+    ingress: list[tuple[str, int, str]] = field(default_factory=list)
+    mounted: dict[str, bool] = field(default_factory=dict)
     code: int = 200
     message: str = ""
     accepted: list[str] = field(default_factory=list)
@@ -50,6 +54,12 @@ class ApiServer:
         return file
 
 
+def _records(revisions: list[tuple[str, int, str]]) -> dict[str, object]:
+    labels = [{"name": name, "version": str(number), "status": status} for name, number, status in revisions]
+    # as an API server has an empty list here
+    return {"items": [{"metadata": {"labels": each}} for each in labels] or None}
+
+
 @contextmanager
 def api_server() -> Iterator[ApiServer]:
     """Serve on a free port until the block is left."""
@@ -60,12 +70,17 @@ def api_server() -> Iterator[ApiServer]:
         def do_GET(self) -> None:
             served.accepted.append(self.headers["Accept"])
             served.connections.add(self.client_address[1])
-            labels = [
-                {"name": name, "version": str(number), "status": status} for name, number, status in served.revisions
-            ]
-            items = [{"metadata": {"labels": each}} for each in labels]
-            # as an API server has an empty list here
-            answers = {IDENTITY: {"metadata": {"uid": served.uid}}, RECORDS: {"items": items or None}}
+            answers = {
+                IDENTITY: {"metadata": {"uid": served.uid}},
+                RECORDS.format("istio-system"): _records(served.revisions),
+                RECORDS.format("istio-ingress"): _records(served.ingress),
+            }
+            for called, immutable in served.mounted.items():
+                kind, namespace, name = called.split("/")
+                for asked in (name, "other"):
+                    there = [{"immutable": immutable}] if asked == name else []
+                    path = f"/api/v1/namespaces/{namespace}/{kind}?fieldSelector=metadata.name%3D{asked}"
+                    answers[path] = {"items": there}
             body = (served.message or json.dumps(answers.get(self.path))).encode()
             self.send_response(served.code if self.path in answers else 404)
             self.send_header("Content-Length", str(len(body)))

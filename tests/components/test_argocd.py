@@ -80,7 +80,7 @@ def test_what_argo_cd_delivers_goes_into_a_namespace_that_is_there(gitops: Graph
 
 def test_argo_cd_and_istio_do_not_wait_for_each_other(gitops: Graph) -> None:
     istio = [node for node in gitops if node.kind == "Release"]
-    assert len(istio) == 2
+    assert len(istio) == 3
     for mine in of_the_manifest(gitops):
         assert not any(gitops.waits_for(mine, other) or gitops.waits_for(other, mine) for other in istio)
 

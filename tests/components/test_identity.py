@@ -106,17 +106,21 @@ def test_a_user_who_may_not_tell_which_cluster_it_is_is_told_the_right_that_is_m
 
 def test_the_cluster_is_asked_over_one_connection(server: ApiServer) -> None:
     record_stack(STACK_FILES[0])
-    assert (len(server.accepted), len(server.connections)) == (2, 1)
+    assert (len(server.accepted), len(server.connections)) == (3, 1)
 
 
 # --- what outlives a stack
 
 
 OUTLIVING = [
+    "Gateway gateway",
+    "IngressGateway gateway",
     "IstioInstall istio",
     "Namespace echo",
+    "Namespace gateway",
     "Namespace istio-system",
     "PeerAuthentication echo-mutual-tls",
+    "Release gateway",
     "Release istio-base",
     "Release istio-istiod",
     "ServiceNamespace echo",
@@ -133,7 +137,7 @@ OUTLIVING = [
         ("direct", False, []),
     ],
 )
-def test_workloads_that_stay_without_their_application_keep_their_namespace_and_their_mesh(
+def test_workloads_that_stay_without_their_application_keep_their_namespace_their_mesh_and_their_gateway(
     server: ApiServer, delivery: str, cascade: bool, protected: list[str]
 ) -> None:
     """Pulumi neither deletes nor replaces what is protected."""

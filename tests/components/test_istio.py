@@ -3,14 +3,11 @@
 Names are fixed, the version is pinned, and what a region is called in the mesh comes from its stack file.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from components.istio import IstioInstall, IstioInstallArgs, istiod_values, merged
+from components.istio import IstioInstall, IstioInstallArgs, istiod_values
 from stackfile.model import IstioConfig, MeshConfig
 from tests.components.graph import Graph, record_component
 
@@ -33,7 +30,7 @@ def test_releases_have_fixed_names_and_a_pinned_version(graph: Graph, name: str,
 
 def test_charts_come_from_the_official_repository(graph: Graph) -> None:
     releases = [node.inputs for node in graph if node.kind == "Release"]
-    assert [release["chart"] for release in releases] == ["base", "istiod"]
+    assert sorted(release["chart"] for release in releases) == ["base", "gateway", "istiod"]
     assert {release["repositoryOpts"]["repo"] for release in releases} == {
         "https://istio-release.storage.googleapis.com/charts"
     }
@@ -74,42 +71,3 @@ def test_values_of_the_stack_file_are_merged_over_the_programs() -> None:
 def test_values_of_the_stack_file_are_istiods_alone() -> None:
     graph = install(IstioConfig(values={"telemetry": {"enabled": False}}))
     assert graph.the("Release", "istio-base").inputs["values"] == {}
-
-
-trees = st.recursive(
-    st.integers() | st.text(max_size=2) | st.lists(st.integers(), max_size=2),
-    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
-    max_leaves=8,
-)
-objects = st.dictionaries(st.sampled_from("abc"), trees, max_size=3)
-
-
-def flat(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """The leaves of a tree by their paths; an empty object is a leaf."""
-    return {
-        leaf: value
-        for key, branch in tree.items()
-        for leaf, value in (
-            flat(branch, (*path, key)) if isinstance(branch, dict) and branch else {(*path, key): branch}
-        ).items()
-    }
-
-
-@given(objects, objects)
-def test_what_is_merged_over_is_all_there_and_of_what_is_under_all_that_is_not_covered(
-    under: dict[str, Any], over: dict[str, Any]
-) -> None:
-    both, upper, lower = flat(merged(under, over)), flat(over), flat(under)
-
-    def covered(path: tuple[str, ...]) -> bool:
-        return any(path[: len(other)] == other or other[: len(path)] == path for other in upper)
-
-    assert {path: value for path, value in upper.items() if value != {}}.items() <= both.items()
-    assert {path: value for path, value in lower.items() if not covered(path)}.items() <= both.items()
-
-
-@given(objects, objects)
-def test_a_merge_leaves_both_sides_as_they_were(under: dict[str, Any], over: dict[str, Any]) -> None:
-    before = repr((under, over))
-    merged(under, over)
-    assert repr((under, over)) == before

@@ -36,6 +36,11 @@ EVERYWHERE = [
     ("kubernetes:core/v1:Namespace", "probe"),
     ("kubernetes:core/v1:ServiceAccount", "probe"),
     ("kubernetes:apps/v1:Deployment", "probe"),
+    ("kubernetes:apps/v1:Deployment", "probe-outside"),
+    ("echo-rollout:gateway:IngressGateway", "gateway"),
+    ("kubernetes:core/v1:Namespace", "gateway"),
+    ("kubernetes:networking.istio.io/v1:Gateway", "gateway"),
+    ("kubernetes:helm.sh/v3:Release", "gateway"),
 ]
 WORKLOADS = [
     ("echo-rollout:service:ServiceDeployments", "echo"),
@@ -93,20 +98,20 @@ def test_each_link_of_the_chain_waits_for_the_one_before(
 
 def test_no_request_is_routed_before_every_version_is_ready(graph: Graph) -> None:
     rule = graph.the("DestinationRule", "echo")
-    assert all(graph.waits_for(rule, node) for node in graph if node.kind == "Deployment" and node.name != "probe")
+    assert all(graph.waits_for(rule, node) for node in graph if node.kind == "Deployment" and "probe" not in node.name)
 
 
 def test_every_pod_waits_for_istiod_which_gives_it_its_sidecar(graph: Graph) -> None:
     istiod = graph.the("Release", "istio-istiod")
     pods = [node for node in graph if node.kind == "Deployment"]
-    assert len(pods) == 3
+    assert len(pods) == 4
     assert all(graph.waits_for(node, istiod) for node in pods)
 
 
 def test_every_deployment_waits_for_its_service_account(graph: Graph) -> None:
     for node in graph:
         if node.kind == "Deployment":
-            account = graph.the("ServiceAccount", "probe" if node.name == "probe" else "echo")
+            account = graph.the("ServiceAccount", node.name.partition("-")[0])
             assert graph.waits_for(node, account)
 
 
@@ -136,7 +141,7 @@ def test_every_object_says_its_namespace(delivered: Graph) -> None:
     for node in delivered.objects:
         if node.kind not in ("Namespace", "CustomResourceDefinition", "ClusterRoleBinding"):
             assert node.metadata["namespace"] in spaces, node.urn
-    assert {node.inputs["namespace"] for node in delivered if node.kind == "Release"} == {"istio-system"}
+    assert {node.inputs["namespace"] for node in delivered if node.kind == "Release"} <= spaces
 
 
 def test_an_object_of_a_namespace_waits_for_it(delivered: Graph) -> None:
@@ -161,9 +166,17 @@ def test_outputs_are_what_a_person_wants_next(deliveries: dict[str, list[Graph]]
         "context": "region-b",
         "istio": "1.31.1",
         "delivery": "gitops",
+        "gateway": "istio-ingress.istio-ingress.svc.cluster.local:80",
         "services": {
             "echo": {
                 "url": "http://echo.echo.svc.cluster.local/",
+                "namespace": "echo",
+                "port": 80,
+                "hosts": ["echo.corp.local"],
+                "versionHeader": "x-rollout-version",
+                "requests": [
+                    {"method": "GET", "path": "/", "headers": {}, "body": "", "weight": 1, "expectedStatus": [200]}
+                ],
                 "weights": {"v1": 90, "v2": 10},
                 "images": {"v1": "registry.corp.local/echo:1.0.0", "v2": "registry.corp.local/echo:2.0.0"},
                 "application": "argocd/echo",

@@ -5,21 +5,25 @@ So the program asks the cluster for Helm's records before it registers anything.
 
 import base64
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.cluster import ClusterError, Connection, provider_kubeconfig
-from components.istio import HelmRevision, failed_revisions, read_revisions
+from components.istio import BASE, ISTIOD
+from components.releases import HelmRevision, failed_revisions, merged, read_revisions
 from stackfile.model import ClusterConfig
 from tests.components.api_server import ApiServer, api_server
 from tests.components.graph import STACK_FILES, Graph, World, attempt, record_stack, run_main, stack_config
 
 REGION_A = ClusterConfig(context="region-a")
+CHARTS = (BASE, ISTIOD)
 
 
 @pytest.fixture
@@ -58,18 +62,18 @@ def test_a_cluster_that_answers_with_an_error_is_told_with_its_words(server: Api
     with pytest.raises(
         ClusterError, match=rf"answers {said}, .* kubectl --context region-a get --raw '/api/.*/secrets"
     ):
-        read_revisions(Connection(REGION_A))
+        read_revisions(Connection(REGION_A), CHARTS)
 
 
 def test_a_user_who_may_not_read_secrets_may_preview(server: ApiServer) -> None:
     server.code = 403
-    assert read_revisions(Connection(REGION_A)) == []
+    assert read_revisions(Connection(REGION_A), CHARTS) == []
 
 
 def test_a_login_that_failed_is_not_taken_for_a_user_without_rights(server: ApiServer) -> None:
     server.code, server.message = 403, 'secrets is forbidden: User "system:anonymous" cannot list resource "secrets"'
     with pytest.raises(ClusterError, match=r"answers 403 Forbidden"):
-        read_revisions(Connection(REGION_A))
+        read_revisions(Connection(REGION_A), CHARTS)
 
 
 def test_an_empty_file_of_the_list_counts_as_none(
@@ -78,18 +82,18 @@ def test_an_empty_file_of_the_list_counts_as_none(
     (tmp_path / "empty").touch()
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'empty'}:{tmp_path / 'absent'}:{tmp_path / 'kubeconfig'}")
     server.revisions = [("istiod", 1, "deployed")]
-    assert read_revisions(Connection(REGION_A)) == [HelmRevision("istiod", 1, "deployed")]
+    assert read_revisions(Connection(REGION_A), CHARTS) == [HelmRevision("istiod", 1, "deployed", "istio-system")]
 
 
 def test_an_answer_that_is_none_of_an_api_server_is_told(server: ApiServer) -> None:
     server.message = "<html>log in</html>"
     with pytest.raises(ClusterError, match="does not answer"):
-        read_revisions(Connection(REGION_A))
+        read_revisions(Connection(REGION_A), CHARTS)
 
 
 def test_the_records_are_read_without_the_charts_that_they_hold(server: ApiServer) -> None:
     server.revisions = [("istiod", 2, "deployed")]
-    assert read_revisions(Connection(REGION_A)) == [HelmRevision("istiod", 2, "deployed")]
+    assert read_revisions(Connection(REGION_A), CHARTS) == [HelmRevision("istiod", 2, "deployed", "istio-system")]
     assert server.accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"]
 
 
@@ -119,7 +123,15 @@ def test_what_was_pending_before_a_rollback_is_no_hindrance_after_it(server: Api
 
 def test_a_release_of_somebody_else_is_no_hindrance(server: ApiServer) -> None:
     server.revisions = [("kiali", 2, "pending-upgrade")]
-    assert read_revisions(Connection(REGION_A)) == []
+    assert read_revisions(Connection(REGION_A), CHARTS) == []
+
+
+def test_the_gateways_release_is_looked_for_in_its_own_namespace(server: ApiServer) -> None:
+    server.revisions = [("istio-ingress", 1, "pending-install")]  # of somebody who has a gateway beside istiod
+    server.ingress = [("istio-ingress", 1, "deployed"), ("istio-ingress", 2, "pending-upgrade")]
+    _, message = refusal(preview=False)
+    assert 'Helm release "istio-ingress" in istio-ingress is pending-upgrade (revision 2)' in message
+    assert message.endswith("helm rollback istio-ingress 1 --kube-context region-a --namespace istio-ingress --wait")
 
 
 def test_the_commands_name_the_stacks_own_kubeconfig(server: ApiServer, tmp_path: Path) -> None:
@@ -147,6 +159,12 @@ def descriptions(server: ApiServer, *revisions: tuple[str, int, str]) -> dict[st
     return {name: graph.the("Release", name).inputs.get("description") for name in releases}
 
 
+def test_a_gateway_that_failed_is_tried_again_by_the_next_update(server: ApiServer) -> None:
+    server.ingress = [("istio-ingress", 3, "failed")]
+    release = record_stack(STACK_FILES[0]).the("Release", "gateway")
+    assert release.inputs["description"] == "after revision 3, which failed"
+
+
 def test_a_release_that_failed_is_a_change_so_that_the_next_update_tries_again(server: ApiServer) -> None:
     found = descriptions(server, ("istiod", 1, "superseded"), ("istiod", 2, "failed"), ("istio-base", 1, "deployed"))
     assert found == {"istio-base": None, "istio-istiod": "after revision 2, which failed"}
@@ -160,7 +178,7 @@ def test_a_release_that_was_tried_again_is_no_change_any_more(server: ApiServer)
 
 def test_the_latest_failure_counts_whatever_the_order_of_the_records(server: ApiServer) -> None:
     server.revisions = [("istiod", number, "failed") for number in (10, 9, 11)]
-    assert failed_revisions(read_revisions(Connection(REGION_A))) == {"istiod": 11}
+    assert failed_revisions(read_revisions(Connection(REGION_A), CHARTS)) == {"istiod": 11}
 
 
 # --- a kubeconfig that names its certificates by relative paths
@@ -213,3 +231,44 @@ def test_a_kubeconfig_that_holds_its_certificates_stays_a_path(tmp_path: Path) -
 
 def test_without_a_kubeconfig_of_its_own_the_provider_looks_where_kubectl_does() -> None:
     assert provider_kubeconfig(REGION_A) == ""
+
+
+# --- values
+
+trees = st.recursive(
+    st.integers() | st.text(max_size=2) | st.lists(st.integers(), max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+objects = st.dictionaries(st.sampled_from("abc"), trees, max_size=3)
+
+
+def flat(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """The leaves of a tree by their paths; an empty object is a leaf."""
+    return {
+        leaf: value
+        for key, branch in tree.items()
+        for leaf, value in (
+            flat(branch, (*path, key)) if isinstance(branch, dict) and branch else {(*path, key): branch}
+        ).items()
+    }
+
+
+@given(objects, objects)
+def test_what_is_merged_over_is_all_there_and_of_what_is_under_all_that_is_not_covered(
+    under: dict[str, Any], over: dict[str, Any]
+) -> None:
+    both, upper, lower = flat(merged(under, over)), flat(over), flat(under)
+
+    def covered(path: tuple[str, ...]) -> bool:
+        return any(path[: len(other)] == other or other[: len(path)] == path for other in upper)
+
+    assert {path: value for path, value in upper.items() if value != {}}.items() <= both.items()
+    assert {path: value for path, value in lower.items() if not covered(path)}.items() <= both.items()
+
+
+@given(objects, objects)
+def test_a_merge_leaves_both_sides_as_they_were(under: dict[str, Any], over: dict[str, Any]) -> None:
+    before = repr((under, over))
+    merged(under, over)
+    assert repr((under, over)) == before

@@ -46,7 +46,7 @@ def test_every_option_of_a_service_is_known_to_the_rules(caplog: pytest.LogCaptu
         "drain": {"by": "sleep", "seconds": 10, "graceSeconds": 40},
         "path": "deploy/nginx",
     }
-    require_safe(parse({**MINIMAL, "services": {"nginx": nginx}}))
+    require_safe(parse({**MINIMAL, "gateway": {}, "services": {"nginx": nginx}}))
     assert caplog.messages == []
 
 

@@ -85,8 +85,8 @@ def test_no_service_may_be_where_the_program_has_something_else(deliveries: dict
     taken = {node.metadata["name"] for node in deliveries["gitops"][0].objects if node.kind == "Namespace"} - {"echo"}
     assert len(taken) > 2
     for namespace in taken:
-        with pytest.raises(ConfigError, match=f"nginx would be in the namespace {namespace}, "):
-            parse({**MINIMAL, "services": {"nginx": {**NGINX, "namespace": namespace}}})
+        with pytest.raises(ConfigError, match=f"nginx is in the namespace {namespace}, "):
+            parse({**MINIMAL, "gateway": {}, "services": {"nginx": {**NGINX, "namespace": namespace}}})
 
 
 @pytest.mark.parametrize(("namespace", "allowed"), [("nginx", ["echo", "nginx"]), ("echo", ["echo"])])
@@ -119,8 +119,24 @@ def test_no_service_waits_for_another() -> None:
 
 
 def test_the_outputs_are_of_each_service() -> None:
-    assert two("gitops").outputs["services"]["nginx"] == {
-        "url": "http://nginx.nginx.svc.cluster.local:8000/",
+    requests = [{"path": "/health", "expectedStatus": [200, 204]}]
+    outputs = two("gitops", namespace="market", versionHeader="", requests=requests).outputs
+    assert outputs["services"]["nginx"] == {
+        "url": "http://nginx.market.svc.cluster.local:8000/",
+        "namespace": "market",
+        "port": 8000,
+        "hosts": [],
+        "versionHeader": "",
+        "requests": [
+            {
+                "method": "GET",
+                "path": "/health",
+                "headers": {},
+                "body": "",
+                "weight": 1,
+                "expectedStatus": [200, 204],
+            }
+        ],
         "weights": {"v1": 100, "v2": 0},
         "images": {"v1": "registry.corp.local/nginx:1.26.0", "v2": "registry.corp.local/nginx:1.27.0"},
         "application": "argocd/nginx",

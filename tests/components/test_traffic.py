@@ -22,7 +22,7 @@ def policy(*, gateway: str | None = None, **changed: object) -> Graph:
 
 def echo(**changed: object) -> ServiceConfig:
     services = {"echo": {**MINIMAL["services"]["echo"], **changed}}
-    return parse({**MINIMAL, "services": services}).services["echo"]
+    return parse({**MINIMAL, "gateway": {}, "services": services}).services["echo"]
 
 
 def versions(**weights: int) -> dict[str, dict[str, Any]]:
@@ -62,11 +62,12 @@ def test_destination_rule_is_the_lab_texts_with_the_ejection_percent_added(graph
     }
 
 
-def test_virtual_service_is_the_lab_texts_with_a_response_header_added(graph: Graph) -> None:
+def test_virtual_service_is_the_lab_texts_with_the_gateway_and_a_response_header_added(graph: Graph) -> None:
     service = graph.the("VirtualService", "echo")
     assert (service.type, service.metadata["name"]) == ("kubernetes:networking.istio.io/v1:VirtualService", "echo")
     assert service.inputs["spec"] == {
-        "hosts": [HOST],
+        "gateways": ["mesh", "istio-ingress/gateway"],
+        "hosts": [HOST, "echo.corp.local"],
         "http": [
             {
                 "route": [

@@ -30,7 +30,7 @@ def selects(selector: Mapping[str, str], deployment: Node) -> bool:
     return selector.items() <= labels.items()
 
 
-@pytest.fixture(params=["echo-v1", "echo-v2", "probe"])
+@pytest.fixture(params=["echo-v1", "echo-v2", "probe", "probe-outside"])
 def deployment(request: pytest.FixtureRequest, graph: Graph) -> Node:
     """Every Deployment of the program."""
     return graph.the("Deployment", request.param)

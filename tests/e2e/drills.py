@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.load import Load
+from bench.load import Entrance, Load
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.waiting import until
 
@@ -68,10 +68,13 @@ def is_share(count: int, total: int, share: float) -> bool:
 
 
 @contextmanager
-def under_load(lab: Laboratory, drill: str, table: list[Row]) -> Iterator[UnderLoad]:
-    """Send a steady load in every region before, through and after a block, and add what it cost to a table."""
+def under_load(lab: Laboratory, drill: str, table: list[Row], entrance: Entrance | None = None) -> Iterator[UnderLoad]:
+    """Send a steady load in every region before, through and after a block, and add what it cost to a table.
+
+    With an entrance the load comes from outside the mesh.
+    """
     with ExitStack() as stack:
-        loads = {region.name: stack.enter_context(Load(region, RATE)) for region in lab.place.regions}
+        loads = {region.name: stack.enter_context(Load(region, RATE, entrance)) for region in lab.place.regions}
         steady = UnderLoad(loads)
         steady.until_sent(_BEFORE)
         yield steady

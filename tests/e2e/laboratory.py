@@ -114,7 +114,7 @@ class Laboratory:
 
         def change(config: Any) -> None:
             for version, weight in weights.items():
-                config["echo-rollout:echo"]["versions"][version]["weight"] = weight
+                config["echo-rollout:services"]["echo"]["versions"][version]["weight"] = weight
 
         for region in regions:
             self.edit(region, change)

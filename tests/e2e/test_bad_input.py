@@ -32,7 +32,7 @@ def _with(settings: dict[str, Any], section: str, **values: Any) -> dict[str, An
 
 
 def _versions(settings: dict[str, Any], **v2: Any) -> dict[str, Any]:
-    versions = settings["config"]["echo-rollout:echo"]["versions"]
+    versions = settings["config"]["echo-rollout:services"]["echo"]["versions"]
     return _with(settings, "echo", versions={**versions, "v2": {**versions["v2"], **v2}})
 
 
@@ -62,14 +62,14 @@ def test_a_stack_without_config_says_what_it_needs(lab: Laboratory, settings: di
 def test_a_weight_that_is_no_number_is_named_with_its_path(
     lab: Laboratory, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert "$.echo.versions.v2.weight" in _refused(lab, _versions(settings, weight="ten"), tmp_path)
+    assert "$.services.echo.versions.v2.weight" in _refused(lab, _versions(settings, weight="ten"), tmp_path)
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(
     lab: Laboratory, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     said = _refused(lab, _versions(settings, replica=3), tmp_path)
-    assert "$.echo.versions.v2.replica" in said
+    assert "$.services.echo.versions.v2.replica" in said
     assert "replicas" in said
 
 
@@ -77,7 +77,7 @@ def test_an_image_that_cannot_be_pulled_loses_no_traffic_and_is_named(lab: Labor
     """The old pods stay until the new ones are ready, so the split still holds; the next good commit mends the rest."""
 
     def change(config: Any) -> None:
-        config["echo-rollout:echo"]["versions"]["v2"]["image"] = "registry.corp.local/echo:9.9.9"
+        config["echo-rollout:services"]["echo"]["versions"]["v2"]["image"] = "registry.corp.local/echo:9.9.9"
 
     with lab.restored():
         lab.edit("region-a", change)

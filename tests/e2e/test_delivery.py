@@ -57,7 +57,7 @@ def _weights(virtual_service: dict[str, Any]) -> list[int]:
 @pytest.mark.drill
 def test_a_changed_weight_renders_one_file_and_the_next_time_none(lab: Laboratory) -> None:
     def change(config: Any) -> None:
-        versions = config["echo-rollout:echo"]["versions"]
+        versions = config["echo-rollout:services"]["echo"]["versions"]
         versions["v1"]["weight"], versions["v2"]["weight"] = 75, 25
 
     with lab.restored():
@@ -115,12 +115,12 @@ def _state(lab: Laboratory) -> Any:
 
 
 def _is_well(lab: Laboratory) -> bool:
-    return bool(_findings(lab)["argocd"]["well"])
+    return bool(_findings(lab)["argocd/echo"]["well"])
 
 
 def _says(lab: Laboratory, clue: str) -> bool:
     """Whether `lab status` finds Argo CD unwell and names what is."""
-    finding = _findings(lab)["argocd"]
+    finding = _findings(lab)["argocd/echo"]
     if not finding["well"] and clue in finding["detail"] + finding["log"]:
         print(finding["detail"], finding["log"], sep="\n")
         return True

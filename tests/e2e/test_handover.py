@@ -74,7 +74,7 @@ def _weigh_by_update(lab: Laboratory, weights: dict[str, int]) -> None:
 
     def change(config: Any) -> None:
         for version, weight in weights.items():
-            config["echo-rollout:echo"]["versions"][version]["weight"] = weight
+            config["echo-rollout:services"]["echo"]["versions"][version]["weight"] = weight
 
     lab.edit("region-b", change)
     lab.pulumi(*_UP)

@@ -19,7 +19,6 @@ from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.promoting import Promoted, Somebody, faulty, promote, rollout, trailers
 from tests.e2e.waiting import until
 
-_ECHO = "echo-rollout:echo"
 _DOWN_SECONDS = 60
 
 

@@ -13,7 +13,7 @@ from lab.build.go import Go
 from lab.build.versions import ARGOCD_MODULE, PLATFORM
 from tests.e2e.laboratory import REGIONS, Laboratory, changes, write_settings
 
-_VERSIONS = "echo-rollout:echo"
+_SERVICES = "echo-rollout:services"
 
 
 @pytest.mark.parametrize("region", REGIONS)
@@ -50,7 +50,7 @@ def test_drift_made_by_hand_stops_the_preview_and_the_update_and_its_author_is_n
 
 def test_a_changed_weight_changes_the_output_alone(lab: Laboratory, tmp_path: Path) -> None:
     settings = lab.settings("region-a")
-    versions = settings["config"][_VERSIONS]["versions"]
+    versions = settings["config"][_SERVICES]["echo"]["versions"]
     versions["v1"]["weight"], versions["v2"]["weight"] = 75, 25
     file = write_settings(tmp_path / "Pulumi.region-a.yaml", settings)
     preview = lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--json", file)

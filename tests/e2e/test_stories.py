@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from bench.load import Answer, Load
-from lab.machine import processes
+from bench.load import Answer, Load, probe_process
 from lab.place import Region
 from tests.e2e.drills import RATE, Row, UnderLoad, is_share, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
@@ -26,7 +25,7 @@ from tests.e2e.waiting import until
 
 pytestmark = pytest.mark.drill
 
-_ECHO = "echo-rollout:echo"
+_SERVICES = "echo-rollout:services"
 _UNAVAILABLE = "503 503 Service Unavailable"
 _WEIGHT = 10
 
@@ -74,7 +73,7 @@ def retired(lab: Laboratory, drills: list[Row]) -> Loads:
     """One commit takes v2 from both regions: in region-b it has had no requests for a while."""
 
     def retire(config: Any) -> None:
-        versions = config[_ECHO]["versions"]
+        versions = config[_SERVICES]["echo"]["versions"]
         del versions["v2"]
         versions["v1"]["weight"] = 100
 
@@ -132,7 +131,7 @@ def _add_v3(lab: Laboratory, weights: Mapping[str, int], image: str | None = Non
     """Render a v3 with each region's weight, which v1 gives; its image is that of v2 unless one is named."""
 
     def add(weight: int, config: Any) -> None:
-        versions = config[_ECHO]["versions"]
+        versions = config[_SERVICES]["echo"]["versions"]
         versions["v3"] = {**versions["v2"], "image": image or versions["v2"]["image"], "weight": weight}
         versions["v1"]["weight"] -= weight
 
@@ -206,7 +205,7 @@ def test_what_argocd_calls_synced_a_client_may_not_have_heard_of(lab: Laboratory
 @contextmanager
 def _cut_off_from_istiod(region: Region) -> Iterator[None]:
     """Let nothing that istiod sends reach the probe's pod."""
-    probe = processes.find(region.cgroup, ["/probe", "idle"])
+    probe = probe_process(region)
     assert probe is not None
     firewall = ["nsenter", f"--target={probe}", "--net", "iptables"]
     answers = ["INPUT", "--protocol", "tcp", "--source-port", "15012", "--jump", "DROP"]

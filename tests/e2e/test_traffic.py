@@ -182,7 +182,7 @@ def test_one_bad_pod_of_three_is_ejected(lab: Laboratory) -> None:
 def test_without_the_limit_on_ejection_a_bad_pod_fails_a_third_for_ever(lab: Laboratory) -> None:
     """The lab text's own DestinationRule, word for word: Envoy's limit stays at 10 %, and one of three pods is more."""
     with lab.restored():
-        lab.edit("region-b", lambda config: config["echo-rollout:echo"].pop("maxEjectionPercent"))
+        lab.edit("region-b", lambda config: config["echo-rollout:services"]["echo"].pop("maxEjectionPercent"))
         lab.render()
         lab.push("Leave the limit on ejection at Envoy's own")
         until(lambda: '"max_ejection_percent"' not in _envoy_clusters(lab, "region-b"))

@@ -17,7 +17,7 @@ from tests.e2e.drills import Row, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.waiting import until
 
-_ECHO = "echo-rollout:echo"
+_SERVICES = "echo-rollout:services"
 
 
 def _processes(lab: Laboratory, region: int, program: str) -> list[int]:
@@ -52,7 +52,7 @@ def test_a_new_image_of_v2_is_rolled_out_by_a_commit(lab: Laboratory, drills: li
     drill = "new image of v2 by a commit"
 
     def change(config: Any) -> None:
-        versions = config[_ECHO]["versions"]
+        versions = config[_SERVICES]["echo"]["versions"]
         versions["v2"]["image"] = versions["v1"]["image"]
 
     with lab.restored(), under_load(lab, drill, drills):
@@ -111,7 +111,7 @@ def test_the_controller_is_killed_in_the_middle_of_a_sync(lab: Laboratory, drill
     drill = "Argo CD's controller killed in the middle of a sync"
 
     def change(config: Any) -> None:
-        versions = config[_ECHO]["versions"]
+        versions = config[_SERVICES]["echo"]["versions"]
         versions["v2"]["image"], versions["v2"]["weight"] = versions["v1"]["image"], 20
         versions["v1"]["weight"] = 80
 

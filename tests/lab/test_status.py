@@ -34,7 +34,7 @@ def remote(tmp_path: Path) -> Remote:
 def delivered(remote: Remote) -> Delivered:
     newest = remote.head()
     assert newest is not None
-    return Delivered("Synced", "Healthy", newest.id, "echo")
+    return Delivered("echo", "Synced", "Healthy", newest.id, "echo")
 
 
 def test_a_region_at_the_newest_commit_is_well(remote: Remote, delivered: Delivered) -> None:

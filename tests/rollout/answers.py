@@ -22,6 +22,11 @@ def fault(version: str = "v1", region: str = REGION, *, sequence: int = 0) -> Re
     return Result(500, f"fault region={region} version={version}", "500 Internal Server Error", sequence, AT_NS)
 
 
+def page(subset: str = "v1", code: int = 200, *, upstream: bool = True, request: int = 0) -> Result:
+    """An answer to a request that a subset was chosen for, by a service that does not name itself; else by the proxy."""
+    return Result(code, "<html>", "", 0, AT_NS, request, subset, upstream)
+
+
 def other(code: int, body: str = "", error: str = "", *, sequence: int = 0) -> Result:
     """What did not come from echo; code 0 for no answer."""
     return Result(code, body, error, sequence, AT_NS)
@@ -42,7 +47,9 @@ def drawn(counts: Mapping[str, int], region: str = REGION) -> list[Result]:
 def line(result: Result) -> bytes:
     """The result as the probe writes it."""
     fields = {"seq": result.sequence, "code": result.code, "body": result.body, "error": result.error}
-    return json.dumps({**fields, "latency_ns": 1_000_000, "at_ns": result.at_ns}).encode() + b"\n"
+    seldom = {"request": result.request, "subset": result.subset, "upstream": result.upstream}
+    there = {name: value for name, value in seldom.items() if value}
+    return json.dumps({**fields, "latency_ns": 1_000_000, "at_ns": result.at_ns, **there}).encode() + b"\n"
 
 
 def measured(counts: Mapping[str, int], *, region: str = REGION, planned: int | None = None) -> Measurement:

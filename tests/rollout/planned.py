@@ -20,8 +20,8 @@ from tests.rollout.repository import Repository, new_repository
 from tests.rollout.stack_files import ROOT, edit, stack_file
 
 REGIONS = ("region-a", "region-b")
-V1 = "      v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}\n"
-V2 = "      v2: {image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}\n"
+V1 = "        v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}\n"
+V2 = "        v2: {image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}\n"
 _TEMPLATES: list[TemporaryDirectory[str]] = []
 
 
@@ -42,7 +42,7 @@ class Project:
         """Gives versions these weights in the stack file and, where there is one, in the overlay, as rendering would."""
         self._weigh(self.stack_file(region), r"(?m)^( +{}: .*weight: )[0-9]+", weights)
         if (routes := self.overlay(region, "vs.yaml")).exists():
-            self._weigh(routes, r"(subset: {}\n +weight: )[0-9]+", weights)
+            self._weigh(routes, r"(subset: {}\n(?: +\S.*\n)*? +weight: )[0-9]+", weights)
 
     def _weigh(self, file: Path, pattern: str, weights: dict[str, int]) -> None:
         text = file.read_text()
@@ -88,7 +88,7 @@ def _template() -> Project:
     shutil.copy(ROOT / "Pulumi.yaml", project.directory)
     for region in REGIONS:
         text = (ROOT / f"Pulumi.{region}.yaml").read_text()
-        text, found = re.subn(r"(?m)^      v[0-9]+: \{.*\}\n(      v[0-9]+: \{.*\}\n)*", V1 + V2, text)
+        text, found = re.subn(r"(?m)^        v[0-9]+: \{.*\}\n(        v[0-9]+: \{.*\}\n)*", V1 + V2, text)
         assert found == 1, f"the versions of {region} are not where they were"
         project.stack_file(region).write_text(text)
     project.render()

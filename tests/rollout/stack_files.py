@@ -16,11 +16,12 @@ config:
   echo-rollout:delivery: direct
   echo-rollout:cluster: {context: c}
   echo-rollout:mesh: {network: n}
-  echo-rollout:echo:
-    versions:
-      v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}
-      v2: {image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}
-    maxEjectionPercent: 34
+  echo-rollout:services:
+    echo:
+      versions:
+        v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}
+        v2: {image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}
+      maxEjectionPercent: 34
   echo-rollout:probe: {image: registry.corp.local/probe:1.0.0}
 """
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.measurement import Count, Measurement, Origin, Result, ResultLines, Tally, UnreadableLineError, in_order
-from tests.rollout.answers import REGION, fault, line, ok, other
+from tests.rollout.answers import REGION, fault, line, ok, other, page
 
 RESULTS = st.builds(
     Result,
@@ -19,11 +20,16 @@ RESULTS = st.builds(
     error=st.sampled_from(["", "EOF", "503 Service Unavailable", ": "]),
     sequence=st.integers(0, 2**40),
     at_ns=st.integers(0, 2**62),
+    request=st.integers(0, 1),
+    subset=st.sampled_from(["", "v1", "v2", "\x1b[31mv1"]),
+    upstream=st.booleans(),
 )
+# What each of their kinds expects.
+EXPECTED = ((200,), (503, 404))
 
 
 def counted(*results: Result) -> Measurement:
-    count = Count(REGION)
+    count = Count(REGION, EXPECTED)
     for result in results:
         count.add(result)
     return count.measurement(planned=len(results), seconds=1.0)
@@ -56,6 +62,8 @@ class TestResultLines:
             b"{}\n",
             b'{"seq":0,"code":"abc","body":"","error":"","at_ns":1}\n',
             b'{"seq":0,"code":200,"body":null,"error":"","at_ns":1}\n',
+            b'{"seq":0,"code":200,"body":"","error":"","at_ns":1,"request":-1}\n',
+            b'{"seq":0,"code":200,"body":"","error":"","at_ns":1,"subset":null}\n',
             b'{"seq":-1,"code":200,"body":"","error":"","at_ns":1}\n',
             b'{"code":200,"body":"","error":"","at_ns":1}\n',
             b'{"seq":0,"code":200,"body":"","error":""}\n',
@@ -162,7 +170,7 @@ class TestCount:
     def test_every_failure_is_counted_exactly_once_and_has_a_reason(self, results: list[Result]) -> None:
         measurement = counted(*results)
 
-        assert measurement.failures == sum(result.failed for result in results)
+        assert measurement.failures == sum(result.code not in EXPECTED[result.request] for result in results)
         assert sum(measurement.reasons.values()) == measurement.failures
 
     def test_answers_are_counted_by_region_and_version(self) -> None:
@@ -182,9 +190,9 @@ class TestCount:
 
         assert measurement.unanswered == 2
 
-    @pytest.mark.parametrize("code", [0, 200])
-    def test_an_answer_that_broke_off_is_nobodys_failure(self, code: int) -> None:
-        measurement = counted(other(code, "ok region=region-a version=v1", "unexpected EOF"))
+    @pytest.mark.parametrize("word", ["ok", "fault"])
+    def test_an_answer_that_broke_off_is_nobodys_failure(self, word: str) -> None:
+        measurement = counted(other(0, f"{word} region=region-a version=v1", "unexpected EOF"))
 
         assert (measurement.failures, measurement.unanswered) == (1, 1)
 
@@ -222,6 +230,58 @@ class TestCount:
 
     def test_a_status_is_its_own_reason(self) -> None:
         assert counted(other(503, "no healthy upstream", "503 Service Unavailable")).reasons == {"HTTP 503": 1}
+
+    def test_an_answer_without_words_is_the_chosen_versions(self) -> None:
+        measurement = counted(page("v2"), page("v2", 502), page("v1"))
+
+        assert measurement.answered == {Origin(REGION, "v1"): Tally(1, 0), Origin(REGION, "v2"): Tally(2, 1)}
+        assert measurement.transitions == {("v2", "v2"): 1, ("v2", "v1"): 1}
+
+    def test_a_proxys_own_error_is_unanswered_and_its_reason_names_the_chosen_version(self) -> None:
+        measurement = counted(page("v2", 503, upstream=False), page("v2", 503), page("", 503, upstream=False))
+
+        assert measurement.unanswered == 2
+        assert measurement.answered == {Origin(REGION, "v2"): Tally(1, 1)}
+        assert measurement.reasons == {"HTTP 503": 2, "HTTP 503 by a proxy, for v2": 1}
+
+    def test_a_proxys_own_success_is_unreadable(self) -> None:
+        assert counted(page("v2", upstream=False)).unreadable == 1
+
+    @pytest.mark.parametrize("subset", ["", "\x1b[31mv1", "v1 and more", "v1\n"])
+    def test_a_header_that_is_no_name_names_nobody(self, subset: str) -> None:
+        measurement = counted(page(subset), page(subset, 500))
+
+        assert (measurement.answered, measurement.unreadable, measurement.unanswered) == ({}, 1, 1)
+        assert measurement.reasons == {"HTTP 500": 1}
+
+    def test_what_echo_says_counts_before_the_header(self) -> None:
+        measurement = counted(
+            replace(ok("v1", "region-b"), subset="v1", upstream=True),
+            replace(ok("v1"), subset="v2", upstream=True),
+            replace(fault("v1"), subset="v2", upstream=True),
+            replace(ok("v2"), subset="v2", upstream=True),
+        )
+
+        assert measurement.answered == {
+            Origin(REGION, "v1"): Tally(2, 1),
+            Origin(REGION, "v2"): Tally(1, 0),
+            Origin("region-b", "v1"): Tally(1, 0),
+        }
+        assert measurement.mislabelled == {("v2", "v1"): 2}
+
+    def test_nothing_is_mislabelled_without_a_header_or_without_words(self) -> None:
+        assert counted(ok("v1"), page("v1"), replace(ok("v1"), subset="v 2")).mislabelled == {}
+
+    def test_a_status_is_a_failure_where_its_kind_does_not_expect_it(self) -> None:
+        measurement = counted(page("v1", 404), page("v1", 404, request=1), page("v1", 200, request=1))
+
+        assert measurement.answered == {Origin(REGION, "v1"): Tally(3, 2)}
+        assert measurement.reasons == {"HTTP 404": 1, "HTTP 200": 1}
+
+    def test_a_fault_of_echos_with_an_expected_status_is_no_failure(self) -> None:
+        expected = replace(fault("v1"), code=503, request=1)
+
+        assert counted(expected).answered == {Origin(REGION, "v1"): Tally(1, 0)}
 
     def test_transitions_are_of_answers_that_follow_on_one_another(self) -> None:
         measurement = counted(ok("v1"), ok("v1"), ok("v2"), ok("v1"), ok("v2"))

@@ -17,7 +17,8 @@ config:
     context: {context}
   echo-rollout:mesh:
     network: network-a
-  echo-rollout:echo:
+  echo-rollout:services:
+   echo:
     versions:
       v1: {{image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}}
       v2: {{image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}}

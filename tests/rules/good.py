@@ -10,7 +10,7 @@ from components.service import workload_objects
 from rules.facts.manifests import read
 from rules.facts.region import Limits, Region
 from rules.facts.workloads import Delivery, Workloads
-from stackfile.model import ConnectionPoolConfig, ServiceConfig, OutlierDetectionConfig, VersionConfig
+from stackfile.model import ConnectionPoolConfig, OutlierDetectionConfig, ServiceConfig, VersionConfig
 from tests.stackfile.stack_values import MINIMAL, parse
 
 _DEFAULT = Limits()

@@ -40,6 +40,7 @@ def test_a_service_needs_only_its_versions_and_has_for_the_rest_what_echo_has() 
         "hosts": (),
         "versionHeader": "x-rollout-version",
         "testers": None,
+        "requests": ({"method": "GET", "path": "/", "headers": {}, "body": "", "weight": 1, "expectedStatus": (200,)},),
         "path": None,
         "stable": None,
         "podsForAllTraffic": None,
@@ -77,7 +78,7 @@ def test_a_service_whose_name_cannot_name_an_object_is_refused(name: str) -> Non
 @pytest.mark.parametrize("namespace", ["default", "kube-system"])
 def test_a_namespace_that_is_not_the_services_is_refused(namespace: str) -> None:
     problem = the_problem(with_services(nginx={**NGINX, "namespace": namespace}))
-    assert f"$.services: nginx would be in the namespace {namespace}, which is not the services' own — " in problem
+    assert f"$.gateway: nginx is in the namespace {namespace}, which is Kubernetes' — " in problem
 
 
 def test_what_is_wrong_with_each_service_is_told() -> None:

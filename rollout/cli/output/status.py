@@ -38,12 +38,13 @@ def print_status(console: Console, status: Status) -> None:
     console.print(_table(status))
     console.print()
     for region in status.regions:
+        title = f"{region.name} {region.service}"
         if region.application:
-            console.print(Text(f"{region.name}: {_delivery(region.application)}"))
+            console.print(Text(f"{title}: {_delivery(region.application)}"))
         if region.live and region.envoys:
-            console.print(Text(f"{region.name}: {_istio(region.live, region.envoys)}"))
-    if status.promotion:
-        console.print(Text(_promotion(*status.promotion)))
+            console.print(Text(f"{title}: {_istio(region.live, region.envoys)}"))
+    for promotion in status.promotions:
+        console.print(Text(_promotion(*promotion)))
     found = all_disagreements(status)
     for each in found:
         console.print(Text(line(each, status.at), style="red"))
@@ -55,7 +56,8 @@ def line(disagreement: Disagreement, now: datetime) -> str:
     """A disagreement in a line: where, what, since when, and by whom."""
     since = f", since {_time(disagreement.since)} ({_ago(disagreement.since, now)})" if disagreement.since else ""
     by = f", by {disagreement.by}" if disagreement.by else ""
-    return f"{disagreement.region}: {disagreement.what}{since}{by}"
+    title = f"{disagreement.region} {disagreement.service}".rstrip()
+    return f"{title}: {disagreement.what}{since}{by}"
 
 
 def as_json(status: Status) -> dict[str, Any]:
@@ -65,10 +67,11 @@ def as_json(status: Status) -> dict[str, Any]:
         "head": status.head,
         "agrees": exit_code(status) == 0,
         "regions": [_region_json(region) for region in status.regions],
-        "promotion": _promotion_json(*status.promotion) if status.promotion else None,
+        "promotions": [_promotion_json(*promotion) for promotion in status.promotions],
         "disagreements": [
             {
                 "region": each.region,
+                "service": each.service or None,
                 "what": each.what,
                 "since": each.since.isoformat() if each.since else None,
                 "by": each.by or None,
@@ -79,7 +82,9 @@ def as_json(status: Status) -> dict[str, Any]:
 
 
 def _table(status: Status) -> Table:
-    table = new_table("region", "version", right=("stack file", "Git", "cluster", "Envoys", "ready", "ejected"))
+    table = new_table(
+        "region", "service", "version", right=("stack file", "Git", "cluster", "Envoys", "ready", "ejected")
+    )
     for region in status.regions:
         for version in region.versions:
             table.add_row(*_cells(region, version))
@@ -92,6 +97,7 @@ def _cells(region: RegionStatus, version: str) -> tuple[Text, ...]:
     number, by = ejected(region.envoys, version) if region.envoys else (0, "")
     columns = (
         region.name,
+        region.service,
         version or "(all pods)",
         _weight(region.declared.stack, version),
         _weight(region.declared.git, version),
@@ -119,9 +125,9 @@ def _delivery(application: Application) -> str:
 
 
 def _istio(live: Live, envoys: Sequence[Envoy]) -> str:
-    sidecars = Counter(envoy.istio or _UNKNOWN for envoy in envoys)
-    told = ", ".join(f"{version} ({number} of {len(envoys)})" for version, number in sidecars.most_common())
-    return f"Istio: istiod {' and '.join(sorted(live.istiod)) or _UNKNOWN}, sidecars {told}"
+    known = Counter(envoy.istio or _UNKNOWN for envoy in envoys)
+    told = ", ".join(f"{version} ({number} of {len(envoys)})" for version, number in known.most_common())
+    return f"Istio: istiod {' and '.join(sorted(live.istiod)) or _UNKNOWN}, Envoys {told}"
 
 
 def _promotion(entry: Entry, record: Record) -> str:
@@ -129,7 +135,7 @@ def _promotion(entry: Entry, record: Record) -> str:
     reason = f": {record.reason}" if record.reason else ""
     steps = ", ".join(map(str, promotion.steps))
     return (
-        f"promotion of {promotion.version} {record.state.value} ({record.region} at {record.weight} of {steps}; "
+        f"promotion of {promotion.service} {promotion.version} {record.state.value} ({record.region} at {record.weight} of {steps}; "
         f"{', '.join(promotion.regions)}), by {entry.author} at {_time(entry.at)}, {entry.commit[:_SHORT_HASH]}{reason}"
     )
 
@@ -150,6 +156,7 @@ def _region_json(region: RegionStatus) -> dict[str, Any]:
     declared, live = region.declared, region.live
     return {
         "region": region.name,
+        "service": region.service or None,
         "context": region.context,
         "delivery": declared.delivery,
         "weights": {
@@ -178,6 +185,8 @@ def _envoy_json(envoy: Envoy) -> dict[str, Any]:
     return {
         "pod": envoy.pod,
         "weights": envoy.weights,
+        "testers": sorted(envoy.testers),
+        "gateway": envoy.gateway,
         "subsets": sorted(envoy.subsets),
         "ejected": dict(envoy.ejected),
         "error": envoy.error or None,
@@ -199,6 +208,7 @@ def _promotion_json(entry: Entry, record: Record) -> dict[str, Any]:
     promotion = record.promotion
     return {
         "id": promotion.id,
+        "service": promotion.service,
         "version": promotion.version,
         "state": record.state.value,
         "active": record.state is PromotionState.IN_PROGRESS,

@@ -69,10 +69,12 @@ class Bench:
         self.template.write_text("{}")
 
     def images(self) -> dict[str, images.Image]:
-        return {image.reference: image for image in images.lab_images(self.tools, ECHO, PROBE, self.cache)}
+        return {
+            image.reference: image for image in images.lab_images(self.tools, images.Apps(ECHO, [], PROBE), self.cache)
+        }
 
     def ensure(self, report: Callable[[str], None] = said) -> list[Path]:
-        return images.ensure_images(self.tools, ECHO, PROBE, self.cache, report)
+        return images.ensure_images(self.tools, images.Apps(ECHO, [], PROBE), self.cache, report)
 
     def calls(self, word: str) -> list[str]:
         return [line for line in self.log.read_text().splitlines() if word in line] if self.log.exists() else []

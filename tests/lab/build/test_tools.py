@@ -458,7 +458,7 @@ def test_charts_carry_the_pinned_commit_in_their_version(go: FakeGo, istio_modul
     charts = sources.istio_charts(store)
     version = versions.istio_version()
     assert re.fullmatch(re.escape(versions.ISTIO_LINE) + r"\.0-lab\.[0-9a-f]{12}", version)
-    for chart in ("base", "istiod"):
+    for chart in ("base", "istiod", "gateway"):
         described = (charts / chart / "Chart.yaml").read_text()
         assert described == f"name: {chart}\nversion: {version}\nappVersion: {version}\n"
     assert (charts / "istiod" / "templates" / "a.yaml").read_text() == "a: version 1.0.0\n"
@@ -522,7 +522,8 @@ def argocd_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def istio_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     module = tmp_path / "istio"
-    for name, folder in {"base": "base", "istiod": "istio-control/istio-discovery"}.items():
+    folders = {"base": "base", "istiod": "istio-control/istio-discovery", "gateway": "gateway"}
+    for name, folder in folders.items():
         chart = module / "manifests" / "charts" / folder
         (chart / "templates").mkdir(parents=True)
         (chart / "Chart.yaml").write_text(f"name: {name}\nversion: 1.0.0\nappVersion: 1.0.0\n")

@@ -22,7 +22,7 @@ _KUBECTL = """\
 #!/bin/sh
 cd '{directory}' || exit 1
 case "$*" in
-*patch*) echo patch >> asked ;;
+*annotate*) echo asked >> asked ;;
 *deployments*) cat deployments.json ;;
 *--raw*)
   set -- looks/*
@@ -121,12 +121,14 @@ def test_a_failure_of_another_commit_is_history() -> None:
 
 @pytest.fixture
 def looking(tmp_path: Path) -> Callable[..., Kubectl]:
-    """Makes a region whose Application looks like this at each look."""
+    """Makes a region whose Application looks like this at each look, or whose Applications do."""
 
-    def make(*looks: Mapping[str, Any], missing: str = 'applications.argoproj.io "echo" not found') -> Kubectl:
+    def make(*looks: Mapping[str, Any] | list[dict[str, Any]], missing: str = "no such thing") -> Kubectl:
         (tmp_path / "looks").mkdir()
         for number, look in enumerate(looks):
-            (tmp_path / "looks" / f"{number}.json").write_text(json.dumps(look))
+            (tmp_path / "looks" / f"{number}.json").write_text(
+                json.dumps({"items": look if isinstance(look, list) else [look]})
+            )
         program = tmp_path / "kubectl"
         program.write_text(_KUBECTL.format(directory=tmp_path, missing=missing))
         program.chmod(0o755)
@@ -141,15 +143,15 @@ def test_the_wait_ends_when_the_commit_runs(looking: Callable[..., Kubectl]) -> 
     looks = [_application(revision=_OLD), running, _application()]
     application.await_synced(looking(*looks), _NEW, said.append)
     assert said == [
-        "Argo CD has not compared 2222222 yet",
-        "Argo CD: Synced, Healthy at 2222222; waiting for healthy state of echo-v1",
-        "Argo CD: Synced, Healthy at 2222222",
+        "Argo CD has not compared 2222222 of echo yet",
+        "Argo CD, echo: Synced, Healthy at 2222222; waiting for healthy state of echo-v1",
+        "Argo CD, echo: Synced, Healthy at 2222222",
     ]
 
 
 def test_argocd_is_asked_to_look(looking: Callable[..., Kubectl], tmp_path: Path) -> None:
     application.await_synced(looking(_application()), _NEW, lambda _: None)
-    assert (tmp_path / "asked").read_text() == "patch\n"
+    assert (tmp_path / "asked").read_text() == "asked\n"
 
 
 def test_what_is_not_ready_is_named(looking: Callable[..., Kubectl], tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_what_is_not_ready_is_named(looking: Callable[..., Kubectl], tmp_path: P
     (tmp_path / "deployments.json").write_text(json.dumps({"items": deployments}))
     said: list[str] = []
     application.await_synced(looking(_application(health="Progressing"), _application()), _NEW, said.append)
-    assert said[0] == "Argo CD: Synced, Progressing at 2222222; Deployment/echo-v2: 0 of 3 pods"
+    assert said[0] == "Argo CD, echo: Synced, Progressing at 2222222; Deployment/echo-v2: 0 of 3 pods"
 
 
 def test_an_error_from_before_argocd_looked_is_history(looking: Callable[..., Kubectl]) -> None:
@@ -178,7 +180,7 @@ def test_well_from_before_argocd_looked_is_history(looking: Callable[..., Kubect
 def test_an_error_that_goes_is_waited_out_with_another_look(looking: Callable[..., Kubectl], tmp_path: Path) -> None:
     starting = _application("Unknown", conditions=[{"type": "ComparisonError", "message": "connection refused"}])
     application.await_synced(looking(starting, _application()), _NEW, lambda _: None)
-    assert (tmp_path / "asked").read_text() == "patch\npatch\n"
+    assert (tmp_path / "asked").read_text() == "asked\nasked\n"
 
 
 def test_an_error_that_stays_ends_the_wait_with_its_words(
@@ -186,7 +188,7 @@ def test_an_error_that_stays_ends_the_wait_with_its_words(
 ) -> None:
     monkeypatch.setattr(application, "_ERROR_SECONDS", 0.0)
     broken = _application("Unknown", revision="main", conditions=[{"type": "ComparisonError", "message": "bad YAML"}])
-    with pytest.raises(LabError, match=r"region-a: Argo CD cannot bring 2222222 to run(.|\n)*bad YAML"):
+    with pytest.raises(LabError, match=r"region-a: Argo CD cannot bring 2222222 of echo to run(.|\n)*bad YAML"):
         application.await_synced(looking(broken), _NEW, lambda _: None)
 
 
@@ -200,7 +202,7 @@ def test_time_runs_out_with_what_was_waited_for(
     looking: Callable[..., Kubectl], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(application, "_SYNC_SECONDS", 0.1)
-    with pytest.raises(LabError, match="has not compared 2222222 yet"):
+    with pytest.raises(LabError, match="has not compared 2222222 of echo yet"):
         application.await_synced(looking(_application(revision=_OLD)), _NEW, lambda _: None)
 
 
@@ -212,12 +214,28 @@ def test_whoever_stops_the_lab_stops_the_wait(looking: Callable[..., Kubectl]) -
 
 
 def test_a_region_without_argocd_is_none_of_its(looking: Callable[..., Kubectl]) -> None:
-    assert application.look(looking(missing="the server could not find the requested resource")) is None
+    assert application.look(looking(missing="the server could not find the requested resource")) == []
 
 
 def test_an_application_that_somebody_deleted_is_missed(looking: Callable[..., Kubectl]) -> None:
-    with pytest.raises(LabError, match=r"Application argocd/echo: .* not found"):
+    with pytest.raises(LabError, match=r"region-a: Applications in argocd: .*no such thing"):
         application.look(looking())
+
+
+def test_no_application_at_all_is_missed(looking: Callable[..., Kubectl]) -> None:
+    with pytest.raises(LabError, match="Applications in argocd: there is none"):
+        application.look(looking([]))
+
+
+def test_the_wait_is_for_every_application(looking: Callable[..., Kubectl]) -> None:
+    said: list[str] = []
+    other = _application(revision=_OLD)
+    other["metadata"]["name"] = "web"
+    done = _application()
+    done["metadata"]["name"] = "web"
+    application.await_synced(looking([_application(), other], [_application(), done]), _NEW, said.append)
+    assert said[0] == "Argo CD has not compared 2222222 of web yet"
+    assert said[1] == "Argo CD, echo: Synced, Healthy at 2222222; Argo CD, web: Synced, Healthy at 2222222"
 
 
 def test_what_is_not_as_committed_is_named() -> None:

@@ -250,8 +250,8 @@ def test_a_push_asks_argocd_of_each_region_to_look(remote: Remote, checkout: Pat
     asked = (tmp_path / "asked").read_text().splitlines()
     assert sorted(line.split()[1] for line in asked) == ["--context=region-a", "--context=region-b"]
     assert all(line.startswith(f"--kubeconfig={remote.lab.kubeconfig} ") for line in asked)
-    assert all("patch applications.argoproj.io echo" in line for line in asked)
-    assert all('"argocd.argoproj.io/refresh": "normal"' in line for line in asked)
+    assert all("annotate applications.argoproj.io --all" in line for line in asked)
+    assert all("argocd.argoproj.io/refresh=normal" in line for line in asked)
     short = _main(remote)[:7]
     assert f"remote: region-a: asked to sync {short}" in said
     assert f"remote: region-b: asked to sync {short}" in said
@@ -261,7 +261,7 @@ def test_a_push_asks_argocd_of_each_region_to_look(remote: Remote, checkout: Pat
     ("answer", "line"),
     [
         ("echo 'connection refused' >&2; exit 1", r"region-a: cannot be asked to sync \w+: connection refused"),
-        ("echo 'Error from server (NotFound): x' >&2; exit 1", "region-a: has no Application yet"),
+        ("echo 'error: No resources found' >&2; exit 1", "region-a: has no Application yet"),
         ('echo "error: the server does not have the resource type" >&2; exit 1', "region-a: has no Application yet"),
     ],
 )

@@ -29,9 +29,10 @@ config:
     context: region-a
   echo-rollout:istio:
     values: {global: {proxy: {logLevel: info}}}
-  echo-rollout:echo:
-    versions:
-      v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}
+  echo-rollout:services:
+    echo:
+      versions:
+        v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}
 """
 
 
@@ -66,8 +67,8 @@ def test_the_committed_file_stays_as_it_is(stacks: Stacks) -> None:
 def test_what_is_rolled_out_is_what_is_committed(stacks: Stacks) -> None:
     made = _loaded(stacks.config_file("region-a"))["config"]
     assert (
-        made["echo-rollout:echo"]
-        == _loaded(stacks.lab.checkout / "Pulumi.region-a.yaml")["config"]["echo-rollout:echo"]
+        made["echo-rollout:services"]
+        == _loaded(stacks.lab.checkout / "Pulumi.region-a.yaml")["config"]["echo-rollout:services"]
     )
 
 
@@ -77,6 +78,23 @@ def test_the_labs_settings_are_laid_over_key_by_key(stacks: Stacks) -> None:
     assert made["echo-rollout:istio"]["charts"] == "/charts"
     assert made["echo-rollout:istio"]["values"]["global"]["proxy"] == {"logLevel": "info"}
     assert made["echo-rollout:istio"]["values"]["global"]["hub"] == "localhost"
+
+
+def test_a_gateway_waits_for_no_load_balancer_which_the_lab_does_not_have(stacks: Stacks) -> None:
+    said = (
+        "  echo-rollout:gateway: {replicas: 3, values: {resources: {requests: {memory: 1Gi}, limits: {memory: 2Gi}}}}\n"
+    )
+    (stacks.lab.checkout / "Pulumi.region-a.yaml").write_text(_COMMITTED + said)
+    made = _loaded(stacks.config_file("region-a"))["config"]["echo-rollout:gateway"]
+    assert (made["serviceType"], made["replicas"]) == ("NodePort", 3)
+    assert made["values"]["resources"] == {
+        "requests": {"cpu": "10m", "memory": "64Mi"},
+        "limits": {"cpu": "1", "memory": "2Gi"},
+    }
+
+
+def test_a_stack_without_a_gateway_gets_none_from_the_lab(stacks: Stacks) -> None:
+    assert "echo-rollout:gateway" not in _loaded(stacks.config_file("region-a"))["config"]
 
 
 def test_argocd_is_made_from_the_labs_own_and_reads_the_labs_git(stacks: Stacks) -> None:

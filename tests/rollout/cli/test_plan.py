@@ -15,7 +15,7 @@ from tests.rollout.planned import V1, V2, Project, new_planned, new_planned_belo
 from tests.rollout.repository import new_repository
 from tests.rollout.stack_files import ROOT, files_below
 
-V3 = "      v3: {image: registry.corp.local/echo:3.0.0, replicas: 3, weight: 0}\n"
+V3 = "        v3: {image: registry.corp.local/echo:3.0.0, replicas: 3, weight: 0}\n"
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ class TestChange:
         assert line_of(ran.stdout, "region-a") == "region-a: no weight changes: v1 90 %, v2 10 %"
 
     def test_of_what_only_the_rules_read_is_applied_by_nobody(self, project: Project) -> None:
-        project.replace("region-a", V1, V1.replace("      v1", "      v1"))
+        project.replace("region-a", V1, V1.replace("        v1", "        v1"))
         project.stack_file("region-a").open("a").write("  echo-rollout:rules: {largestIncrease: 20}\n")
 
         ran = plan()
@@ -264,7 +264,7 @@ class TestStackFile:
 
         lines = ran.stderr.splitlines()
         assert (ran.exit_code, ran.stdout) == (2, "")
-        assert lines[0].startswith("error: Pulumi.region-a.yaml: $.echo.versions.v1.weight: 190 is not")
+        assert lines[0].startswith("error: Pulumi.region-a.yaml: $.services.echo.versions.v1.weight: 190 is not")
         assert all(line.startswith("error: Pulumi.region-") for line in lines)
         assert {line.split(":")[1] for line in lines} == {" Pulumi.region-a.yaml", " Pulumi.region-b.yaml"}
 
@@ -275,7 +275,7 @@ class TestStackFile:
         ran = plan("--base", "HEAD~1", "--head", "HEAD")
 
         assert (ran.exit_code, ran.stdout) == (2, "")
-        assert ran.stderr.startswith("error: Pulumi.region-a.yaml: $.echo.versions.v1.weight: 190 is not")
+        assert ran.stderr.startswith("error: Pulumi.region-a.yaml: $.services.echo.versions.v1.weight: 190 is not")
 
     def test_that_cannot_be_used_leaves_a_comment_in_the_pull_request(self, project: Project) -> None:
         project.replace("region-a", "weight: 90", "weight: 190")
@@ -284,7 +284,7 @@ class TestStackFile:
 
         assert ran.exit_code == 2
         assert ran.stdout.startswith("<!-- rollout plan -->\n")
-        assert "$.echo.versions.v1.weight: 190 is not" in ran.stdout
+        assert "$.services.echo.versions.v1.weight: 190 is not" in ran.stdout
 
     def test_that_could_not_be_used_at_the_base_is_warned_of_and_its_overlay_judged(self, project: Project) -> None:
         good = project.stack_file("region-a").read_text()
@@ -296,7 +296,7 @@ class TestStackFile:
         document = plan_json()
 
         assert rules_of(document) == [("warning", "region-a", "base-stack-file")]
-        assert "Pulumi.region-a.yaml: $.echo.versions.v1.weight: 190" in document["findings"][0]["what"]
+        assert "Pulumi.region-a.yaml: $.services.echo.versions.v1.weight: 190" in document["findings"][0]["what"]
         assert document["regions"][0]["versions"][1]["before"]["weight"] == 10
 
     @pytest.mark.parametrize("regions", [["region-a"], ["region-a", "region-b"]])

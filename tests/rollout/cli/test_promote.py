@@ -108,7 +108,7 @@ class TestRefused:
         refused(run("promote", "v2", "--remote", "nobody"), "main of nobody cannot be fetched")
 
     def test_while_another_one_is_at_work_in_this_clone(self, clones: TwoClones) -> None:
-        with Repository(clones.operator.directory).locked():
+        with Repository(clones.operator.directory).locked("echo"):
             for verb in (["promote", "v2"], ["rollback"], ["retire", "v2"]):
                 refused(run(*verb), "another rollout is at work in this clone (pid ")
 

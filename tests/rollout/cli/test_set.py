@@ -192,7 +192,7 @@ class TestSet:
         assert state(project) == before
 
     def test_waits_for_no_other_rollout(self, project: Project) -> None:
-        with Repository(project.directory).locked():
+        with Repository(project.directory).locked("echo"):
             ran = set_weights("v2=25")
 
         assert (ran.exit_code, ran.stderr[:30]) == (2, "error: another rollout is at w")
@@ -221,7 +221,7 @@ class TestSet:
 
 class TestPromotionInProgress:
     def record(self, project: Project, state: PromotionState, *regions: str) -> None:
-        promotion = Promotion("p-1", "v2", (10, 50), regions, 60, "a" * 40)
+        promotion = Promotion("p-1", "echo", "v2", (10, 50), regions, 60, "a" * 40)
         text = message("Promote v2", Record(promotion, state, regions[0], 10))
         repository = Repository(project.directory)
         assert repository.follow(repository.commit(project.repository.git("rev-parse", "main"), {}, text))

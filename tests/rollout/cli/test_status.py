@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
+from components.names import ServiceAddress
 from rollout.__main__ import app as rollout
 from rollout.access import RegionAccess
 from rollout.cli.status import status
@@ -50,15 +51,15 @@ class Clusters:
         document["spec"]["source"]["path"] = f"deploy/overlays/{region.name}/echo"
         return parse_application(document)
 
-    def read_live(self, region: RegionAccess) -> Live:
+    def read_live(self, region: RegionAccess, _service: ServiceAddress) -> Live:
         self._answer(region)
         if self.interrupted:
             raise KeyboardInterrupt
         return Live(route(self._weights(region)), {"v1": Pods(3, 3), "v2": Pods(3, 3)})
 
-    def read_envoys(self, region: RegionAccess) -> tuple[Envoy, ...]:
+    def read_envoys(self, region: RegionAccess, services: Sequence[ServiceAddress]) -> dict[str, tuple[Envoy, ...]]:
         self._answer(region)
-        return envoys(self._weights(region))
+        return {service.name: envoys(self._weights(region)) for service in services}
 
     def _weights(self, region: RegionAccess) -> dict[str, int]:
         return self.weights.get(region.name, WEIGHTS)
@@ -240,7 +241,7 @@ class TestStackFile:
 
 class TestPromotion:
     def test_is_the_newest_in_the_history(self, clusters: Clusters, repository: Repository) -> None:
-        promotion = Promotion("p1", "v2", (10, 100), ("region-a",), 120, clusters.revision)
+        promotion = Promotion("p1", "echo", "v2", (10, 100), ("region-a",), 120, clusters.revision)
         for weight in (10, 100):
             record = Record(promotion, PromotionState.IN_PROGRESS, "region-a", weight)
             repository.git("commit", "--quiet", "--allow-empty", "--message", message("Promote v2", record))
@@ -248,11 +249,11 @@ class TestPromotion:
         clusters.revision = repository.git("rev-parse", "HEAD")
         found = shown(clusters)
 
-        assert (found["promotion"]["weight"], found["promotion"]["active"]) == (100, True)
+        assert (found["promotions"][0]["weight"], found["promotions"][0]["active"]) == (100, True)
         assert found["agrees"]
 
     def test_is_none_without_one(self, clusters: Clusters) -> None:
-        assert shown(clusters)["promotion"] is None
+        assert shown(clusters)["promotions"] == []
 
 
 def test_a_word_that_is_no_option_is_refused() -> None:

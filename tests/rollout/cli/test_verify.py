@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
+from components.names import ServiceAddress
 from rollout.__main__ import app
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster import stack_outputs
@@ -286,7 +287,9 @@ class TestCommit:
         self.commit = repository.git("rev-parse", "HEAD")
         self.awaited: list[tuple[str, str, str]] = []
 
-        def await_commit(region: RegionAccess, application: str, _clone: Repository, commit: str) -> object:
+        def await_commit(
+            region: RegionAccess, _service: ServiceAddress, application: str, _clone: Repository, commit: str
+        ) -> object:
             assert not world.attacks
             self.awaited.append((region.name, application, commit))
             return found

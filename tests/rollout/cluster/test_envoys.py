@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.envoys import (
     Envoy,
@@ -15,15 +18,21 @@ from rollout.cluster.envoys import (
     known_subsets,
     read_envoys,
     read_pages,
-    route_weights,
+    read_routes,
 )
 from rollout.problem import RolloutError
 from rollout.weights import ALL_PODS
 from tests.rollout.cluster.captured import document, text
 from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, serving
 
+ECHO = ServiceAddress("echo", "echo", hosts=("echo.example.com", "api.example.com"))
+SHOP = ServiceAddress("shop", "shop", 8080, ("shop.example.com",))
+SERVICES = (ECHO, SHOP)
 BOTH = frozenset({"v1", "v2"})
+NONE = frozenset[str]()
 ROUTES, CLUSTERS = "routes-90-10", "clusters-one-ejected"
+OF_TWO, CLUSTERS_OF_TWO = "routes-of-two-services", "clusters-of-two-services"
+GATEWAY, ANY_HOST, OF_OTHERS = "routes-of-a-gateway", "routes-of-a-gateway-of-any-host", "routes-of-a-gateway-of-others"
 
 
 def echo_routes(dump: dict[str, Any]) -> list[dict[str, Any]]:
@@ -38,72 +47,179 @@ def echo_routes(dump: dict[str, Any]) -> list[dict[str, Any]]:
     return routes
 
 
-class TestRouteWeights:
-    def test_are_those_of_the_route_to_echo(self) -> None:
-        assert route_weights(document(ROUTES)) == {"v1": 90, "v2": 10}
+class TestRoutes:
+    def test_are_those_to_the_service(self) -> None:
+        assert read_routes(document(ROUTES), ECHO) == ({"v1": 90, "v2": 10}, NONE)
 
-    def test_of_a_version_of_weight_0_are_not_there(self) -> None:
-        assert route_weights(document("routes-100-0")) == {"v1": 100}
+    def test_to_a_version_of_weight_0_are_not_there(self) -> None:
+        assert read_routes(document("routes-100-0"), ECHO) == ({"v1": 100}, NONE)
 
     def test_of_weight_0_are_not_there_even_where_envoy_has_them(self) -> None:
         dump = document(ROUTES)
         echo_routes(dump)[0]["route"]["weighted_clusters"]["clusters"][1]["weight"] = 0
 
-        assert route_weights(dump) == {"v1": 90}
+        assert read_routes(dump, ECHO) == ({"v1": 90}, NONE)
 
     def test_of_a_single_destination_are_all(self) -> None:
         dump = document(ROUTES)
         echo_routes(dump)[0]["route"] = {"cluster": "outbound|80|v2|echo.echo.svc.cluster.local"}
 
-        assert route_weights(dump) == {"v2": 100}
+        assert read_routes(dump, ECHO) == ({"v2": 100}, NONE)
+
+    def test_of_two_destinations_with_one_subset_are_their_sum(self) -> None:
+        dump = document(ROUTES)
+        clusters = echo_routes(dump)[0]["route"]["weighted_clusters"]["clusters"]
+        clusters[1]["name"] = clusters[0]["name"]
+
+        assert read_routes(dump, ECHO) == ({"v1": 100}, NONE)
 
     def test_without_a_virtual_service_are_of_all_pods_alike(self) -> None:
-        assert route_weights(document("routes-without-virtual-service")) == {ALL_PODS: 100}
+        assert read_routes(document("routes-without-virtual-service"), ECHO) == ({ALL_PODS: 100}, NONE)
 
-    def test_are_none_without_a_route(self) -> None:
-        assert route_weights({}) is None
+    def test_are_none_where_there_is_no_virtual_host(self) -> None:
+        assert read_routes({}, ECHO) == (None, NONE)
+        assert (
+            read_routes(document(ROUTES), SHOP) == read_routes(document(ROUTES), replace(ECHO, port=81)) == (None, NONE)
+        )
 
-    def test_that_depend_on_the_request_are_refused(self) -> None:
+    def test_of_two_services_are_each_ones_own_and_by_header(self) -> None:
+        dump = document(OF_TWO)
+
+        assert read_routes(dump, ECHO) == ({"v1": 90, "v2": 10}, BOTH)
+        assert read_routes(dump, SHOP) == ({"v1": 100}, NONE)
+
+    @pytest.mark.parametrize(
+        "match",
+        [
+            {"prefix": "/new"},
+            {"path": "/", "case_sensitive": True},
+            {"prefix": "/", "query_parameters": [{"name": "new", "present_match": True}]},
+            {"prefix": "/", "headers": [{"name": "x", "present_match": True}]},
+            {"prefix": "/", "headers": [{"name": "x", "string_match": {"prefix": "v2"}}]},
+            {"prefix": "/", "headers": [{"name": "x", "string_match": {"exact": "v2", "ignore_case": True}}]},
+            {"prefix": "/", "headers": [{"name": "x", "string_match": {"exact": "v2"}, "invert_match": True}]},
+            {"prefix": "/", "headers": [{"name": each, "string_match": {"exact": "v2"}} for each in "xy"]},
+            {"prefix": "/new", "headers": [{"name": "x", "string_match": {"exact": "v2"}}]},
+            {"prefix": "/", "headers": [{"name": "x", "string_match": {"exact": "v1"}}]},
+            {
+                "prefix": "/",
+                "headers": [{"name": "x", "string_match": {"exact": "v2"}}],
+                "query_parameters": [{"name": "new", "present_match": True}],
+            },
+        ],
+    )
+    def test_that_depend_on_more_than_a_version_in_a_header_are_refused(self, match: dict[str, Any]) -> None:
         dump = document(ROUTES)
-        echo_routes(dump).append({"match": {"prefix": "/new"}, "route": {"cluster": "BlackHoleCluster"}})
+        to_v2 = {"cluster": "outbound|80|v2|echo.echo.svc.cluster.local"}
+        echo_routes(dump).insert(0, {"match": match, "route": to_v2})
 
-        with pytest.raises(ValueError, match="has 2 routes"):
-            route_weights(dump)
+        with pytest.raises(ValueError, match="depends on more than a header that names its version"):
+            read_routes(dump, ECHO)
 
-    @pytest.mark.parametrize("cluster", ["BlackHoleCluster", "outbound|81|v1|echo.echo.svc.cluster.local"])
-    def test_to_something_that_is_not_echo_are_refused(self, cluster: str) -> None:
+    @pytest.mark.parametrize("number", [0, 2])
+    def test_without_one_for_the_requests_without_a_header_are_refused(self, number: int) -> None:
+        dump = document(OF_TWO)
+        routes = echo_routes(dump)
+        routes[2:] = routes[2:] * number
+
+        with pytest.raises(ValueError, match=f"has {number} routes for the requests without a header"):
+            read_routes(dump, ECHO)
+
+    @pytest.mark.parametrize(
+        "cluster",
+        [
+            "BlackHoleCluster",
+            "outbound|81|v1|echo.echo.svc.cluster.local",
+            "outbound|80|v1|echo.other.svc.cluster.local",
+        ],
+    )
+    def test_to_something_that_is_not_the_service_are_refused(self, cluster: str) -> None:
         dump = document(ROUTES)
         echo_routes(dump)[0]["route"] = {"cluster": cluster}
 
         with pytest.raises(ValueError, match="leads to the cluster"):
-            route_weights(dump)
+            read_routes(dump, ECHO)
 
-    def test_of_a_route_that_answers_by_itself_are_refused(self) -> None:
+    def test_that_answer_by_themselves_are_refused(self) -> None:
         dump = document(ROUTES)
         echo_routes(dump)[0] = {"match": {"prefix": "/"}, "direct_response": {"status": 503}}
 
         with pytest.raises(ValueError, match="leads to no cluster"):
-            route_weights(dump)
+            read_routes(dump, ECHO)
+
+
+class TestRoutesOfAGateway:
+    def test_are_those_of_the_hosts_that_it_serves(self) -> None:
+        dump = document(GATEWAY)
+
+        assert read_routes(dump, ECHO, gateway=True) == ({"v1": 90, "v2": 10}, NONE)
+        assert read_routes(dump, SHOP, gateway=True) == ({"v1": 100}, NONE)
+
+    def test_are_found_by_a_host_that_the_virtual_host_is_not_named_after(self) -> None:
+        by_second = ServiceAddress("echo", "echo", hosts=("api.example.com",))
+
+        assert read_routes(document(GATEWAY), by_second, gateway=True)[0] == {"v1": 90, "v2": 10}
+
+    def test_are_found_by_the_host_in_the_cluster(self) -> None:
+        without_hosts = ServiceAddress("echo", "echo")
+
+        assert read_routes(document(ANY_HOST), without_hosts, gateway=True)[0] == {"v1": 90, "v2": 10}
+        assert read_routes(document(GATEWAY), without_hosts, gateway=True)[0] is None
+
+    def test_are_found_where_a_wildcard_has_the_host(self) -> None:
+        any_of_them = ServiceAddress("shop", "shop", 8080, ("*.example.com",))
+        dump = document(GATEWAY)
+        for config in dump["configs"]:
+            hosts = config["route_config"]["virtual_hosts"]
+            hosts[:] = [host for host in hosts if host["name"].startswith("shop")]
+
+        assert read_routes(dump, any_of_them, gateway=True)[0] == {"v1": 100}
+
+    def test_are_none_where_it_serves_others(self) -> None:
+        assert read_routes(document(OF_OTHERS), ECHO, gateway=True) == (None, NONE)
+
+    def test_are_none_where_it_only_redirects(self) -> None:
+        of_host = ServiceAddress("echo", "echo", hosts=("other.example.com",))
+        dump = document(OF_OTHERS)
+        redirecting = dump["configs"][1]["route_config"]["virtual_hosts"][0]
+
+        # by the Gateway, which leaves the host without a route, and by a VirtualService
+        assert read_routes(dump, of_host, gateway=True) == (None, NONE)
+        redirecting["routes"] = [{"match": {"prefix": "/"}, "redirect": {"https_redirect": True}}]
+        assert read_routes(dump, of_host, gateway=True) == (None, NONE)
+
+    def test_that_differ_between_its_ports_are_refused(self) -> None:
+        dump = document(GATEWAY)
+        (first,) = (
+            host
+            for host in dump["configs"][0]["route_config"]["virtual_hosts"]
+            if host["name"].startswith("echo.example.com")
+        )
+        first["routes"][0]["route"] = {"cluster": "outbound|80|v1|echo.echo.svc.cluster.local"}
+
+        with pytest.raises(ValueError, match="the 2 virtual hosts of echo do not route alike"):
+            read_routes(dump, ECHO, gateway=True)
 
 
 class TestSubsets:
-    def test_are_those_of_echo_by_name(self) -> None:
-        assert known_subsets(document(CLUSTERS)) == BOTH
+    def test_are_those_of_the_service_by_name(self) -> None:
+        assert known_subsets(document(CLUSTERS), ECHO) == BOTH
+        assert known_subsets(document(CLUSTERS), SHOP) == NONE
 
     def test_are_known_also_without_pods(self) -> None:
         page = document(CLUSTERS)
         for cluster in page["cluster_statuses"]:
             cluster.pop("host_statuses", None)
 
-        assert known_subsets(page) == BOTH
+        assert known_subsets(page, ECHO) == BOTH
 
     def test_are_none_where_there_is_no_cluster(self) -> None:
-        assert known_subsets({}) == frozenset()
+        assert known_subsets({}, ECHO) == frozenset()
 
 
 class TestEjected:
     def test_are_counted_by_subset(self) -> None:
-        assert ejected_hosts(document(CLUSTERS)) == {"v1": 1}
+        assert ejected_hosts(document(CLUSTERS), ECHO) == {"v1": 1}
 
     def test_of_all_pods_alike_are_those_of_no_version(self) -> None:
         page = document(CLUSTERS)
@@ -111,7 +227,7 @@ class TestEjected:
             for host in cluster.get("host_statuses", ()):
                 host["health_status"] = {"failed_outlier_check": True}
 
-        assert ejected_hosts(page) == {"v1": 3, "v2": 3}
+        assert ejected_hosts(page, ECHO) == {"v1": 3, "v2": 3}
 
     def test_are_not_those_that_fail_in_another_way(self) -> None:
         page = document(CLUSTERS)
@@ -119,49 +235,87 @@ class TestEjected:
             for host in cluster.get("host_statuses", ()):
                 host["health_status"] = {"eds_health_status": "UNHEALTHY"}
 
-        assert ejected_hosts(page) == {}
+        assert ejected_hosts(page, ECHO) == {}
 
 
 class TestAcknowledges:
+    SPLIT = Envoy("a/b", {"v1": 90, "v2": 10}, BOTH)
+
     def test_the_weights_that_it_routes_by(self) -> None:
-        assert acknowledges(Envoy("a/b", {"v1": 90, "v2": 10}, BOTH), {"v1": 90, "v2": 10})
+        assert acknowledges(self.SPLIT, {"v1": 90, "v2": 10}, ())
 
     def test_a_weight_of_0_by_having_no_route(self) -> None:
-        assert acknowledges(Envoy("a/b", {"v1": 100}, BOTH), {"v1": 100, "v2": 0})
+        assert acknowledges(Envoy("a/b", {"v1": 100}, BOTH), {"v1": 100, "v2": 0}, ())
 
     @pytest.mark.parametrize("weights", [{"v1": 75, "v2": 25}, {"v1": 100}, {"v1": 90, "v2": 10, "v3": 1}])
     def test_no_others(self, weights: dict[str, int]) -> None:
-        assert not acknowledges(Envoy("a/b", {"v1": 90, "v2": 10}, BOTH), weights)
+        assert not acknowledges(self.SPLIT, weights, ())
 
-    def test_nothing_that_it_has_no_cluster_for(self) -> None:
-        assert not acknowledges(Envoy("a/b", {"v1": 90, "v2": 10}, frozenset({"v1"})), {"v1": 90, "v2": 10})
+    def test_the_versions_that_it_routes_by_a_header(self) -> None:
+        asked_for = replace(self.SPLIT, testers=BOTH)
+
+        assert acknowledges(asked_for, {"v1": 90, "v2": 10}, ["v2", "v1"])
+        assert not acknowledges(self.SPLIT, {"v1": 90, "v2": 10}, ["v2", "v1"])
+        assert not acknowledges(asked_for, {"v1": 90, "v2": 10}, ["v2"])
+
+    def test_of_a_gateway_no_version_by_a_header(self) -> None:
+        gateway = replace(self.SPLIT, gateway=True)
+
+        assert acknowledges(gateway, {"v1": 90, "v2": 10}, ["v2"])
+        assert not acknowledges(replace(gateway, testers=frozenset({"v2"})), {"v1": 90, "v2": 10}, ["v2"])
+
+    @pytest.mark.parametrize("testers", [[], ["v2"]])
+    def test_nothing_that_it_has_no_cluster_for(self, testers: list[str]) -> None:
+        weights = {"v1": 100} if testers else {"v1": 90, "v2": 10}
+
+        assert not acknowledges(Envoy("a/b", weights, frozenset({"v1"}), testers=frozenset(testers)), weights, testers)
 
     def test_nothing_without_a_route(self) -> None:
-        assert not acknowledges(Envoy("a/b", None, BOTH), {"v1": 100})
+        assert not acknowledges(Envoy("a/b", None, BOTH), {"v1": 100}, ())
 
     def test_nothing_when_it_could_not_be_asked(self) -> None:
-        assert not acknowledges(Envoy("a/b", {"v1": 100}, BOTH, error="gone"), {"v1": 100})
+        assert not acknowledges(Envoy("a/b", {"v1": 100}, BOTH, error="gone"), {"v1": 100}, ())
 
 
 class TestPages:
+    UNASKED = Envoy("a/b", istio="1.31.1")
+
     def test_make_an_envoy(self) -> None:
-        assert read_pages("echo/v1-a", Page(text(ROUTES)), Page(text(CLUSTERS))) == Envoy(
-            "echo/v1-a", {"v1": 90, "v2": 10}, BOTH, {"v1": 1}
-        )
+        assert read_pages(self.UNASKED, [ECHO], Page(text(ROUTES)), Page(text(CLUSTERS))) == {
+            "echo": Envoy("a/b", {"v1": 90, "v2": 10}, BOTH, {"v1": 1}, istio="1.31.1")
+        }
+
+    def test_make_one_for_each_service(self) -> None:
+        assert read_pages(self.UNASKED, SERVICES, Page(text(OF_TWO)), Page(text(CLUSTERS_OF_TWO))) == {
+            "echo": replace(self.UNASKED, weights={"v1": 90, "v2": 10}, subsets=BOTH, testers=BOTH),
+            "shop": replace(self.UNASKED, weights={"v1": 100}, subsets=BOTH),
+        }
 
     def test_that_are_not_there_are_its_error(self) -> None:
-        assert read_pages("a/b", Page(text(ROUTES)), Page(error="refused")) == Envoy("a/b", error="refused")
+        found = read_pages(self.UNASKED, SERVICES, Page(text(ROUTES)), Page(error="refused"))
+
+        assert found == dict.fromkeys(("echo", "shop"), replace(self.UNASKED, error="refused"))
 
     @pytest.mark.parametrize("page", ["invalid path", "[]", '{"configs": [{}]}'])
     def test_that_cannot_be_read_are_its_error(self, page: str) -> None:
-        assert "cannot be read" in read_pages("a/b", Page(page), Page(text(CLUSTERS))).error
+        assert "cannot be read" in read_pages(self.UNASKED, [ECHO], Page(page), Page(text(CLUSTERS)))["echo"].error
+
+    def test_that_one_service_is_unreadable_in_tell_of_the_other(self) -> None:
+        dump = document(OF_TWO)
+        echo_routes(dump)[0]["match"] = {"prefix": "/new"}
+        found = read_pages(self.UNASKED, SERVICES, Page(json.dumps(dump)), Page(text(CLUSTERS_OF_TWO)))
+
+        assert "cannot be read" in found["echo"].error
+        assert (found["shop"].error, found["shop"].weights) == ("", {"v1": 100})
 
 
 def sidecar(
     name: str, *, native: bool = True, ready: bool = True, leaving: bool = False, image: str = "hub/proxyv2:1.31.1"
 ) -> dict[str, Any]:
     containers = [{"name": "echo"}]
-    proxy = [{"name": "istio-proxy", "image": image}]
+    proxy = [
+        {"name": "istio-proxy", "image": image, "args": ["proxy", "sidecar", "--domain", "echo.svc.cluster.local"]}
+    ]
     return {
         "metadata": {
             "namespace": "echo",
@@ -173,12 +327,28 @@ def sidecar(
     }
 
 
-def answering(opened: Exec) -> None:
-    """As a sidecar of version 1 answers; a page comes in two parts."""
-    page = text(ROUTES if "config_dump" in opened.command[-1] else CLUSTERS).encode()
-    opened.send(STDOUT, page[:1000])
-    opened.send(STDOUT, page[1000:])
-    opened.end(SUCCESS)
+def gateway(name: str) -> dict[str, Any]:
+    """As the webhook makes it of the official chart."""
+    found = sidecar(name, native=False)
+    found["metadata"]["namespace"] = "istio-ingress"
+    found["spec"]["containers"] = found["spec"]["containers"][1:]
+    found["spec"]["containers"][0]["args"][1] = "router"
+    return found
+
+
+def answers(routes: str, clusters: str) -> Callable[[Exec], None]:
+    """Answers with captured pages, each in two parts."""
+
+    def answer(opened: Exec) -> None:
+        page = text(routes if "config_dump" in opened.command[-1] else clusters).encode()
+        opened.send(STDOUT, page[:1000])
+        opened.send(STDOUT, page[1000:])
+        opened.end(SUCCESS)
+
+    return answer
+
+
+answering = answers(ROUTES, CLUSTERS)
 
 
 def _failing(opened: Exec) -> None:
@@ -188,7 +358,7 @@ def _failing(opened: Exec) -> None:
 def read(tmp_path: Path, cluster: FakeCluster, only: set[str] | None = None) -> tuple[Envoy, ...]:
     with serving(cluster) as port:
         region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
-        return read_envoys(region, only)
+        return read_envoys(region, [ECHO], only)["echo"]
 
 
 def of(*pods: dict[str, Any], script: Callable[[Exec], None] = answering) -> FakeCluster:
@@ -279,3 +449,64 @@ class TestRead:
     def test_refuses_where_the_pods_may_not_be_listed(self, tmp_path: Path) -> None:
         with pytest.raises(RolloutError, match="refused to list the pods of all namespaces: 403"):
             read(tmp_path, FakeCluster(pods=[sidecar("a")], refuse_list=403))
+
+
+class TestReadOfTwoServices:
+    def read(self, tmp_path: Path, cluster: FakeCluster) -> dict[str, tuple[Envoy, ...]]:
+        with serving(cluster) as port:
+            region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
+            return read_envoys(region, SERVICES)
+
+    def test_asks_a_sidecar_for_two_pages_of_both(self, tmp_path: Path) -> None:
+        asked: list[str] = []
+
+        def answer(opened: Exec) -> None:
+            asked.append(opened.command[-1])
+            answers(OF_TWO, CLUSTERS_OF_TWO)(opened)
+
+        found = self.read(tmp_path, of(sidecar("a"), script=answer))
+
+        assert {name: [envoy.weights for envoy in envoys] for name, envoys in found.items()} == {
+            "echo": [{"v1": 90, "v2": 10}],
+            "shop": [{"v1": 100}],
+        }
+        assert sorted(asked) == [
+            "clusters?format=json&filter=.*(echo.echo.svc.cluster.local|shop.shop.svc.cluster.local).*",
+            "config_dump?resource=dynamic_route_configs&name_regex=(.*:)?(80|8080)",
+        ]
+
+    def test_asks_a_gateway_for_the_routes_of_its_own_ports(self, tmp_path: Path) -> None:
+        asked: list[str] = []
+
+        def answer(opened: Exec) -> None:
+            asked.append(opened.command[-1])
+            answers(GATEWAY, CLUSTERS_OF_TWO)(opened)
+
+        found = self.read(tmp_path, of(gateway("g"), script=answer))
+
+        assert [(envoy.pod, envoy.gateway, envoy.weights) for envoys in found.values() for envoy in envoys] == [
+            ("istio-ingress/g", True, {"v1": 90, "v2": 10}),
+            ("istio-ingress/g", True, {"v1": 100}),
+        ]
+        assert "config_dump?resource=dynamic_route_configs&name_regex=https?[.].*" in asked
+
+    def test_leaves_out_a_gateway_without_a_route_to_the_service(self, tmp_path: Path) -> None:
+        assert self.read(tmp_path, of(gateway("g"), script=answers(OF_OTHERS, CLUSTERS_OF_TWO))) == {
+            "echo": (),
+            "shop": (),
+        }
+
+    def test_keeps_a_gateway_that_cannot_be_asked(self, tmp_path: Path) -> None:
+        found = self.read(tmp_path, of(gateway("g"), script=_failing))
+
+        assert [envoy.pod for envoys in found.values() for envoy in envoys] == ["istio-ingress/g"] * 2
+
+    def test_keeps_a_sidecar_with_subsets_alone(self, tmp_path: Path) -> None:
+        found = self.read(tmp_path, of(sidecar("a"), script=answers(OF_OTHERS, CLUSTERS_OF_TWO)))
+
+        assert [(envoy.weights, envoy.subsets) for envoys in found.values() for envoy in envoys] == [(None, BOTH)] * 2
+
+    def test_leaves_out_a_sidecar_that_knows_nothing_of_the_service(self, tmp_path: Path) -> None:
+        found = self.read(tmp_path, of(sidecar("a"), script=answers(ROUTES, CLUSTERS)))
+
+        assert [len(envoys) for envoys in found.values()] == [1, 0]

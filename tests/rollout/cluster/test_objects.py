@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.objects import (
     LastChange,
@@ -23,6 +24,7 @@ from rollout.problem import RolloutError
 from tests.rollout.cluster.captured import document
 from tests.rollout.cluster.fake_cluster import FakeCluster, serving
 
+ECHO = ServiceAddress("echo", "echo")
 BY_ARGO_CD = LastChange("argocd-controller", datetime(2026, 11, 23, 11, 47, 46, tzinfo=UTC))
 BY_HAND = LastChange("kubectl-patch", datetime(2026, 11, 23, 11, 47, 9, tzinfo=UTC))
 SINCE = "2026-11-23T11:50:00Z"
@@ -39,35 +41,77 @@ def to(subset: str | None, **weight: int) -> dict[str, Any]:
     return {"destination": {"host": "echo", **({"subset": subset} if subset else {})}, **weight}
 
 
+def by_header(subset: str, match: dict[str, Any], to_subset: str = "") -> dict[str, Any]:
+    """As it is rendered for testers, with more in its match."""
+    found = {"gateways": ["mesh"], "headers": {"x-echo-version": {"exact": subset}}, **match}
+    return {"name": f"tester-{subset}", "match": [found], "route": [to(to_subset or subset)]}
+
+
+def parsed(*documents: dict[str, Any]) -> Route | None:
+    return parse_virtual_services(documents, ECHO)
+
+
 class TestRoute:
-    def test_is_that_of_echo(self) -> None:
+    def test_is_that_of_the_service(self) -> None:
         other = {"metadata": {"name": "other"}, "spec": {}}
 
-        assert parse_virtual_services([other, document("virtual-service")]) == Route({"v1": 90, "v2": 10}, BY_ARGO_CD)
+        assert parsed(other, document("virtual-service")) == Route({"v1": 90, "v2": 10}, BY_ARGO_CD)
 
     def test_is_none_without_a_virtual_service(self) -> None:
-        assert parse_virtual_services([]) is None
+        assert parsed() is None
 
     def test_of_one_destination_needs_no_weight(self) -> None:
-        assert parse_virtual_services([virtual_service(route=[to("v2")])]) == Route({"v2": 100}, BY_ARGO_CD)
+        assert parsed(virtual_service(route=[to("v2")])) == Route({"v2": 100}, BY_ARGO_CD)
 
     def test_without_subsets_is_of_all_pods(self) -> None:
-        route = parse_virtual_services([virtual_service(route=[to(None, weight=60), to(None, weight=40)])])
+        route = parsed(virtual_service(route=[to(None, weight=60), to(None, weight=40)]))
 
         assert route == Route({"": 100}, BY_ARGO_CD)
 
-    def test_that_depends_on_the_request_is_no_split(self) -> None:
+    def test_has_the_versions_that_a_header_asks_for_beside_the_split(self) -> None:
         found = document("virtual-service")
-        found["spec"]["http"] *= 2
+        found["spec"]["http"][:0] = [by_header("v1", {}), by_header("v3", {"name": "v3"})]
 
-        assert parse_virtual_services([found]) == Route(
-            None, BY_ARGO_CD, "it has 2 HTTP routes, and which one holds depends on the request"
+        assert parsed(found) == Route({"v1": 90, "v2": 10}, BY_ARGO_CD, testers=frozenset({"v1", "v3"}))
+
+    @pytest.mark.parametrize(
+        "http",
+        [
+            by_header("v2", {"uri": {"prefix": "/new"}}),
+            by_header("v2", {"headers": {"x-echo-version": {"prefix": "v2"}}}),
+            by_header("v2", {"headers": {"x": {"exact": "v2"}, "y": {"exact": "v2"}}}),
+            by_header("v2", {"headers": {}}),
+            by_header("v2", {}, to_subset="v1"),
+            {
+                **by_header("v2", {}),
+                "match": [{"headers": {"x": {"exact": "v2"}}}, {"headers": {"y": {"exact": "v2"}}}],
+            },
+            {"match": [{"uri": {"prefix": "/new"}}], "route": [to("v2")]},
+            {
+                "match": [{"headers": {"x": {"exact": "v1"}, "y": {"exact": "v2"}}}],
+                "route": [to("v1", weight=50), to("v2", weight=50)],
+            },
+        ],
+    )
+    def test_that_depends_on_more_than_a_version_in_a_header_is_no_split(self, http: dict[str, Any]) -> None:
+        found = document("virtual-service")
+        found["spec"]["http"].insert(0, http)
+
+        assert parsed(found) == Route(
+            None, BY_ARGO_CD, "it has an HTTP route that depends on more than a header that names its version"
+        )
+
+    @pytest.mark.parametrize("number", [0, 2])
+    def test_needs_one_for_the_requests_without_a_header(self, number: int) -> None:
+        found = document("virtual-service")
+        found["spec"]["http"] *= number
+
+        assert parsed(found) == Route(
+            None, BY_ARGO_CD, f"it has {number} HTTP routes for the requests without a header, not one"
         )
 
     def test_without_a_destination_is_no_split(self) -> None:
-        assert parse_virtual_services([virtual_service(fault={})]) == Route(
-            None, BY_ARGO_CD, "its route has no destination"
-        )
+        assert parsed(virtual_service(fault={})) == Route(None, BY_ARGO_CD, "its route has no destination")
 
 
 class TestLastChange:
@@ -189,7 +233,9 @@ def cluster() -> FakeCluster:
 class TestRead:
     def test_asks_for_the_route_and_the_pods(self, cluster: FakeCluster, tmp_path: Path) -> None:
         with serving(cluster) as port:
-            found = read_live(RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))
+            found = read_live(
+                RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)), ECHO
+            )
 
         assert found == Live(Route({"v1": 90, "v2": 10}, BY_ARGO_CD), {"v1": Pods(1, 1)}, frozenset({"1.31.1"}))
 
@@ -199,4 +245,4 @@ class TestRead:
             serving(cluster) as port,
             pytest.raises(RolloutError, match="refused to list virtualservices in echo: 403"),
         ):
-            read_live(RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)))
+            read_live(RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)), ECHO)

@@ -531,7 +531,7 @@ class TestRemote:
 
 def _take(project: Path, answers: multiprocessing.Queue[str]) -> None:
     try:
-        with Repository(project).locked():
+        with Repository(project).locked("echo"):
             answers.put("taken")
     except RolloutError as error:
         answers.put(error.problems[0].what)
@@ -551,13 +551,13 @@ def _asked_elsewhere(project: Path) -> str:
 
 class TestLock:
     def test_keeps_another_process_out_and_says_who_has_it(self, clone: Work) -> None:
-        with Repository(clone.directory).locked():
+        with Repository(clone.directory).locked("echo"):
             told = _asked_elsewhere(clone.directory / "infra")
 
         assert told == f"another rollout is at work in this clone (pid {os.getpid()})"
 
     def test_ends_with_the_work_also_where_that_fails(self, clone: Work) -> None:
-        with pytest.raises(KeyError), Repository(clone.directory).locked():
+        with pytest.raises(KeyError), Repository(clone.directory).locked("echo"):
             raise KeyError
 
         assert _asked_elsewhere(clone.directory) == "taken"
@@ -565,11 +565,11 @@ class TestLock:
     def test_is_the_same_in_all_working_trees_of_a_clone(self, clone: Work, tmp_path: Path) -> None:
         clone.git("worktree", "add", "--quiet", str(tmp_path / "second"))
 
-        with Repository(tmp_path / "second").locked():
+        with Repository(tmp_path / "second").locked("echo"):
             assert _asked_elsewhere(clone.directory).startswith("another rollout is at work")
 
     def test_is_each_clones_own(self, clone: Work, tmp_path: Path) -> None:
         shutil.copytree(clone.directory, tmp_path / "second")
 
-        with Repository(tmp_path / "second").locked():
+        with Repository(tmp_path / "second").locked("echo"):
             assert _asked_elsewhere(clone.directory) == "taken"

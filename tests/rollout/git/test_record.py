@@ -14,7 +14,7 @@ from rollout.git.repository import Entry, newest_record
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
 
-PROMOTION = Promotion("p-1", "v2", (10, 25, 50, 100), ("region-a", "region-b"), 120, "a" * 40)
+PROMOTION = Promotion("p-1", "echo", "v2", (10, 25, 50, 100), ("region-a", "region-b"), 120, "a" * 40)
 PROOF = Proof(
     region="region-a",
     version="v2",
@@ -167,7 +167,7 @@ class TestNewest:
         old = message("old", replace(RECORD, weight=10))
         entries = [entry("theirs"), entry(TEXT, "1" * 40), entry(old, "2" * 40)]
 
-        assert newest_record(entries) == (entries[1], RECORD)
+        assert newest_record(entries, "echo") == (entries[1], RECORD)
 
     def test_is_none_where_nobody_promoted(self) -> None:
         assert newest_record([entry("theirs")]) is None

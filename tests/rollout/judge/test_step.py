@@ -19,7 +19,7 @@ from rollout.judge.step import (
     somebody_else_answered,
 )
 from rollout.measurement import Count, Measurement, Origin, Result, Tally
-from tests.rollout.answers import REGION, drawn, fault, measured, numbered, ok, other
+from tests.rollout.answers import REGION, drawn, fault, measured, numbered, ok, other, page
 
 STEP = Step(REGION, "v2", {"v1": 90, "v2": 10}, {"v1": 100, "v2": 0})
 NOTHING = measured({})
@@ -150,8 +150,23 @@ class TestSomebodyElse:
             == "1 requests sent in region-a were answered by region-b"
         )
 
-    def test_so_is_a_200_that_is_not_echos(self) -> None:
-        assert "1 answers were 200 but not echo's" in doubted(Observation(counted(other(200, "<html>"))))
+    def test_so_is_a_success_that_names_nobody(self) -> None:
+        assert "1 answers have an expected status and name no version" in doubted(
+            Observation(counted(other(200, "<html>")))
+        )
+
+    def test_so_is_an_answer_of_another_version_than_was_chosen(self) -> None:
+        seen = Observation(counted(replace(ok("v1"), subset="v2", upstream=True)))
+
+        assert "1 requests that were routed to v2 were answered by v1" in doubted(seen)
+
+    def test_so_is_a_proxys_own_error_with_the_version_that_it_was_for(self) -> None:
+        seen = Observation(counted(ok("v1"), page("v2", 503, upstream=False)))
+
+        assert doubted(seen) == "1 requests failed at (no answer) (all failures: 1 x HTTP 503 by a proxy, for v2)"
+
+    def test_a_failure_of_a_versions_pod_that_names_nobody_is_not_lost(self) -> None:
+        assert somebody_else_answered(STEP, Observation(counted(page("v2", 502)))) is None
 
     def test_an_answer_of_a_version_that_is_not_routed_to_is_doubted(self) -> None:
         assert doubted(Observation(counted(ok("v3")))) == "v3 has no weight and answered 1 requests"

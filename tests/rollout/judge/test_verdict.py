@@ -150,6 +150,23 @@ class TestRegion:
 
         assert kinds(unreadable) == [Kind.UNREADABLE]
 
+    def test_does_not_hold_with_one_answer_of_another_version_than_was_chosen(self) -> None:
+        assert kinds(replace(RIGHT, mislabelled={("v2", "v1"): 1})) == [Kind.MISLABELLED]
+
+    def test_says_which_subset_matches_the_wrong_pods(self) -> None:
+        swapped = replace(RIGHT, mislabelled={("v1", "v2"): 9, ("v2", "v1"): 1_203})
+
+        assert [(finding.row, finding.text) for finding in verdict_of(swapped, WEIGHTS).findings] == [
+            (
+                "v1",
+                "9 requests that were routed to v1 were answered by v2: the labels of subset v1 match pods of v2",
+            ),
+            (
+                "v2",
+                "1,203 requests that were routed to v2 were answered by v1: the labels of subset v2 match pods of v1",
+            ),
+        ]
+
     def test_holds_with_fewer_requests_than_were_planned(self) -> None:
         assert verdict_of(replace(RIGHT, planned=50_000), WEIGHTS).holds
 
@@ -205,7 +222,7 @@ class TestRows:
             ("v2", 0, 0),
             ("v9", 1, 0),
             ("v1 of region-b", 2, 0),
-            ("(not echo)", 2, 0),
+            ("(no version)", 2, 0),
             ("(no answer)", 2, 2),
         ]
         assert sum(row.share for row in rows) == pytest.approx(1)

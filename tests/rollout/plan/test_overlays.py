@@ -28,7 +28,7 @@ from tests.rollout.stack_files import (
 
 OVERLAY = "deploy/overlays/region-a/echo"
 FOREIGN = "kind: ConfigMap\n"
-V2 = "      v2: {image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}\n"
+V2 = "        v2: {image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}\n"
 
 
 @pytest.fixture

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
@@ -20,6 +21,7 @@ from tests.rollout.cluster.applications import NEW, OLD, application, well
 from tests.rollout.promote.two_clones import TwoClones, new_two_clones
 
 REGION = RegionAccess("region-a", "region-a", "region-a")
+ECHO = ServiceAddress("echo", "echo")
 WANTED = {"v1": 90, "v2": 10}
 
 
@@ -43,10 +45,13 @@ class Cluster:
     def read_application(self, _region: RegionAccess, _name: str) -> Application:
         return self.applications.pop(0) if len(self.applications) > 1 else self.applications[0]
 
-    def read_envoys(self, _region: RegionAccess, only: Collection[str] | None = None) -> tuple[Envoy, ...]:
+    def read_envoys(
+        self, _region: RegionAccess, services: Sequence[ServiceAddress], only: Collection[str] | None = None
+    ) -> dict[str, tuple[Envoy, ...]]:
+        (service,) = services
         self.only.append(only)
         now = self.envoys.pop(0) if len(self.envoys) > 1 else self.envoys[0]
-        return tuple(envoy for envoy in now if only is None or envoy.pod in only)
+        return {service.name: tuple(envoy for envoy in now if only is None or envoy.pod in only)}
 
 
 Delivered = DeliveryTime | Problem
@@ -62,7 +67,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         for name in ("ask_to_look", "read_application", "read_envoys"):
             monkeypatch.setattr(delivery_module, name, getattr(cluster, name))
         return deliver(
-            REGION, "argocd/echo", lambda one: one.synced_revision == NEW, takes(WANTED), meanwhile=meanwhile
+            REGION, ECHO, "argocd/echo", lambda one: one.synced_revision == NEW, takes(WANTED, ()), meanwhile=meanwhile
         )
 
     return delivered
@@ -142,11 +147,11 @@ class TestBrings:
     def _cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Has what was wanted, as the API server tells it."""
         self.route: Route | None = Route({"v1": 90, "v2": 10}, None)
-        monkeypatch.setattr(delivery_module, "read_live", lambda _region: Live(self.route, {}))
+        monkeypatch.setattr(delivery_module, "read_live", lambda _region, _service: Live(self.route, {}))
 
     def is_there(self, clones: TwoClones, commit: str, document: dict[str, Any]) -> bool:
         upstream = clones.upstream()
-        is_there = brings(REGION, upstream, commit, {"v1": 90, "v2": 10})
+        is_there = brings(REGION, ECHO, upstream, commit, {"v1": 90, "v2": 10})
         return is_there(parse_application(document))
 
     def test_the_commit_itself(self, clones: TwoClones) -> None:
@@ -189,7 +194,7 @@ class TestBrings:
     def test_a_weight_of_0_is_no_difference(self, clones: TwoClones) -> None:
         self.route = Route({"v1": 100}, None)
         upstream = clones.upstream()
-        is_there = brings(REGION, upstream, clones.tip, {"v1": 100, "v2": 0})
+        is_there = brings(REGION, ECHO, upstream, clones.tip, {"v1": 100, "v2": 0})
 
         assert is_there(parse_application(well(clones.tip)))
 
@@ -200,7 +205,9 @@ class TestAwaitCommit:
     @pytest.fixture
     def clones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoClones:
         monkeypatch.setattr(delivery_module, "_LOOK_EVERY_SECONDS", 0)
-        monkeypatch.setattr(delivery_module, "read_live", lambda _region: Live(Route({"v1": 90, "v2": 10}, None), {}))
+        monkeypatch.setattr(
+            delivery_module, "read_live", lambda _region, _service: Live(Route({"v1": 90, "v2": 10}, None), {})
+        )
         return new_two_clones(tmp_path)
 
     def awaited(self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones, commit: str, *synced: str) -> Delivered:
@@ -208,7 +215,7 @@ class TestAwaitCommit:
         self.cluster = Cluster([parse_application(well(each)) for each in synced], [[envoy("a", 90, 10)]])
         for name in ("ask_to_look", "read_application", "read_envoys"):
             monkeypatch.setattr(delivery_module, name, getattr(self.cluster, name))
-        return await_commit(REGION, "argocd/echo", Repository(clones.colleague.directory), commit)
+        return await_commit(REGION, ECHO, "argocd/echo", Repository(clones.colleague.directory), commit)
 
     def test_waits_for_the_commit_and_not_for_the_one_before(
         self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones
@@ -254,8 +261,21 @@ def test_argocd_is_asked_again_where_it_takes_long(run: Run, monkeypatch: pytest
         (Envoy("a", None, frozenset({"v1"})), True),
         (Envoy("a", {"v1": 100}, frozenset({"v1", "v2"})), False),
         (Envoy("a", {"v1": 90, "v2": 10}, frozenset({"v1"})), False),
+        (Envoy("a", {"v1": 100}, frozenset({"v1"}), testers=frozenset({"v2"})), False),
         (Envoy("a", error="connection refused"), False),
     ],
 )
-def test_a_version_is_gone_when_neither_route_nor_cluster_knows_it(known: Envoy, gone: bool) -> None:
+def test_a_version_is_gone_when_neither_split_nor_header_nor_cluster_knows_it(known: Envoy, gone: bool) -> None:
     assert lacks("v2")(known) is gone
+
+
+@pytest.mark.parametrize(
+    ("known", "taken"),
+    [
+        (Envoy("a", {"v1": 100}, frozenset({"v1", "v2"}), testers=frozenset({"v2"})), True),
+        (Envoy("a", {"v1": 100}, frozenset({"v1", "v2"})), False),
+        (Envoy("a", {"v1": 100}, frozenset({"v1"}), testers=frozenset({"v2"})), False),
+    ],
+)
+def test_a_version_of_weight_0_is_taken_with_its_subset_and_its_header(known: Envoy, taken: bool) -> None:
+    assert takes({"v1": 100, "v2": 0}, ["v2"])(known) is taken

@@ -51,7 +51,7 @@ def regions(clones: TwoClones) -> FakeRegions:
 
 
 def planned(clones: TwoClones, steps: tuple[int, ...] = (50, 100), regions: tuple[str, ...] = REGIONS) -> Promotion:
-    return Promotion(f"v2-{clones.tip[:12]}", "v2", steps, regions, bake_seconds=0, before=clones.tip)
+    return Promotion(f"v2-{clones.tip[:12]}", "echo", "v2", steps, regions, bake_seconds=0, before=clones.tip)
 
 
 def begin(

@@ -108,7 +108,7 @@ def test_a_change_while_weight_0_is_waited_for_is_kept(clones: TwoClones, region
 def test_a_promotion_that_begins_meanwhile_stops_it(clones: TwoClones, regions: FakeRegions) -> None:
     theirs = clones.upstream(of=clones.colleague)
     record = Record(
-        Promotion("v2-x", "v2", (10,), ("region-b",), 0, clones.tip), PromotionState.IN_PROGRESS, "region-b", 10
+        Promotion("v2-x", "echo", "v2", (10,), ("region-b",), 0, clones.tip), PromotionState.IN_PROGRESS, "region-b", 10
     )
 
     def begins() -> None:

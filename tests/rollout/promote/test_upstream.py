@@ -49,7 +49,7 @@ def _with(model: _Model, **values: object) -> _Model:
 
 
 def record(clones: TwoClones, state: PromotionState = PromotionState.IN_PROGRESS) -> Record:
-    return Record(Promotion("v2-x", "v2", (10,), REGIONS, 0, clones.tip), state, "region-a", 10)
+    return Record(Promotion("v2-x", "echo", "v2", (10,), REGIONS, 0, clones.tip), state, "region-a", 10)
 
 
 class TestCommit:

@@ -41,6 +41,7 @@ def envoys(weights: dict[str, int] | None = None, **changes: Any) -> tuple[Envoy
 
 AGREED = RegionStatus(
     name="region-a",
+    service="echo",
     context="ctx-a",
     declared=DECLARED,
     application=parse_application(well(NEW)),
@@ -63,4 +64,4 @@ def live(found: Route | None) -> Live:
 
 
 def status(*regions: RegionStatus) -> Status:
-    return Status(NOW, NEW, regions, None)
+    return Status(NOW, NEW, regions, ())

@@ -51,16 +51,21 @@ def test_regions_are_told_in_their_order() -> None:
     assert [each.region for each in found] == ["region-a", "region-b"]
 
 
+def shown(*words: Any) -> Disagreement:
+    """One of the service echo."""
+    return Disagreement(*words, service="echo")
+
+
 class TestStackFile:
     def test_that_is_not_committed_disagrees_since_it_was_written(self) -> None:
-        assert only(stack=OTHER) == Disagreement(
+        assert only(stack=OTHER) == shown(
             "region-a",
             "Pulumi.region-a.yaml says v1 85, v2 15 and is not committed; HEAD says v1 90, v2 10",
             EDITED,
         )
 
     def test_that_is_not_rendered_disagrees_since_its_commit(self) -> None:
-        assert only(stack=OTHER, committed=OTHER) == Disagreement(
+        assert only(stack=OTHER, committed=OTHER) == shown(
             "region-a",
             "Pulumi.region-a.yaml at HEAD says v1 85, v2 15, and its overlay, not rendered from it, v1 90, v2 10",
             COMMITTED,
@@ -81,7 +86,7 @@ class TestCluster:
     def test_changed_by_hand_disagrees_since_then_and_says_by_what(self) -> None:
         found = only(live=live(route(OTHER, "kubectl-edit")), envoys=envoys(OTHER))
 
-        assert found == Disagreement(
+        assert found == shown(
             "region-a",
             "the cluster has v1 85, v2 15, and 2222222, which Argo CD last synced, says v1 90, v2 10",
             CHANGED,
@@ -91,7 +96,7 @@ class TestCluster:
     def test_not_brought_to_head_disagrees_since_that_commit(self) -> None:
         found = only(stack=OTHER, committed=OTHER, git=OTHER, application=parse_application(well(OLD)))
 
-        assert found == Disagreement(
+        assert found == shown(
             "region-a",
             "Argo CD last synced 1111111 with v1 90, v2 10, and HEAD says v1 85, v2 15",
             COMMITTED,
@@ -162,13 +167,16 @@ class TestDirectDelivery:
         assert (found.since, found.by) == (CHANGED, "kubectl-edit")
 
 
+BOTH = frozenset({"v1", "v2"})
+
+
 class TestEnvoys:
     def test_that_are_behind_are_named_since_the_change(self) -> None:
         changed = live(route(OTHER))
         late = (*envoys(WEIGHTS)[:2], *envoys(OTHER)[2:])
         found = only(stack=OTHER, committed=OTHER, git=OTHER, synced=OTHER, live=changed, envoys=late)
 
-        assert found == Disagreement(
+        assert found == shown(
             "region-a",
             f"2 of 3 Envoys route by v1 90, v2 10, and the cluster says v1 85, v2 15: {PODS[0]}, {PODS[1]}",
             CHANGED,
@@ -185,13 +193,31 @@ class TestEnvoys:
     def test_say_what_they_do_instead(self, envoy: Envoy, doing: str) -> None:
         assert only(envoys=(envoy,)).what == f"1 of 1 Envoys {doing}: a/b"
 
+    @pytest.mark.parametrize(
+        ("envoy", "doing"),
+        [
+            (Envoy("a/b", WEIGHTS, BOTH), "send testers to none, and the cluster says v2"),
+            (Envoy("a/b", WEIGHTS, BOTH, testers=BOTH), "send testers to v1 and v2, and the cluster says v2"),
+            (
+                Envoy("a/b", WEIGHTS, BOTH, testers=frozenset({"v2"}), gateway=True),
+                "send testers to v2, and the cluster says none",
+            ),
+        ],
+    )
+    def test_say_whom_a_header_asks_for_instead(self, envoy: Envoy, doing: str) -> None:
+        with_testers = live(replace(route(WEIGHTS), testers=frozenset({"v2"})))
+
+        assert only(live=with_testers, envoys=(envoy,)).what == f"1 of 1 Envoys {doing}: a/b"
+
     def test_that_could_not_be_asked_say_why(self) -> None:
         found = only(envoys=(*envoys(), Envoy("echo/new", error="exec was refused")))
 
         assert found.what == "1 of 4 Envoys could not be asked: echo/new (exec was refused)"
 
     def test_that_are_none_acknowledge_nothing(self) -> None:
-        assert only(envoys=()).what == "no sidecar is ready, so nothing has acknowledged the weights"
+        assert (
+            only(envoys=()).what == "no Envoy is ready that can send requests, so nothing has acknowledged the weights"
+        )
 
     def test_that_are_many_are_not_all_named(self) -> None:
         many = tuple(Envoy(f"echo/{number}", None) for number in range(5))
@@ -201,7 +227,7 @@ class TestEnvoys:
     def test_that_eject_say_of_which_version(self) -> None:
         found = only(envoys=(*envoys(ejected={"v1": 1})[:2], *envoys()[2:]))
 
-        assert found == Disagreement("region-a", "1 of the pods of v1 is ejected by 2 of 3 Envoys")
+        assert found == shown("region-a", "1 of the pods of v1 is ejected by 2 of 3 Envoys")
 
 
 class TestIstio:
@@ -244,9 +270,7 @@ class TestPods:
         waiting = (WaitingPod("b", EDITED, "NotReady"), WaitingPod("a", CHANGED, "CrashLoopBackOff"))
         found = only(live=Live(route(WEIGHTS), {"v1": Pods(3, 3), "v2": Pods(3, 1, waiting)}))
 
-        assert found == Disagreement(
-            "region-a", "1 of 3 pods of v2 are ready: b (NotReady), a (CrashLoopBackOff)", CHANGED
-        )
+        assert found == shown("region-a", "1 of 3 pods of v2 are ready: b (NotReady), a (CrashLoopBackOff)", CHANGED)
 
     def test_that_are_not_there_disagree(self) -> None:
         assert only(live=Live(route(WEIGHTS), {"v1": Pods(3, 2)})).what == "2 of 3 pods of v1 are ready"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rollout.problem import Problem, RolloutError
-from rollout.status.overlay import overlay_weights, parse_weights, read_file
+from rollout.status.overlay import overlay_split, parse_split, read_file
 from tests.rollout.cluster.applications import NEW
 from tests.rollout.repository import OVERLAY, VIRTUAL_SERVICE, Repository, new_repository
 
@@ -30,18 +30,18 @@ class TestOverlayWeights:
         synced = repository.commit_weights(90, 10)
         repository.commit_weights(50, 50)
 
-        assert overlay_weights(repository.directory, synced, OVERLAY) == {"v1": 90, "v2": 10}
+        assert overlay_split(repository.directory, synced, OVERLAY, "echo").weights == {"v1": 90, "v2": 10}
 
     def test_are_found_from_a_project_below_the_top_of_the_repository(self, repository: Repository) -> None:
         synced = repository.commit_weights(90, 10)
 
-        assert overlay_weights(repository.directory / "deploy", synced, OVERLAY) == {"v1": 90, "v2": 10}
+        assert overlay_split(repository.directory / "deploy", synced, OVERLAY, "echo").weights == {"v1": 90, "v2": 10}
 
     @pytest.mark.parametrize("path", [f"{OVERLAY}/", f"./{OVERLAY}"])
     def test_are_found_however_the_path_is_written(self, repository: Repository, path: str) -> None:
         synced = repository.commit_weights(90, 10)
 
-        assert overlay_weights(repository.directory / "deploy", synced, path) == {"v1": 90, "v2": 10}
+        assert overlay_split(repository.directory / "deploy", synced, path, "echo").weights == {"v1": 90, "v2": 10}
 
 
 class TestReadFile:
@@ -90,7 +90,7 @@ class TestReadFile:
 
 class TestParseWeights:
     def test_takes_each_subsets_weight(self) -> None:
-        assert parse_weights(VIRTUAL_SERVICE.format(v1=100, v2=0), "vs.yaml") == {"v1": 100, "v2": 0}
+        assert parse_split(VIRTUAL_SERVICE.format(v1=100, v2=0), "vs.yaml").weights == {"v1": 100, "v2": 0}
 
     @pytest.mark.parametrize(
         ("v1", "v2", "told"),
@@ -102,7 +102,7 @@ class TestParseWeights:
     )
     def test_weights_that_are_no_split_are_told_with_their_place(self, v1: str, v2: str, told: str) -> None:
         with pytest.raises(RolloutError) as refused:
-            parse_weights(VIRTUAL_SERVICE.format(v1=v1, v2=v2), "vs.yaml at 1")
+            parse_split(VIRTUAL_SERVICE.format(v1=v1, v2=v2), "vs.yaml at 1")
 
         assert refused.value.problems[0].what.startswith(told)
 
@@ -122,4 +122,4 @@ class TestParseWeights:
     )
     def test_what_does_not_split_all_requests_between_subsets_is_refused(self, text: str) -> None:
         with pytest.raises(RolloutError, match=r"^vs\.yaml at 1: "):
-            parse_weights(text, "vs.yaml at 1")
+            parse_split(text, "vs.yaml at 1")

@@ -14,7 +14,8 @@ from rollout.measurement import Measurement, Origin, Result, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.traffic.attack import Attack
 from rollout.traffic.probe import connect, count_results
-from tests.rollout.answers import drawn, line, numbered, ok, other
+from stackfile.model import RequestConfig
+from tests.rollout.answers import drawn, line, numbered, ok, other, page
 from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, pod, serving
 from tests.rollout.traffic.sources import Given
 
@@ -170,6 +171,14 @@ class TestCountResults:
 
         assert (measurement.requests, measurement.interruption) == (12, "the probe died")
 
+    def test_counts_as_the_attack_expects(self) -> None:
+        attack = Attack(URL, 4, 500, (RequestConfig(), RequestConfig(expected_status=(404,))), "x-rollout-version")
+        source = Given(REGION, [page("v1"), page("v2", 404, request=1), page("v1", 404), page("v2", 200, request=1)])
+
+        measurement = count_results(source, attack, threading.Event(), lambda _so_far: False)
+
+        assert measurement.versions == {"v1": Tally(2, 1), "v2": Tally(2, 1)}
+
 
 class TestStopping:
     @pytest.fixture
@@ -236,6 +245,13 @@ class TestConnect:
         with serving(cluster) as port:
             assert connect(region_at(cluster, tmp_path, port)).pod == "c"
         assert cluster.queries[0]["labelSelector"] == ["app=probe"]
+
+    def test_outside_the_mesh_it_takes_no_pod_that_is_in_it(self, tmp_path: Path) -> None:
+        cluster = FakeCluster(pods=[])
+
+        with serving(cluster) as port, pytest.raises(RolloutError, match=r"where the stack file has a gateway: pulumi"):
+            connect(region_at(cluster, tmp_path, port), outside=True)
+        assert cluster.queries[0]["labelSelector"] == ["app=probe-outside"]
 
     @pytest.mark.parametrize(
         ("pods", "state"),

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -16,9 +16,11 @@ from rollout.problem import Problem, RolloutError
 from rollout.traffic import watch as watch_module
 from rollout.traffic.attack import Attack
 from rollout.traffic.watch import Watch
-from tests.rollout.answers import fault, ok
+from stackfile.model import RequestConfig
+from tests.rollout.answers import fault, ok, page
 
 RATE = 10
+ATTACK = Attack("http://echo", 1_000_000, RATE, (RequestConfig(expected_status=(200, 404)),), "x-rollout-version")
 PATIENCE_SECONDS = 10.0
 
 
@@ -94,7 +96,7 @@ def probe() -> Scripted:
 
 @pytest.fixture
 def watch(probe: Scripted) -> Iterator[Watch]:
-    with Watch(probe, "http://echo", RATE) as watch:
+    with Watch(probe, ATTACK) as watch:
         yield watch
 
 
@@ -172,15 +174,24 @@ def test_a_probe_that_falls_silent_is_told(probe: Scripted, watch: Watch, monkey
 
 
 def test_the_sending_ends_with_the_block(probe: Scripted) -> None:
-    with Watch(probe, "http://echo", RATE) as watch:
+    with Watch(probe, ATTACK) as watch:
         probe.say(*answers(0, 1))
 
     assert probe.stopped.is_set()
     assert not watch._thread.is_alive()
 
 
-def test_it_asks_for_no_more_than_the_probe_sends(probe: Scripted, watch: Watch) -> None:
+def test_it_sends_what_it_is_told_for_a_day_at_most(probe: Scripted, watch: Watch) -> None:
     probe.say(*answers(0, 1))
 
-    assert probe.attacks == [Attack("http://echo", 864_000, RATE)]
-    assert Watch(probe, "http://echo", 1_000)._attack.requests == 1_000_000
+    assert probe.attacks == [replace(ATTACK, requests=864_000)]
+    assert Watch(probe, replace(ATTACK, rate=1_000))._attack.requests == 1_000_000
+
+
+def test_every_window_is_counted_as_the_attack_expects(probe: Scripted, watch: Watch) -> None:
+    probe.say(replace(page("v1", 404), sequence=0))
+    ended = turned(watch, probe, answers(1, RATE))
+    probe.say(replace(page("v2", 404), sequence=1 + RATE))
+
+    assert (counts(ended), ended.failures) == ({"v1": 1 + RATE}, 0)
+    assert (counts(watch.seen()), watch.seen().failures) == ({"v2": 1}, 0)

@@ -31,7 +31,7 @@ from tests.rollout.answers import measured
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BACK = "fedcba9876543210fedcba9876543210fedcba98"
-PROMOTION = Promotion("v2-0123", "v2", (10, 25), ("region-a",), 120, COMMIT)
+PROMOTION = Promotion("v2-0123", "echo", "v2", (10, 25), ("region-a",), 120, COMMIT)
 DELIVERY = DeliveryTime(1.25, 2.5, 7)
 PROOF = Proof(
     region="region-a",

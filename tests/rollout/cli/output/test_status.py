@@ -39,7 +39,7 @@ UPGRADED = region(
 PROMOTION = (
     Entry(NEW, "Ada", COMMITTED, "Promote v2", "Promote v2", ()),
     Record(
-        Promotion("p1", "v2", (10, 50, 100), ("region-a", "region-b"), 120, OLD),
+        Promotion("p1", "echo", "v2", (10, 50, 100), ("region-a", "region-b"), 120, OLD),
         PromotionState.IN_PROGRESS,
         "region-a",
         50,
@@ -72,48 +72,48 @@ class TestTable:
     def row(self, found: Status, version: str) -> list[str]:
         rows = [text.split("  ") for text in printed(found).splitlines() if text.startswith("region-a ")]
         cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-        return next(row for row in cells if row[1] == version)
+        return next(row for row in cells if row[2] == version)
 
     def test_shows_each_weight_with_who_says_it(self) -> None:
         changed = region(stack={"v1": 80, "v2": 20}, live=live(route(OTHER)), envoys=envoys(OTHER))
 
-        assert self.row(status(changed), "v2")[2:] == ["20 %", "10 %", "15 %", "15 % (3 of 3)", "3 of 3", "0"]
+        assert self.row(status(changed), "v2")[3:] == ["20 %", "10 %", "15 %", "15 % (3 of 3)", "3 of 3", "0"]
 
     def test_shows_envoys_that_do_not_agree_the_most_first(self) -> None:
         late = region(envoys=(*envoys(OTHER)[:1], *envoys()[1:]))
 
-        assert self.row(status(late), "v2")[5] == "10 % (2 of 3), 15 % (1 of 3)"
+        assert self.row(status(late), "v2")[6] == "10 % (2 of 3), 15 % (1 of 3)"
 
     def test_shows_what_is_ejected_and_by_how_many(self) -> None:
         ejecting = region(envoys=(*envoys(ejected={"v1": 1})[:1], *envoys()[1:]))
 
-        assert self.row(status(ejecting), "v1")[7] == "1 by 1 of 3 Envoys"
+        assert self.row(status(ejecting), "v1")[8] == "1 by 1 of 3 Envoys"
 
     def test_shows_nothing_of_what_cannot_be_seen(self) -> None:
-        assert self.row(status(UNSEEN), "v1")[2:] == ["90 %", "90 %", "-", "-", "-", "-"]
+        assert self.row(status(UNSEEN), "v1")[3:] == ["90 %", "90 %", "-", "-", "-", "-"]
 
     def test_shows_a_version_that_only_has_pods(self) -> None:
         left = region(live=Live(route(WEIGHTS), {"v3": Pods(2, 1)}))
 
-        assert self.row(status(left), "v3")[2:] == ["-", "-", "-", "0 % (3 of 3)", "1 of 2", "0"]
+        assert self.row(status(left), "v3")[3:] == ["-", "-", "-", "0 % (3 of 3)", "1 of 2", "0"]
 
 
 class TestText:
     def test_says_that_all_agree(self) -> None:
         assert printed(status(AGREED)).splitlines()[-3:] == [
-            "region-a: Argo CD: Synced, Healthy, at 2222222",
-            "region-a: Istio: istiod of an unknown version, sidecars of an unknown version (3 of 3)",
+            "region-a echo: Argo CD: Synced, Healthy, at 2222222",
+            "region-a echo: Istio: istiod of an unknown version, Envoys of an unknown version (3 of 3)",
             "all agree",
         ]
 
     def test_says_which_istio_runs_where(self) -> None:
-        assert "region-a: Istio: istiod 1.31.1, sidecars 1.31.1 (2 of 3), 1.30.2 (1 of 3)\n" in printed(
+        assert "region-a echo: Istio: istiod 1.31.1, Envoys 1.31.1 (2 of 3), 1.30.2 (1 of 3)\n" in printed(
             status(UPGRADED)
         )
 
     def test_says_what_disagrees_since_when_and_by_whom(self) -> None:
         assert printed(status(BY_HAND)).splitlines()[-1] == (
-            "region-a: the cluster has v1 85, v2 15, and 2222222, which Argo CD last synced, says v1 90, v2 10, "
+            "region-a echo: the cluster has v1 85, v2 15, and 2222222, which Argo CD last synced, says v1 90, v2 10, "
             "since 2026-11-23 11:31:00 UTC (29 min ago), by kubectl-edit"
         )
 
@@ -122,9 +122,9 @@ class TestText:
 
     def test_tells_of_the_promotion(self) -> None:
         assert (
-            "promotion of v2 in progress (region-a at 50 of 10, 50, 100; region-a, region-b), "
+            "promotion of echo v2 in progress (region-a at 50 of 10, 50, 100; region-a, region-b), "
             "by Ada at 2026-11-23 11:30:00 UTC, 2222222\n"
-        ) in printed(replace(status(AGREED), promotion=PROMOTION))
+        ) in printed(replace(status(AGREED), promotions=(PROMOTION,)))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,12 @@ class TestJson:
         assert found["changed"] == {"by": "kubectl-edit", "at": CHANGED.isoformat()}
         assert [envoy["weights"] for envoy in found["envoys"]] == [OTHER] * 3
 
+    def test_has_which_versions_a_header_asks_an_envoy_for_and_whether_it_is_a_gateway(self) -> None:
+        found = region(envoys=(*envoys(testers=frozenset({"v2", "v1"}))[:1], *envoys(gateway=True)[:1]))
+        (made,) = self.made(status(found))["regions"]
+
+        assert [(envoy["testers"], envoy["gateway"]) for envoy in made["envoys"]] == [(["v1", "v2"], False), ([], True)]
+
     def test_has_what_disagrees(self) -> None:
         made = self.made(status(BY_HAND))
 
@@ -187,6 +193,6 @@ class TestJson:
         assert found["problems"] == [{"what": "it does not answer", "why": "why", "fix": "fix"}]
 
     def test_has_the_promotion(self) -> None:
-        made = self.made(replace(status(AGREED), promotion=PROMOTION))["promotion"]
+        made = self.made(replace(status(AGREED), promotions=(PROMOTION,)))["promotions"][0]
 
         assert (made["version"], made["state"], made["active"], made["weight"]) == ("v2", "in progress", True, 50)

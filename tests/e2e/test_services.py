@@ -1,0 +1,190 @@
+"""A service that is nothing like echo, beside it: Debian's nginx with its own port and path, and no word of ours in its answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.e2e.drills import Row, none_failed, under_load
+from tests.e2e.laboratory import REGIONS, Laboratory
+from tests.e2e.promoting import promote, rollout, trailers
+from tests.e2e.waiting import until
+
+_SERVICES = "echo-rollout:services"
+_WEB = """\
+port: 8000
+containerPort: 9000
+probes: {startup: /alive, readiness: /alive, liveness: /alive}
+drain: {by: sleep, seconds: 5, graceSeconds: 30}
+writable: [/run, /var/lib/nginx, /var/log/nginx]
+maxEjectionPercent: 50
+testers: {header: x-web-version}
+requests: [{path: /shop, weight: 3}, {path: /missing, expectedStatus: [404]}]
+versions:
+  v1: {image: registry.corp.local/nginx:1.0.0, replicas: 2, weight: 100, configMaps: {/etc/nginx/conf.d: site-1}}
+  v2: {image: registry.corp.local/nginx:1.0.0, replicas: 2, weight: 0, configMaps: {/etc/nginx/conf.d: site-2}}
+"""
+_SITE = """\
+server {{
+  listen 9000;
+  location = /alive {{ return 204; }}
+  location /shop {{ return 200 "site {number}"; }}
+  location / {{ return 404; }}
+}}
+"""
+
+
+def _configure(lab: Laboratory, region: str) -> None:
+    """Make the sites of both versions, once their namespace is there."""
+    until(lambda: bool(lab.kubectl(region, "get", "namespace/web", "--ignore-not-found")), seconds=120)
+    for number in (1, 2):
+        site = {"site.conf": _SITE.format(number=number)}
+        metadata = {"name": f"site-{number}", "namespace": "web"}
+        made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True, "data": site}
+        file = lab.place.directory / f"site-{number}-{region}.json"
+        file.write_text(json.dumps(made))
+        lab.kubectl(region, "apply", f"--filename={file}")
+
+
+@pytest.fixture(scope="module")
+def web(lab: Laboratory) -> Iterator[str]:
+    """The service, up beside echo in both regions; the commit that brought it."""
+    before = lab.git("rev-parse", "HEAD").strip()
+    for region in REGIONS:
+        lab.edit(region, lambda config: config[_SERVICES].update(web=YAML().load(_WEB)))
+    lab.render()
+    commit = lab.push("Bring web")
+    with ThreadPoolExecutor() as pool:
+        sites = [pool.submit(_configure, lab, region) for region in REGIONS]
+        lab.run("up", "--no-verify")
+        for site in sites:
+            site.result()
+    yield commit
+    lab.git("pull", "--quiet", "--ff-only", "lab", "main")
+    _remove(lab)
+    lab.back_to(before)
+    lab.await_synced(lab.push("Go back"))
+
+
+def _remove(lab: Laboratory) -> None:
+    """Take the service away in the steps that docs/operating.md tells."""
+    for region in REGIONS:
+        lab.edit(
+            region,
+            lambda config: config.setdefault("echo-rollout:rules", {}).update(
+                waived={"service-removed": "nobody asks it"}
+            ),
+        )
+    lab.push("Announce that web goes")
+    for region in REGIONS:
+        lab.edit(region, lambda config: config[_SERVICES].pop("web"))
+    lab.render()
+    assert not (lab.place.checkout / "deploy/overlays/region-a/web").exists()
+    planned = rollout(lab, "plan")
+    assert planned.returncode == 1, planned.stdout
+    assert "service-removed" in planned.stdout
+    lab.push("Remove web")
+    for region in REGIONS:
+        for urn in _protected(lab, region):
+            lab.pulumi("state", "unprotect", urn, "--yes", "--stack", region)
+        lab.pulumi("up", "--yes", "--skip-preview", "--stack", region)
+        until(partial(_is_gone, lab, region), seconds=60)
+
+
+def _protected(lab: Laboratory, region: str) -> list[str]:
+    state = json.loads(lab.pulumi("stack", "export", "--stack", region).stdout)
+    found = [each for each in state["deployment"]["resources"] if each.get("protect")]
+    return [each["urn"] for each in found if "::web" in each["urn"]]
+
+
+def _is_gone(lab: Laboratory, region: str) -> bool:
+    return not lab.kubectl(region, "get", "namespace/web", "--ignore-not-found")
+
+
+def _verified(lab: Laboratory, *arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
+    verified = lab.verify("--json", *arguments)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    return {(each["region"], each["service"]): each for each in json.loads(verified.stdout)["regions"]}
+
+
+@pytest.mark.usefixtures("web")
+def test_both_services_are_split_as_their_weights_say(lab: Laboratory) -> None:
+    found = _verified(lab)
+    assert found.keys() == {(region, service) for region in REGIONS for service in ("echo", "web")}
+    for region in REGIONS:
+        rows = {row["version"]: row for row in found[region, "web"]["rows"]}
+        assert rows["v1"]["requests"] == found[region, "web"]["requests"] > 0
+        assert rows["v2"]["requests"] == 0
+    status = rollout(lab, "status")
+    assert status.returncode == 0, status.stdout
+
+
+@pytest.mark.usefixtures("web")
+def test_a_preview_of_both_services_changes_nothing(lab: Laboratory) -> None:
+    for region in REGIONS:
+        lab.pulumi("preview", "--stack", region, "--expect-no-changes", "--policy-pack", "policies")
+
+
+@pytest.mark.usefixtures("web")
+def test_testers_get_the_version_that_they_ask_for_at_weight_0(lab: Laboratory) -> None:
+    for region in REGIONS:
+        asked = '--request={"path": "/shop", "headers": {"x-web-version": "v2"}}'
+        assert _answers(lab, region, asked) == {("v2", "site 2")}
+        assert _answers(lab, region, '--request={"path": "/shop"}') == {("v1", "site 1")}
+
+
+def _answers(lab: Laboratory, region: str, request: str) -> set[tuple[str, str]]:
+    """Which version each of twenty answers names, and what it says."""
+    url = "--url=http://web.web.svc.cluster.local:8000/"
+    options = (
+        url,
+        "--requests=20",
+        "--rate=100",
+        "--workers=2",
+        "--ignore-stdin",
+        "--version-header=x-rollout-version",
+        request,
+    )
+    probe = ("--namespace=echo-probe", "deployment/probe", "--container=probe")
+    printed = lab.kubectl(region, "exec", *probe, "--", "/probe", "attack", *options)
+    results = [json.loads(line) for line in printed.splitlines()]
+    assert len(results) == 20
+    return {(each.get("subset", ""), each["body"]) for each in results}
+
+
+def test_both_services_are_promoted_at_the_same_time_and_one_is_taken_back(
+    lab: Laboratory, web: str, drills: list[Row]
+) -> None:
+    drill = "echo and web promoted at the same time"
+    with under_load(lab, drill, drills), ThreadPoolExecutor() as pool:
+        running = {
+            service: pool.submit(promote, lab, "v2", f"--service={service}", "--steps=10,50,100", "--bake=5s")
+            for service in ("echo", "web")
+        }
+        done = {service: each.result() for service, each in running.items()}
+    assert {service: each.code for service, each in done.items()} == {"echo": 0, "web": 0}, "\n".join(
+        map(str, done.values())
+    )
+    lab.git("pull", "--quiet", "--ff-only", "lab", "main")
+    told = trailers(lab, web)
+    for service in ("echo", "web"):
+        own = [each for each in told if each["Rollout-Service"] == service]
+        assert [(each["Rollout-Region"], each["Rollout-Weight"]) for each in own] == [
+            *((region, weight) for region in REGIONS for weight in ("10", "50", "100")),
+            ("region-b", "100"),
+        ]
+        assert [each["Rollout-State"] for each in own] == ["in progress"] * 6 + ["done"]
+    assert none_failed(drills, drill)
+    undone = rollout(lab, "rollback", "--service=web")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    rows = {
+        service: {row["version"]: row["requests"] for row in each["rows"]}
+        for (region, service), each in _verified(lab, "--region=region-b").items()
+    }
+    assert (rows["web"]["v2"], rows["echo"]["v1"]) == (0, 0)
