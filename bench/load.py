@@ -65,7 +65,7 @@ def probe_process(region: Region, *, outside: bool = False) -> int | None:
 def _pod(pid: int) -> str:
     """The name of the pod that a container's first process is in."""
     variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
-    return next(each.partition("=")[2] for each in variables if each.startswith("HOSTNAME="))
+    return next((each.partition("=")[2] for each in variables if each.startswith("HOSTNAME=")), "")
 
 
 @dataclass(frozen=True)

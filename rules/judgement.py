@@ -40,28 +40,32 @@ def judge(changes: Sequence[Change]) -> tuple[Finding, ...]:
     Returns:
         What is refused first, then by region. A waived finding is a warning that carries the reason.
     """
-    ordered = tuple(sorted(changes, key=lambda change: (change.name, change.service)))
-    after = tuple(change.after for change in ordered if change.after)
-    limiting = {change.name: region for change in ordered if (region := change.before or change.after)}
+    ordered = sorted(changes, key=lambda change: (change.name, change.service))
+    regions = {name: [*services] for name, services in groupby(ordered, key=lambda change: change.name)}
+    whole = {name: _of_whole_region(services) for name, services in regions.items()}
+    limiting = {name: region for name, change in whole.items() if (region := change.before or change.after)}
     findings: list[Finding] = []
-    for _, services in groupby(after, key=lambda each: each.name):
-        findings += _of_region([*services])
-    for change in ordered:
-        findings += _of_change(change, limiting)
-    # every service of a region sees the same of it: one that was there and stays tells of its change
-    telling = tuple(
-        next((each for each in same if each.before and each.after), same[0])
-        for _, of_region in groupby(ordered, key=lambda each: each.name)
-        if (same := [*of_region])
-    )
-    for change in telling:
-        findings += _findings(CHANGE, change, limiting, change.name)
+    for name, services in regions.items():
+        alone = _of_region([change.after for change in services if change.after])
+        findings += [*alone, *_findings(CHANGE, whole[name], limiting, name)]
+        for change in services:
+            findings += _of_change(change, limiting, [each for each in alone if each.service == change.service])
+    after = tuple(change.after for change in ordered if change.after)
     findings += _findings(BETWEEN_REGIONS, after, {region.name: region for region in after})
-    for service in dict.fromkeys(change.service for change in ordered):
-        same = [change for change in ordered if change.service == service]
-        findings += _findings(BETWEEN_CHANGES, tuple(same), limiting, service=service)
-    findings += _findings(BETWEEN_CHANGES, telling, limiting)
+    for service in {change.service for change in ordered}:
+        same = tuple(change for change in ordered if change.service == service)
+        findings += _findings(BETWEEN_CHANGES, same, limiting, service=service)
+    findings += _findings(BETWEEN_CHANGES, tuple(whole.values()), limiting)
     return _in_order(findings)
+
+
+def _of_whole_region(services: Sequence[Change]) -> Change:
+    """The change of what all services of a region have in common, whichever of them come and go."""
+    return Change(
+        next((change.before for change in services if change.before), None),
+        next((change.after for change in services if change.after), None),
+        region_goes=any(change.region_goes for change in services),
+    )
 
 
 def _of_region(services: Sequence[Region]) -> list[Finding]:
@@ -74,10 +78,10 @@ def _of_region(services: Sequence[Region]) -> list[Finding]:
     return findings
 
 
-def _of_change(change: Change, limiting: Mapping[str, Region]) -> list[Finding]:
-    """What is wrong with the way there."""
+def _of_change(change: Change, limiting: Mapping[str, Region], after: Sequence[Finding]) -> list[Finding]:
+    """What is wrong with the way there, beside what is wrong with the service as it will be."""
     findings = _findings(_SIMPLE, change, limiting, change.name, change.service)
-    if not any(finding.rule_id in _TELL_OF_503 and finding.waived is None for finding in findings):
+    if not any(finding.rule_id in _TELL_OF_503 and finding.waived is None for finding in (*after, *findings)):
         findings += _findings([MAKE_BEFORE_BREAK], change, limiting, change.name, change.service)
     return findings
 

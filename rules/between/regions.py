@@ -77,15 +77,15 @@ def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _share_a_place(regions: tuple[Region, ...]) -> Iterator[Violation]:
     clusters: dict[tuple[object, ...], str] = {}
-    overlays: dict[object, str] = {}
-    for region in regions:
-        settings = region.settings
+    for name, settings in {region.name: region.settings for region in regions}.items():
         context = settings.get("cluster.context")
         cluster = context, settings.get("cluster.kubeconfig")
-        if context is not None and (other := clusters.setdefault(cluster, region.name)) != region.name:
-            yield Violation("$.cluster.context", f"{context} is also the cluster of {other}", region=region.name)
+        if context is not None and (other := clusters.setdefault(cluster, name)) != name:
+            yield Violation("$.cluster.context", f"{context} is also the cluster of {other}", region=name)
+    overlays: dict[object, str] = {}
+    for region in regions:
         path, mine = f"services.{region.service}.path", f"{region.service} in {region.name}"
-        if (place := settings.get(path)) is not None and (other := overlays.setdefault(place, mine)) != mine:
+        if (place := region.settings.get(path)) is not None and (other := overlays.setdefault(place, mine)) != mine:
             yield Violation(f"$.{path}", f"{place} is also the overlay of {other}", region=region.name)
 
 

@@ -42,30 +42,24 @@ def _changes_image(transition: Transition) -> Iterator[Violation]:
 
 
 def _loosens(transition: Transition) -> Iterator[Violation]:
-    for setting, what in (*_looser(transition), *_other_stable(transition)):
-        yield Violation(f"$.{setting}", what)
-
-
-def _looser(transition: Transition) -> Iterator[tuple[str, str]]:
-    """Settings that allow more than they did, each with what is new in it."""
     before, after = transition.before.limits, transition.after.limits
     if after.largest_increase > before.largest_increase:
-        yield "rules.largestIncrease", f"{before.largest_increase} → {after.largest_increase}"
+        yield Violation("$.rules.largestIncrease", f"{before.largest_increase} → {after.largest_increase}")
     if after.introduce_together and not before.introduce_together:
-        yield "rules.introduceTogether", "false → true"
+        yield Violation("$.rules.introduceTogether", "false → true")
     if tags := [each for each in after.immutable_tags if each not in before.immutable_tags]:
-        yield "rules.immutableTags", f"more tags count as immutable: {', '.join(tags)}"
+        yield Violation("$.rules.immutableTags", f"more tags count as immutable: {', '.join(tags)}")
     if paths := [each for each in after.may_differ if each not in before.may_differ]:
-        yield "rules.mayDiffer", f"more may differ: {', '.join(paths)}"
+        yield Violation("$.rules.mayDiffer", f"more may differ: {', '.join(paths)}")
     for rule, reason in after.waived.items():
         if rule not in before.waived:
-            yield f"rules.waived.{rule}", f"a rule is waived: {reason}"
-    old, new = pods_for_all_traffic(transition.before), after.pods_for_all_traffic
+            yield Violation(f"$.rules.waived.{rule}", f"a rule is waived: {reason}")
+
+
+def _loosens_for_service(transition: Transition) -> Iterator[Violation]:
+    old, new = pods_for_all_traffic(transition.before), transition.after.limits.pods_for_all_traffic
     if new is not None and new < old:
-        yield f"services.{transition.service}.podsForAllTraffic", f"{old} → {new}"
-
-
-def _other_stable(transition: Transition) -> Iterator[tuple[str, str]]:
+        yield Violation(f"$.services.{transition.service}.podsForAllTraffic", f"{old} → {new}")
     name = transition.after.limits.stable
     if name is None or name == stable_version(transition.before):
         return
@@ -73,11 +67,14 @@ def _other_stable(transition: Transition) -> Iterator[tuple[str, str]]:
     if version is None or (
         version.weight < ALL and not set(version.images) <= transition.proven.get(name, frozenset())
     ):
-        yield (
-            f"services.{transition.service}.stable",
+        yield Violation(
+            f"$.services.{transition.service}.stable",
             f"→ {name}, which never had all requests here nor was the stable one, and may from now on get them at once",
         )
 
+
+_LOOSENED = "from the next change on, what was refused passes; for this one the limits before it hold"
+_AGREED = "see that the reason is written down, and that somebody who answers for this region agrees"
 
 PACE: tuple[Rule[Change], ...] = (
     Rule(
@@ -101,10 +98,20 @@ PACE: tuple[Rule[Change], ...] = (
     Rule(
         id="limits-loosened",
         holds="What the rules allow does not become more.",
-        reason="from the next change on, what was refused passes; for this one the limits before it hold",
-        mend="see that the reason is written down, and that somebody who answers for this region agrees",
+        reason=_LOOSENED,
+        mend=_AGREED,
         fact="docs/rules.md#limits-and-waivers",
         severity=Severity.WARNING,
         check=between_revisions(_loosens),
+        of_service=False,
+    ),
+    Rule(
+        id="service-limits-loosened",
+        holds="What the rules allow by a service's stable and podsForAllTraffic does not become more.",
+        reason=_LOOSENED,
+        mend=_AGREED,
+        fact="docs/rules.md#limits-and-waivers",
+        severity=Severity.WARNING,
+        check=between_revisions(_loosens_for_service),
     ),
 )

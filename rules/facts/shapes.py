@@ -11,7 +11,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
@@ -25,6 +25,7 @@ from rules.facts.workloads import (
     Deployment,
     Destination,
     DestinationRule,
+    HeaderRoute,
     Object,
     ObjectId,
     OutlierDetection,
@@ -33,7 +34,6 @@ from rules.facts.workloads import (
     ServiceAccount,
     ServicePort,
     Subset,
-    TesterRoute,
     VirtualService,
 )
 
@@ -430,11 +430,11 @@ class _HttpRoute(Closed):
             raise ValueError(f"a route for testers has {len(self.route)} destinations and not one")
         return self
 
-    def tester(self, position: int) -> TesterRoute | None:
+    def tester(self, position: int) -> HeaderRoute | None:
         if not self.match:
             return None
         ((header, value),) = self.match[0].headers.items()
-        return TesterRoute(header, value.exact, next(self.destinations()), position)
+        return HeaderRoute(header, value.exact, next(self.destinations()), position)
 
     def destinations(self) -> Iterator[Destination]:
         for each in self.route:
@@ -520,7 +520,9 @@ def described(kind: str, path: Iterable[str | int]) -> str:
 
 
 def part_of(annotation: Any) -> type[Closed] | None:
-    """The shape that a field, or each entry of it, has; None where it is a plain value."""
+    """The shape that a field, or each entry of its list, has; None where it is a plain value or a map by any key."""
+    if get_origin(annotation) is dict:
+        return None
     if isinstance(annotation, type) and issubclass(annotation, Closed):
         return annotation
     return next((part for each in get_args(annotation) if (part := part_of(each))), None)

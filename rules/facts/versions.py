@@ -19,7 +19,12 @@ def versions(workloads: Workloads) -> Mapping[str, Version]:
     """
     subsets = {subset.name: subset.labels for rule in workloads.destination_rules for subset in rule.subsets}
     weights = _weights(workloads)
-    testers = {each.destination.subset or "" for it in workloads.virtual_services for each in it.testers} - {""}
+    testers = {
+        subset
+        for each in workloads.virtual_services
+        for tester in each.testers
+        if (subset := tester.destination.subset) is not None
+    }
     selected = {
         name: tuple(each for each in workloads.deployments if selects(labels, each.labels))
         for name, labels in subsets.items()

@@ -176,7 +176,7 @@ class Destination:
 
 
 @dataclass(frozen=True)
-class TesterRoute:
+class HeaderRoute:
     """A route of its own, inside the mesh, for the requests that have a header with this value.
 
     Attributes:
@@ -203,7 +203,7 @@ class VirtualService:
     routes: tuple[tuple[Destination, ...], ...]
     wave: int = 0
     kept: bool = True
-    testers: tuple[TesterRoute, ...] = ()
+    testers: tuple[HeaderRoute, ...] = ()
     gateways: tuple[str, ...] = (MESH,)
 
     @property

@@ -28,10 +28,12 @@ def outage(change: Change) -> Story | None:
     before, after = change.before, change.after
     if before is None or after is None:
         return None
-    # nobody asks yet for a version that is new
-    known = frozenset(name for name, each in versions(before.workloads).items() if each.subset)
-    new, orders = _target(after.workloads, known), _orders(before, after)
-    old = _with_what_stood(_target(before.workloads, known), new, before.workloads)
+    # nobody uses yet what testers get with this change
+    asked_for = frozenset(
+        name for name, each in versions(before.workloads).items() if each.testers and each.subset and each.replicas
+    )
+    new, orders = _target(after.workloads, asked_for), _orders(before, after)
+    old = _with_what_stood(_target(before.workloads, asked_for), new, before.workloads)
     if not _plots((old, new, new), orders, AS_IT_IS):
         return None
     ways = (

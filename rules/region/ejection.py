@@ -119,7 +119,7 @@ def _never_fires(region: Region) -> Iterator[Violation]:
             yield Violation(where, each.numbers, mend, severity=Severity.WARNING)
         else:
             listed = ", ".join(f"for one of {size} it takes {-(-_ALL // size)}" for size in sizes)
-            mend = f"set maxEjectionPercent to {-(-_ALL // sizes[-1])}: {listed}"
+            mend = f"set services.{region.service}.maxEjectionPercent to {-(-_ALL // sizes[-1])}: {listed}"
             # the limit is one for all versions: enough for two pods of a canary, it lets five of ten go
             enough = -(-_ALL // each.version.replicas)
             is_dear = any(other.version.replicas * enough // _ALL > max(1, other.out) for other in watched)

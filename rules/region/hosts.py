@@ -11,9 +11,9 @@ from rules.facts.workloads import (
     MESH,
     Deployment,
     Destination,
+    HeaderRoute,
     ObjectId,
     Service,
-    TesterRoute,
     VirtualService,
     Workloads,
 )
@@ -54,7 +54,7 @@ def routed(workloads: Workloads) -> Iterator[tuple[str, Destination]]:
         yield f"{where}.route[0]", tester.destination
 
 
-def for_testers(workloads: Workloads) -> Iterator[tuple[str, TesterRoute]]:
+def for_testers(workloads: Workloads) -> Iterator[tuple[str, HeaderRoute]]:
     """Every route for testers, with its path."""
     for virtual_service in workloads.virtual_services:
         for tester in virtual_service.testers:
@@ -103,7 +103,8 @@ def _apart(region: Region) -> Iterator[Violation]:
 HOSTS: tuple[Rule[Region], ...] = (
     Rule(
         id="host-is-full-name",
-        holds="Every host is the full name of the Service, <service>.<namespace>.svc.<domain>, and the same everywhere.",
+        holds="Every host is the full name of the Service, <service>.<namespace>.svc.<domain>, and the same everywhere; those of a "
+        "gateway come after it.",
         reason="Istio completes a short name by the namespace of the object that has it, and a host that is no Service's matches "
         "no request: the split then holds for nobody, or the subset is not found",
         mend="write the Service's full name",

@@ -77,9 +77,9 @@ PROBES: tuple[Rule[Region], ...] = (
     ),
     Rule(
         id="pods-end-in-peace",
-        holds="A pod that is to end may go on for 10 s or more.",
+        holds="A pod that is to end may go on for 10 s or more, without the sleep before.",
         reason="for 5 s Istio's proxy still takes the requests of clients that do not know yet, and whatever runs at the end is cut off",
-        mend="set terminationGracePeriodSeconds to 30, or leave it out",
+        mend="set drain.graceSeconds to the sleep and 10 s more, or leave it out",
         fact="https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#ProxyConfig",
         check=_cut_off,
     ),

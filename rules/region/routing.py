@@ -76,8 +76,8 @@ def _misnamed(region: Region) -> Iterator[Violation]:
 
 def _unbound(region: Region) -> Iterator[Violation]:
     for each in region.workloads.virtual_services:
-        if MESH not in each.gateways:
-            yield Violation(f"{each.id}: spec.gateways", f"{', '.join(each.gateways) or 'nothing'} without {MESH}")
+        if each.gateways and MESH not in each.gateways:
+            yield Violation(f"{each.id}: spec.gateways", f"{', '.join(each.gateways)} without {MESH}")
 
 
 def _to_no_subset(region: Region) -> Iterator[Violation]:

@@ -127,7 +127,7 @@ def test_a_release_of_somebody_else_is_no_hindrance(server: ApiServer) -> None:
 
 
 def test_the_gateways_release_is_looked_for_in_its_own_namespace(server: ApiServer) -> None:
-    server.revisions = [("istio-ingress", 1, "pending-install")]  # of somebody who has a gateway beside istiod
+    server.revisions = [("istio-ingress", 3, "pending-install")]  # of somebody who has a gateway beside istiod
     server.ingress = [("istio-ingress", 1, "deployed"), ("istio-ingress", 2, "pending-upgrade")]
     _, message = refusal(preview=False)
     assert 'Helm release "istio-ingress" in istio-ingress is pending-upgrade (revision 2)' in message

@@ -120,6 +120,8 @@ def test_the_whole_of_argo_cd_can_be_installed_in_place_of_its_core(lab: Laborat
     assert "delete" not in preview.values()
 
 
+_LASTING = ("echo", "istio-system", "istio-ingress")
+"""The namespaces that outlive the Application."""
 _DESTROY = ("destroy", "--stack", "region-b", "--yes", "--non-interactive")
 
 
@@ -136,24 +138,24 @@ def _namespaces(lab: Laboratory) -> set[str]:
 
 @pytest.mark.drill
 def test_a_service_that_outlived_its_application_is_taken_over_by_the_next_update(lab: Laboratory) -> None:
-    before = _pods(lab, "echo", "istio-system")
+    before = _pods(lab, *_LASTING)
     lab.pulumi(*_DESTROY, "--exclude-protected")
     lab.run("up", "--region", "region-b", "--no-verify")
     verified = lab.verify("--region", "region-b")
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    assert _pods(lab, "echo", "istio-system") == before
+    assert _pods(lab, *_LASTING) == before
 
 
 def test_destroy_leaves_the_service_in_its_mesh_until_somebody_says_otherwise_and_the_other_region(
     lab: Laboratory,
 ) -> None:
-    before = _pods(lab, "echo", "istio-system"), _namespaces(lab)
+    before = _pods(lab, *_LASTING), _namespaces(lab)
     refused = lab.pulumi(*_DESTROY, check=False)
     assert refused.returncode != 0
     assert "because it is protected" in refused.stdout + refused.stderr
-    assert (_pods(lab, "echo", "istio-system"), _namespaces(lab)) == before
+    assert (_pods(lab, *_LASTING), _namespaces(lab)) == before
     said = lab.pulumi(*_DESTROY, "--exclude-protected").stdout
-    assert (_pods(lab, "echo", "istio-system"), _namespaces(lab)) == (before[0], {"echo", "istio-system"})
+    assert (_pods(lab, *_LASTING), _namespaces(lab)) == (before[0], {*_LASTING})
     lab.pulumi("state", "unprotect", "--all", "--stack", "region-b", "--yes")
     said += lab.pulumi(*_DESTROY).stdout
     names = [" ".join(line.split()[1:3]) for line in said.splitlines() if re.search(r" deleted\b", line)]

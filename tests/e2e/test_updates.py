@@ -102,20 +102,21 @@ def test_an_update_that_is_interrupted_while_pods_do_not_come_up_is_undone_by_th
 
 
 @pytest.mark.drill
-def test_a_change_that_kubernetes_refuses_on_a_living_object_replaces_that_object_alone(lab: Laboratory) -> None:
+def test_a_change_that_kubernetes_refuses_on_living_objects_replaces_those_objects_alone(lab: Laboratory) -> None:
     probe = lab.place.checkout / "components" / "probe.py"
     text, uid = probe.read_text(), _uid(lab)
-    selector = 'match_labels={"app": PROBE}'
+    selector = 'match_labels={"app": labels["app"]}'
     assert selector in text
     try:
-        probe.write_text(text.replace(selector, 'match_labels={"app": PROBE, "app.kubernetes.io/component": "client"}'))
+        longer = 'match_labels={"app": labels["app"], "app.kubernetes.io/component": "client"}'
+        probe.write_text(text.replace(selector, longer))
         preview = lab.pulumi("preview", "--stack", REGION, "--non-interactive", "--json")
         lab.pulumi("up", "--stack", REGION, "--yes", "--non-interactive")
         replaced = _uid(lab)
     finally:
         probe.write_text(text)
         lab.pulumi("up", "--stack", REGION, "--yes", "--non-interactive")
-    assert {name for name, step in changes(preview.stdout).items() if "replace" in step} == {"probe"}
+    assert {name for name, step in changes(preview.stdout).items() if "replace" in step} == {"probe", "probe-outside"}
     assert replaced != uid
 
 
@@ -186,8 +187,13 @@ def test_a_release_that_failed_is_tried_again_even_after_a_refresh(
 
 @pytest.mark.drill
 def test_a_state_that_the_first_release_left_is_brought_up_without_a_deletion(lab: Laboratory, tmp_path: Path) -> None:
-    """Its provider was another one: what that wrote must not be taken for something that has to go."""
-    config = lab.settings("region-a")["config"]
+    """Its provider was another one: what that wrote must not be taken for something that has to go. It had no gateway."""
+    settings = lab.settings("region-a")
+    config = settings["config"]
+    without = {**settings, "config": {key: value for key, value in config.items() if key != "echo-rollout:gateway"}}
+    lab.pulumi("state", "unprotect", "--all", "--stack", "region-a", "--yes")
+    ungated = write_settings(tmp_path / "Pulumi.region-a.yaml", without)
+    lab.pulumi("up", "--stack", "region-a", "--yes", "--non-interactive", "--skip-preview", ungated)
     paths = {"@kubeconfig@": str(lab.place.kubeconfig), "@charts@": config["echo-rollout:istio"]["charts"]}
     text = lzma.decompress(_STATE.read_bytes()).decode()
     for placeholder, path in paths.items():
@@ -199,8 +205,10 @@ def test_a_state_that_the_first_release_left_is_brought_up_without_a_deletion(la
     lab.pulumi("stack", "import", "--stack", "region-a", f"--file={file}")
     preview = lab.pulumi("preview", "--stack", "region-a", "--non-interactive", "--json")
     lab.pulumi("up", "--stack", "region-a", "--yes", "--non-interactive", "--skip-preview")
-    assert set(changes(preview.stdout).values()) == {"update"}
-    assert _uids(lab) == before
+    steps = changes(preview.stdout)
+    assert set(steps.values()) == {"update", "create"}
+    assert {name for name, step in steps.items() if step == "create"} == {"gateway", "probe-outside"}
+    assert before <= _uids(lab)
     lab.pulumi("up", "--stack", "region-a", "--yes", "--non-interactive", "--expect-no-changes")
 
 

@@ -14,6 +14,7 @@ from rules.facts.workloads import (
     Deployment,
     Destination,
     DestinationRule,
+    HeaderRoute,
     ObjectId,
     Service,
     Subset,
@@ -66,6 +67,10 @@ def with_destination(of: Region, version: str, edit: Callable[[Destination], Des
         return replace(each, routes=routes)
 
     return with_routes(of, edit_routes)
+
+
+def with_testers(of: Region, edit: Callable[[HeaderRoute], HeaderRoute]) -> Region:
+    return with_routes(of, lambda it: replace(it, testers=tuple(edit(each) for each in it.testers)))
 
 
 def with_subset(of: Region, version: str, labels: Mapping[str, str] | None) -> Region:

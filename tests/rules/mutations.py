@@ -9,11 +9,13 @@ from itertools import product
 
 from rules.facts.region import Change, Limits, Region
 from rules.facts.workloads import (
+    MESH,
     ConnectionPool,
     Delivery,
     Deployment,
     Destination,
     DestinationRule,
+    HeaderRoute,
     ObjectId,
     OutlierDetection,
     ServicePort,
@@ -32,9 +34,10 @@ from tests.rules.edits import (
     with_service,
     with_settings,
     with_subset,
+    with_testers,
     with_waves,
 )
-from tests.rules.good import HOST, Wanted, region, versions
+from tests.rules.good import GATEWAY, HEADER, HOST, OUTSIDE, Wanted, region, versions
 
 REGIONS = ("region-a", "region-b")
 ALL: tuple[Delivery, ...] = ("gitops", "direct", "handover")
@@ -162,6 +165,7 @@ _of_pods("liveness-proven-at-start", f"{_CONTAINER}/livenessProbe/httpGet/port",
 _of_pods("liveness-proven-at-start", f"{_CONTAINER}/livenessProbe/periodSeconds", 1, Severity.WARNING)
 _of_pods("pods-end-in-peace", f"{_POD}/terminationGracePeriodSeconds", 0)
 _of_pods("pods-end-in-peace", f"{_POD}/terminationGracePeriodSeconds", 9)
+_of_pods("pods-end-in-peace", f"{_CONTAINER}/lifecycle", {"preStop": {"sleep": {"seconds": 21}}})
 
 for _path, _value in (
     (f"{_CONTAINER}/readinessProbe/httpGet/path", "/other"),
@@ -299,12 +303,12 @@ def a_subset_is_misspelt(of: Region, version: str) -> Region:
     return with_rule(of, edit)
 
 
-@bad_region("routed-subset-exists")
+@bad_region("routed-subset-exists", "header-names-its-version")
 def a_destination_names_no_subset(of: Region, version: str) -> Region:
     return with_destination(of, version, lambda it: replace(it, subset=None))
 
 
-@bad_region("routed-subset-exists", "weighted-version-has-pods", of=CANARY)
+@bad_region("routed-subset-exists", "weighted-version-has-pods", "header-names-its-version", of=CANARY)
 def a_destination_names_another_subset(of: Region, version: str) -> Region:
     return with_destination(of, version, lambda it: replace(it, subset="v3"))
 
@@ -345,6 +349,52 @@ def a_second_object_has_subsets_of_the_same_host(of: Region, _: str) -> Region:
     return replace(of, workloads=replace(of.workloads, destination_rules=(rule, other)))
 
 
+@bad_region("header-names-its-version")
+def answers_of_one_version_say_the_other(of: Region, version: str) -> Region:
+    return with_destination(of, version, lambda it: replace(it, answers=((it.answers[0][0], _rest(version)),)))
+
+
+@bad_region("split-holds-in-mesh", of=CANARY)
+def the_routes_hold_at_a_gateway_alone(of: Region, _: str) -> Region:
+    return with_routes(of, lambda it: replace(it, gateways=(GATEWAY,)))
+
+
+def _asked_for(name: str, delivery: Delivery, version: str, replicas: int = 3) -> Region:
+    """A region in which the version has no requests but those of testers."""
+    asked = Wanted(0, replicas=replicas, testers=True)
+    return region(name, {_rest(version): Wanted(100), version: asked}, delivery=delivery)
+
+
+def _not_asked_for(name: str, delivery: Delivery, version: str) -> Region:
+    return region(name, {_rest(version): Wanted(100), version: Wanted(0)}, delivery=delivery)
+
+
+@bad_change("header-names-its-version", by=("gitops",))
+def testers_get_another_version(name: str, delivery: Delivery, version: str) -> Change:
+    good = _asked_for(name, delivery, version)
+    return Change(good, with_testers(good, lambda it: replace(it, value=_rest(version))))
+
+
+@bad_change("one-split-for-all-requests", by=("gitops",))
+def testers_come_after_all_requests(name: str, delivery: Delivery, version: str) -> Change:
+    good = _asked_for(name, delivery, version)
+    return Change(good, with_testers(good, lambda it: replace(it, position=1)))
+
+
+@bad_change("routed-subset-exists", by=("gitops",))
+def testers_are_sent_to_a_subset_that_never_was(name: str, delivery: Delivery, version: str) -> Change:
+    good = _not_asked_for(name, delivery, version)
+    nowhere = Destination(HOST, "v3", 80, 100)
+    routes = (HeaderRoute(HEADER, "v3", nowhere, 0),)
+    return Change(good, with_routes(good, lambda it: replace(it, testers=routes)))
+
+
+@bad_change("weighted-version-has-pods", by=("gitops",), severity=Severity.WARNING)
+def testers_are_sent_to_a_version_without_pods(name: str, delivery: Delivery, version: str) -> Change:
+    asleep = {_rest(version): Wanted(100), version: Wanted(0, replicas=0)}
+    return Change(region(name, asleep, delivery=delivery), _asked_for(name, delivery, version, replicas=0))
+
+
 # --- hosts and ports
 
 
@@ -356,6 +406,16 @@ def the_host_of_the_subsets_is_short(of: Region, _: str) -> Region:
 @bad_region("host-is-full-name", of=CANARY)
 def the_host_of_the_routes_is_short(of: Region, _: str) -> Region:
     return with_routes(of, lambda it: replace(it, hosts=("echo.echo",)))
+
+
+@bad_region("host-is-full-name", of=CANARY)
+def a_host_of_clients_outside_is_bound_to_no_gateway(of: Region, _: str) -> Region:
+    return with_routes(of, lambda it: replace(it, hosts=(HOST, OUTSIDE)))
+
+
+@bad_region("host-is-full-name", "one-rule-and-routes-for-host", of=CANARY)
+def only_clients_outside_find_the_routes(of: Region, _: str) -> Region:
+    return with_routes(of, lambda it: replace(it, hosts=(OUTSIDE,), gateways=(MESH, GATEWAY)))
 
 
 @bad_region("host-is-full-name", "routed-subset-exists")
@@ -676,6 +736,18 @@ def a_version_changes_its_name_with_all_that_it_has(name: str, delivery: Deliver
     return Change(before, region(name, after, delivery=delivery))
 
 
+@bad_change("removed-only-when-idle")
+def a_version_goes_with_its_testers(name: str, delivery: Delivery, version: str) -> Change:
+    before = _asked_for(name, delivery, version)
+    return Change(before, region(name, {_rest(version): Wanted(100)}, delivery=delivery))
+
+
+@bad_change("removed-only-when-idle")
+def a_version_loses_its_pods_with_its_testers(name: str, delivery: Delivery, version: str) -> Change:
+    after = {_rest(version): Wanted(100), version: Wanted(0, replicas=0)}
+    return Change(_asked_for(name, delivery, version), region(name, after, delivery=delivery))
+
+
 @bad_change("removed-only-when-idle", of=("v3",))
 def an_introduction_is_reverted(name: str, delivery: Delivery, version: str) -> Change:
     introduced = region(name, {**versions(v1=90, v2=5), version: Wanted(5)}, delivery=delivery)
@@ -853,7 +925,77 @@ def who_delivers_is_switched(name: str, delivery: Delivery, _: str) -> Change:
 
 @bad_change("region-removed", of=CANARY)
 def a_region_goes(name: str, delivery: Delivery, _: str) -> Change:
+    return Change(region(name, delivery=delivery), None, region_goes=True)
+
+
+@bad_change("service-removed", of=CANARY)
+def the_only_service_gives_way_to_another(name: str, delivery: Delivery, _: str) -> Change:
     return Change(region(name, delivery=delivery), None)
+
+
+# --- several services of one region
+
+
+def _beside(*services: Region) -> Sequence[Change]:
+    """Services that come to be beside each other in one region."""
+    return [Change(None, each) for each in services]
+
+
+@bad_regions("own-objects")
+def names_of_services_and_versions_run_together() -> Sequence[Change]:
+    image = "registry.corp.local/shop:1.0.0"
+    first, second = {"b-c": Wanted(100, image=image)}, {"c": Wanted(100, image=image)}
+    shop = partial(region, namespace="shop")
+    return _beside(shop(wanted=first, service="a"), shop(wanted=second, service="a-b"))
+
+
+@bad_regions("own-objects")
+def two_services_have_one_service_account() -> Sequence[Change]:
+    first, second = (region(service=name, namespace="shop") for name in ("shop", "cart"))
+    accounts = (*second.workloads.service_accounts, *first.workloads.service_accounts)
+    return _beside(first, replace(second, workloads=replace(second.workloads, service_accounts=accounts)))
+
+
+@bad_regions("own-hosts")
+def two_services_are_asked_for_by_one_name() -> Sequence[Change]:
+    return _beside(region(gateway=GATEWAY), region(service="web", gateway=GATEWAY))
+
+
+@bad_regions("own-pods")
+def a_service_answers_for_another() -> Sequence[Change]:
+    first, second = (region(service=name, namespace="shop") for name in ("shop", "cart"))
+    wide = {"app.kubernetes.io/part-of": "echo-rollout"}
+    return _beside(with_service(first, lambda it: replace(it, selector=wide)), second)
+
+
+@bad_regions("service-removed")
+def a_service_goes_and_others_stay() -> Sequence[Change]:
+    return [_kept("region-a"), Change(region(service="web"), None), _kept("region-b")]
+
+
+@bad_regions("service-removed")
+def a_service_changes_its_name() -> Sequence[Change]:
+    return [Change(region(), None), Change(None, region(service="web"))]
+
+
+@bad_regions("mesh-identity-kept", "service-removed")
+def a_service_changes_its_name_together_with_the_mesh() -> Sequence[Change]:
+    before, after = region(), region(service="web")
+    return [Change(_set(before), None), Change(None, _set(after, mesh__trustDomain="other.local"))]
+
+
+@bad_regions("service-removed")
+def a_service_waives_its_removal_in_another_that_comes_with_it() -> Sequence[Change]:
+    limits = Limits(waived={"service-removed": "it is called web now"})
+    return [Change(region(), None), Change(None, region(service="web", limits=limits))]
+
+
+@bad_regions("removed-only-when-idle", "introduced-idle")
+def two_services_have_versions_of_one_name() -> Sequence[Change]:
+    """Of which one goes from the first as the other comes to the second."""
+    gone = Change(region(), region(wanted=versions(v1=100)))
+    web = partial(region, service="web")
+    return [gone, Change(web(wanted=versions(v1=100)), web(wanted=versions(v1=90, v2=10)))]
 
 
 # --- several regions
@@ -867,8 +1009,14 @@ def a_copied_stack_file_names_the_cluster_of_the_other() -> Sequence[Change]:
 
 @bad_regions("own-place")
 def a_copied_stack_file_names_the_overlay_of_the_other() -> Sequence[Change]:
-    path = {"repository__path": "deploy/overlays/region-a/echo"}
+    path = {"services__echo__path": "deploy/overlays/region-a/echo"}
     return [Change(region(name), with_settings(region(name), **path)) for name in REGIONS]
+
+
+@bad_regions("own-place")
+def two_services_have_one_overlay() -> Sequence[Change]:
+    one = with_settings(region(), services__echo__path="deploy/all")
+    return [Change(None, one), Change(None, with_settings(region(service="web"), services__web__path="deploy/all"))]
 
 
 def _together(before: Mapping[str, Wanted], after: Mapping[str, Wanted], *names: str) -> Sequence[Change]:
@@ -957,6 +1105,11 @@ def a_rule_is_waived(name: str, _: Delivery, __: str) -> Change:
     return Change(region(name), region(name, limits=Limits(waived={"increase-limited": "a drill"})))
 
 
+@bad_change("service-limits-loosened", of=CANARY, by=("gitops",), severity=WARNING)
+def fewer_pods_are_to_answer_everything(name: str, _: Delivery, __: str) -> Change:
+    return Change(region(name), region(name, limits=Limits(pods_for_all_traffic=2)))
+
+
 @bad_change("handed-over-unchanged", of=CANARY, by=("gitops", "direct"), severity=WARNING)
 def a_handover_changes_the_weights(name: str, delivery: Delivery, _: str) -> Change:
     after = region(name, versions(v1=80, v2=20), delivery="handover")
@@ -967,6 +1120,16 @@ def a_handover_changes_the_weights(name: str, delivery: Delivery, _: str) -> Cha
 def regions_come_to_have_different_probes() -> Sequence[Change]:
     first, second = (_kept(name) for name in REGIONS)
     return [first, replace(second, after=with_settings(region("region-b"), probe__image="probe:1.0.1"))]
+
+
+@bad_regions("differ-only-where-allowed", severity=WARNING)
+def a_service_comes_to_one_region_alone() -> Sequence[Change]:
+    return [_kept("region-a"), Change(None, region("region-a", service="web")), _kept("region-b"), _kept("region-c")]
+
+
+@bad_regions("raised-in-one-region", severity=WARNING)
+def a_canary_rises_in_all_of_three_regions() -> Sequence[Change]:
+    return _together(versions(v1=90, v2=10), versions(v1=75, v2=25), "region-a", "region-b", "region-c")
 
 
 @bad_regions("raised-in-one-region", severity=WARNING)

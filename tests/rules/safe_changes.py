@@ -9,7 +9,7 @@ from itertools import pairwise, product
 from rules.facts.region import Change, Limits, Region
 from rules.facts.workloads import Delivery
 from tests.rules.edits import with_settings
-from tests.rules.good import Wanted, region, versions
+from tests.rules.good import GATEWAY, Wanted, region, versions
 
 DELIVERIES: tuple[Delivery, ...] = ("gitops", "direct", "handover")
 Life = Sequence[Mapping[str, Wanted]]
@@ -91,6 +91,28 @@ _LIVES: Mapping[str, Life] = {
         {"v1": Wanted(100, replicas=10), "v2": Wanted(0, replicas=2)},
         {"v1": Wanted(95, replicas=10), "v2": Wanted(5, replicas=2)},
     ],
+    "testers look at a version before it gets requests, and until the old one goes": [
+        {"v1": Wanted(100)},
+        {"v1": Wanted(100), "v2": Wanted(0, testers=True)},
+        {"v1": Wanted(100, testers=True), "v2": Wanted(0, testers=True)},
+        {"v1": Wanted(90, testers=True), "v2": Wanted(10, testers=True)},
+        {"v1": Wanted(50, testers=True), "v2": Wanted(50, testers=True)},
+        {"v1": Wanted(0, testers=True), "v2": Wanted(100, testers=True)},
+        {"v1": Wanted(0), "v2": Wanted(100, testers=True)},
+        {"v2": Wanted(100, testers=True)},
+        {"v2": Wanted(100)},
+    ],
+    "a version rests without testers, and wakes with them": [
+        {"v1": Wanted(100), "v2": Wanted(0, testers=True)},
+        versions(v1=100, v2=0),
+        {"v1": Wanted(100), "v2": Wanted(0, replicas=0)},
+        {"v1": Wanted(100), "v2": Wanted(0, testers=True)},
+    ],
+    "testers ask for all versions at once, of which one rests": [
+        {"v1": Wanted(100), "v2": Wanted(0, replicas=0)},
+        {"v1": Wanted(100, testers=True), "v2": Wanted(0, replicas=0, testers=True)},
+        {"v1": Wanted(100, testers=True), "v2": Wanted(0, testers=True)},
+    ],
     "a few percents more, and a few less": [
         versions(v1=99, v2=1),
         versions(v1=98, v2=2),
@@ -114,6 +136,7 @@ def safe_changes() -> Iterator[Safe]:
     yield from _limits()
     yield from _platform()
     yield from _regions()
+    yield from _services()
 
 
 def _lived(name: str, life: Life, delivery: Delivery) -> Iterator[Safe]:
@@ -212,7 +235,7 @@ def _regions() -> Iterator[Safe]:
         new = region("region-b", versions_there)
         yield Safe(f"a region comes with {', '.join(versions_there)}", (Change(old, old), Change(None, new)))
     announced = region("region-b", limits=Limits(waived={"region-removed": "moved to region-c"}))
-    yield Safe("a region goes that was announced to go", (Change(old, old), Change(announced, None)))
+    yield Safe("a region goes that was announced to go", (Change(old, old), Change(announced, None, region_goes=True)))
     yield Safe("the first commit of all", (Change(None, old), Change(None, region("region-b"))))
     raised = region("region-a", versions(v1=80, v2=20))
     lowered = region("region-b", versions(v1=95, v2=5))
@@ -225,6 +248,46 @@ def _regions() -> Iterator[Safe]:
         both = tuple(Change(region(it, old_versions), region(it, new_versions)) for it in ("region-a", "region-b"))
         yield Safe(name, both)
     yield Safe("pods come to both regions", tuple(_scaled(name) for name in ("region-a", "region-b")))
+
+
+def _services() -> Iterator[Safe]:
+    echo, web = region(), region(service="web")
+    kept = Change(echo, echo)
+    introduced = region(service="web", wanted=versions(v1=90, v2=10, v3=0))
+    yield Safe("a service comes beside another", (kept, Change(None, web)))
+    yield Safe("two services stay as they are", (kept, Change(web, web)))
+    yield Safe("a version comes to one of two services", (kept, Change(web, introduced)))
+    yield Safe(
+        "a version comes to one service as one of its name goes from the other",
+        (
+            Change(region(wanted=versions(v1=90, v2=10, v3=0)), echo),
+            Change(web, introduced),
+        ),
+    )
+    for old, new, what in (
+        (versions(v1=90, v2=10), versions(v1=75, v2=25), "rises"),
+        (versions(v1=100, v2=0), versions(v1=90, v2=10), "gets its first requests"),
+    ):
+        changes = (
+            Change(region("region-a", old), region("region-a", new)),
+            *(Change(it, it) for it in (region("region-b", old), region("region-a", old, service="web"))),
+            Change(region("region-b", old, service="web"), region("region-b", new, service="web")),
+        )
+        yield Safe(f"a version {what} in one region, and one of its name of another service elsewhere", changes)
+    for name in ("region-removed", "service-removed"):
+        announced = region(service="web", limits=Limits(waived={name: "nobody asks it any more"}))
+        own = region(limits=announced.limits)
+        goes = name == "region-removed"
+        yield Safe(
+            f"a service goes by {name} that was announced to go",
+            (Change(own, None if goes else own, region_goes=goes), Change(announced, None, region_goes=goes)),
+        )
+    shared = [region(service=name, namespace="shop") for name in ("cart", "cart-api")]
+    yield Safe("two services share a namespace", tuple(Change(None, each) for each in shared))
+    for before, after in pairwise((region(), region(gateway=GATEWAY), region())):
+        yield Safe(f"clients outside ask at {after.workloads.virtual_services[0].gateways}", (Change(before, after),))
+    own_drain = region(sleep_seconds=20)
+    yield Safe("a service comes whose pods the kubelet lets sleep", (Change(None, own_drain),))
 
 
 def _scaled(name: str) -> Change:

@@ -80,8 +80,9 @@ def api_fields(kind: str) -> Mapping[str, Any]:
 
 
 def mutants() -> Iterator[Mutant]:
-    """All of them, of every object of a region."""
-    before = good.region()
+    """All of them, of every object of a region that has all that a stack file can ask for."""
+    wanted = {"v1": good.Wanted(90, testers=True), "v2": good.Wanted(10, testers=True)}
+    before = good.region(wanted=wanted, gateway=good.GATEWAY, sleep_seconds=5, mounts=True)
     documents = dict(before.workloads.documents)
     for identity, document in documents.items():
         for path, how, mutant in _mutated(document, api_fields(identity.kind)):
@@ -126,7 +127,7 @@ def _mutated(value: Any, types: Mapping[str, Any]) -> Iterator[tuple[Path, str, 
 _GONE = object()
 
 
-def _of_object(value: Mapping[str, Any], types: Mapping[str, Any]) -> Iterator[tuple[Path, str, Any]]:
+def _of_object(value: Mapping[str, Any], types: Mapping[str, Any], entry: Any = str) -> Iterator[tuple[Path, str, Any]]:
     for name, typ in types.items():
         if name in value:
             yield (name,), "removed", _GONE
@@ -141,13 +142,16 @@ def _of_object(value: Mapping[str, Any], types: Mapping[str, Any]) -> Iterator[t
         # an entry of a map, such as a label
         yield (name,), "removed", _GONE
         yield (name,), "changed", f"{value[name]}x"
+        for path, how, new in _of_value(value[name], entry) if isinstance(value[name], dict) else ():
+            yield (name, *path), how, new
     yield ("unheardOf",), "added", "x"
 
 
 def _of_value(value: Any, typ: Any) -> Iterator[tuple[Path, str, Any]]:
     if isinstance(value, dict):
-        yield (), "changed", {}
-        yield from _of_object(value, _fields(typ))
+        if value:
+            yield (), "changed", {}
+        yield from _of_object(value, _fields(typ), _entry(typ))
     elif isinstance(value, list):
         yield (), "changed", []
         for position, each in enumerate(value):
@@ -168,6 +172,12 @@ def _fields(typ: Any) -> Mapping[str, Any]:
     """The fields of a class of an SDK, or nothing for a plain map."""
     typ = _types.unwrap_type(typ)
     return {} if get_origin(typ) or not _types.is_output_type(typ) else dict(_types.output_type_types(typ))
+
+
+def _entry(typ: Any) -> Any:
+    """What the values of a map are."""
+    typ = _types.unwrap_type(typ)
+    return (*get_args(typ), str)[1] if get_origin(typ) else str
 
 
 def _example(typ: Any, depth: int = 0) -> Any:

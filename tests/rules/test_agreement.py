@@ -12,6 +12,7 @@ from rules.catalogue import ONE_REGION
 from rules.change.order import MAKE_BEFORE_BREAK, ORDER
 from rules.facts.region import Change, Region
 from rules.facts.workloads import Delivery
+from rules.finding import Severity
 from rules.model.changes import outage
 from tests.rules.edits import with_deployment, with_destination, with_subset, with_waves
 from tests.rules.good import Wanted, region
@@ -24,18 +25,22 @@ State = Literal[
     "idle without pods",
     "idle",
     "idle renamed",
+    "asked",
+    "asked renamed",
+    "asked without pods",
     "routed",
     "routed renamed",
     "routed without pods",
     "routed without subset",
 ]
-"""`renamed`: with a Deployment of another name."""
+"""`renamed`: with a Deployment of another name; `asked`: by testers alone."""
 
 OF_CHANGES = [rule for rule in ORDER if rule is not MAKE_BEFORE_BREAK]
 OF_REGIONS = [rule for rule in ONE_REGION if rule.id in {"weighted-version-has-pods", "routed-subset-exists"}]
 
 SOUND: tuple[State, ...] = ("absent", "idle without pods", "idle", "routed")
-PARTIAL: tuple[State, ...] = ("pods", "subset", "idle renamed", "routed renamed")
+ASKED: tuple[State, ...] = ("asked", "asked renamed", "asked without pods")
+PARTIAL: tuple[State, ...] = ("pods", "subset", "idle renamed", *ASKED, "routed renamed")
 BROKEN: tuple[State, ...] = ("routed without pods", "routed without subset")
 CHANGES_OF_DELIVERY: tuple[tuple[Delivery, Delivery], ...] = (
     ("gitops", "handover"),
@@ -68,7 +73,11 @@ def in_states(states: tuple[State, ...], delivery: Delivery, waves: Waves = RIGH
     weights = {name: 100 // len(routed) for name in routed}
     weights[routed[0]] += 100 - sum(weights.values())
     wanted = {
-        name: Wanted(weights.get(name, 0), replicas=0 if state.endswith("without pods") else 3)
+        name: Wanted(
+            weights.get(name, 0),
+            replicas=0 if state.endswith("without pods") else 3,
+            testers=state.startswith("asked"),
+        )
         for name, state in names.items()
         if state != "absent"
     }
@@ -86,9 +95,10 @@ def in_states(states: tuple[State, ...], delivery: Delivery, waves: Waves = RIGH
 
 
 def spoken_by_rules(change: Change) -> bool:
+    """Whether one of the rules refuses it."""
     assert change.after is not None
     return any(list(rule.check(change)) for rule in OF_CHANGES) or any(
-        list(rule.check(change.after)) for rule in OF_REGIONS
+        each.severity is not Severity.WARNING for rule in OF_REGIONS for each in rule.check(change.after)
     )
 
 

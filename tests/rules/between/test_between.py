@@ -13,6 +13,7 @@ from rules.facts.workloads import Delivery
 from rules.finding import Violation
 from tests.rules.edits import with_document
 from tests.rules.good import Wanted, region, versions
+from tests.stackfile.stack_values import MINIMAL, parse
 
 NAMES = ("region-a", "region-b", "region-c")
 OF_REGIONS = {rule.id: rule for rule in BETWEEN_REGIONS}
@@ -51,7 +52,7 @@ class TestStartsInOneRegion:
         found = told_of_changes(self.ID, *(change(name, self.BEFORE, self.AFTER) for name in NAMES[:2]))
 
         assert [(each.region, each.where, each.what) for each in found] == [
-            ("region-b", "version v2", "starts here in the change that starts it in region-a")
+            ("region-b", "version v2 of echo", "starts here in the change that starts it in region-a")
         ]
 
     def test_allows_a_new_version_to_wait_in_two_regions_with_weight_0(self) -> None:
@@ -290,8 +291,8 @@ class TestDifferOnlyWhereAllowed:
     @pytest.mark.parametrize(
         ("setting", "value"),
         [
-            ("echo.versions.v2.weight", 25),
-            ("echo.versions.v2.replicas", 5),
+            ("services.echo.versions.v2.weight", 25),
+            ("services.echo.versions.v2.replicas", 5),
             ("cluster.context", "other"),
             ("rules.waived.increase-limited", "a drill"),
         ],
@@ -332,7 +333,7 @@ class TestDifferOnlyWhereAllowed:
         )
 
         assert [(each.where, each.what) for each in found] == [
-            ("$.echo.versions.v2", "not set here, there in region-a")
+            ("$.services.echo.versions.v2", "not set here, there in region-a")
         ]
 
     def test_holds_the_images_of_those_that_have_a_version_against_each_other(self) -> None:
@@ -345,7 +346,7 @@ class TestDifferOnlyWhereAllowed:
             region("region-c", versions(v1=100)),
         )
 
-        assert [(each.region, each.where) for each in found] == [("region-b", "$.echo.versions.v2.image")]
+        assert [(each.region, each.where) for each in found] == [("region-b", "$.services.echo.versions.v2.image")]
 
     def test_holds_few_against_most(self) -> None:
         regions = [region(f"region-{number:02}") for number in range(50)]
@@ -358,6 +359,33 @@ class TestDifferOnlyWhereAllowed:
             ("region-00", "1.29.0 here and in region-07, 1.31.1 in region-01, region-02 and 46 more")
         ]
 
+    def test_tells_of_a_service_that_one_region_has_once(self) -> None:
+        found = told_of_regions(self.ID, *map(region, NAMES), region("region-b", service="web"))
+
+        assert [(each.region, each.where, each.what) for each in found] == [
+            ("region-b", "$.services.web", "there here, not set in region-a and region-c")
+        ]
+
+    @pytest.mark.parametrize("pattern", ["services.web", "services.*"])
+    def test_allows_a_service_that_one_region_has_by_a_path_that_a_stack_file_may_have(self, pattern: str) -> None:
+        rules = parse({**MINIMAL, "rules": {"mayDiffer": [*MAY_DIFFER, pattern]}}).rules
+        limits = Limits(may_differ=rules.may_differ)
+
+        assert not told_of_regions(
+            self.ID, *map(region, NAMES), *(region("region-b", service=it, limits=limits) for it in ("echo", "web"))
+        )
+
+    def test_holds_a_service_against_that_of_the_same_name_alone(self) -> None:
+        regions = [region(name, service=service) for name in NAMES for service in ("echo", "web")]
+        drained = set_to(regions[3], {"services.web.drain.seconds": 9})
+        regions = [set_to(each, {f"services.{each.service}.drain.seconds": 5}) for each in regions]
+
+        found = told_of_regions(self.ID, *regions[:3], drained, *regions[4:])
+
+        assert [(each.region, each.where, each.what) for each in found] == [
+            ("region-b", "$.services.web.drain.seconds", "9 here, 5 in region-a and region-c")
+        ]
+
     def test_allows_regions_of_which_no_setting_is_known(self) -> None:
         assert not told_of_regions(self.ID, region("region-a"), replace(region("region-b"), settings={}))
 
@@ -365,11 +393,29 @@ class TestDifferOnlyWhereAllowed:
 class TestOwnPlace:
     ID = "own-place"
 
-    @pytest.mark.parametrize("setting", ["cluster.context", "repository.path"])
+    @pytest.mark.parametrize("setting", ["cluster.context", "services.echo.path"])
     def test_refuses_two_regions_in_one_place(self, setting: str) -> None:
         found = told_of_regions(self.ID, *(set_to(region(name), {setting: "region-a"}) for name in NAMES[:2]))
 
         assert [(each.region, each.where) for each in found] == [("region-b", f"$.{setting}")]
+
+    @pytest.mark.parametrize("names", [("region-a", "region-a"), ("region-a", "region-c")])
+    def test_refuses_two_services_in_one_overlay(self, names: tuple[str, str]) -> None:
+        echo, web = (
+            set_to(region(name, service=service), {f"services.{service}.path": "deploy/all"})
+            for name, service in zip(names, ("echo", "web"), strict=True)
+        )
+
+        found = told_of_regions(self.ID, echo, region("region-b"), web)
+
+        assert [(each.region, each.where, each.what) for each in found] == [
+            (names[1], "$.services.web.path", "deploy/all is also the overlay of echo in region-a")
+        ]
+
+    def test_allows_all_services_of_a_region_in_one_cluster(self) -> None:
+        services = (region(service=it) for it in ("echo", "web"))
+
+        assert not told_of_regions(self.ID, *(set_to(each, {"cluster.context": "region-a"}) for each in services))
 
     def test_allows_a_context_of_the_same_name_in_another_kubeconfig(self) -> None:
         assert not told_of_regions(

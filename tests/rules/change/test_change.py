@@ -9,6 +9,7 @@ from rules.catalogue import CHANGE
 from rules.facts.region import Change, Limits, Region
 from rules.facts.workloads import Delivery, Deployment
 from rules.finding import Violation
+from rules.model.changes import outage
 from tests.rules.edits import with_deployment, with_subset, with_waves
 from tests.rules.good import Wanted, region, versions
 
@@ -123,6 +124,49 @@ class TestRemovedOnlyWhenIdle:
 
         assert told(self.ID, change(introduced, not_yet))
 
+    @pytest.mark.parametrize("delivery", DELIVERIES)
+    def test_refuses_a_version_that_goes_with_its_testers(self, delivery: Delivery) -> None:
+        asked = {"v1": Wanted(100), "v2": Wanted(0, testers=True)}
+
+        (found,) = told(self.ID, change(asked, versions(v1=100), delivery=delivery))
+
+        assert found.where == "DestinationRule echo/echo: spec.subsets"
+        assert found.what.endswith("in the change that finds v2 with the requests of testers")
+        assert outage(change(asked, versions(v1=100), delivery=delivery))
+
+    def test_refuses_pods_that_go_with_their_testers(self) -> None:
+        asked = {"v1": Wanted(100), "v2": Wanted(0, testers=True)}
+
+        assert told(self.ID, change(asked, {"v1": Wanted(100), "v2": Wanted(0, replicas=0)}))
+
+    def test_allows_what_testers_asked_for_to_go_once_their_route_is_gone(self) -> None:
+        asked, idle = {"v1": Wanted(100), "v2": Wanted(0, testers=True)}, versions(v1=100, v2=0)
+
+        for step in (change(asked, idle), change(idle, versions(v1=100))):
+            assert not told(self.ID, step)
+            assert outage(step) is None
+
+    def test_leads_the_way_without_testers(self) -> None:
+        asked = {"v1": Wanted(100), "v2": Wanted(0, testers=True)}
+
+        (found,) = told(self.ID, change(asked, versions(v1=100)))
+
+        assert found.steps == (
+            "set testers: false for v2 and leave everything else of it as it is; rollout render, commit, push",
+            "wait until that is delivered and measured: rollout verify --region region-a holds",
+            "then make this change; rollout render, commit, push",
+        )
+
+    def test_leads_the_way_of_what_had_both_by_its_weight_and_then_by_its_testers(self) -> None:
+        asked = {"v1": Wanted(90), "v2": Wanted(10, testers=True)}
+        idle = {"v1": Wanted(100), "v2": Wanted(0, testers=True)}
+
+        (first,) = told(self.ID, change(asked, versions(v1=100)))
+        (second,) = told(self.ID, change(idle, versions(v1=100)))
+
+        assert first.steps[0].startswith("set the weights to v1 100, v2 0")
+        assert second.steps[0].startswith("set testers: false for v2")
+
     def test_allows_what_had_weight_0_to_go_whole(self) -> None:
         assert not told(self.ID, change(versions(v1=100, v2=0), versions(v1=100)))
 
@@ -225,6 +269,13 @@ class TestIntroducedIdle:
     @pytest.mark.parametrize("delivery", DELIVERIES)
     def test_allows_a_version_without_requests(self, delivery: Delivery) -> None:
         assert not told(self.ID, change(self.WITHOUT, versions(v1=100, v2=0), delivery=delivery))
+
+    @pytest.mark.parametrize("delivery", DELIVERIES)
+    def test_allows_a_version_that_comes_with_its_testers(self, delivery: Delivery) -> None:
+        asked = {"v1": Wanted(100), "v2": Wanted(0, testers=True)}
+
+        assert not told(self.ID, change(self.WITHOUT, asked, delivery=delivery))
+        assert outage(change(self.WITHOUT, asked, delivery=delivery)) is None
 
     @pytest.mark.parametrize("delivery", DELIVERIES)
     def test_allows_the_first_requests_to_what_was_there(self, delivery: Delivery) -> None:
@@ -413,15 +464,36 @@ class TestDelivery:
 
 class TestRegionRemoved:
     def test_refuses_a_region_that_goes(self) -> None:
-        assert [each.where for each in told("region-removed", Change(region(), None))] == ["stack file"]
+        assert [each.where for each in told("region-removed", Change(region(), None, region_goes=True))] == [
+            "stack file"
+        ]
 
     @pytest.mark.parametrize("before", [None, region()])
     def test_allows_a_region_that_comes_or_stays(self, before: Region | None) -> None:
         assert not told("region-removed", Change(before, region()))
 
 
+class TestServiceRemoved:
+    ID = "service-removed"
+
+    def test_refuses_a_service_that_goes(self) -> None:
+        (found,) = told(self.ID, Change(region(service="web"), None))
+
+        assert found.where == "$.services.web"
+        assert found.steps[-1].startswith("then remove it and its overlay; commit, pulumi up -s region-a")
+
+    def test_leaves_a_region_that_goes_to_another_rule(self) -> None:
+        assert not told(self.ID, Change(region(), None, region_goes=True))
+        assert not told("region-removed", Change(region(), None))
+
+    @pytest.mark.parametrize("before", [None, region()])
+    def test_allows_a_service_that_comes_or_stays(self, before: Region | None) -> None:
+        assert not told(self.ID, Change(before, region()))
+
+
 class TestLimitsLoosened:
     ID = "limits-loosened"
+    OF_SERVICE = "service-limits-loosened"
 
     @pytest.mark.parametrize(
         ("after", "where"),
@@ -431,12 +503,20 @@ class TestLimitsLoosened:
             (Limits(immutable_tags=(*Limits().immutable_tags, "stable")), "$.rules.immutableTags"),
             (Limits(may_differ=(*Limits().may_differ, "istio.version")), "$.rules.mayDiffer"),
             (Limits(waived={"increase-limited": "a drill"}), "$.rules.waived.increase-limited"),
-            (Limits(pods_for_all_traffic=2), "$.echo.podsForAllTraffic"),
-            (Limits(stable="v2"), "$.echo.stable"),
         ],
     )
     def test_names_what_allows_more(self, after: Limits, where: str) -> None:
         assert [each.where for each in told(self.ID, Change(region(), region(limits=after)))] == [where]
+
+    @pytest.mark.parametrize(
+        ("after", "where"),
+        [
+            (Limits(pods_for_all_traffic=2), "$.services.echo.podsForAllTraffic"),
+            (Limits(stable="v2"), "$.services.echo.stable"),
+        ],
+    )
+    def test_names_what_allows_more_for_one_service(self, after: Limits, where: str) -> None:
+        assert [each.where for each in told(self.OF_SERVICE, Change(region(), region(limits=after)))] == [where]
 
     @pytest.mark.parametrize(
         "before",
@@ -451,10 +531,12 @@ class TestLimitsLoosened:
         ],
     )
     def test_allows_less(self, before: Limits) -> None:
-        assert not told(self.ID, Change(region(limits=before), region()))
+        change = Change(region(limits=before), region())
+
+        assert not told(self.ID, change) + told(self.OF_SERVICE, change)
 
     def test_allows_more_pods_for_all_traffic(self) -> None:
-        assert not told(self.ID, Change(region(), region(limits=Limits(pods_for_all_traffic=3))))
+        assert not told(self.OF_SERVICE, Change(region(), region(limits=Limits(pods_for_all_traffic=3))))
 
     def test_allows_the_version_that_has_all_requests_to_become_the_stable_one(self) -> None:
         wanted = versions(v1=0, v2=100)
@@ -463,12 +545,12 @@ class TestLimitsLoosened:
             region(wanted=wanted, limits=Limits(stable="v2")),
         )
 
-        assert not told(self.ID, Change(before, after))
+        assert not told(self.OF_SERVICE, Change(before, after))
 
     def test_allows_a_version_that_had_all_requests_to_become_the_stable_one(self) -> None:
         proven = {"v2": frozenset({"registry.corp.local/echo:2.0.0"})}
 
-        assert not told(self.ID, Change(region(), region(limits=Limits(stable="v2")), proven))
+        assert not told(self.OF_SERVICE, Change(region(), region(limits=Limits(stable="v2")), proven))
 
 
 def test_a_region_that_comes_passes_every_rule() -> None:

@@ -17,6 +17,7 @@ from rules.facts.workloads import (
     Deployment,
     Destination,
     DestinationRule,
+    HeaderRoute,
     ObjectId,
     OutlierDetection,
     Service,
@@ -92,6 +93,16 @@ def virtual_service() -> Json:
         "metadata": metadata("echo", "2"),
         "spec": {"hosts": [HOST], "http": [{"route": route}]},
     }
+
+
+def with_testers() -> Json:
+    """Routes of which the first is for the requests of testers alone."""
+    found = virtual_service()
+    answer = {"response": {"set": {"x-version": "v2"}}}
+    match = [{"gateways": ["mesh"], "headers": {"x-echo-version": {"exact": "v2"}}}]
+    route = [{"destination": {"host": HOST, "subset": "v2"}, "headers": answer}]
+    found["spec"]["http"].insert(0, {"name": "testers-v2", "match": match, "route": route})
+    return found
 
 
 def budget() -> Json:
@@ -220,6 +231,31 @@ class TestWhatIsRead:
 
         assert [each.weight for each in found.virtual_services[0].routes[0]] == [90, 0]
 
+    def test_a_route_for_testers_is_read_with_its_place_beside_the_split(self) -> None:
+        (routes,) = read([with_testers()]).virtual_services
+
+        assert routes.testers == (
+            HeaderRoute("x-echo-version", "v2", Destination(HOST, "v2", None, 100, (("x-version", "v2"),)), 0),
+        )
+        assert [[each.subset for each in route] for route in routes.routes] == [["v1", "v2"]]
+        assert routes.positions == (1,)
+
+    def test_routes_hold_in_the_mesh_unless_gateways_are_named(self) -> None:
+        bound = changed(virtual_service(), "spec/gateways", ["mesh", "istio-ingress/gateway"])
+
+        assert read([virtual_service()]).virtual_services[0].gateways == ("mesh",)
+        assert read([bound]).virtual_services[0].gateways == ("mesh", "istio-ingress/gateway")
+
+    def test_of_several_containers_the_longest_sleep_counts(self) -> None:
+        containers = [
+            {"name": name, "image": "echo:1.0.0", "lifecycle": {"preStop": {"sleep": {"seconds": seconds}}}}
+            for name, seconds in (("echo", 5), ("log", 9), ("istio-proxy", 20))
+        ]
+
+        found = read([changed(deployment(), "spec/template/spec/containers", containers)])
+
+        assert found.deployments[0].sleep_seconds == 9
+
     def test_a_kind_that_no_rule_judges_is_known_by_name_and_told(self) -> None:
         found = read([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "echo"}}])
 
@@ -279,9 +315,38 @@ class TestWhatCannotBeRead:
                 "spec.http[0].route[1].weight: true is not a whole number",
             ),
             (virtual_service(), "spec/http/0/route", "v1", 'spec.http[0].route: "v1" is not a list'),
-            (virtual_service(), "spec/http/0/match", [{}], "spec.http[0].match: [{}] is judged by no rule"),
+            (
+                virtual_service(),
+                "spec/http/0/match",
+                [{"uri": {"exact": "/"}, "gateways": ["mesh"], "headers": {"x-version": {"exact": "v1"}}}],
+                'spec.http[0].match[0].uri: {"exact": "/"} is judged by no rule',
+            ),
+            (
+                with_testers(),
+                "spec/http/0/match/0/gateways",
+                ["istio-ingress/gateway"],
+                "spec.http[0].match[0].gateways[0]: \"istio-ingress/gateway\": Input should be 'mesh'",
+            ),
+            (
+                with_testers(),
+                "spec/http/0/match/0/headers",
+                {},
+                "spec.http[0].match[0].headers: {} is empty",
+            ),
+            (
+                with_testers(),
+                "spec/http/0/match/0/headers/x-echo-version",
+                {"exact": "v2", "prefix": "v2"},
+                'spec.http[0].match[0].headers.x-echo-version.prefix: "v2" is judged by no rule',
+            ),
+            (
+                with_testers(),
+                "spec/http/0/route",
+                [],
+                "spec.http[0]: a route for testers has 0 destinations and not one",
+            ),
             (virtual_service(), "spec/http/0/fault", {}, "spec.http[0].fault: {} is judged by no rule"),
-            (virtual_service(), "spec/gateways", ["edge"], 'spec.gateways: ["edge"] is judged by no rule'),
+            (virtual_service(), "spec/gateways", "edge", 'spec.gateways: "edge" is not a list'),
             (virtual_service(), "spec", None, "spec: is missing"),
             (
                 virtual_service(),
@@ -391,7 +456,7 @@ def _places(value: Any) -> list[Callable[[Any], None]]:
 @settings(max_examples=300)
 @given(data=st.data())
 def test_whatever_is_anywhere_in_an_object_raises_nothing(data: st.DataObject) -> None:
-    objects = all_objects()
+    objects = [*all_objects(), changed(with_testers(), "metadata/name", "other")]
     put = data.draw(st.sampled_from(_places(objects)))
     put(data.draw(_ANYTHING))
 

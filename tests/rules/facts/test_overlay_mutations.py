@@ -25,11 +25,11 @@ def committed(name: str) -> Files:
 
 
 def as_region(name: str, files: Mapping[str, str]) -> Region:
-    return Region(name, "gitops", objects(files))
+    return Region(name, "echo", "gitops", objects(files))
 
 
 def refused_alone(name: str, files: Mapping[str, str]) -> set[str]:
-    return {each.rule_id for each in judge_region(as_region(name, files)) if each.severity is Severity.REFUSED}
+    return {each.rule_id for each in judge_region([as_region(name, files)]) if each.severity is Severity.REFUSED}
 
 
 def refused_on_the_way(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:

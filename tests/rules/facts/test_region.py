@@ -8,7 +8,7 @@ from tests.stackfile.stack_values import MINIMAL, parse, with_value
 
 
 def as_region(config: RegionConfig) -> Region:
-    return Region.of(config.model_dump(by_alias=True), Workloads())
+    return Region.of(config.model_dump(by_alias=True), "echo", Workloads())
 
 
 def test_a_region_is_named_and_delivered_as_its_file_says() -> None:
@@ -22,15 +22,15 @@ def test_what_pulumi_registers_is_not_known_from_the_configuration() -> None:
 
 def test_settings_are_known_by_the_files_own_paths() -> None:
     settings = as_region(parse(with_value("istio.values.pilot.env.X", "1"))).settings
-    assert settings["echo.versions.v2.weight"] == 10
+    assert settings["services.echo.versions.v2.weight"] == 10
     assert settings["mesh.network"] == "network-a"
     assert settings["istio.values.pilot.env.X"] == "1"
 
 
 def test_settings_that_the_file_leaves_out_have_their_defaults() -> None:
     settings = as_region(parse(MINIMAL)).settings
-    assert settings["echo.outlierDetection.consecutive5xxErrors"] == 10
-    assert settings["echo.connectionPool.http1MaxPendingRequests"] == 1000
+    assert settings["services.echo.outlierDetection.consecutive5xxErrors"] == 10
+    assert settings["services.echo.connectionPool.http1MaxPendingRequests"] == 1000
     assert settings["rules.largestIncrease"] == 50
     assert settings["cluster.kubeconfig"] is None
 
@@ -41,8 +41,8 @@ def test_limits_are_the_rules_own_unless_the_file_says_otherwise() -> None:
 
 def test_limits_are_what_the_file_says() -> None:
     rule = min(catalogue.waivable_ids())
-    values = with_value("echo.stable", "v2")
-    values["echo"]["podsForAllTraffic"] = 4
+    values = with_value("services.echo.stable", "v2")
+    values["services"]["echo"]["podsForAllTraffic"] = 4
     values["rules"] = {
         "largestIncrease": 25,
         "introduceTogether": True,

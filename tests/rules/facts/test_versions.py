@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rules.facts.versions import selects, versions
 from tests.rules import altered, good
+from tests.rules.edits import with_testers
 
 
 def test_a_version_is_what_its_route_its_subset_and_its_deployment_say() -> None:
@@ -60,3 +63,23 @@ def test_of_several_routes_the_greatest_weight_counts() -> None:
 
 def test_a_selector_without_labels_selects_nothing() -> None:
     assert not selects({}, {"app": "echo"})
+
+
+def test_a_version_that_only_testers_ask_for_has_no_weight() -> None:
+    wanted = {"v1": good.Wanted(100), "v2": good.Wanted(0, testers=True)}
+
+    found = versions(good.region(wanted=wanted).workloads)
+
+    assert {name: (each.weight, each.routed, each.testers) for name, each in found.items()} == {
+        "v1": (100, True, False),
+        "v2": (0, True, True),
+    }
+
+
+def test_testers_who_are_sent_to_nothing_are_of_a_version_without_pods() -> None:
+    region = good.region(wanted={"v1": good.Wanted(100, testers=True)})
+    region = with_testers(region, lambda it: replace(it, destination=replace(it.destination, subset="")))
+
+    found = versions(region.workloads)[""]
+
+    assert (found.testers, found.routed, found.replicas) == (True, False, 0)

@@ -59,7 +59,7 @@ class TestRollbackCapacity:
             ),
             (
                 region(limits=Limits(stable="v0")),
-                "$.echo.stable: v0 has capacity for 0 % (0 of 3 pods) while v1 has 90 % and v2 has 10 % of the requests",
+                "$.services.echo.stable: v0 has capacity for 0 % (0 of 3 pods) while v1 has 90 % and v2 has 10 % of the requests",
             ),
         ],
     )

@@ -103,7 +103,7 @@ class TestCanFire:
             f"{DETECTION}.maxEjectionPercent: at 10 % (Envoy's own limit) 0 of the 2 pods of v2 may be out at a time",
         ]
         assert {each.mend for each in found} == {
-            "set echo.maxEjectionPercent to 50: for one of 3 it takes 34, for one of 2 it takes 50"
+            "set services.echo.maxEjectionPercent to 50: for one of 3 it takes 34, for one of 2 it takes 50"
         }
 
     @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ class TestCanFire:
 
         assert (found.what, found.mend, found.severity) == (
             "at 10 % (Envoy's own limit) 0 of the 2 pods of v2 may be out at a time",
-            "set echo.maxEjectionPercent to 50: for one of 10 it takes 10, for one of 2 it takes 50",
+            "set services.echo.maxEjectionPercent to 50: for one of 10 it takes 10, for one of 2 it takes 50",
             Severity.WARNING,
         )
 

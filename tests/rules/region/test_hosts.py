@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rules.facts.region import Region
@@ -45,6 +47,33 @@ ROUTES = "VirtualService echo/echo: spec"
 )
 def test_another_name_than_the_services_full_one_is_refused(bad: Region, text: str) -> None:
     assert altered.texts("host-is-full-name", bad) == [text]
+
+
+class TestHostsOfAGateway:
+    ID = "host-is-full-name"
+
+    def hosts(self, *hosts: str, gateway: str | None = good.GATEWAY) -> list[str]:
+        bound = good.region(gateway=good.GATEWAY)
+        gateways = ("mesh", gateway) if gateway else ("mesh",)
+        (routes,) = bound.workloads.virtual_services
+        changed = replace(routes, hosts=hosts, gateways=gateways)
+        return altered.texts(self.ID, altered.workloads(bound, virtual_services=(changed,)))
+
+    def test_come_after_the_services_name(self) -> None:
+        assert self.hosts(HOST, good.OUTSIDE, "www.corp.local") == []
+        assert self.hosts(good.OUTSIDE, HOST) == [f"{ROUTES}.hosts[0]: {good.OUTSIDE} is the name of no Service here"]
+
+    def test_are_no_names_of_the_mesh_alone(self) -> None:
+        assert self.hosts(HOST, good.OUTSIDE, gateway=None) == [
+            f"{ROUTES}.hosts[1]: {good.OUTSIDE} is the name of no Service here"
+        ]
+
+    @pytest.mark.parametrize("host", ["shop", "*"])
+    def test_are_full_names(self, host: str) -> None:
+        assert self.hosts(HOST, host) == [f"{ROUTES}.hosts[1]: {host} is the name of no Service here"]
+
+    def test_may_not_be_a_short_name_of_the_service(self) -> None:
+        assert self.hosts(HOST, "echo.echo") == [f"{ROUTES}.hosts[1]: echo.echo is short for echo.echo.svc.<domain>"]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rules.facts.region import Region
 from rules.facts.workloads import Destination
 from rules.finding import Severity
 from tests.rules import altered, good
+from tests.rules.edits import with_testers
 
 ROUTE = "VirtualService echo/echo: spec.http[0].route"
 HOST = good.HOST
@@ -14,6 +17,12 @@ HOST = good.HOST
 def weights(*values: int) -> Region:
     names = [f"v{number}" for number in range(1, len(values) + 1)]
     return good.region(wanted=good.versions(**dict(zip(names, values, strict=True))))
+
+
+def asked_for(weight: int, replicas: int = 3) -> Region:
+    """A region whose testers may ask for v2."""
+    wanted = {"v1": good.Wanted(100 - weight), "v2": good.Wanted(weight, replicas, testers=True)}
+    return good.region(wanted=wanted)
 
 
 class TestWeights:
@@ -55,6 +64,68 @@ class TestOneSplit:
             f"{ROUTE}: there is no destination"
         ]
 
+    def test_routes_for_testers_come_before_it(self) -> None:
+        good = asked_for(0)
+
+        assert altered.texts("one-split-for-all-requests", good) == []
+        assert altered.texts("one-split-for-all-requests", with_testers(good, lambda it: replace(it, position=1))) == [
+            "VirtualService echo/echo: spec.http[1]: the route before it takes every request"
+        ]
+
+    def test_the_split_has_its_place_after_those_of_testers(self) -> None:
+        bad = altered.destination(asked_for(0), 0, weight=99)
+
+        assert altered.texts("weights-sum-100", bad) == [
+            "VirtualService echo/echo: spec.http[1].route: the weights 99 + 0 make 99, not 100"
+        ]
+
+
+class TestHeaders:
+    ID = "header-names-its-version"
+
+    @pytest.mark.parametrize("good", [good.region(), good.region(gateway=good.GATEWAY), asked_for(0), asked_for(10)])
+    def test_that_are_rendered_are_fine(self, good: Region) -> None:
+        assert altered.texts(self.ID, good) == []
+
+    def test_without_them_nothing_is_wrong(self) -> None:
+        assert altered.texts(self.ID, altered.destination(good.region(), 0, answers=())) == []
+
+    def test_an_answer_that_names_another_version_is_refused(self) -> None:
+        bad = altered.destination(good.region(), 1, answers=(("x-rollout-version", "v1"),))
+
+        assert altered.texts(self.ID, bad) == [
+            f"{ROUTE}[1].headers.response.set.x-rollout-version: v1 is not the subset, v2"
+        ]
+
+    def test_an_answer_to_testers_that_names_another_version_is_refused(self) -> None:
+        bad = with_testers(
+            asked_for(0), lambda it: replace(it, destination=replace(it.destination, answers=(("x-version", "v1"),)))
+        )
+
+        assert altered.texts(self.ID, bad) == [f"{ROUTE}[0].headers.response.set.x-version: v1 is not the subset, v2"]
+
+    def test_testers_who_get_another_version_than_they_ask_for_are_refused(self) -> None:
+        bad = with_testers(asked_for(0), lambda it: replace(it, value="v1"))
+
+        assert altered.texts(self.ID, bad) == [
+            f"VirtualService echo/echo: spec.http[0].match[0].headers.{good.HEADER}: v1 leads to v2"
+        ]
+
+
+class TestGateways:
+    ID = "split-holds-in-mesh"
+
+    def test_without_the_mesh_are_refused(self) -> None:
+        bad = altered.each(good.region(), "virtual_services", gateways=(good.GATEWAY,))
+
+        assert altered.texts(self.ID, bad) == [f"VirtualService echo/echo: spec.gateways: {good.GATEWAY} without mesh"]
+
+    @pytest.mark.parametrize("gateways", [(), ("mesh",), ("mesh", good.GATEWAY)])
+    def test_with_the_mesh_or_left_out_are_fine(self, gateways: tuple[str, ...]) -> None:
+        service = replace(good.region().workloads.virtual_services[0], gateways=gateways)
+
+        assert altered.texts(self.ID, altered.workloads(good.region(), virtual_services=(service,))) == []
+
 
 class TestPodsOfWeightedVersions:
     def test_no_replicas_are_refused(self) -> None:
@@ -80,6 +151,15 @@ class TestPodsOfWeightedVersions:
                 "weighted-version-has-pods", altered.each(weights(100, 0), "deployments", "echo-v2", replicas=0)
             )
             == []
+        )
+
+    def test_testers_of_a_version_that_rests_are_a_warning(self) -> None:
+        (found,) = altered.violations("weighted-version-has-pods", asked_for(0, replicas=0))
+
+        assert (found.where, found.what, found.severity) == (
+            f"{ROUTE}[0]",
+            "testers' requests go to v2: its Deployment echo-v2 has 0 replicas",
+            Severity.WARNING,
         )
 
     def test_nothing_is_said_of_pods_that_may_be_in_what_could_not_be_read(self) -> None:
@@ -112,6 +192,11 @@ class TestRoutedSubsets:
             f"{ROUTE}[0].destination.subset: v1 is not among the subsets of {HOST}: it has none",
             f"{ROUTE}[1].destination.subset: v2 is not among the subsets of {HOST}: it has none",
         ]
+
+    def test_testers_need_theirs_too(self) -> None:
+        bad = altered.subset(asked_for(0), 1, name="v3")
+
+        assert [each.severity for each in altered.violations("routed-subset-exists", bad)] == [Severity.WARNING, None]
 
     def test_subsets_of_another_host_do_not_count(self) -> None:
         assert altered.violations(
