@@ -560,15 +560,11 @@ class RegionConfig(_Part):
                 f"is missing — clients outside the mesh are to ask for {asked[0]} by its hosts, and nothing would answer them; "
                 "write gateway: {}, or leave the hosts out"
             )
-        taken = {"istio-system": "Istio's", "argocd": "Argo CD's", "echo-probe": "the probes'"}
-        taken |= {gateway.namespace: "the gateway's"} if gateway else {}
-        taken |= dict.fromkeys(("default", "kube-system", "kube-public", "kube-node-lease"), "Kubernetes'")
-        for name, service in services.items():
-            if whose := taken.get(service.namespace):
-                raise ValueError(
-                    f"{name} is in the namespace {service.namespace}, which is {whose} — what is there would be taken for the "
-                    "service's; give one of them another namespace"
-                )
+        if gateway and gateway.namespace in [service.namespace for service in services.values()]:
+            raise ValueError(
+                f"{gateway.namespace} is the namespace of a service too — the gateway's pods would have to be asked by mutual TLS, which "
+                "clients outside the mesh cannot; give one of them another"
+            )
         return gateway
 
     @field_validator("repository")

@@ -147,9 +147,11 @@ def test_a_gateway_is_only_added_to_what_a_stack_had(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     file = tmp_path / STACK_FILES[0].name
-    text = STACK_FILES[0].read_text().replace("  echo-rollout:gateway: ", "  other:gateway: ")
-    file.write_text(text.replace("      hosts: ", "      # hosts: "))
-    with_one, none = graphs[0], record_stack(file, delivery="direct")
+    text = STACK_FILES[0].read_text().replace("      hosts: [echo.corp.local]", "      hosts: []")
+    file.write_text(text)
+    with_one = record_stack(file, delivery="direct")
+    file.write_text(text.replace("  echo-rollout:gateway: ", "  other:gateway: "))
+    none = record_stack(file, delivery="direct")
     assert none.nodes.keys() < with_one.nodes.keys()
     changed = [node.kind for urn, node in none.nodes.items() if node.inputs != with_one.nodes[urn].inputs]
     assert changed == ["VirtualService"]

@@ -62,7 +62,7 @@ def test_destination_rule_is_the_lab_texts_with_the_ejection_percent_added(graph
     }
 
 
-def test_virtual_service_is_the_lab_texts_with_the_gateway_and_a_response_header_added(graph: Graph) -> None:
+def test_virtual_service_is_the_lab_texts_with_a_response_header_and_the_gateway_added(graph: Graph) -> None:
     service = graph.the("VirtualService", "echo")
     assert (service.type, service.metadata["name"]) == ("kubernetes:networking.istio.io/v1:VirtualService", "echo")
     assert service.inputs["spec"] == {
