@@ -72,6 +72,8 @@ from stackfile.values import (
 
 PROJECT = "echo-rollout"
 _LIMITS = Limits()
+_TAKEN = ("argocd", "default", "echo-probe", "istio-system")
+"""Namespaces of the program and of Kubernetes that cannot be a service's; so are all that begin with kube-."""
 OFFICIAL_MANIFEST = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/core-install.yaml"
 
 
@@ -548,6 +550,11 @@ class RegionConfig(_Part):
             raise ValueError("names no service — there would be nothing to deliver; add one with its versions")
         for name, service in services.items():
             service._name = name
+            if service.namespace in _TAKEN or service.namespace.startswith("kube-"):
+                raise ValueError(
+                    f"{name} would be in the namespace {service.namespace}, which is not the services' own — what runs there would "
+                    f"get sidecars and refuse plain requests; set namespace of {name} to another name"
+                )
         return {name: services[name] for name in sorted(services, key=by_number)}
 
     @field_validator("gateway")

@@ -78,7 +78,7 @@ def test_a_service_whose_name_cannot_name_an_object_is_refused(name: str) -> Non
 @pytest.mark.parametrize("namespace", ["default", "kube-system"])
 def test_a_namespace_that_is_not_the_services_is_refused(namespace: str) -> None:
     problem = the_problem(with_services(nginx={**NGINX, "namespace": namespace}))
-    assert f"$.gateway: nginx is in the namespace {namespace}, which is Kubernetes' — " in problem
+    assert f"$.services: nginx would be in the namespace {namespace}, which is not the services' own — " in problem
 
 
 def test_what_is_wrong_with_each_service_is_told() -> None:
