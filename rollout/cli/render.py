@@ -21,7 +21,7 @@ def render(
 ) -> None:
     """Write the overlays that Argo CD applies.
 
-    They come from the stack files and go to deploy/overlays/<region>/echo/.
+    They come from the stack files and go to deploy/overlays/<region>/<service>/.
     The objects are those that Pulumi itself would apply, and sync waves. Every region is rendered, also one with
     `delivery: direct`, which no Argo CD reads: when it is handed over, its overlay is there. Files of things that are gone
     are removed; without --region, those of regions that have no stack file any more as well.

@@ -54,10 +54,11 @@ def retire(
         regions = found.regions(tip)
         if dry_run:
             for name in retirement.preview(found.upstream, version, regions):
-                typer.echo(f"{name}: {version} would be removed once every Envoy has acknowledged its weight 0")
+                called = f"{found.upstream.service} {version}"
+                typer.echo(f"{name}: {called} would be removed once every Envoy has acknowledged its weight 0")
             return
         retired = retirement.retire(found.upstream, found.clusters(regions, rate), version, regions)
     if as_json:
-        print_json(promotion_report.retired_as_json(version, retired))
+        print_json(promotion_report.retired_as_json(found.upstream.service, version, retired))
     else:
-        promotion_report.print_retired(results_console(), version, retired)
+        promotion_report.print_retired(results_console(), found.upstream.service, version, retired)

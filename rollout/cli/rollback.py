@@ -61,7 +61,7 @@ def rollback(
             undone = roll_back(upstream, clusters, lambda tip: _left(upstream, tip), reason)
         else:
             messages.print(
-                f"nothing to commit: {record.promotion.version} has no requests; sees that it is so everywhere"
+                f"nothing to commit: {upstream.service} {record.promotion.version} has no requests; sees that it is so everywhere"
             )
             weights = {name: upstream.weights(tip, name) for name in record.promotion.regions}
             undone = confirm(clusters, tip, weights, time.monotonic())

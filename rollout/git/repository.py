@@ -35,6 +35,8 @@ _LINK_MODE = "120000"
 _TREE_MODE = "040000"
 _CANDIDATES = 10
 """The newest commits with the mark among which to look for a record: those that only quote one are passed over."""
+_OLD = 1_000
+"""The newest commits with the mark among which to look for a record that names no service."""
 _NOT_THERE = 2
 """What `git ls-remote --exit-code` ends with where it finds nothing."""
 
@@ -216,9 +218,17 @@ class Repository:
         Raises:
             RolloutError: the remote cannot be reached, or has no such branch.
         """
-        # A ref of its own: the next fetch overwrites FETCH_HEAD. Git may collect objects that no ref names.
+        # A ref of its own: the next fetch overwrites FETCH_HEAD. Git may collect objects that no ref names. The remote's own ref is
+        # left alone: of two fetches at once one could not lock it, and would fail.
         kept = f"{self._fetched}/{branch}"
-        options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance")
+        options = (
+            "--quiet",
+            "--refmap=",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+        )
         done = self._remotely("fetch", *options, "--end-of-options", remote, f"+refs/heads/{branch}:{kept}")
         if done.returncode != 0:
             raise RolloutError.of(
@@ -344,7 +354,9 @@ class Repository:
         """
         newest = newest_record(self.log(revisions, _CANDIDATES, saying=f"^{OF_SERVICE}{service}[[:space:]]*$"), service)
         if newest is None and service == ONLY_SERVICE:
-            newest = newest_record(self.log(revisions, _CANDIDATES, saying=MARK), service)
+            # from before there were several services; since then each record names its own
+            unnamed = [each for each in self.log(revisions, _OLD, saying=MARK) if OF_SERVICE not in each.message]
+            newest = newest_record(unnamed, service)
         return newest
 
     def remote(self, wish: str | None, discovered: str | None) -> str:

@@ -25,17 +25,20 @@ _PLAN_FACT = "docs/decisions/0017-plan.md"
 _ARGO_CD_FACT = "docs/decisions/0012-argo-cd.md"
 _EVERY_REGION = "every region"
 _OF_THE_RULES = (".stable", ".podsForAllTraffic")
-"""Settings of a service that make no object, by the end of their path."""
+"""Settings of a service that only the rules read, by the end of their path."""
+_PLACE = ".path"
+"""The end of a setting that says where the overlay of a service is; as those of the rules it makes no object of the service."""
 _EFFECTS = {
     "istio.version": "sidecars stay as they are: restart the pods, one Deployment at a time, then rollout verify, then the next region",
     "istio.": "istiod is upgraded, and sidecars stay as they are until their pods restart",
     "cluster.": "the same cluster or none: the program refuses another one",
     "argocd.": "Argo CD restarts, and commits wait meanwhile; the service goes on",
     "repository.": "Argo CD reads there from then on",
+    _PLACE: "Argo CD reads there from then on",
     "probe.": "the measuring client restarts",
     "rules.": "what the next change may do; for this one the rules before it hold",
 }
-"""What a change of settings does, by the beginning of their path."""
+"""What a change of settings does, by the beginning or the end of their path."""
 _DIFFERENCES_SHOWN = 3
 _SHORT_HASH = 7
 
@@ -457,16 +460,16 @@ def _setting_changes(change: Change, stack: str) -> Iterator[SettingChange]:
     for path in sorted({*before.settings, *after.settings}):
         old, new = before.settings.get(path), after.settings.get(path)
         # the service is told from its objects, which are what runs
-        if old != new and (path.endswith(_OF_THE_RULES) or not path.startswith("services.")):
+        if old != new and (path.endswith((*_OF_THE_RULES, _PLACE)) or not path.startswith("services.")):
             yield SettingChange(path, old, new, _carrier_of(path, stack), _effect_of(path))
 
 
 def _effect_of(path: str) -> str:
-    return next((effect for begin, effect in _EFFECTS.items() if path.startswith(begin)), "")
+    return next((effect for part, effect in _EFFECTS.items() if path.startswith(part) or path.endswith(part)), "")
 
 
 def _carrier_of(path: str, stack: str) -> str:
-    return "rollout plan" if path.startswith(("rules.", "services.")) else _carrier("direct", stack)
+    return "rollout plan" if path.startswith("rules.") or path.endswith(_OF_THE_RULES) else _carrier("direct", stack)
 
 
 def _carrier(delivery: Delivery, stack: str) -> str:

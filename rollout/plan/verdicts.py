@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from stackfile.keys import ONLY_SERVICE
+
 RULES = (
     ".github/",
     "components/",
@@ -44,7 +46,8 @@ class _Finding(_Part):
 
 class _Region(_Part):
     region: str
-    service: str = ""
+    # a plan from before there were several services names none
+    service: str = ONLY_SERVICE
     state: str
     order_is_safe: bool | None
 

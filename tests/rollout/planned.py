@@ -22,6 +22,17 @@ from tests.rollout.stack_files import ROOT, edit, stack_file
 REGIONS = ("region-a", "region-b")
 V1 = "        v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}\n"
 V2 = "        v2: {image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}\n"
+WEB = """\
+    web:
+      versions:
+        v1: {image: registry.corp.local/web:1.0.0, replicas: 3, weight: 100}
+        v2: {image: registry.corp.local/web:2.0.0, replicas: 3, weight: 0}
+      maxEjectionPercent: 34
+      namespace: shop
+      port: 8080
+      testers: {header: x-web-version}
+"""
+"""A second service, in the form of a stack file."""
 _TEMPLATES: list[TemporaryDirectory[str]] = []
 
 
@@ -32,17 +43,39 @@ class Project:
     directory: Path
     repository: Repository
 
-    def overlay(self, region: str, name: str = "") -> Path:
-        return self.directory / "deploy" / "overlays" / region / "echo" / name
+    def overlay(self, region: str, name: str = "", service: str = "echo") -> Path:
+        return self.directory / "deploy" / "overlays" / region / service / name
 
     def stack_file(self, region: str) -> Path:
         return stack_file(self.directory, region)
 
-    def weigh(self, region: str = "region-a", **weights: int) -> None:
+    def weigh(self, region: str = "region-a", service: str = "echo", **weights: int) -> None:
         """Gives versions these weights in the stack file and, where there is one, in the overlay, as rendering would."""
-        self._weigh(self.stack_file(region), r"(?m)^( +{}: .*weight: )[0-9]+", weights)
-        if (routes := self.overlay(region, "vs.yaml")).exists():
-            self._weigh(routes, r"(subset: {}\n(?: +\S.*\n)*? +weight: )[0-9]+", weights)
+        of_service = rf"(?m)^(    {service}:\n(?:      .*\n)*?        {{}}: .*weight: )[0-9]+"
+        self._weigh(self.stack_file(region), of_service, weights)
+        if (routes := self.overlay(region, "vs.yaml", service)).exists():
+            # the routes of testers, which have no weights, come first
+            self._weigh(routes, r"(?s)(.*subset: {}\n(?: +\S[^\n]*\n)*? +weight: )[0-9]+", weights)
+
+    def add_service(self, text: str = WEB, *regions: str) -> None:
+        """Adds a service to regions, all if none is named, and renders it."""
+        for region in regions or REGIONS:
+            self.replace(region, "  echo-rollout:probe:\n", f"{text}  echo-rollout:probe:\n")
+        self.render()
+
+    def remove_service(self, *regions: str) -> None:
+        """Removes the service web from regions, from all if none is named."""
+        for region in regions or REGIONS:
+            text, found = re.subn(r"(?m)^    web:\n(?:      .*\n)+", "", self.stack_file(region).read_text())
+            assert found == 1, f"web is not in {region}"
+            self.stack_file(region).write_text(text)
+        self.render()
+
+    def add_region(self, name: str) -> None:
+        """Adds a region that is like region-b, and renders it."""
+        text = self.stack_file("region-b").read_text()
+        self.stack_file(name).write_text(text.replace("region-b", name).replace("network-b", f"network-{name}"))
+        self.render()
 
     def _weigh(self, file: Path, pattern: str, weights: dict[str, int]) -> None:
         text = file.read_text()

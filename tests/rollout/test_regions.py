@@ -6,7 +6,7 @@ import pytest
 
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.problem import RolloutError
-from rollout.regions import discover, find_project, select
+from rollout.regions import discover, find_project, refuse_unknown_services, select, the_service
 from stackfile.model import ConfigError
 from stackfile.reader import load_stack_file
 
@@ -160,6 +160,42 @@ class TestSelect:
         first, second = refused.value.problems
         assert first.fix == "did you mean region-b?"
         assert second.fix == "the known regions are region-a, region-b"
+
+
+class TestTheService:
+    def test_nothing_named_is_the_only_one(self) -> None:
+        assert the_service(["echo", "echo"], None) == "echo"
+
+    def test_is_the_one_that_is_named(self) -> None:
+        assert the_service(["echo", "web"], "web") == "web"
+
+    def test_has_to_be_named_where_there_are_several(self) -> None:
+        with pytest.raises(RolloutError) as refused:
+            the_service(["web", "echo", "web"], None)
+
+        (problem,) = refused.value.problems
+        assert problem.what == "there are the services echo, web, and none is named"
+        assert problem.fix == "name it: --service echo"
+
+    def test_that_is_unknown_is_told_with_the_nearest(self) -> None:
+        with pytest.raises(RolloutError) as refused:
+            the_service(["echo", "web"], "wep")
+
+        (problem,) = refused.value.problems
+        assert (problem.what, problem.fix) == ("--service wep: there is no such service", "did you mean web?")
+
+    @pytest.mark.parametrize(
+        ("wish", "told"), [(None, "there is no service here"), ("web", "--service web: there is no")]
+    )
+    def test_of_none_is_refused(self, wish: str | None, told: str) -> None:
+        with pytest.raises(RolloutError, match=told):
+            the_service([], wish)
+
+    def test_all_unknown_names_are_told_together(self) -> None:
+        with pytest.raises(RolloutError) as refused:
+            refuse_unknown_services(["echo", "web"], ["echo", "moon", "wep", "moon"])
+
+        assert [problem.what.split(":")[0] for problem in refused.value.problems] == ["--service moon", "--service wep"]
 
 
 class TestFindProject:

@@ -29,14 +29,14 @@ def print_ended(console: Console, ended: PromotionResult) -> None:
     if ended.taken:
         console.print(_steps(ended))
         console.print()
-    version = ended.promotion.version
+    called = f"{ended.promotion.service} {ended.promotion.version}"
     if ended.state is PromotionState.DONE:
         regions = ", ".join(ended.promotion.regions)
         console.print(
-            Text(f"{version} has {ended.promotion.steps[-1]} % in {regions}: each step was proven.", style="green")
+            Text(f"{called} has {ended.promotion.steps[-1]} % in {regions}: each step was proven.", style="green")
         )
     else:
-        console.print(Text(f"{version} {ended.state}: {ended.reason}", style="red"))
+        console.print(Text(f"{called} {ended.state}: {ended.reason}", style="red"))
     if ended.undone:
         print_undone(console, ended.undone)
 
@@ -59,11 +59,11 @@ def print_undone(console: Console, undone: RollbackResult) -> None:
         console.print(Text(_measured(outcome), style="green" if outcome.holds else "red"))
 
 
-def print_retired(console: Console, version: str, retired: Sequence[RetirementResult]) -> None:
+def print_retired(console: Console, service: str, version: str, retired: Sequence[RetirementResult]) -> None:
     """What a retirement did."""
     for each in retired:
         console.print(
-            f"{each.region}: {version} is gone since {each.commit[:10]}, after {each.delivery.acknowledged:.1f} s; "
+            f"{each.region}: {service} {version} is gone since {each.commit[:10]}, after {each.delivery.acknowledged:.1f} s; "
             f"{each.coming.failures:,} of {each.coming.requests:,} requests failed meanwhile"
         )
 
@@ -72,6 +72,7 @@ def ended_as_json(ended: PromotionResult) -> dict[str, Any]:
     """The same for a program: weights in percent, shares in 0..1, times in seconds."""
     return {
         "promotion": ended.promotion.id,
+        "service": ended.promotion.service,
         "version": ended.promotion.version,
         "state": ended.state.value,
         "reason": ended.reason,
@@ -94,9 +95,10 @@ def undone_as_json(undone: RollbackResult) -> dict[str, Any]:
     }
 
 
-def retired_as_json(version: str, retired: Sequence[RetirementResult]) -> dict[str, Any]:
+def retired_as_json(service: str, version: str, retired: Sequence[RetirementResult]) -> dict[str, Any]:
     """A retirement for a program."""
     return {
+        "service": service,
         "version": version,
         "regions": [
             {
@@ -149,11 +151,11 @@ def _failed(tally: Tally) -> str:
 
 def _measured(outcome: Outcome) -> str:
     if outcome.verdict is None:
-        return f"{outcome.region.name} could not be measured: {'; '.join(problem.what for problem in outcome.problems)}"
+        return f"{outcome.title} could not be measured: {'; '.join(problem.what for problem in outcome.problems)}"
     measured = outcome.verdict.measurement
     failed = f", {measured.failures:,} of them failed" if measured.failures else ""
     found = "; ".join(finding.text for finding in outcome.verdict.findings)
-    return f"{outcome.region.name}: {'holds' if outcome.holds else found} ({measured.requests:,} requests{failed})"
+    return f"{outcome.title}: {'holds' if outcome.holds else found} ({measured.requests:,} requests{failed})"
 
 
 def _step_json(step: StepResult) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _TERMS = (
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0 if all regions hold. A region that was measured and is not known to hold outweighs one that could not be measured."""
+    """0 if all hold. A service that was measured and is not known to hold outweighs one that could not be measured."""
     if all(outcome.holds for outcome in outcomes):
         return 0
     judged = [outcome.verdict for outcome in outcomes if outcome.verdict]
@@ -32,24 +32,23 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 
 def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """The table of all regions that were measured, and a sentence or more about each."""
-    verdicts = [outcome.verdict for outcome in outcomes if outcome.verdict]
-    if verdicts:
-        console.print(_table(verdicts))
+    """The table of all services that were measured, region by region, and a sentence or more about each."""
+    if any(outcome.verdict for outcome in outcomes):
+        console.print(_table(outcomes))
         console.print()
         console.print(Text(_TERMS))
     for outcome in outcomes:
         if outcome.verdict:
-            console.print(_summary(outcome.verdict))
+            console.print(_summary(outcome.title, outcome.verdict))
         if outcome.application:
-            console.print(_delivery(outcome.region.name, outcome.application))
+            console.print(_delivery(outcome.title, outcome.application))
 
 
 def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """The same for a program. Shares, intervals and the risk are in 0..1, weights in percent, times in seconds.
 
     `standing` is "holds", "does not hold", "not yet known" or "not independent". `requests_to_go` is 0 unless it is "not yet
-    known", and null where more than 1,000,000 requests would be needed.
+    known", and null where more than 1,000,000 requests would be needed. Each of `regions` is a service of a region.
 
     `application` is null where the weights are the stack's outputs; else its `revision` is the commit that they are from.
     """
@@ -60,6 +59,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "regions": [
             {
                 "region": outcome.region.name,
+                "service": outcome.service,
                 "context": outcome.region.context,
                 "holds": outcome.holds,
                 "application": _application_json(outcome.application) if outcome.application else None,
@@ -71,20 +71,21 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def _table(verdicts: Sequence[Verdict]) -> Table:
-    table = new_table("region", "version", right=("weight", "requests", "share", "interval", "failures"))
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    table = new_table("region", "service", "version", right=("weight", "requests", "share", "interval", "failures"))
     table.add_column("verdict")
-    for verdict in verdicts:
-        for row in verdict.rows:
-            table.add_row(*_cells(verdict.measurement.region, row))
+    for outcome in outcomes:
+        for row in outcome.verdict.rows if outcome.verdict else ():
+            table.add_row(*_cells(outcome, row))
         table.add_section()
     return table
 
 
-def _cells(region: str, row: Row) -> tuple[Text, ...]:
+def _cells(outcome: Outcome, row: Row) -> tuple[Text, ...]:
     low, high = 100 * row.interval.low, 100 * row.interval.high
     plain = (
-        region,
+        outcome.region.name,
+        outcome.service,
         row.label,
         "-" if row.weight is None else f"{row.weight} %",
         f"{row.requests:,}",
@@ -96,28 +97,25 @@ def _cells(region: str, row: Row) -> tuple[Text, ...]:
     return (*map(Text, plain), Text(row.word, style=style))
 
 
-def _summary(verdict: Verdict) -> Text:
+def _summary(title: str, verdict: Verdict) -> Text:
     measurement = verdict.measurement
     sent = f"{measurement.requests:,} requests in {measurement.seconds:.1f} s"
     if verdict.holds:
-        lines = [
-            f"{measurement.region} holds: {sent}, none failed, every share is within "
-            f"{TOLERANCE_POINTS} points of its weight."
-        ]
+        lines = [f"{title} holds: {sent}, none failed, every share is within {TOLERANCE_POINTS} points of its weight."]
     else:
         verb = "" if verdict.standing is Standing.DOES_NOT_HOLD else "is "
-        lines = [f"{measurement.region} {verb}{verdict.word} ({sent}):"]
+        lines = [f"{title} {verb}{verdict.word} ({sent}):"]
     lines += [f"  - {finding.kind.value}: {finding.text}" for finding in verdict.findings]
     if measurement.interruption:
         lines.append(f"  - interrupted: {measurement.interruption}")
     return Text("\n".join(lines), style="" if verdict.holds else "red")
 
 
-def _delivery(region: str, application: Application) -> Text:
-    text = Text(f"{region}: weights of {application.path} at {application.synced_revision}")
+def _delivery(title: str, application: Application) -> Text:
+    text = Text(f"{title}: weights of {application.path} at {application.synced_revision}")
     if application.is_well:
         return text
-    said = [f"{region}: Argo CD says {application.sync}, {application.health}"]
+    said = [f"{title}: Argo CD says {application.sync}, {application.health}"]
     said += [f"  - {complaint}" for complaint in application.complaints]
     return text.append("\n" + "\n".join(said), style="yellow")
 

@@ -32,10 +32,9 @@ class Lab:
     clusters: dict[str, FakeCluster]
 
     def write_pulumi(self, **outputs: object) -> None:
-        """A `pulumi` that knows these outputs of every stack."""
-        all_outputs = json.dumps(
-            {"region": "REGION", "weights": {"v1": 90, "v2": 10}, "url": "http://echo/", **outputs}
-        )
+        """A `pulumi` that knows these outputs of echo in every stack."""
+        echo = {"weights": {"v1": 90, "v2": 10}, "url": "http://echo/", **outputs}
+        all_outputs = json.dumps({"region": "REGION", "services": {"echo": echo}})
         program = self.directory / "bin" / "pulumi"
         program.write_text(f"#!/bin/sh\nfor stack; do :; done; echo '{all_outputs}' | sed s/REGION/$stack/\n")
         program.chmod(0o755)
@@ -101,10 +100,10 @@ def test_two_regions_that_hold_what_argo_cd_synced_end_with_a_table_and_0(lab: L
     stdout, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert process.returncode == 0, stderr
-    assert f"region-b: weights of deploy/overlays/region-a/echo at {synced}" in stdout
+    assert f"region-b echo: weights of deploy/overlays/region-a/echo at {synced}" in stdout
     rows = [row.split() for row in stdout.splitlines() if row.split()[-1:] == ["holds"]]
-    assert [(row[0], row[1], row[2], row[-2]) for row in rows] == [
-        (region, version, weight, "0") for region in REGIONS for version, weight in (("v1", "75"), ("v2", "25"))
+    assert [(row[0], row[1], row[2], row[3], row[-2]) for row in rows] == [
+        (region, "echo", version, weight, "0") for region in REGIONS for version, weight in (("v1", "75"), ("v2", "25"))
     ]
 
 

@@ -442,7 +442,7 @@ class TestOverlay:
 
         assert (rules_of(document), document["regions"][0]["state"]) == ([], "unchanged")
         assert document["assumed"][1] == (
-            f"what the stack file of region-a says at {base[:7]}, where it has no overlay, is what runs"
+            f"what the stack file of region-a says of echo at {base[:7]}, where it has no overlay, is what runs"
         )
 
     def test_is_not_looked_at_where_pulumi_delivers(self, project: Project) -> None:
@@ -625,6 +625,7 @@ class TestJson:
             "regions": [
                 {
                     "region": "region-a",
+                    "service": "echo",
                     "stack": "region-a",
                     "state": "changed",
                     "delivery": "gitops",
@@ -672,7 +673,7 @@ class TestJson:
             ],
         }
         assert [sorted(finding) for finding in findings] == [
-            ["fact", "mend", "reason", "region", "rule", "severity", "steps", "waived", "what", "where"]
+            ["fact", "mend", "reason", "region", "rule", "service", "severity", "steps", "waived", "what", "where"]
         ]
 
     @pytest.mark.parametrize(("weights", "verdict"), [((75, 25), "safe"), ((30, 70), "refused")])

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from components.names import overlay
 from tests.rollout.planned import Project, new_planned, plan, plan_json, rules_of
 
 BOTH = ("region-a", "region-b")
@@ -116,8 +115,8 @@ def test_a_kind_that_argo_cd_may_not_apply_is_refused(project: Project, version:
 def test_the_overlay_of_another_region_is_refused(project: Project) -> None:
     edit(
         project.stack_file("region-a"),
-        "    # path: deploy/overlays/region-a/echo\n",
-        f"    path: {overlay('region-b')}\n",
+        "# path: deploy/overlays/region-a/echo ",
+        "path: deploy/overlays/region-b/echo ",
     )
 
     assert {"own-place", "overlay-rendered"} <= refused(project)
@@ -126,7 +125,7 @@ def test_the_overlay_of_another_region_is_refused(project: Project) -> None:
 def test_an_overlay_elsewhere_is_read_there(project: Project) -> None:
     elsewhere = project.directory / "deploy/elsewhere"
     project.overlay("region-a", "vs.yaml").parent.rename(elsewhere)
-    edit(project.stack_file("region-a"), "    # path: deploy/overlays/region-a/echo\n", "    path: deploy/elsewhere\n")
+    edit(project.stack_file("region-a"), "# path: deploy/overlays/region-a/echo ", "path: deploy/elsewhere ")
     project.commit()
     edit(elsewhere / "vs.yaml", "weight: 90", "weight: 80")
 

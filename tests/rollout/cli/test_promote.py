@@ -16,7 +16,7 @@ from rollout.cli.promote import DEFAULT_STEPS
 from rollout.git.repository import Repository
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
-from tests.rollout.planned import REGIONS
+from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 
@@ -110,7 +110,7 @@ class TestRefused:
     def test_while_another_one_is_at_work_in_this_clone(self, clones: TwoClones) -> None:
         with Repository(clones.operator.directory).locked("echo"):
             for verb in (["promote", "v2"], ["rollback"], ["retire", "v2"]):
-                refused(run(*verb), "another rollout is at work in this clone (pid ")
+                refused(run(*verb), "another rollout of echo is at work in this clone (pid ")
 
 
 class TestInProgress:
@@ -119,9 +119,13 @@ class TestInProgress:
         interrupted(regions)
 
         refused(
-            run(*verb), "the promotion v2-", "is in progress: v2 has 50 % in region-a", "--resume", "rollout rollback"
+            run(*verb),
+            "the promotion echo-v2-",
+            "is in progress: echo v2 has 50 % in region-a",
+            "--resume",
+            "rollout rollback",
         )
-        assert clones.subjects() == ["Promote v2 in region-a: 50 %"]
+        assert clones.subjects() == ["Promote echo v2 in region-a: 50 %"]
 
     def test_nor_does_it_from_another_clone(
         self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
@@ -162,13 +166,62 @@ class TestDryRun:
         assert clones.subjects() == []
 
 
+class TestServices:
+    """Two of them, echo and web."""
+
+    @pytest.fixture
+    def two(self, clones: TwoClones) -> TwoClones:
+        clones.somebody("Add web", Project.add_service)
+        clones.operator.repository.git("pull", "--quiet", "--ff-only")
+        return clones
+
+    @pytest.mark.usefixtures("two", "regions")
+    def test_one_has_to_be_named(self) -> None:
+        for verb in (["promote", "v2"], ["promote", "--resume"], ["rollback"], ["retire", "v2"]):
+            refused(run(*verb), "there are the services echo, web, and none is named", "--service echo")
+
+    @pytest.mark.usefixtures("two", "regions")
+    def test_one_that_is_not_there_is_told_with_the_nearest(self) -> None:
+        for verb in (["promote", "v2"], ["rollback"], ["retire", "v2"]):
+            refused(run(*verb, "--service", "wep"), "--service wep: there is no such service", "did you mean web?")
+
+    def test_each_has_a_promotion_and_a_way_back_of_its_own(
+        self, two: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        web = FakeRegions(two.remote, "web")
+        opened: list[str] = []
+
+        def clusters(clone: Clone, _names: Sequence[str], _rate: int) -> FakeRegions:
+            opened.append(clone.upstream.service)
+            return {"echo": regions, "web": web}[clone.upstream.service]
+
+        monkeypatch.setattr(Clone, "clusters", clusters)
+        regions.once("look", "region-a", 50, interrupt)
+        assert run("promote", "v2", *ONE, "--service", "echo").exit_code == 130
+
+        done = run("promote", "v2", *ONE, "--service", "web")
+
+        assert done.exit_code == 0, done.output
+        assert "web v2 has 100 % in region-a: each step was proven." in done.stdout
+        refused(run("promote", "--resume", "--service", "web"), "no promotion of web is in progress", "web-v2-")
+        assert run("rollback", "--service", "echo").exit_code == 0
+        assert [two.weights("region-a", service=service) for service in ("echo", "web")] == [BEFORE, ALL]
+        assert opened == ["echo", "web", "echo"]
+
+    @pytest.mark.usefixtures("two", "regions")
+    def test_the_one_is_not_kept_from_work_while_the_other_is_at_it(self, clones: TwoClones) -> None:
+        with Repository(clones.operator.directory).locked("echo"):
+            refused(run("promote", "v2", "--dry-run", "--service", "echo"), "another rollout of echo is at work")
+            assert run("promote", "v2", "--dry-run", "--service", "web").exit_code == 0
+
+
 class TestPromote:
     def test_done_ends_with_0_and_prints_the_steps(self, clones: TwoClones, regions: FakeRegions) -> None:
         ran = run("promote", "v2", *ONE)
 
         assert ran.exit_code == 0, ran.output
         assert [line.split()[-1] for line in ran.stdout.splitlines() if line.startswith("region-a ")] == ["proven"] * 2
-        assert "v2 has 100 % in region-a: each step was proven." in ran.stdout
+        assert "echo v2 has 100 % in region-a: each step was proven." in ran.stdout
         assert clones.weights("region-a") == regions.in_force("region-a") == ALL
 
     def test_json_is_all_that_is_on_stdout(self, regions: FakeRegions) -> None:
@@ -184,7 +237,7 @@ class TestPromote:
         ran = run("promote", "v2", *ONE)
 
         assert ran.exit_code == 1, ran.output
-        assert "v2 rolled back: v2 fails more often than v1" in ran.stdout
+        assert "echo v2 rolled back: v2 fails more often than v1" in ran.stdout
         assert "requests that went to v2" in ran.stdout
         assert clones.weights("region-a") == BEFORE
 
@@ -194,7 +247,7 @@ class TestPromote:
         ran = run("promote", "v2", *ONE)
 
         assert ran.exit_code == 2, ran.output
-        assert "v2 ended: region-a was changed by somebody else meanwhile" in ran.stdout
+        assert "echo v2 ended: region-a was changed by somebody else meanwhile" in ran.stdout
 
     def test_a_region_that_does_not_hold_before_is_refused(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.unanswered_rate = lambda _region: 0.1
@@ -217,21 +270,23 @@ class TestResume:
 
         assert ran.exit_code == 0, ran.output
         assert clones.subjects() == [
-            "Promote v2 in region-a: 50 %",
-            "Promote v2 in region-a: 100 %",
-            "v2 is promoted",
+            "Promote echo v2 in region-a: 50 %",
+            "Promote echo v2 in region-a: 100 %",
+            "echo v2 is promoted",
         ]
 
     @pytest.mark.usefixtures("regions")
     def test_of_none_is_refused(self) -> None:
-        refused(run("promote", "--resume"), "no promotion is in progress: there never was one")
+        refused(run("promote", "--resume"), "no promotion of echo is in progress: there never was one")
 
     @pytest.mark.parametrize(("first", "state"), [("promote", "done"), ("rollback", "rolled back")])
     def test_of_one_that_ended_is_refused(self, regions: FakeRegions, first: str, state: str) -> None:
         interrupted(regions)
         run("promote", "--resume") if first == "promote" else run("rollback")
 
-        refused(run("promote", "--resume"), "no promotion is in progress: the last one, v2-", f"is {state}")
+        refused(
+            run("promote", "--resume"), "no promotion of echo is in progress: the last one, echo-v2-", f"is {state}"
+        )
 
 
 class TestRollback:
@@ -242,9 +297,9 @@ class TestRollback:
 
         assert ran.exit_code == 0, ran.output
         assert "region-a: v1 100 %, v2 0 %" in ran.stdout
-        assert "region-a: holds" in ran.stdout
+        assert "region-a echo: holds" in ran.stdout
         assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
-        assert (clones.records()[-1].reason, clones.subjects()[-1]) == ("too slow", "Roll back v2 in region-a")
+        assert (clones.records()[-1].reason, clones.subjects()[-1]) == ("too slow", "Roll back echo v2 in region-a")
 
     def test_takes_back_what_is_in_progress(self, clones: TwoClones, regions: FakeRegions) -> None:
         interrupted(regions, "deliver")
@@ -288,11 +343,11 @@ class TestRollback:
         ran = run("rollback")
 
         assert (ran.exit_code, clones.tip) == (0, tip)
-        assert "nothing to commit: v2 has no requests" in ran.stderr
+        assert "nothing to commit: echo v2 has no requests" in ran.stderr
 
     @pytest.mark.usefixtures("regions")
     def test_where_there_never_was_a_promotion_is_refused(self) -> None:
-        refused(run("rollback"), "there was no promotion to take back")
+        refused(run("rollback"), "there was no promotion of echo to take back")
 
 
 class TestRetire:
@@ -300,7 +355,7 @@ class TestRetire:
         ran = run("retire", "v2", "--region", "region-b")
 
         assert ran.exit_code == 0, ran.output
-        assert ran.stdout.startswith("region-b: v2 is gone since ")
+        assert ran.stdout.startswith("region-b: echo v2 is gone since ")
         assert clones.weights("region-b") == regions.in_force("region-b") == {"v1": 100}
         assert clones.weights("region-a") == BEFORE
 

@@ -74,7 +74,7 @@ class TestSet:
         git = project.repository.git
         assert git("rev-parse", "main^") == before
         assert git("diff", "--name-only", "main^", "main").splitlines() == FILES
-        assert git("log", "-1", "--format=%an: %B") == "operator: region-a: v1 90 → 75 %, v2 10 → 25 %"
+        assert git("log", "-1", "--format=%an: %B") == "operator: echo in region-a: v1 90 → 75 %, v2 10 → 25 %"
         assert git("status", "--porcelain") == ""
         assert project.stack_file("region-a").read_text() == text.replace("weight: 90}", "weight: 75}").replace(
             "weight: 10}", "weight: 25}"
@@ -124,7 +124,7 @@ class TestSet:
 
         assert ran.exit_code == 0, ran.output
         assert any(line.startswith("warning: ") for line in lines(ran)), ran.output
-        assert project.repository.git("log", "-1", "--format=%s", "main").startswith("region-a: v1 90 → 40 %")
+        assert project.repository.git("log", "-1", "--format=%s", "main").startswith("echo in region-a: v1 90 → 40 %")
 
     def test_changes_nothing_in_a_dry_run(self, project: Project) -> None:
         before = state(project)
@@ -195,7 +195,7 @@ class TestSet:
         with Repository(project.directory).locked("echo"):
             ran = set_weights("v2=25")
 
-        assert (ran.exit_code, ran.stderr[:30]) == (2, "error: another rollout is at w")
+        assert (ran.exit_code, ran.stderr[:38]) == (2, "error: another rollout of echo is at w")
 
     def test_tells_a_program_what_came_of_it(self, project: Project) -> None:
         document: dict[str, Any] = json.loads(set_weights("v2=25", "--json").stdout)
@@ -204,6 +204,7 @@ class TestSet:
         assert document == {
             "done": "committed",
             "region": "region-a",
+            "service": "echo",
             "before": {"v1": 90, "v2": 10},
             "after": {"v1": 75, "v2": 25},
             "commit": project.repository.git("rev-parse", "main"),
@@ -217,6 +218,49 @@ class TestSet:
         document: dict[str, Any] = json.loads(set_weights("v2=10", "--json").stdout)
 
         assert (document["done"], document["commit"], document["plan"]) == ("nothing to do", None, None)
+
+
+class TestServices:
+    """Two of them, echo and web."""
+
+    @pytest.fixture
+    def two(self, project: Project) -> Project:
+        project.add_service()
+        project.commit()
+        return project
+
+    def test_one_has_to_be_named(self, two: Project) -> None:
+        before = state(two)
+
+        ran = set_weights("v2=25")
+
+        assert (ran.exit_code, ran.stdout) == (2, "")
+        assert ran.stderr.startswith("error: there are the services echo, web, and none is named")
+        assert state(two) == before
+
+    def test_the_other_one_stays_as_it_is(self, two: Project) -> None:
+        echo = two.overlay("region-a", "vs.yaml").read_text()
+
+        ran = set_weights("v2=25", "--service", "web")
+
+        assert ran.exit_code == 0, ran.output
+        git = two.repository.git
+        assert git("log", "-1", "--format=%s") == "web in region-a: v1 100 → 75 %, v2 0 → 25 %"
+        assert git("diff", "--name-only", "main^", "main").splitlines() == [
+            "Pulumi.region-a.yaml",
+            "deploy/overlays/region-a/web/vs.yaml",
+        ]
+        assert any(line.startswith("region-a, web: v2 0 % → 25 %, v1 75 %;") for line in lines(ran))
+        assert two.overlay("region-a", "vs.yaml").read_text() == echo
+
+    def test_a_promotion_of_the_other_one_keeps_nobody(self, two: Project) -> None:
+        promotion = Promotion("p-1", "echo", "v2", (10, 50), ("region-a",), 60, "a" * 40)
+        repository = Repository(two.directory)
+        text = message("Promote", Record(promotion, PromotionState.IN_PROGRESS, "region-a", 10))
+        assert repository.follow(repository.commit(two.repository.git("rev-parse", "main"), {}, text))
+
+        assert set_weights("v2=25", "--service", "echo").exit_code == 2
+        assert set_weights("v2=25", "--service", "web").exit_code == 0
 
 
 class TestPromotionInProgress:
@@ -234,7 +278,7 @@ class TestPromotionInProgress:
         ran = set_weights("v2=25")
 
         assert ran.exit_code == 2
-        assert ran.stderr.startswith("error: the promotion p-1 is in progress: v2 has 10 % in region-a by ")
+        assert ran.stderr.startswith("error: the promotion p-1 is in progress: echo v2 has 10 % in region-a by ")
         assert "rollout rollback" in ran.stderr
         assert state(project) == before
 

@@ -19,7 +19,7 @@ from rollout.__main__ import app
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster import stack_outputs
 from rollout.cluster.application import Application, parse_application
-from rollout.cluster.stack_outputs import StackOutputs
+from rollout.cluster.stack_outputs import ServiceOutputs, StackOutputs
 from rollout.git.repository import Repository
 from rollout.measurement import Result
 from rollout.problem import Problem, RolloutError
@@ -75,7 +75,10 @@ class World:
     """By region; the other regions are delivered by Pulumi."""
     committed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Weights by commit."""
+    others: tuple[str, ...] = ()
+    """Services besides echo."""
     attacks: dict[str, Attack] = field(default_factory=dict)
+    """By region; where there are several services, the last one's."""
 
     def stand_ins(self) -> dict[str, Callable[..., object]]:
         """What is asked instead of the world, by the name that it has in the verification."""
@@ -90,7 +93,9 @@ class World:
         if region.name in self.without_outputs:
             raise RolloutError(Problem(f"{region.name} has no outputs", "why it is needed", "how to mend it"))
         application = "argocd/echo" if region.name in self.applications else None
-        return StackOutputs(region=region.name, weights=dict(self.weights), url=URL, application=application)
+        echo = ServiceOutputs(weights=dict(self.weights), url=URL, application=application)
+        others = {name: ServiceOutputs(weights=dict(self.weights), url=f"http://{name}/") for name in self.others}
+        return StackOutputs(region=region.name, services={"echo": echo, **others})
 
     def _connect(self, region: RegionAccess) -> FakeSource:
         if region.name in self.without_probe:
@@ -101,8 +106,8 @@ class World:
         assert name == "argocd/echo"
         return parse_application(self.applications[region.name])
 
-    def _overlay_weights(self, project: Path, revision: str, folder: str) -> Mapping[str, int]:
-        assert (project, folder) == (Path.cwd(), "deploy/overlays/region-a/echo")
+    def _overlay_weights(self, project: Path, revision: str, folder: str, service: str) -> Mapping[str, int]:
+        assert (project, folder, service) == (Path.cwd(), "deploy/overlays/region-a/echo", "echo")
         if revision not in self.committed:
             raise RolloutError.of(f"no commit {revision}", "why it is needed", "how to mend it")
         return self.committed[revision]
@@ -221,6 +226,37 @@ class TestRequests:
 
 
 @pytest.mark.usefixtures("project")
+class TestServices:
+    """Two of them, echo and web."""
+
+    def measured(self, *arguments: str) -> tuple[list[tuple[str, str]], World]:
+        world = World(others=("web",))
+        document = json.loads(verify(world, "--json", *arguments).stdout)
+        assert document["holds"] is True
+        return [(each["region"], each["service"]) for each in document["regions"]], world
+
+    def test_all_are_measured_and_share_the_rate(self) -> None:
+        found, world = self.measured()
+
+        assert found == [(region, service) for region in ("region-a", "region-b") for service in ("echo", "web")]
+        assert {attack.rate for attack in world.attacks.values()} == {250}
+
+    def test_only_those_that_are_named_are_measured(self) -> None:
+        found, world = self.measured("--service", "web")
+
+        assert found == [("region-a", "web"), ("region-b", "web")]
+        assert world.attacks["region-a"] == Attack("http://web/", 50_000, 500)
+
+    def test_one_that_is_not_up_is_told(self) -> None:
+        world = World(others=("web",))
+
+        ran = verify(world, "--service", "shop")
+
+        assert (ran.exit_code, world.attacks) == (2, {})
+        assert "error: stack region-a has no service shop; it has: echo, web" in ran.stderr
+
+
+@pytest.mark.usefixtures("project")
 class TestDeliveredByArgoCd:
     """The outputs say 90/10, and are as old as the stack's last `up`."""
 
@@ -237,15 +273,15 @@ class TestDeliveredByArgoCd:
     def test_says_which_commit_before_and_after(self) -> None:
         ran = verify(World(applications={"region-a": well(NEW)}, committed={NEW: {"v1": 90, "v2": 10}}))
 
-        assert f"region-a: weights of commit {NEW}, which Argo CD synced" in ran.stderr
-        assert f"region-a: weights of deploy/overlays/region-a/echo at {NEW}" in ran.stdout
-        assert "region-b: weights" not in ran.output
+        assert f"region-a echo: weights of commit {NEW}, which Argo CD synced" in ran.stderr
+        assert f"region-a echo: weights of deploy/overlays/region-a/echo at {NEW}" in ran.stdout
+        assert "region-b echo: weights" not in ran.output
 
     def test_a_commit_that_is_not_applied_is_told_and_the_one_before_it_holds(self) -> None:
         ran = verify(World(applications={"region-a": refused()}, committed={OLD: {"v1": 90, "v2": 10}}))
 
         assert ran.exit_code == 0
-        assert "region-a: Argo CD says OutOfSync, Healthy" in ran.stdout
+        assert "region-a echo: Argo CD says OutOfSync, Healthy" in ran.stdout
         assert "  - VirtualService echo/echo: weight 190 is too much" in ran.stdout
 
     def test_a_commit_that_cannot_be_read_keeps_requests_from_being_sent(self) -> None:
@@ -305,9 +341,9 @@ class TestCommit:
         ran = self.verify(world, DeliveryTime(12.3, 13.4, 7), project)
 
         assert (ran.exit_code, self.awaited) == (0, [("region-a", "argocd/echo", self.commit)])
-        assert f"region-a: waits until Argo CD and every Envoy have {self.commit}" in ran.stderr
-        assert "region-a: synced after 12 s, acknowledged by 7 Envoys after 13 s" in ran.stderr
-        assert "region-b: Pulumi delivers here" in ran.stderr
+        assert f"region-a echo: waits until Argo CD and every Envoy have {self.commit}" in ran.stderr
+        assert "region-a echo: synced after 12 s, acknowledged by 7 Envoys after 13 s" in ran.stderr
+        assert "region-b echo: Pulumi delivers here" in ran.stderr
 
     def test_that_does_not_come_keeps_requests_from_being_sent(self, project: Path) -> None:
         world = World(applications={"region-a": well(NEW)}, committed={NEW: {"v1": 90, "v2": 10}})
@@ -323,9 +359,9 @@ class TestOutput:
     def test_table_is_on_stdout_and_progress_on_stderr(self) -> None:
         ran = verify(World())
 
-        assert "region-a  v1" in ran.stdout
-        assert "region-a holds" in ran.stdout
-        assert "region-a: 1,000 requests, v1 " in ran.stderr
+        assert "region-a  echo     v1" in ran.stdout
+        assert "region-a echo holds" in ran.stdout
+        assert "region-a echo: 1,000 requests, v1 " in ran.stderr
         assert "1,000 requests, v1 " not in ran.stdout
 
     def test_has_no_escapes_without_a_terminal(self) -> None:
@@ -387,7 +423,7 @@ class TestPlot:
         ran = verify(World(), "--plot", "shares.svg")
 
         assert ran.exit_code == 2
-        assert "region-a holds" in ran.stdout
+        assert "region-a echo holds" in ran.stdout
         assert "error: --plot shares.svg cannot be written" in ran.stderr
 
 

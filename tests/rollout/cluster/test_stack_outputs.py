@@ -6,16 +6,13 @@ from pathlib import Path
 import pytest
 
 from rollout.access import PulumiAccess, RegionAccess
-from rollout.cluster.stack_outputs import parse_outputs, read_outputs
+from rollout.cluster.stack_outputs import ServiceOutputs, parse_outputs, read_outputs
 from rollout.problem import RolloutError
 
 REGION = RegionAccess("region-a", "region-a", "a")
-OUTPUTS = {
-    "region": "region-a",
-    "weights": {"v1": 90, "v2": 10},
-    "url": "http://echo.echo.svc.cluster.local/",
-    "kubeconfig": None,
-}
+ECHO = {"weights": {"v1": 90, "v2": 10}, "url": "http://echo.echo.svc.cluster.local/", "images": {"v1": "e:1"}}
+WEB = {"weights": {"v1": 100}, "url": "http://web.shop.svc.cluster.local:8080/", "application": "argocd/web"}
+OUTPUTS = {"region": "region-a", "services": {"echo": ECHO, "web": WEB}, "kubeconfig": None}
 
 
 def fake_pulumi(directory: Path, script: str) -> PulumiAccess:
@@ -27,6 +24,10 @@ def fake_pulumi(directory: Path, script: str) -> PulumiAccess:
     return PulumiAccess(directory, binaries, {"FROM_REGIONS_FILE": "yes"})
 
 
+def outputs_of_echo(**values: object) -> str:
+    return json.dumps({**OUTPUTS, "services": {"echo": {**ECHO, **values}}})
+
+
 def refusal(text: str) -> RolloutError:
     with pytest.raises(RolloutError) as refused:
         parse_outputs(text, REGION)
@@ -34,23 +35,35 @@ def refusal(text: str) -> RolloutError:
 
 
 class TestParseOutputs:
-    def test_gives_what_a_verification_needs(self) -> None:
+    def test_gives_what_a_verification_needs_of_each_service(self) -> None:
         outputs = parse_outputs(json.dumps(OUTPUTS), REGION)
 
-        assert outputs.weights == {"v1": 90, "v2": 10}
-        assert outputs.url == "http://echo.echo.svc.cluster.local/"
-
-    def test_names_the_application_that_delivers(self) -> None:
-        outputs = parse_outputs(json.dumps({**OUTPUTS, "application": "argocd/echo"}), REGION)
-
-        assert outputs.application == "argocd/echo"
+        assert outputs.services == {
+            "echo": ServiceOutputs(weights={"v1": 90, "v2": 10}, url="http://echo.echo.svc.cluster.local/"),
+            "web": ServiceOutputs(
+                weights={"v1": 100}, url="http://web.shop.svc.cluster.local:8080/", application="argocd/web"
+            ),
+        }
 
     def test_names_no_application_where_pulumi_delivers(self) -> None:
-        assert parse_outputs(json.dumps(OUTPUTS), REGION).application is None
+        outputs = parse_outputs(json.dumps(OUTPUTS), REGION)
+
+        assert outputs.service("echo", REGION).application is None
+        assert outputs.service("web", REGION).application == "argocd/web"
+
+    def test_a_service_that_is_not_up_is_to_be_brought_up(self) -> None:
+        outputs = parse_outputs(json.dumps(OUTPUTS), REGION)
+
+        with pytest.raises(RolloutError) as refused:
+            outputs.service("shop", REGION)
+
+        (problem,) = refused.value.problems
+        assert problem.what == "stack region-a has no service shop; it has: echo, web"
+        assert "pulumi up -s region-a" in problem.fix
 
     @pytest.mark.parametrize("application", ["echo", "a/b/c", "/echo", 1])
     def test_what_names_no_application_is_refused(self, application: object) -> None:
-        assert "output application" in refusal(json.dumps({**OUTPUTS, "application": application})).problems[0].what
+        assert "output services.echo.application" in refusal(outputs_of_echo(application=application)).problems[0].what
 
     def test_a_stack_without_outputs_is_to_be_brought_up(self) -> None:
         problem = refusal("{}\n").problems[0]
@@ -59,14 +72,20 @@ class TestParseOutputs:
         assert "pulumi up -s region-a" in problem.fix
 
     def test_all_missing_outputs_are_told_together(self) -> None:
-        assert [problem.what for problem in refusal('{"region": "region-a"}').problems] == [
-            "stack region-a: output weights: Field required",
-            "stack region-a: output url: Field required",
+        assert [problem.what for problem in refusal('{"services": {"echo": {"url": "http://echo/"}}}').problems] == [
+            "stack region-a: output region: Field required",
+            "stack region-a: output services.echo.weights: Field required",
         ]
+
+    def test_those_of_a_stack_that_was_brought_up_before_there_were_services_are_refused(self) -> None:
+        (problem,) = refusal(json.dumps({"region": "region-a", **ECHO})).problems
+
+        assert problem.what == "stack region-a: output services: Field required"
+        assert "pulumi up -s region-a" in problem.fix
 
     @pytest.mark.parametrize("weights", [{"v1": 90, "v2": 11}, {"v1": "many"}, {"v1": 110, "v2": -10}, {}])
     def test_weights_that_are_no_split_are_refused(self, weights: dict[str, object]) -> None:
-        assert "output weights" in refusal(json.dumps({**OUTPUTS, "weights": weights})).problems[0].what
+        assert "output services.echo.weights" in refusal(outputs_of_echo(weights=weights)).problems[0].what
 
     def test_outputs_of_another_region_are_refused(self) -> None:
         problem = refusal(json.dumps({**OUTPUTS, "region": "region-b"})).problems[0]
@@ -85,7 +104,7 @@ class TestReadOutputs:
 case "$*" in "stack output --json "*"--stack region-a") echo '{json.dumps(OUTPUTS)}' ;; *) exit 8 ;; esac""",
         )
 
-        assert read_outputs(pulumi, REGION).weights == {"v1": 90, "v2": 10}
+        assert read_outputs(pulumi, REGION).services["echo"].weights == {"v1": 90, "v2": 10}
 
     def test_never_asks_for_secrets(self, tmp_path: Path) -> None:
         pulumi = fake_pulumi(tmp_path, f"""echo "$*" > arguments; echo '{json.dumps(OUTPUTS)}'""")

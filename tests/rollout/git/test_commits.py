@@ -434,11 +434,12 @@ class TestLog:
 
         assert [entry.commit for entry in repository.log(f"{first}..{third}", 10)] == [third, second]
 
-    def test_has_only_those_that_say_something(self, clone: Work, repository: Repository) -> None:
-        second = repository.commit(tip(clone), {}, "x\n\nRollout.A: b\n")
-        third = repository.commit(second, {}, "x\n\nRollout-A: b\n")
+    def test_has_only_those_with_a_line_that_is_looked_for(self, clone: Work, repository: Repository) -> None:
+        second = repository.commit(tip(clone), {}, "x\n\nRollout-A: b\n")
+        third = repository.commit(second, {}, "x\n\n> Rollout-A: b\n")
+        fourth = repository.commit(third, {}, "x\n\nRollout-A: bc\n")
 
-        assert [entry.commit for entry in repository.log(third, 10, saying="Rollout.")] == [second]
+        assert [entry.commit for entry in repository.log(fourth, 10, saying="^Rollout-A: b$")] == [second]
 
     def test_of_a_merge_has_what_it_brought_and_those_on_both_sides(self, clone: Work, repository: Repository) -> None:
         first = tip(clone)
@@ -529,19 +530,19 @@ class TestRemote:
         assert "has no remote" in problem_of(lambda: Repository(clone.directory).remote(None, None))
 
 
-def _take(project: Path, answers: multiprocessing.Queue[str]) -> None:
+def _take(project: Path, service: str, answers: multiprocessing.Queue[str]) -> None:
     try:
-        with Repository(project).locked("echo"):
+        with Repository(project).locked(service):
             answers.put("taken")
     except RolloutError as error:
         answers.put(error.problems[0].what)
 
 
-def _asked_elsewhere(project: Path) -> str:
+def _asked_elsewhere(project: Path, service: str = "echo") -> str:
     """What another process hears that wants the lock."""
     context = multiprocessing.get_context("spawn")
     answers: multiprocessing.Queue[str] = context.Queue()
-    process = context.Process(target=_take, args=(project, answers))
+    process = context.Process(target=_take, args=(project, service, answers))
     process.start()
     try:
         return answers.get(timeout=60)
@@ -554,7 +555,17 @@ class TestLock:
         with Repository(clone.directory).locked("echo"):
             told = _asked_elsewhere(clone.directory / "infra")
 
-        assert told == f"another rollout is at work in this clone (pid {os.getpid()})"
+        assert told == f"another rollout of echo is at work in this clone (pid {os.getpid()})"
+
+    def test_is_each_services_own(self, clone: Work) -> None:
+        with Repository(clone.directory).locked("echo"):
+            assert _asked_elsewhere(clone.directory, "echo-extra") == "taken"
+            assert _asked_elsewhere(clone.directory).startswith("another rollout of echo is at work")
+
+        assert {path.name for path in (clone.directory / ".git").glob("*.lock")} == {
+            "rollout-echo.lock",
+            "rollout-echo-extra.lock",
+        }
 
     def test_ends_with_the_work_also_where_that_fails(self, clone: Work) -> None:
         with pytest.raises(KeyError), Repository(clone.directory).locked("echo"):
@@ -566,7 +577,7 @@ class TestLock:
         clone.git("worktree", "add", "--quiet", str(tmp_path / "second"))
 
         with Repository(tmp_path / "second").locked("echo"):
-            assert _asked_elsewhere(clone.directory).startswith("another rollout is at work")
+            assert _asked_elsewhere(clone.directory).startswith("another rollout of echo is at work")
 
     def test_is_each_clones_own(self, clone: Work, tmp_path: Path) -> None:
         shutil.copytree(clone.directory, tmp_path / "second")

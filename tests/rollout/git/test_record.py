@@ -32,6 +32,7 @@ TEXT = """\
 region-a: v2 10 → 25 %
 
 Rollout-Promotion: p-1
+Rollout-Service: echo
 Rollout-Version: v2
 Rollout-Steps: 10,25,50,100
 Rollout-Regions: region-a,region-b
@@ -63,6 +64,7 @@ proofs = st.builds(
 )
 promotions = st.builds(
     Promotion,
+    names,
     names,
     names,
     st.lists(percents, min_size=1, max_size=6).map(tuple),
@@ -106,6 +108,10 @@ class TestParse:
     def test_gives_back_what_was_written(self, record: Record, subject: str) -> None:
         assert parse(message(subject, record)) == record
 
+    def test_of_a_commit_that_names_no_service_is_of_echo(self) -> None:
+        """As all of them were before there were several services."""
+        assert parse(TEXT.replace("Rollout-Service: echo\n", "")) == RECORD
+
     def test_rounds_what_was_measured_to_what_is_written(self) -> None:
         found = parse(message("x", replace(RECORD, proof=replace(PROOF, share=135 / 1320, seconds=121.4999))))
 
@@ -147,6 +153,8 @@ class TestParse:
             ("Rollout-Weight: 25", "Rollout-Weight: 101", "Rollout-Weight: '101'"),
             ("in progress", "somehow", "Rollout-State: 'somehow'"),
             ("120s", "2m", "Rollout-Bake: '2m'"),
+            ("Service: echo", "Service: echo web", "Rollout-Service: 'echo web'"),
+            ("Service: echo\n", "Service: echo\nRollout-Service: web\n", "Rollout-Service is there 2 times"),
             ("10,25", "10,,25", "Rollout-Steps: '10,,25,50,100'"),
             ("region-a,region-b", "region-a, region-b", "Rollout-Regions: 'region-a, region-b'"),
             ("1320 requests", "many requests", "Rollout-Proof: 'region-a v2 at"),
@@ -169,9 +177,15 @@ class TestNewest:
 
         assert newest_record(entries, "echo") == (entries[1], RECORD)
 
+    def test_of_another_service_is_passed_over(self) -> None:
+        other = message("other", replace(RECORD, promotion=replace(PROMOTION, service="echo-extra")))
+        entries = [entry(other), entry(TEXT, "1" * 40)]
+
+        assert newest_record(entries, "echo") == (entries[1], RECORD)
+
     def test_is_none_where_nobody_promoted(self) -> None:
-        assert newest_record([entry("theirs")]) is None
+        assert newest_record([entry("theirs")], "echo") is None
 
     def test_that_cannot_be_read_is_told_with_its_commit(self) -> None:
         with pytest.raises(RolloutError, match=r"commit cccccccccc, 'region-a: v2 10 → 25 %': Rollout-Weight"):
-            newest_record([entry(TEXT.replace("Weight: 25", "Weight: x")), entry(TEXT)])
+            newest_record([entry(TEXT.replace("Weight: 25", "Weight: x")), entry(TEXT)], "echo")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from components.names import WAVES
-from components.service import echo_workloads
+from components.service import service_workloads
 from rollout.plan.manifests import file_name, overlay_files
 from rollout.problem import RolloutError
 from rules.facts.overlay import KUSTOMIZATION
@@ -53,7 +53,7 @@ def an_object(kind: str = "ConfigMap", name: str = "echo", **fields: Any) -> dic
 
 def object_files(*objects: dict[str, Any]) -> dict[str, str]:
     """The files of an overlay but for its kustomization."""
-    files = overlay_files(objects, "Pulumi.region-a.yaml")
+    files = overlay_files(objects, "echo", "Pulumi.region-a.yaml")
     return {name: text for name, text in files.items() if name != KUSTOMIZATION}
 
 
@@ -74,7 +74,11 @@ class TestFileNames:
         ],
     )
     def test_are_short_for_what_is_known(self, kind: str, name: str, file: str) -> None:
-        assert file_name(kind, name) == file
+        assert file_name(kind, name, "echo") == file
+
+    def test_are_without_the_services_name_and_with_what_only_begins_like_it(self) -> None:
+        assert file_name("Deployment", "web-v1", "web") == "deployment-v1.yaml"
+        assert file_name("Service", "website", "web") == "service-website.yaml"
 
     @pytest.mark.parametrize(
         ("name", "file"), [("echo", "networkpolicy.yaml"), ("deny-all", "networkpolicy-deny-all.yaml")]
@@ -84,7 +88,7 @@ class TestFileNames:
 
     def test_that_two_objects_share_are_refused(self) -> None:
         with pytest.raises(RolloutError, match=r"two objects would be rendered as deployment-v1\.yaml"):
-            overlay_files([an_object("Deployment", "echo-v1"), an_object("Deployment", "v1")], "f")
+            overlay_files([an_object("Deployment", "echo-v1"), an_object("Deployment", "v1")], "echo", "f")
 
 
 class TestText:
@@ -150,7 +154,7 @@ class TestKustomization:
     OBJECTS = (an_object("VirtualService"), an_object("Deployment", "echo-v1"), an_object("ConfigMap"))
 
     def kustomization(self) -> str:
-        return overlay_files(self.OBJECTS, "Pulumi.region-a.yaml")["kustomization.yaml"]
+        return overlay_files(self.OBJECTS, "echo", "Pulumi.region-a.yaml")["kustomization.yaml"]
 
     def test_says_which_file_to_change_instead(self) -> None:
         assert self.kustomization().splitlines()[0] == text_of(an_object()).splitlines()[0]
@@ -171,7 +175,7 @@ class TestKustomization:
 
 class TestWaves:
     def test_never_put_an_object_before_one_that_it_depends_on(self) -> None:
-        graph = record(lambda: echo_workloads(CONFIG, pulumi.ResourceOptions()) and None)
+        graph = record(lambda: service_workloads(CONFIG, CONFIG.services["echo"], pulumi.ResourceOptions()) and None)
         waves = {node.urn: WAVES.get(node.kind, 0) for node in graph.objects}
 
         backward = [

@@ -16,6 +16,7 @@ from rules.facts.shapes import SYNC_OPTIONS
 from rules.facts.workloads import SYNC_WAVE
 from tests.components.api_server import api_server
 from tests.components.graph import record_stack
+from tests.rollout.planned import WEB
 from tests.rollout.stack_files import (
     OBJECT_FILES,
     RENDERED,
@@ -26,6 +27,7 @@ from tests.rollout.stack_files import (
     stack_file,
 )
 
+PROBE = "  echo-rollout:probe:"
 OVERLAY = "deploy/overlays/region-a/echo"
 FOREIGN = "kind: ConfigMap\n"
 V2 = "        v2: {image: registry.corp.local/echo:2.0.0, replicas: 3, weight: 10}\n"
@@ -204,6 +206,65 @@ class TestAgain:
 
         assert render(rendered) == []
         assert by_hand.read_text() == FOREIGN
+
+
+class TestServices:
+    @pytest.fixture
+    def two(self, rendered: Path) -> Path:
+        """A project with the service web beside echo, rendered."""
+        for region in ("region-a", "region-b"):
+            edit(stack_file(rendered, region), PROBE, WEB + PROBE)
+        render(rendered)
+        return rendered
+
+    def test_have_an_overlay_each(self, two: Path) -> None:
+        assert set(files_below(two / "deploy/overlays")) == {
+            f"{region}/{service}/{name}"
+            for region in ("region-a", "region-b")
+            for service in ("echo", "web")
+            for name in RENDERED
+        }
+        namespaces = {
+            service: {
+                yaml.safe_load(file.read_text())["metadata"]["namespace"]
+                for file in (two / f"deploy/overlays/region-a/{service}").iterdir()
+                if file.name != "kustomization.yaml"
+            }
+            for service in ("echo", "web")
+        }
+        assert namespaces == {"echo": {"echo"}, "web": {"shop"}}
+
+    def test_one_that_comes_changes_nothing_of_the_other(self, rendered: Path) -> None:
+        edit(stack_file(rendered, "region-a"), PROBE, WEB + PROBE)
+
+        assert render(rendered) == [f"wrote deploy/overlays/region-a/web/{name}" for name in sorted(RENDERED)]
+
+    @pytest.mark.parametrize("regions", [(), ("region-a",)])
+    def test_one_that_is_gone_takes_its_overlay_along(self, two: Path, regions: tuple[str, ...]) -> None:
+        edit(stack_file(two, "region-a"), WEB, "")
+
+        assert render(two, *regions) == [f"removed deploy/overlays/region-a/web/{name}" for name in sorted(RENDERED)]
+        assert names_in(two / "deploy/overlays/region-a") == ["echo"]
+        assert names_in(two / "deploy/overlays/region-b") == ["echo", "web"]
+
+    def test_one_that_is_gone_elsewhere_is_none_of_a_named_region(self, two: Path) -> None:
+        edit(stack_file(two, "region-b"), WEB, "")
+
+        assert render(two, "region-a") == []
+
+    def test_one_that_moves_leaves_nothing_behind(self, two: Path) -> None:
+        edit(stack_file(two, "region-a"), "namespace: shop\n", "namespace: shop\n      path: deploy/shop\n")
+
+        assert render(two) == [
+            *(f"wrote deploy/shop/{name}" for name in sorted(RENDERED)),
+            *(f"removed deploy/overlays/region-a/web/{name}" for name in sorted(RENDERED)),
+        ]
+
+    def test_a_foreign_file_beside_one_that_is_gone_is_refused(self, two: Path) -> None:
+        (two / "deploy/overlays/region-a/web/more.yaml").write_text(FOREIGN)
+        edit(stack_file(two, "region-a"), WEB, "")
+
+        assert len(problems_of(two)) == 1
 
 
 class TestForeignFile:

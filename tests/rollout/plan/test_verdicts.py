@@ -91,9 +91,17 @@ def test_a_region_that_only_one_of_them_sees_change_is_told(project: Project) ->
 
     assert ran.exit_code == 1
     assert differences(ran) == [
-        "only the base's rules: region-a: changed, order: safe",
-        "only the change's own rules: region-a: unchanged",
+        "only the base's rules: region-a, echo: changed, order: safe",
+        "only the change's own rules: region-a, echo: unchanged",
     ]
+
+
+def test_a_plan_from_before_there_were_several_services_is_of_echo(project: Project) -> None:
+    own = plan_json()
+    for region in own["regions"]:
+        del region["service"]
+
+    assert differences(judged(own)) == []
 
 
 @pytest.mark.parametrize("own", ["", "Traceback", "{}", '{"verdict": "fine"}', '{"verdict": "safe", "findings": 1}'])

@@ -1,4 +1,4 @@
-"""Two clusters that follow a remote's main, and requests that are answered by the weights that it declares, by lot."""
+"""Clusters that follow a remote's main, and requests to a service that are answered by the weights that it declares, by lot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rollout.measurement import Count, Measurement, Result
 from rollout.problem import Problem
 from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
-from rollout.status.overlay import VIRTUAL_SERVICE, parse_weights
+from rollout.status.overlay import parse_weights
 from rollout.status.verification import Outcome, Ready, measure_and_judge
 from rollout.traffic.attack import Attack
 from rollout.traffic.watch import Watch
@@ -56,6 +56,7 @@ class FakeRegions(Clusters):
     """The clusters of a promotion, and of a retirement.
 
     Attributes:
+        service: The one that is asked.
         failure_rate: How often a version fails, 0..1, by region, version and the version's weight there.
         unhealthy: Regions in which Argo CD finds that something is not well, whatever is synced.
         unanswered_rate: How often nobody answers, 0..1, by region.
@@ -63,7 +64,8 @@ class FakeRegions(Clusters):
         moments: All that was done, in order.
     """
 
-    def __init__(self, remote: Repository) -> None:
+    def __init__(self, remote: Repository, service: str = "echo", regions: Sequence[str] = REGIONS) -> None:
+        self.service = service
         self.failure_rate: Callable[[str, str, int], float] = never_fails
         self.unanswered_rate: Callable[[str], float] = lambda _region: 0.0
         self.arrives: Callable[[str, Mapping[str, int]], bool] = lambda _region, _weights: True
@@ -71,8 +73,8 @@ class FakeRegions(Clusters):
         self.moments: list[Moment] = []
         self._planned: list[tuple[Moment, Callable[[], object]]] = []
         self._remote = remote
-        self._random = {region: Random(f"{_SEED} {region}") for region in REGIONS}
-        self._weights = {region: self._declared(region) for region in REGIONS}
+        self._random = {region: Random(f"{_SEED} {region}") for region in regions}
+        self._weights = {region: self._declared(region) for region in regions}
 
     def once(self, what: str, region: str, weight: int, action: Callable[[], object]) -> None:
         """Does something the first time that it comes to this."""
@@ -89,13 +91,14 @@ class FakeRegions(Clusters):
         ready = [
             Ready(
                 _region(region),
+                self.service,
                 _Client(self, _region(region)),
                 self._weights[region],
-                Attack("http://echo", _MOST, RATE),
+                Attack(f"http://{self.service}", _MOST, RATE),
             )
             for region in regions
         ]
-        return measure_and_judge(ready, lambda _so_far: None, no_failures_but_its_own)
+        return measure_and_judge(ready, lambda _ready, _so_far: None, no_failures_but_its_own)
 
     def watched(self, region: str) -> FakeWatch:
         return FakeWatch(self, region)
@@ -155,7 +158,7 @@ class FakeRegions(Clusters):
             self._weights[region] = declared
 
     def _declared(self, region: str) -> Mapping[str, int]:
-        return _weights_of(self._remote.git("show", f"main:deploy/overlays/{region}/echo/{VIRTUAL_SERVICE}"))
+        return _weights_of(self._remote.git("show", f"main:deploy/overlays/{region}/{self.service}/vs.yaml"))
 
     def _has(self, commit: str) -> bool:
         try:
@@ -209,7 +212,7 @@ class _Client:
 
 @cache
 def _weights_of(routes: str) -> Mapping[str, int]:
-    return parse_weights(routes, VIRTUAL_SERVICE)
+    return parse_weights(routes, "vs.yaml")
 
 
 def _region(name: str) -> RegionAccess:

@@ -62,7 +62,7 @@ def begin(
 
 def resume(clones: TwoClones, regions: FakeRegions, upstream: Upstream | None = None) -> PromotionResult:
     upstream = upstream or clones.upstream()
-    newest = upstream.repository.newest_record(upstream.tip())
+    newest = upstream.repository.newest_record(upstream.tip(), upstream.service)
     assert newest is not None
     return promote(upstream, regions, newest[1].promotion, (newest[0].commit, newest[1]))
 
@@ -99,11 +99,11 @@ class TestToTheEnd:
     def test_each_region_gets_each_step_by_a_commit(self, done: Done) -> None:
         assert done.ended.state is PromotionState.DONE
         assert done.clones.subjects() == [
-            "Promote v2 in region-a: 50 %",
-            "Promote v2 in region-a: 100 %",
-            "Promote v2 in region-b: 50 %",
-            "Promote v2 in region-b: 100 %",
-            "v2 is promoted",
+            "Promote echo v2 in region-a: 50 %",
+            "Promote echo v2 in region-a: 100 %",
+            "Promote echo v2 in region-b: 50 %",
+            "Promote echo v2 in region-b: 100 %",
+            "echo v2 is promoted",
         ]
         assert [done.clones.weights(region) for region in REGIONS] == [ALL, ALL]
         assert [done.regions.in_force(region) for region in REGIONS] == [ALL, ALL]
@@ -221,7 +221,7 @@ class TestTakenBack:
 
         assert ended.state is PromotionState.ROLLED_BACK
         assert "v2 fails more often than v1" in ended.reason
-        assert clones.subjects()[-1] == "Roll back v2 in region-a"
+        assert clones.subjects()[-1] == "Roll back echo v2 in region-a"
         assert (newest(clones).state, newest(clones).reason) == (PromotionState.ROLLED_BACK, ended.reason)
         assert [(step.weight, step.proof is not None) for step in ended.taken] == [(10, True), (25, False)]
         assert regions.in_force("region-a") == BEFORE
@@ -244,7 +244,7 @@ class TestTakenBack:
         assert ended.undone is not None
         assert ended.undone.weights == {"region-b": BEFORE, "region-a": BEFORE}
         assert [clones.weights(region) for region in REGIONS] == [BEFORE, BEFORE]
-        assert clones.subjects()[-1] == "Roll back v2 in region-b, region-a"
+        assert clones.subjects()[-1] == "Roll back echo v2 in region-b, region-a"
 
     def test_the_region_that_is_not_well_is_delivered_first(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.failure_rate = lambda region, version, _weight: float((region, version) == ("region-b", "v2"))
@@ -319,7 +319,7 @@ class TestTakenBack:
 
         assert ended.state is PromotionState.ROLLED_BACK
         assert "region-a: v2 fails more often than v1" in ended.reason
-        assert clones.subjects()[-2:] == ["Promote v2 in region-a: 100 %", "Roll back v2 in region-a"]
+        assert clones.subjects()[-2:] == ["Promote echo v2 in region-a: 100 %", "Roll back echo v2 in region-a"]
 
     def test_although_argo_cd_finds_its_pods_unhealthy(self, clones: TwoClones, regions: FakeRegions) -> None:
         def crash() -> None:
@@ -439,7 +439,7 @@ class TestOthers:
         assert "region-a was changed by somebody else meanwhile" in ended.reason
         assert "by test: Set weights" in ended.reason
         assert clones.weights("region-a") == {"v1": 70, "v2": 30}
-        assert clones.subjects() == ["Promote v2 in region-a: 50 %", "Set weights", "End the promotion of v2"]
+        assert clones.subjects() == ["Promote echo v2 in region-a: 50 %", "Set weights", "End the promotion of echo v2"]
         assert (newest(clones).state, newest(clones).reason) == (PromotionState.ENDED, ended.reason)
 
     def test_a_change_of_a_region_that_is_done_ends_it(self, clones: TwoClones, regions: FakeRegions) -> None:
@@ -492,10 +492,10 @@ class TestOthers:
 
         assert ended.state is PromotionState.DONE
         assert clones.subjects() == [
-            "Promote v2 in region-a: 50 %",
+            "Promote echo v2 in region-a: 50 %",
             "Write",
-            "Promote v2 in region-a: 100 %",
-            "v2 is promoted",
+            "Promote echo v2 in region-a: 100 %",
+            "echo v2 is promoted",
         ]
 
     def test_a_change_of_another_region_does_not_stop_it(self, clones: TwoClones, regions: FakeRegions) -> None:
@@ -525,7 +525,7 @@ class TestOthers:
         ended = begin(clones, regions, planned(clones, (50,), ("region-a",)))
 
         assert ended.state is PromotionState.DONE
-        assert clones.subjects() == ["Write", "Promote v2 in region-a: 50 %", "v2 is promoted"]
+        assert clones.subjects() == ["Write", "Promote echo v2 in region-a: 50 %", "echo v2 is promoted"]
 
     def test_of_two_that_begin_at_once_one_is_refused(
         self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
@@ -544,7 +544,7 @@ class TestOthers:
 
         assert ended.state is PromotionState.ENDED
         assert ended.taken == []
-        assert clones.subjects() == ["Promote v2 in region-a: 50 %"]
+        assert clones.subjects() == ["Promote echo v2 in region-a: 50 %"]
         assert newest(clones).state is PromotionState.IN_PROGRESS
 
     def test_of_two_that_begin_at_once_in_other_regions_one_is_refused(
@@ -562,7 +562,7 @@ class TestOthers:
         ended = begin(clones, regions, ours)
 
         assert ended.state is PromotionState.ENDED
-        assert clones.subjects() == ["Promote v2 in region-b: 50 %"]
+        assert clones.subjects() == ["Promote echo v2 in region-b: 50 %"]
 
 
 def at_push(
@@ -591,11 +591,11 @@ def at_push(
 
 class TestResumed:
     THE_END = (
-        "Promote v2 in region-a: 50 %",
-        "Promote v2 in region-a: 100 %",
-        "Promote v2 in region-b: 50 %",
-        "Promote v2 in region-b: 100 %",
-        "v2 is promoted",
+        "Promote echo v2 in region-a: 50 %",
+        "Promote echo v2 in region-a: 100 %",
+        "Promote echo v2 in region-b: 50 %",
+        "Promote echo v2 in region-b: 100 %",
+        "echo v2 is promoted",
     )
 
     @pytest.mark.parametrize("push", [2, 3, 5])
@@ -753,7 +753,11 @@ class TestBranch:
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
 
         assert ended.state is PromotionState.DONE
-        assert clones.subjects() == ["Promote v2 in region-a: 50 %", "Promote v2 in region-a: 100 %", "v2 is promoted"]
+        assert clones.subjects() == [
+            "Promote echo v2 in region-a: 50 %",
+            "Promote echo v2 in region-a: 100 %",
+            "echo v2 is promoted",
+        ]
 
     def test_a_step_is_not_delivered_before_it_is_merged(self, clones: TwoClones, regions: FakeRegions) -> None:
         def stop() -> None:
@@ -765,7 +769,7 @@ class TestBranch:
             begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
 
         assert clones.subjects() == []
-        assert clones.remote.git("log", "-1", "--format=%s", "rollout") == "Promote v2 in region-a: 50 %"
+        assert clones.remote.git("log", "-1", "--format=%s", "rollout") == "Promote echo v2 in region-a: 50 %"
         assert not [moment for moment in regions.moments if (moment.what, moment.weight) == ("deliver", 50)]
 
     def test_one_cut_off_while_it_waits_goes_on_with_the_same_commit(
@@ -840,7 +844,7 @@ class TestByHand:
         assert sorted(self.back(clones, regions)) == list(REGIONS)
         assert [clones.weights(region) for region in REGIONS] == [BEFORE, BEFORE]
         assert [regions.in_force(region) for region in REGIONS] == [BEFORE, BEFORE]
-        assert clones.subjects()[-1] == "Roll back v2 in region-b, region-a"
+        assert clones.subjects()[-1] == "Roll back echo v2 in region-b, region-a"
         assert (newest(clones).state, newest(clones).reason) == (PromotionState.ROLLED_BACK, "by hand")
 
     def test_removes_nothing(self, clones: TwoClones, regions: FakeRegions) -> None:

@@ -37,7 +37,7 @@ def regions(clones: TwoClones) -> FakeRegions:
 def test_each_region_loses_it_by_a_commit(clones: TwoClones, regions: FakeRegions) -> None:
     retired = retire(clones.upstream(), regions, "v2", REGIONS)
 
-    assert clones.subjects() == ["Retire v2 in region-a", "Retire v2 in region-b"]
+    assert clones.subjects() == ["Retire echo v2 in region-a", "Retire echo v2 in region-b"]
     assert [clones.weights(region) for region in REGIONS] == [GONE, GONE]
     assert [regions.in_force(region) for region in REGIONS] == [GONE, GONE]
     assert [each.region for each in retired] == list(REGIONS)
@@ -58,7 +58,7 @@ def test_weight_0_is_acknowledged_before_anything_is_pushed(clones: TwoClones, r
 
     retire(clones.upstream(), regions, "v2", ["region-a"])
 
-    assert seen == [[], ["Retire v2 in region-a"]]
+    assert seen == [[], ["Retire echo v2 in region-a"]]
 
 
 def test_a_version_with_requests_is_refused_in_all_regions(clones: TwoClones, regions: FakeRegions) -> None:
@@ -117,7 +117,7 @@ def test_a_promotion_that_begins_meanwhile_stops_it(clones: TwoClones, regions: 
 
     regions.once("deliver", "region-a", 0, begins)
 
-    with pytest.raises(RolloutError, match="another rollout is at work"):
+    with pytest.raises(RolloutError, match="another rollout of echo is at work"):
         retire(clones.upstream(), regions, "v2", REGIONS)
 
     assert clones.subjects() == ["Promote v2"]
@@ -132,7 +132,7 @@ def test_a_request_that_is_lost_stops_it_before_the_next_region(clones: TwoClone
     with pytest.raises(RolloutError, match=r"(?s)region-a: while v2 was taken out: .*requests failed.*git revert"):
         retire(clones.upstream(), regions, "v2", REGIONS)
 
-    assert clones.subjects() == ["Retire v2 in region-a"]
+    assert clones.subjects() == ["Retire echo v2 in region-a"]
 
 
 def test_failures_of_the_others_are_counted_and_stop_nothing(clones: TwoClones, regions: FakeRegions) -> None:

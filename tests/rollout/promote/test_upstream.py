@@ -78,7 +78,10 @@ class TestCommit:
             upstream.without(clones.tip, "region-a", "v1", "Retire")
 
     def test_of_a_region_that_is_not_there_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
-        with pytest.raises(RolloutError, match=r"(?s)region-c: there is no such region at .* region-a, region-b"):
+        with pytest.raises(
+            RolloutError,
+            match=r"(?s)region-c: there is no region .* with the service echo at .* region-a, region-b",
+        ):
             upstream.weights(clones.tip, "region-c")
 
 
@@ -179,7 +182,7 @@ class TestOthers:
     def test_a_change_that_was_taken_back_is_none(self, clones: TwoClones, upstream: Upstream) -> None:
         ours = upstream.placed(canary(upstream))
         clones.somebody_weighs("region-a", v1=80, v2=20)
-        clones.somebody_weighs("region-a", **CANARY)
+        clones.somebody_weighs("region-a", "echo", **CANARY)
 
         upstream.refuse_changed_by_others(ours, upstream.tip(), ["region-a"])
 
@@ -188,7 +191,7 @@ class TestOthers:
         text = message("Promote", record(clones))
         theirs = upstream.placed(lambda tip: upstream.shifted(tip, {"region-b": CANARY}, text))
 
-        with pytest.raises(InterferenceError, match=f"another rollout is at work: {theirs[:10]}"):
+        with pytest.raises(InterferenceError, match=f"another rollout of echo is at work: {theirs[:10]}"):
             upstream.refuse_changed_by_others(ours, theirs, ["region-a"])
         upstream.refuse_changed_by_others(theirs, theirs, ["region-a"])
 
@@ -211,13 +214,13 @@ class TestHistory:
             upstream.placed(self.saying(upstream, each))
         clones.somebody_writes()
 
-        found = upstream.repository.newest_record(upstream.tip())
+        found = upstream.repository.newest_record(upstream.tip(), "echo")
 
         assert found is not None
         assert found[1] == done
 
     def test_there_is_none_before_the_first(self, upstream: Upstream) -> None:
-        assert upstream.repository.newest_record(upstream.tip()) is None
+        assert upstream.repository.newest_record(upstream.tip(), "echo") is None
 
     def test_a_commit_that_is_not_here_yet_is_fetched(self, clones: TwoClones, upstream: Upstream) -> None:
         before = clones.tip

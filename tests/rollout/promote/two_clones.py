@@ -41,13 +41,13 @@ class TwoClones:
     def tip(self) -> str:
         return self.remote.git("rev-parse", BRANCH)
 
-    def upstream(self, *, proposal: str | None = None, of: Project | None = None) -> Upstream:
+    def upstream(self, service: str = "echo", *, proposal: str | None = None, of: Project | None = None) -> Upstream:
         project = of or self.operator
-        return Upstream(Repository(project.directory), REMOTE, BRANCH, proposal, self._say)
+        return Upstream(Repository(project.directory), service, REMOTE, BRANCH, proposal, self._say)
 
-    def weights(self, region: str, commit: str = "") -> Mapping[str, int]:
-        """What the remote has of a region now, or had at a commit."""
-        return self.upstream().weights(commit or self.upstream().tip(), region)
+    def weights(self, region: str, commit: str = "", service: str = "echo") -> Mapping[str, int]:
+        """What the remote has of a service in a region now, or had at a commit."""
+        return self.upstream(service).weights(commit or self.upstream().tip(), region)
 
     def subjects(self) -> list[str]:
         """Of the commits on the remote since the first one, the oldest first."""
@@ -59,18 +59,24 @@ class TwoClones:
         read = [parse(self.remote.git("show", "--no-patch", "--format=%B", commit)) for commit in hashes]
         return [record for record in read if record]
 
-    def somebody_weighs(self, region: str, **weights: int) -> str:
-        """The colleague gives a region other weights and pushes that; the commit."""
+    def somebody_weighs(self, region: str, service: str = "echo", **weights: int) -> str:
+        """The colleague gives a service of a region other weights and pushes that; the commit."""
+        return self.somebody("Set weights", lambda project: project.weigh(region, service, **weights))
+
+    def somebody(self, subject: str, change: Callable[[Project], None]) -> str:
+        """The colleague changes the project and pushes that; the commit."""
         self.colleague.repository.git("pull", "--quiet", "--ff-only")
-        self.colleague.weigh(region, **weights)
-        return self._push("Set weights")
+        change(self.colleague)
+        return self._push(subject)
 
     def somebody_writes(self, path: str = "README.md") -> str:
         """The colleague pushes a file that is of no region; the commit."""
-        self.colleague.repository.git("pull", "--quiet", "--ff-only")
-        with (self.colleague.directory / path).open("a") as file:
-            file.write("x\n")
-        return self._push("Write")
+
+        def write(project: Project) -> None:
+            with (project.directory / path).open("a") as file:
+                file.write("x\n")
+
+        return self.somebody("Write", write)
 
     def _push(self, subject: str) -> str:
         clone = self.colleague.repository
@@ -101,7 +107,7 @@ def _template() -> Path:
     project = new_planned(directory / "operator")
     operator = project.repository
     for region in REGIONS:
-        project.weigh(region, **BEFORE)
+        project.weigh(region, "echo", **BEFORE)
     operator.git("add", "--all")
     # one commit: what the remote has since then is what a test did
     operator.git("commit", "--quiet", "--amend", "--message", "Begin with v2 at weight 0")

@@ -35,6 +35,21 @@ def test_settings_that_the_file_leaves_out_have_their_defaults() -> None:
     assert settings["cluster.kubeconfig"] is None
 
 
+def test_a_region_is_seen_by_each_of_its_services_apart() -> None:
+    web = {**MINIMAL["services"]["echo"], "stable": "v2", "podsForAllTraffic": 2}
+    file = parse(with_value("services.web", web)).model_dump(by_alias=True)
+
+    regions = {service: Region.of(file, service, Workloads()) for service in ("echo", "web")}
+
+    for service, region in regions.items():
+        assert region.service == service
+        own = {path.split(".")[1] for path in region.settings if path.startswith("services.")}
+        assert own == {service}
+        assert region.settings["mesh.network"] == "network-a"
+    assert {service: region.limits.stable for service, region in regions.items()} == {"echo": None, "web": "v2"}
+    assert [region.limits.pods_for_all_traffic for region in regions.values()] == [None, 2]
+
+
 def test_limits_are_the_rules_own_unless_the_file_says_otherwise() -> None:
     assert as_region(parse(MINIMAL)).limits == Limits()
 

@@ -50,9 +50,9 @@ FAILED = StepResult("region-a", 25, COMMIT, DELIVERY)
 NEVER_THERE = StepResult("region-a", 25, COMMIT)
 REGION = RegionAccess("region-a", "region-a", "region-a")
 WEIGHTS = {"v1": 100, "v2": 0}
-WELL = Outcome(REGION, WEIGHTS, verdict_of(measured({"v1": 4_000}), WEIGHTS))
-UNWELL = Outcome(REGION, WEIGHTS, verdict_of(measured({"v1": 4_000, "v2": 3}), WEIGHTS))
-UNKNOWN = Outcome(REGION, WEIGHTS, problems=(Problem("the probe died"),))
+WELL = Outcome(REGION, "echo", WEIGHTS, verdict_of(measured({"v1": 4_000}), WEIGHTS))
+UNWELL = Outcome(REGION, "echo", WEIGHTS, verdict_of(measured({"v1": 4_000, "v2": 3}), WEIGHTS))
+UNKNOWN = Outcome(REGION, "echo", WEIGHTS, problems=(Problem("the probe died"),))
 UNDONE = RollbackResult(
     commit=BACK,
     weights={"region-a": WEIGHTS},
@@ -80,7 +80,7 @@ def printed(
     if undone:
         print_undone(console, undone)
     if retired:
-        print_retired(console, "v2", [retired])
+        print_retired(console, "echo", "v2", [retired])
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -123,10 +123,10 @@ class TestTable:
 
 class TestEnd:
     def test_done_says_what_it_has(self) -> None:
-        assert "v2 has 25 % in region-a: each step was proven." in printed(ended=DONE)
+        assert "echo v2 has 25 % in region-a: each step was proven." in printed(ended=DONE)
 
     def test_what_is_not_done_says_why(self) -> None:
-        assert "v2 rolled back: v2 fails more often than v1" in printed(ended=TAKEN_BACK)
+        assert "echo v2 rolled back: v2 fails more often than v1" in printed(ended=TAKEN_BACK)
 
     def test_a_reason_is_no_markup(self) -> None:
         assert "[red]x[/red]" in printed(ended=replace(TAKEN_BACK, reason="[red]x[/red]"))
@@ -138,16 +138,18 @@ class TestEnd:
             "it cost 0 of the 1,200 requests that went to v1",
             "it cost 61 of the 90 requests that went to v2",
             "it cost 2 of the 2 requests that went to nobody",
-            "region-a: holds (4,000 requests)",
+            "region-a echo: holds (4,000 requests)",
         ]
 
     def test_a_region_that_does_not_hold_after_it_says_why(self) -> None:
-        assert "region-a: v2 has weight 0 and answered 3 requests (4,003 requests)" in printed(
+        assert "region-a echo: v2 has weight 0 and answered 3 requests (4,003 requests)" in printed(
             undone=replace(UNDONE, outcomes=[UNWELL])
         )
 
     def test_one_that_could_not_be_measured_says_why(self) -> None:
-        assert "region-a could not be measured: the probe died" in printed(undone=replace(UNDONE, outcomes=[UNKNOWN]))
+        assert "region-a echo could not be measured: the probe died" in printed(
+            undone=replace(UNDONE, outcomes=[UNKNOWN])
+        )
 
     def test_a_region_that_it_did_not_reach_is_told(self) -> None:
         problem = Problem("region-b: not synced within 10 min", "it is measured by nobody", "see what keeps it")
@@ -159,7 +161,7 @@ class TestEnd:
 
     def test_a_retirement_says_what_failed_meanwhile(self) -> None:
         assert printed(retired=RETIRED) == (
-            "region-a: v2 is gone since 0123456789, after 2.5 s; 4 of 900 requests failed meanwhile\n"
+            "region-a: echo v2 is gone since 0123456789, after 2.5 s; 4 of 900 requests failed meanwhile\n"
         )
 
 
@@ -167,7 +169,8 @@ class TestJson:
     def test_a_promotion_has_its_steps(self) -> None:
         document = json.loads(json.dumps(ended_as_json(DONE)))
 
-        assert (document["promotion"], document["version"], document["state"]) == ("v2-0123", "v2", "done")
+        assert document["promotion"] == "v2-0123"
+        assert (document["service"], document["version"], document["state"]) == ("echo", "v2", "done")
         assert (document["risk"], document["tolerance"], document["undone"]) == (0.001, 0.02, None)
         assert document["steps"] == [
             {
@@ -215,7 +218,8 @@ class TestJson:
         assert undone_as_json(replace(UNDONE, outcomes=[WELL, outcome]))["holds"] is False
 
     def test_a_retirement_has_its_regions(self) -> None:
-        assert retired_as_json("v2", [RETIRED]) == {
+        assert retired_as_json("echo", "v2", [RETIRED]) == {
+            "service": "echo",
             "version": "v2",
             "regions": [{"region": "region-a", "commit": COMMIT, "seconds": 2.5, "requests": 900, "failures": 4}],
         }

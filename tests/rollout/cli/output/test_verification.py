@@ -23,7 +23,7 @@ WEIGHTS = {"v1": 90, "v2": 10}
 
 def judged(measurement: Measurement) -> Outcome:
     name = measurement.region
-    return Outcome(RegionAccess(name, name, f"context-{name}"), WEIGHTS, verdict_of(measurement, WEIGHTS))
+    return Outcome(RegionAccess(name, name, f"context-{name}"), "echo", WEIGHTS, verdict_of(measurement, WEIGHTS))
 
 
 def outcome(region: str, counts: dict[str, int]) -> Outcome:
@@ -38,7 +38,10 @@ DEPENDENT = judged(
     replace(measured({"v1": 900, "v2": 100}), transitions={("v1", "v1"): 899, ("v1", "v2"): 1, ("v2", "v2"): 99})
 )
 UNMEASURED = Outcome(
-    RegionAccess("region-c", "region-c", "c"), WEIGHTS, problems=(Problem("probe lost", "no requests", "start again"),)
+    RegionAccess("region-c", "region-c", "c"),
+    "echo",
+    WEIGHTS,
+    problems=(Problem("probe lost", "no requests", "start again"),),
 )
 
 
@@ -57,17 +60,17 @@ class TestTable:
     def test_has_the_columns_in_order(self) -> None:
         heading = printed(GOOD).splitlines()[0]
 
-        assert " ".join(heading.split()) == "region version weight requests share interval failures verdict"
+        assert " ".join(heading.split()) == "region service version weight requests share interval failures verdict"
 
     def test_a_row_says_all_of_its_version(self) -> None:
-        assert "region-a v1 90 % 5,388 89.8 % 88.2 - 91.3 % 0 holds" in [
+        assert "region-a echo v1 90 % 5,388 89.8 % 88.2 - 91.3 % 0 holds" in [
             " ".join(row.split()) for row in printed(GOOD).splitlines()
         ]
 
-    def test_every_row_names_its_region(self) -> None:
-        rows = table_rows(printed(GOOD, BAD))
+    def test_every_row_names_its_region_and_its_service(self) -> None:
+        rows = table_rows(printed(GOOD, replace(BAD, service="web")))
 
-        assert [row.split()[0] for row in rows] == ["region-a", "region-a", "region-b", "region-b"]
+        assert [row.split()[:2] for row in rows] == [["region-a", "echo"]] * 2 + [["region-b", "web"]] * 2
 
     def test_a_row_that_does_not_hold_says_what_is_wrong(self) -> None:
         row = next(row for row in printed(BAD).splitlines() if " v2 " in row)
@@ -89,8 +92,8 @@ class TestTable:
     def test_has_no_escapes_without_a_terminal(self) -> None:
         assert "\x1b" not in printed(GOOD, BAD)
 
-    def test_fits_a_terminal_of_80_columns_in_one_line_each(self) -> None:
-        rows = table_rows(printed(GOOD, BAD, width=80))
+    def test_fits_a_terminal_of_90_columns_in_one_line_each(self) -> None:
+        rows = table_rows(printed(GOOD, BAD, width=90))
 
         assert [row.split("  ")[-1].strip() for row in map(str.rstrip, rows)] == [
             "holds",
@@ -115,20 +118,20 @@ class TestSummary:
 
     def test_of_a_region_that_holds(self) -> None:
         assert (
-            "region-a holds: 6,000 requests in 6.0 s, none failed, every share is within 2 points of its weight."
+            "region-a echo holds: 6,000 requests in 6.0 s, none failed, every share is within 2 points of its weight."
             in printed(GOOD)
         )
 
     def test_of_a_region_that_does_not_lists_its_findings(self) -> None:
-        assert "region-b does not hold (3,000 requests in 6.0 s):" in printed(BAD)
+        assert "region-b echo does not hold (3,000 requests in 6.0 s):" in printed(BAD)
         assert "  - off weight: v2 got 15.0 % (450 of 3,000) where its weight is 10" in printed(BAD)
 
     def test_of_a_region_that_is_not_yet_known_says_how_many_more_requests_it_takes(self) -> None:
-        assert "region-a is not yet known (1,000 requests in 6.0 s):" in printed(UNDECIDED)
+        assert "region-a echo is not yet known (1,000 requests in 6.0 s):" in printed(UNDECIDED)
         assert "  - not yet known: 1,000 requests do not decide it; about " in printed(UNDECIDED)
 
     def test_of_a_region_whose_requests_depend_on_each_other_says_so(self) -> None:
-        assert "region-a is not independent (1,000 requests in 6.0 s):" in printed(DEPENDENT)
+        assert "region-a echo is not independent (1,000 requests in 6.0 s):" in printed(DEPENDENT)
         assert "  - not independent: which version answers depends on who answered before" in printed(DEPENDENT)
 
     def test_says_what_interrupted_the_sending(self) -> None:
@@ -141,7 +144,7 @@ class TestDelivery:
     def test_of_a_region_that_could_not_be_measured_is_told_too(self) -> None:
         unmeasured = replace(UNMEASURED, application=parse_application(well(NEW)))
 
-        assert printed(unmeasured) == f"region-c: weights of deploy/overlays/region-a/echo at {NEW}\n"
+        assert printed(unmeasured) == f"region-c echo: weights of deploy/overlays/region-a/echo at {NEW}\n"
 
     def test_that_is_synced_and_healthy_needs_no_more_words(self) -> None:
         assert "Argo CD" not in printed(replace(GOOD, application=parse_application(well(NEW))))
@@ -153,6 +156,10 @@ class TestJson:
 
         assert document["holds"] is False
         assert [region["holds"] for region in document["regions"]] == [True, False]
+        assert {(region["region"], region["service"]) for region in document["regions"]} == {
+            ("region-a", "echo"),
+            ("region-b", "echo"),
+        }
         first = document["regions"][0]["rows"][0]
         assert (first["version"], first["weight"], first["requests"], first["share"], first["failures"]) == (
             "v1",
