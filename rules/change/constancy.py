@@ -43,7 +43,7 @@ def _removes_service(change: Change) -> Iterator[Violation]:
             steps=(
                 "send the service's clients elsewhere, and see that it gets no requests",
                 "waive service-removed in the stack file (rules.waived), with the reason; commit",
-                f"then remove it and its overlay; commit, pulumi up -s {change.name} (docs/services.md#remove-a-service)",
+                f"then remove it and its overlay; commit, pulumi up -s {change.name} (docs/operating.md#remove-a-service)",
             ),
         )
 
