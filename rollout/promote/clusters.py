@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from typing import Protocol
 
 from components.names import address
 from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.problem import Problem, RolloutError
-from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
-from rollout.promote.upstream import Upstream
+from rollout.promote.delivery import DeliveryTime, History, brings, deliver, lacks, takes
 from rollout.regions import Discovery, select
 from rollout.status.verification import Outcome, Progress, Ready, attack_on, measure_and_judge, prepare
 from rollout.traffic.attack import MOST_REQUESTS
 from rollout.traffic.probe import connect
 from rollout.traffic.watch import Watch
+from stackfile.model import ServiceConfig
+
+
+class Changed(History, Protocol):
+    """A service that is changed by commits."""
+
+    @property
+    def service(self) -> str:
+        """Its name."""
+
+    def declared(self, commit: str, region: str) -> ServiceConfig:
+        """What a commit declares of it in a region."""
 
 
 class Clusters:
@@ -32,7 +44,7 @@ class Clusters:
 
     def __init__(
         self,
-        upstream: Upstream,
+        upstream: Changed,
         discovery: Discovery,
         names: Sequence[str],
         rate: int,

@@ -75,23 +75,29 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
+    ways = ["from"] if _both_ways(outcomes) else []
     table = new_table(
-        "region", "service", "from", "version", right=("weight", "requests", "share", "interval", "failures")
+        "region", "service", *ways, "version", right=("weight", "requests", "share", "interval", "failures")
     )
     table.add_column("verdict")
     for outcome in outcomes:
         for row in outcome.verdict.rows if outcome.verdict else ():
-            table.add_row(*_cells(outcome, row))
+            table.add_row(*_cells(outcome, row, with_way=bool(ways)))
         table.add_section()
     return table
 
 
-def _cells(outcome: Outcome, row: Row) -> tuple[Text, ...]:
+def _both_ways(outcomes: Sequence[Outcome]) -> bool:
+    """Whether it makes a difference whence requests came: without a gateway, all come from inside the mesh."""
+    return any(outcome.way != "mesh" for outcome in outcomes)
+
+
+def _cells(outcome: Outcome, row: Row, *, with_way: bool) -> tuple[Text, ...]:
     low, high = 100 * row.interval.low, 100 * row.interval.high
     plain = (
         outcome.region.name,
         outcome.service,
-        outcome.way,
+        *([outcome.way] if with_way else []),
         row.label,
         "-" if row.weight is None else f"{row.weight} %",
         f"{row.requests:,}",

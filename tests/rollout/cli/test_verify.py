@@ -26,6 +26,7 @@ from rollout.problem import Problem, RolloutError
 from rollout.promote import delivery
 from rollout.promote.delivery import DeliveryTime
 from rollout.status import verification
+from rollout.status.overlay import Split
 from rollout.traffic.attack import Attack
 from rollout.traffic.probe import Source
 from tests.rollout.answers import drawn, fault, numbered, ok
@@ -86,7 +87,7 @@ class World:
             "read_outputs": self._outputs,
             "connect": self._connect,
             "settled_application": self._application,
-            "overlay_weights": self._overlay_weights,
+            "overlay_split": self._overlay_split,
         }
 
     def _outputs(self, _pulumi: PulumiAccess, region: RegionAccess) -> StackOutputs:
@@ -100,7 +101,7 @@ class World:
         }
         return StackOutputs(region=region.name, services={"echo": echo, **others})
 
-    def _connect(self, region: RegionAccess) -> FakeSource:
+    def _connect(self, region: RegionAccess, outside: bool = False) -> FakeSource:
         if region.name in self.without_probe:
             raise RolloutError(Problem(f"{region.name} has no probe", "why it is needed", "how to mend it"))
         return FakeSource(region, self)
@@ -109,11 +110,11 @@ class World:
         assert name == "argocd/echo"
         return parse_application(self.applications[region.name])
 
-    def _overlay_weights(self, project: Path, revision: str, folder: str, service: str) -> Mapping[str, int]:
+    def _overlay_split(self, project: Path, revision: str, folder: str, service: str) -> Split:
         assert (project, folder, service) == (Path.cwd(), "deploy/overlays/region-a/echo", "echo")
         if revision not in self.committed:
             raise RolloutError.of(f"no commit {revision}", "why it is needed", "how to mend it")
-        return self.committed[revision]
+        return Split(self.committed[revision])
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def verify(world: World, *arguments: str, connect: Callable[[RegionAccess], Source] | None = None) -> Ran:
+def verify(world: World, *arguments: str, connect: Callable[[RegionAccess, bool], Source] | None = None) -> Ran:
     stand_ins = world.stand_ins() | ({"connect": connect} if connect else {})
     with pytest.MonkeyPatch.context() as patch:
         for name, stand_in in stand_ins.items():
@@ -193,7 +194,7 @@ class TestRequests:
                 yield from [*answers[:33], fault("v2", self.region.name, sequence=33), *answers[34:]]
 
         world = World()
-        ran = verify(world, "--json", connect=lambda region: Failing(region, world))
+        ran = verify(world, "--json", connect=lambda region, _outside: Failing(region, world))
         regions = json.loads(ran.stdout)["regions"]
 
         assert [region["requests"] for region in regions] == [40, 40]
@@ -438,6 +439,7 @@ def test_ctrl_c_stops_every_probe_and_ends_with_130() -> None:
     @dataclass
     class Waiting:
         region: RegionAccess
+        outside: bool = False
 
         def results(self, _attack: Attack, stop: threading.Event) -> Iterator[Result]:
             yield ok()

@@ -93,6 +93,8 @@ class TestParseOutputs:
         assert [problem.what for problem in refusal('{"services": {"echo": {"url": "http://echo/"}}}').problems] == [
             "stack region-a: output region: Field required",
             "stack region-a: output services.echo.weights: Field required",
+            "stack region-a: output services.echo.namespace: Field required",
+            "stack region-a: output services.echo.port: Field required",
         ]
 
     def test_those_of_a_stack_that_was_brought_up_before_there_were_services_are_refused(self) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -51,9 +52,9 @@ def test_regions_are_told_in_their_order() -> None:
     assert [each.region for each in found] == ["region-a", "region-b"]
 
 
-def shown(*words: Any) -> Disagreement:
+def shown(region: str, what: str, since: datetime | None = None, by: str = "") -> Disagreement:
     """One of the service echo."""
-    return Disagreement(*words, service="echo")
+    return Disagreement(region, what, since, by, service="echo")
 
 
 class TestStackFile:

@@ -42,6 +42,7 @@ DEPENDENT = judged(
 UNMEASURED = Outcome(
     RegionAccess("region-c", "region-c", "c"),
     "echo",
+    "mesh",
     WEIGHTS,
     problems=(Problem("probe lost", "no requests", "start again"),),
 )
