@@ -24,6 +24,7 @@ probes: {startup: /alive, readiness: /alive, liveness: /alive}
 drain: {by: sleep, seconds: 5, graceSeconds: 30}
 writable: [/run, /var/lib/nginx, /var/log/nginx]
 maxEjectionPercent: 50
+hosts: [web.corp.local]
 testers: {header: x-web-version}
 requests: [{path: /shop, weight: 3}, {path: /missing, expectedStatus: [404]}]
 versions:
@@ -107,20 +108,23 @@ def _is_gone(lab: Laboratory, region: str) -> bool:
     return not lab.kubectl(region, "get", "namespace/web", "--ignore-not-found")
 
 
-def _verified(lab: Laboratory, *arguments: str) -> dict[tuple[str, str], dict[str, Any]]:
+def _verified(lab: Laboratory, *arguments: str) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """What was measured, by region, service and whence the requests came."""
     verified = lab.verify("--json", *arguments)
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    return {(each["region"], each["service"]): each for each in json.loads(verified.stdout)["regions"]}
+    return {(each["region"], each["service"], each["from"]): each for each in json.loads(verified.stdout)["regions"]}
 
 
 @pytest.mark.usefixtures("web")
 def test_both_services_are_split_as_their_weights_say(lab: Laboratory) -> None:
+    """From inside the mesh and through the gateway."""
     found = _verified(lab)
-    assert found.keys() == {(region, service) for region in REGIONS for service in ("echo", "web")}
-    for region in REGIONS:
-        rows = {row["version"]: row for row in found[region, "web"]["rows"]}
-        assert rows["v1"]["requests"] == found[region, "web"]["requests"] > 0
-        assert rows["v2"]["requests"] == 0
+    ways = ("mesh", "gateway")
+    assert found.keys() == {(region, service, way) for region in REGIONS for service in ("echo", "web") for way in ways}
+    for (_, service, _), each in found.items():
+        rows = {row["version"]: row["requests"] for row in each["rows"]}
+        assert (rows["v2"] > 0) == (service == "echo")
+        assert sum(rows.values()) == each["requests"] > 0
     status = rollout(lab, "status")
     assert status.returncode == 0, status.stdout
 
@@ -185,6 +189,7 @@ def test_both_services_are_promoted_at_the_same_time_and_one_is_taken_back(
     assert undone.returncode == 0, undone.stdout + undone.stderr
     rows = {
         service: {row["version"]: row["requests"] for row in each["rows"]}
-        for (region, service), each in _verified(lab, "--region=region-b").items()
+        for (_, service, way), each in _verified(lab, "--region=region-b").items()
+        if way == "gateway"
     }
     assert (rows["web"]["v2"], rows["echo"]["v1"]) == (0, 0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ from rollout.promote import delivery
 from rollout.promote.delivery import DeliveryTime
 from rollout.status import verification
 from rollout.status.overlay import Split
+from rollout.status.verification import Way
 from rollout.traffic.attack import Attack
 from rollout.traffic.probe import Source
 from tests.rollout.answers import drawn, fault, numbered, ok
@@ -78,6 +80,10 @@ class World:
     """Weights by commit."""
     others: tuple[str, ...] = ()
     """Services besides echo."""
+    gateway: str | None = None
+    """Where echo is asked by its host from outside the mesh."""
+    outside: set[str] = field(default_factory=set)
+    """The regions whose client outside the mesh was asked for."""
     attacks: dict[str, Attack] = field(default_factory=dict)
     """By region; where there are several services, the last one's."""
 
@@ -95,15 +101,18 @@ class World:
             raise RolloutError(Problem(f"{region.name} has no outputs", "why it is needed", "how to mend it"))
         application = "argocd/echo" if region.name in self.applications else None
         echo = ServiceOutputs(weights=dict(self.weights), url=URL, namespace="echo", port=80, application=application)
+        echo = echo.model_copy(update={"hosts": ("echo.corp.local",) if self.gateway else ()})
         others = {
             name: ServiceOutputs(weights=dict(self.weights), url=f"http://{name}/", namespace=name, port=80)
             for name in self.others
         }
-        return StackOutputs(region=region.name, services={"echo": echo, **others})
+        return StackOutputs(region=region.name, services={"echo": echo, **others}, gateway=self.gateway)
 
     def _connect(self, region: RegionAccess, outside: bool = False) -> FakeSource:
         if region.name in self.without_probe:
             raise RolloutError(Problem(f"{region.name} has no probe", "why it is needed", "how to mend it"))
+        if outside:
+            self.outside.add(region.name)
         return FakeSource(region, self)
 
     def _application(self, region: RegionAccess, name: str) -> Application:
@@ -258,6 +267,50 @@ class TestServices:
 
         assert (ran.exit_code, world.attacks) == (2, {})
         assert "error: stack region-a has no service shop; it has: echo, web" in ran.stderr
+
+
+@pytest.mark.usefixtures("project")
+class TestGateway:
+    """Echo has a host there, web has none."""
+
+    def measured(self, *arguments: str) -> tuple[list[tuple[str, str]], World]:
+        world = World(others=("web",), gateway="gateway.ns.svc:80")
+        document = json.loads(verify(world, "--json", "--region", "region-a", *arguments).stdout)
+        return [(each["service"], each["from"]) for each in document["regions"]], world
+
+    def test_services_with_a_host_are_measured_through_it_too(self) -> None:
+        found, world = self.measured()
+
+        assert found == [("echo", "mesh"), ("echo", "gateway"), ("web", "mesh")]
+        assert world.outside == {"region-a"}
+
+    def test_is_asked_by_the_host_from_outside_the_mesh(self) -> None:
+        world = World(gateway="gateway.ns.svc:80", without_probe=("region-b",))
+        ready = prepare_in(world, "gateway")
+
+        assert [each.title for each in ready] == ["region-a echo through the gateway"]
+        assert (ready[0].attack.url, ready[0].attack.connect_to) == ("http://echo.corp.local/", "gateway.ns.svc:80")
+
+    def test_is_not_asked_where_an_address_is_given(self) -> None:
+        found, world = self.measured("--url", "http://elsewhere/")
+
+        assert (found, world.outside) == ([("echo", "mesh"), ("web", "mesh")], set())
+
+    def test_has_a_column_of_its_own_in_the_table(self) -> None:
+        printed = verify(World(gateway="gateway.ns.svc:80"), "--region", "region-a").stdout
+
+        assert re.search(r"^region +service +from +version", printed, re.MULTILINE)
+        assert re.search(r"^region-a +echo +gateway +v2 +10 %", printed, re.MULTILINE)
+        assert "region-a echo through the gateway holds: " in printed
+
+
+def prepare_in(world: World, *ways: Way) -> tuple[verification.Ready, ...]:
+    """What region-a is measured with."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, stand_in in world.stand_ins().items():
+            patch.setattr(verification, name, stand_in)
+        region = RegionAccess("region-a", "region-a", "a")
+        return verification.prepare([region], PulumiAccess(Path()), ways=ways)
 
 
 @pytest.mark.usefixtures("project")
