@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import pytest
 
 from rollout.plan.verdicts import RULES
 from stackfile.reader import load_stack_file
-from tests.workflows.files import ACTIONS, GITHUB, REGION_ACTION, ROOT, WORKFLOWS, jobs, read, steps, workflow
+from tests.workflows.files import ACTIONS, GITHUB, REGION_ACTION, ROOT, WORKFLOWS, jobs, read, run_of, steps, workflow
 
 STACKS = sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml"))
 PULUMI_ACTION = "pulumi/actions@"
+EVERY_REGION = {"region": "${{ fromJSON(needs.regions.outputs.names) }}"}
 
 
 def commands() -> str:
@@ -41,7 +43,8 @@ def test_one_action_is_pinned_to_one_commit() -> None:
 def test_our_own_actions_and_workflows_are_there() -> None:
     called = [step["uses"] for step in steps() if "uses" in step] + [job["uses"] for _, job in jobs() if "uses" in job]
     own = {ROOT / use for use in called if use.startswith("./")}
-    assert own == {action.parent for action in ACTIONS} | {GITHUB / "workflows" / "region.yaml"}
+    called_workflows = {GITHUB / "workflows" / name for name in ("region.yaml", "regions.yaml")}
+    assert own == {action.parent for action in ACTIONS} | called_workflows
 
 
 def test_nothing_is_permitted_but_what_a_job_asks_for() -> None:
@@ -55,7 +58,7 @@ def test_nothing_is_permitted_but_what_a_job_asks_for() -> None:
         ("contents: write", set()),
         ("pull-requests: write", {"pull-request.plan", "pull-request.preview"}),
         ("issues: write", {"drift.issue"}),
-        ("id-token: write", {"pull-request.preview", "main.region-a", "main.region-b", "region.up", "drift.look"}),
+        ("id-token: write", {"pull-request.preview", "main.region", "region.up", "drift.look"}),
     ],
 )
 def test_only_these_jobs_may(permission: str, who: set[str]) -> None:
@@ -81,7 +84,7 @@ def test_a_pull_request_only_previews_and_says_it_in_a_comment() -> None:
     preview = workflow("pull-request")["jobs"]["preview"]
     (pulumi,) = (step["with"] for step in preview["steps"] if step["uses"].startswith(PULUMI_ACTION))
     assert (pulumi["command"], pulumi["comment-on-pr"]) == ("preview", True)
-    assert preview["strategy"]["matrix"] == {"region": STACKS}
+    assert preview["strategy"]["matrix"] == EVERY_REGION
 
 
 def test_who_only_looks_has_not_the_rights_of_an_update() -> None:
@@ -103,11 +106,22 @@ def test_every_pulumi_run_has_the_policy_pack_and_the_pinned_version() -> None:
 
 
 def test_main_brings_the_regions_up_one_after_the_other() -> None:
-    chain = workflow("main")["jobs"]
-    assert [job["with"] for job in chain.values()] == [{"region": stack} for stack in STACKS]
-    names = list(chain)
-    assert [job.get("needs") for job in chain.values()] == [None, *names[:-1]]
-    assert {job.get("if") for job in chain.values()} == {None}
+    region = workflow("main")["jobs"]["region"]
+    assert region["strategy"] == {"max-parallel": 1, "fail-fast": True, "matrix": EVERY_REGION}
+    assert (region["needs"], region["with"], region.get("if")) == ("regions", {"region": "${{ matrix.region }}"}, None)
+
+
+def test_every_region_that_has_a_stack_file_is_one(tmp_path: Path) -> None:
+    """Three here, whatever the repository has."""
+    for name in ("eu", "region-b", "us-1"):
+        (tmp_path / f"Pulumi.{name}.yaml").touch()
+    (tmp_path / "Pulumi.yaml").touch()
+    output = tmp_path / "output"
+    environment = {"PATH": os.environ["PATH"], "GITHUB_OUTPUT": str(output)}
+    command = run_of("list", "Stack files", "regions")
+    subprocess.run(["bash", "-e", "-c", command], cwd=tmp_path, env=environment, check=True)
+    assert output.read_text() == 'names=["eu","region-b","us-1"]\n'
+    assert workflow("regions")["jobs"]["list"]["outputs"] == {"names": "${{ steps.files.outputs.names }}"}
 
 
 def test_a_region_is_judged_before_it_is_brought_up_and_measured_after() -> None:
@@ -123,7 +137,7 @@ def test_a_region_is_judged_before_it_is_brought_up_and_measured_after() -> None
 def test_drift_is_all_that_differs_from_main_in_each_region() -> None:
     look = workflow("drift")["jobs"]["look"]
     preview, status = look["steps"][-2:]
-    assert look["strategy"] == {"fail-fast": False, "matrix": {"region": STACKS}}
+    assert look["strategy"] == {"fail-fast": False, "matrix": EVERY_REGION}
     assert [preview["with"][each] for each in ("command", "refresh", "expect-no-changes")] == ["preview", True, True]
     assert 'rollout status --region "$REGION"' in status["run"]
     assert "cancelled()" in status["if"], "also when the preview finds something"
@@ -141,16 +155,17 @@ def test_only_commits_of_main_change_anything() -> None:
     assert triggers["pull-request"] == {"pull_request": None}
     assert set(triggers["region"]) == {"workflow_call", "workflow_dispatch"}
     assert set(triggers["drift"]) == set(triggers["drills"]) == {"schedule", "workflow_dispatch"}
-    assert set(triggers) == {"drift", "drills", "main", "pull-request", "region"}
+    assert set(triggers["regions"]) == {"workflow_call"}
+    assert set(triggers) == {"drift", "drills", "main", "pull-request", "region", "regions"}
     # a person may begin a workflow from any branch
     assert workflow("region")["jobs"]["up"]["if"] == "github.ref == 'refs/heads/main'"
     assert all("github.ref == 'refs/heads/main'" in job["if"] for job in workflow("drift")["jobs"].values())
 
 
 def test_a_person_may_bring_up_every_region() -> None:
-    assert (
-        read(GITHUB / "workflows" / "region.yaml")["on"]["workflow_dispatch"]["inputs"]["region"]["options"] == STACKS
-    )
+    (region,) = read(GITHUB / "workflows" / "region.yaml")["on"]["workflow_dispatch"]["inputs"].values()
+    # each has one, and nobody lists them here
+    assert (region["type"], region["required"]) == ("environment", True)
 
 
 def test_owners_are_named_for_all_that_gives_a_verdict() -> None:
