@@ -270,11 +270,13 @@ class TestNewestRecord:
     def test_is_the_services_own_where_a_name_begins_as_another(self, clones: TwoClones) -> None:
         for service in ("echo-extra", "echo", "extra"):
             self.saying(clones, self.record(service, f"of-{service}"))
-        self.saying(clones, self.record("echo-extra", "newer"))
+        # more than are looked at
+        for number in range(12):
+            self.saying(clones, self.record("echo-extra", f"newer-{number}"))
 
         assert {service: self.found(clones, service) for service in ("echo", "echo-extra", "extra", "ech")} == {
             "echo": "of-echo",
-            "echo-extra": "newer",
+            "echo-extra": "newer-11",
             "extra": "of-extra",
             "ech": None,
         }
