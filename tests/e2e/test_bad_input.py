@@ -32,8 +32,9 @@ def _with(settings: dict[str, Any], section: str, **values: Any) -> dict[str, An
 
 
 def _versions(settings: dict[str, Any], **v2: Any) -> dict[str, Any]:
-    versions = settings["config"]["echo-rollout:services"]["echo"]["versions"]
-    return _with(settings, "echo", versions={**versions, "v2": {**versions["v2"], **v2}})
+    echo = settings["config"]["echo-rollout:services"]["echo"]
+    versions = {**echo["versions"], "v2": {**echo["versions"]["v2"], **v2}}
+    return _with(settings, "services", echo={**echo, "versions": versions})
 
 
 def test_a_missing_context_is_named(lab: Laboratory, settings: dict[str, Any], tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_a_stack_without_config_says_what_it_needs(lab: Laboratory, settings: di
     said = _refused(lab, {**settings, "config": {}}, tmp_path)
     assert "there is no configuration" in said
     assert "cluster, mesh," in said
-    assert "echo, probe" in said
+    assert "services, probe" in said
 
 
 def test_a_weight_that_is_no_number_is_named_with_its_path(
