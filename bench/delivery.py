@@ -1,12 +1,14 @@
 """How long a pushed commit takes to move the traffic: asked for by the push, beside Argo CD's own polling.
 
-Run as root: `.venv/bin/python -m bench.delivery`. It makes a lab of its own and removes it. Each change turns all requests from one
+Run as root: `.venv/bin/python -m bench.delivery`; at saturation and through as many requests as one likes with
+`--rate 4000 --changes 20 --requests 1000000 --polled 0`. It makes a lab of its own and removes it. Each change turns all requests from one
 version to the other in both regions, so that every answer says under which weights it was sent. The time is from the start of
 `git push` to the first moment at which half of a region's requests are answered by the new version.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import statistics
 import subprocess
@@ -31,22 +33,21 @@ from rollout.promote.upstream import commit_edits
 from rollout.regions import discover
 from stackfile.editing import with_weights
 
-RATE = 100
-CHANGES, POLLED = 50, 3
-_WINDOW = 10
-"""Requests by which a half is told: a tenth of a second."""
+_WINDOWS_A_SECOND = 10
+"""How often a half is told."""
+_MOST_SECONDS = 1_200.0
 _PUSHED_SECONDS = 60
 _SYNCED_SECONDS = 180
 _POLLED_SECONDS = 420  # Argo CD looks every 120 s, up to 60 s later, at a branch's head that it remembers for 180 s
 
 
-def half_on(version: str, answers: list[Answer], since_seconds: float) -> float | None:
+def half_on(version: str, answers: list[Answer], since_seconds: float, window: int) -> float | None:
     """When, after a moment, half of the requests of a tenth of a second were first answered by a version; Unix time."""
     later = sorted((answer for answer in answers if answer.at_seconds >= since_seconds), key=lambda one: one.at_seconds)
-    for position in range(len(later) - _WINDOW + 1):
-        window = later[position : position + _WINDOW]
-        if 2 * sum(answer.version == version for answer in window) >= _WINDOW:
-            return window[_WINDOW // 2].at_seconds
+    for position in range(len(later) - window + 1):
+        some = later[position : position + window]
+        if 2 * sum(answer.version == version for answer in some) >= window:
+            return some[window // 2].at_seconds
     return None
 
 
@@ -95,22 +96,38 @@ class Project:
         return all(each.is_well and each.synced_revision == self._tip for each in found)
 
 
-def change(project: Project, loads: Sequence[Load], version: str, limit_seconds: float) -> list[float]:
+def change(project: Project, loads: Sequence[Load], version: str, limit_seconds: float, rate: int) -> list[float]:
     """Turn all requests to one version by a commit; the seconds that it took in each region."""
+    before = [load.sent for load in loads]
     began = project.push(version)
-    until(lambda: all(load.share(version, RATE) == 1 for load in loads), limit_seconds)
-    times = [half_on(version, load.answers, began) for load in loads]
+    until(lambda: all(load.share(version, rate) == 1 for load in loads), limit_seconds)
+    window = max(2, rate // _WINDOWS_A_SECOND)
+    times = [
+        half_on(version, load.answers[max(0, sent - rate) :], began, window)
+        for load, sent in zip(loads, before, strict=True)
+    ]
     project.await_synced()
     return [moment - began for moment in times if moment is not None]
 
 
-def measure(project: Project, table: Table, what: str, versions: Sequence[str], limit_seconds: float) -> None:
-    """Turn all requests to each of the versions in turn, and put a row under the others."""
+def measure(
+    project: Project,
+    table: Table,
+    what: str,
+    versions: Sequence[str],
+    limit_seconds: float,
+    *,
+    rate: int,
+    requests: int = 0,
+) -> None:
+    """Turn all requests to each of the versions in turn, and put a row under the others; at least so many requests are sent."""
     times: list[float] = []
     with ExitStack() as stack:
-        loads = [stack.enter_context(Load(region, RATE)) for region in project.lab.regions]
-        for version in track(versions, description=what):
-            times += change(project, loads, version, limit_seconds)
+        loads = [stack.enter_context(Load(region, rate)) for region in project.lab.regions]
+        for number, version in enumerate(track(versions, description=what), 1):
+            times += change(project, loads, version, limit_seconds, rate)
+            wanted = requests * number // len(versions)
+            until(lambda wanted=wanted: sum(load.sent for load in loads) >= wanted, _MOST_SECONDS)  # type: ignore[misc]
     ordered = sorted(times)
     most = ordered[-(-len(ordered) * 95 // 100) - 1]
     figures = [f"{figure:.2f}" for figure in (statistics.median(ordered), most, ordered[-1])]
@@ -120,6 +137,12 @@ def measure(project: Project, table: Table, what: str, versions: Sequence[str], 
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=100, help="requests a second in each region (default: 100)")
+    parser.add_argument("--changes", type=int, default=50, help="changes that a push asks for (default: 50)")
+    parser.add_argument("--polled", type=int, default=3, help="changes that are found by polling (default: 3)")
+    parser.add_argument("--requests", type=int, default=0, help="requests to send at least through the changes")
+    wish = parser.parse_args()
     table = Table(
         "commit to half of the traffic", "changes × regions", "median s", "95 % s", "slowest s", "sent", "failed"
     )
@@ -131,10 +154,13 @@ def main() -> None:
             project.push("v1")
             project.await_synced()
             turns = itertools.cycle(("v2", "v1"))
-            asked, polled = [list(itertools.islice(turns, count)) for count in (CHANGES, POLLED)]
-            measure(project, table, "asked for by the push", asked, _PUSHED_SECONDS)
+            asked, polled = [list(itertools.islice(turns, count)) for count in (wish.changes, wish.polled)]
+            measure(
+                project, table, "asked for by the push", asked, _PUSHED_SECONDS, rate=wish.rate, requests=wish.requests
+            )
             hook.rename(hook.with_suffix(".off"))
-            measure(project, table, "found by polling", polled, _POLLED_SECONDS)
+            if polled:
+                measure(project, table, "found by polling", polled, _POLLED_SECONDS, rate=wish.rate)
         finally:
             Console().print(table)
             project.run("down")
