@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from tests.e2e.drills import Row, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
-from tests.e2e.promoting import promote, rollout, trailers
+from tests.e2e.promoting import RATE, promote, rollout, trailers
 from tests.e2e.waiting import until
 
 _SERVICES = "echo-rollout:services"
@@ -168,7 +168,9 @@ def test_both_services_are_promoted_at_the_same_time_and_one_is_taken_back(
     drill = "echo and web promoted at the same time"
     with under_load(lab, drill, drills), ThreadPoolExecutor() as pool:
         running = {
-            service: pool.submit(promote, lab, "v2", f"--service={service}", "--steps=10,50,100", "--bake=5s")
+            service: pool.submit(
+                promote, lab, "v2", f"--service={service}", "--steps=10,50,100", "--bake=5s", rate=RATE // 2
+            )
             for service in ("echo", "web")
         }
         done = {service: each.result() for service, each in running.items()}
