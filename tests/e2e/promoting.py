@@ -57,6 +57,7 @@ def promote(
     *arguments: str,
     when: Mapping[str, Callable[[], object]] | None = None,
     kill_at: str | None = None,
+    rate: int = RATE,
 ) -> Promoted:
     """Run `rollout promote`.
 
@@ -65,8 +66,9 @@ def promote(
         arguments: Its own.
         when: What to do when it says a line with such a text; once for each text.
         kill_at: Send it SIGKILL when it says a line with this text.
+        rate: Requests a second that it sends in each region that it measures.
     """
-    command = [sys.executable, "-m", "rollout", "promote", *arguments, f"--rate={RATE}", "--json"]
+    command = [sys.executable, "-m", "rollout", "promote", *arguments, f"--rate={rate}", "--json"]
     child = subprocess.Popen(
         command,
         cwd=lab.place.checkout,

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from tests.e2e.drills import Row, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
-from tests.e2e.promoting import promote, rollout, trailers
+from tests.e2e.promoting import RATE, promote, rollout, trailers
 from tests.e2e.waiting import until
 
 _SERVICES = "echo-rollout:services"
@@ -177,6 +177,8 @@ def test_both_services_are_promoted_at_the_same_time_and_one_is_taken_back(
                 f"--regions={','.join(where)}",
                 "--steps=10,50,100",
                 "--bake=5s",
+                # two of them, and the drill's own, share two processors with all that they measure
+                rate=RATE // 2,
             )
             for service, where in regions.items()
         }
