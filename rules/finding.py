@@ -30,6 +30,7 @@ class Violation:
         steps: The safe way to the same end, one commit each; none where one correction is enough.
         severity: None for the rule's own.
         region: For a rule between regions, the one that has to change; None where one region is judged.
+        service: For a rule between services, the one that has to change, "" for none of them; commits of others may go on.
     """
 
     where: str
@@ -38,6 +39,7 @@ class Violation:
     steps: tuple[str, ...] = ()
     severity: Severity | None = None
     region: str | None = None
+    service: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Finding:
             (violation.severity or rule.severity) if waived is None else Severity.WARNING,
             violation.steps,
             waived,
-            service,
+            violation.service or service,
         )
 
     def __str__(self) -> str:

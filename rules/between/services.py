@@ -13,7 +13,7 @@ from rules.finding import Rule, Violation
 def _share_an_object(services: tuple[Region, ...]) -> Iterator[Violation]:
     for one, other in combinations(services, 2):
         for each in sorted(one.workloads.ids & other.workloads.ids):
-            yield Violation(str(each), f"is of {one.service} and of {other.service}")
+            yield Violation(str(each), f"is of {one.service} and of {other.service}", service=other.service)
 
 
 def _share_a_host(services: tuple[Region, ...]) -> Iterator[Violation]:
@@ -22,7 +22,9 @@ def _share_a_host(services: tuple[Region, ...]) -> Iterator[Violation]:
         for each in other.workloads.virtual_services:
             for host in each.hosts:
                 if host in ours:
-                    yield Violation(f"{each.id}: spec.hosts", f"{host} is a host of {one.service} too")
+                    yield Violation(
+                        f"{each.id}: spec.hosts", f"{host} is a host of {one.service} too", service=other.service
+                    )
 
 
 def _share_pods(services: tuple[Region, ...]) -> Iterator[Violation]:
@@ -32,7 +34,9 @@ def _share_pods(services: tuple[Region, ...]) -> Iterator[Violation]:
                 for each in other.workloads.deployments if other is not one else ():
                     if each.id.namespace == service.id.namespace and selects(service.selector, each.labels):
                         yield Violation(
-                            f"{service.id}: spec.selector", f"selects the pods of {each.id}, of {other.service}"
+                            f"{service.id}: spec.selector",
+                            f"selects the pods of {each.id}, of {other.service}",
+                            service=one.service,
                         )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from rules.between.services import BETWEEN_SERVICES
 from rules.facts.region import Region
+from rules.judgement import judge_region
 from tests.rules import altered
 from tests.rules.edits import with_service
 from tests.rules.good import GATEWAY, OUTSIDE, Wanted, region
@@ -80,3 +81,12 @@ class TestOwnPods:
 
     def test_pods_of_another_namespace_are_out_of_its_reach(self) -> None:
         assert told(self.ID, region(), self.wide(region(service="web"))) == []
+
+
+def test_trouble_is_of_the_one_that_has_to_change_so_that_others_may_go_on() -> None:
+    wide = with_service(shop("shop"), lambda it: replace(it, selector={"app.kubernetes.io/part-of": "echo-rollout"}))
+    found = judge_region(
+        [shop("a", "b-c"), shop("a-b", "c"), region(gateway=GATEWAY), region(service="web", gateway=GATEWAY), wide]
+    )
+    told_of = {(each.rule_id, each.service) for each in found if each.rule_id in OF_SERVICES}
+    assert told_of == {("own-objects", "a-b"), ("own-hosts", "web"), ("own-pods", "shop")}
