@@ -147,5 +147,15 @@ class Somebody:
         return git(self.clone, "rev-parse", "HEAD").strip()
 
 
+def steps_of(done: Promoted) -> list[str]:
+    """What each step of a promotion took, a line each."""
+    return [
+        f"  {step['region']} {step['weight']} %: synced after {step['synced_seconds']:.1f} s, acknowledged after "
+        f"{step['acknowledged_seconds']:.1f} s, {step['proof']['requests']:,} requests"
+        for step in done.result["steps"]
+        if step["proof"]
+    ]
+
+
 def _environment(lab: Laboratory) -> dict[str, str]:
     return {**os.environ, **lab.environment, **_IDENTITY}

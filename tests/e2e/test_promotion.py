@@ -16,7 +16,7 @@ import pytest
 from rollout.cli.promote import DEFAULT_STEPS
 from tests.e2e.drills import Row, UnderLoad, mostly_drills, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
-from tests.e2e.promoting import Promoted, Somebody, faulty, promote, rollout, trailers
+from tests.e2e.promoting import Promoted, Somebody, faulty, promote, rollout, steps_of, trailers
 from tests.e2e.waiting import until
 
 _DOWN_SECONDS = 60
@@ -47,6 +47,7 @@ def _only_v2_failed(load: UnderLoad) -> bool:
     return not any(each.failures(but_of="v2") for each in load.loads.values())
 
 
+@pytest.mark.drill
 def test_a_version_is_promoted_through_both_regions(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:
     steps = DEFAULT_STEPS.split(",")
     drill = f"v2 promoted {', '.join(steps)} in both regions"
@@ -69,16 +70,7 @@ def test_a_version_is_promoted_through_both_regions(lab: Laboratory, drills: lis
         assert {region: lab.known(region) for region in REGIONS} == {region: {"v2"} for region in REGIONS}
     assert none_failed(drills, drill)
     notes.append(f"promotion of v2 through both regions: {time.monotonic() - began:.0f} s with what follows it")
-    notes.extend(_steps(done))
-
-
-def _steps(done: Promoted) -> list[str]:
-    return [
-        f"  {step['region']} {step['weight']} %: synced after {step['synced_seconds']:.1f} s, acknowledged after "
-        f"{step['acknowledged_seconds']:.1f} s, {step['proof']['requests']:,} requests"
-        for step in done.result["steps"]
-        if step["proof"]
-    ]
+    notes.extend(steps_of(done))
 
 
 def _cost(done: Promoted) -> str:
