@@ -97,9 +97,7 @@ class Clusters:
             )
         history = self._upstream
         service = history.declared(commit, region)
-        is_there = brings(
-            where, address(service), history.repository.project, history.contains, commit=commit, weights=weights
-        )
+        is_there = brings(where, address(service), history.repository, history.contains, commit=commit, weights=weights)
         is_taken = takes(weights, service.for_testers) if without is None else lacks(without)
         return deliver(where, address(service), application, is_there, is_taken, meanwhile=meanwhile, healthy=healthy)
 
