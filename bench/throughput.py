@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bench.load import pod_of
 from components.names import HTTP_PORT, INGRESS, address, gateway_address
 from components.service import ServiceDeploymentsArgs, deployment_objects
 from components.traffic import TrafficPolicyArgs, traffic_objects
@@ -50,6 +51,7 @@ GENERATOR = min(os.sched_getaffinity(0))
 """The processor of the generator."""
 SETTLE_SECONDS, WARM_UP_SECONDS, STOP_SECONDS = 10.0, 3.0, 30.0
 """Until all proxies have what was applied; for connections to open; and for what is under way to be answered."""
+_ISTIO = "networking.istio.io"
 _STOPPED = 3
 """How the probe ends when it is told to, before all was sent."""
 SMALL_POOLS = (
@@ -149,7 +151,7 @@ class Bench:
 
     def bring(self, way: Way) -> None:
         """Have the proxies go by a way."""
-        self._kubectl("delete", "virtualservices,destinationrules", "--all", f"--namespace={MESH}")
+        self._kubectl("delete", f"virtualservices.{_ISTIO},destinationrules.{_ISTIO}", "--all", f"--namespace={MESH}")
         if way.service:
             args = TrafficPolicyArgs(way.service, f"{MESH}/gateway" if way.through_gateway else None)
             self._apply([each.rendered() for each in traffic_objects(args)])
@@ -208,7 +210,7 @@ class Bench:
         """What the gateway's pods listen for besides the region's own hosts."""
         port = {"name": "http", "number": HTTP_PORT, "protocol": "HTTP"}
         return {
-            "apiVersion": "networking.istio.io/v1",
+            "apiVersion": f"{_ISTIO}/v1",
             "kind": "Gateway",
             "metadata": {"name": "gateway", "namespace": MESH},
             "spec": {"selector": {"app": INGRESS}, "servers": [{"port": port, "hosts": [HOST]}]},
@@ -258,7 +260,7 @@ class Bench:
 
     def _process(self, pod: str) -> int:
         """A process of a pod; of a client the one of its own image and not the sidecar's."""
-        found = [pid for pid in sorted(cgroups.members(self._region.cgroup)) if _host_name(pid) == pod]
+        found = [pid for pid in sorted(cgroups.members(self._region.cgroup)) if pod_of(pid) == pod]
         idle = [pid for pid in found if processes.command_line(pid) == ["/probe", "idle"]]
         if not found:
             raise SystemExit(f"{self._region.name}: the pod {pod} has no process on this machine")
@@ -382,14 +384,6 @@ def _pin(cgroup: str, cpus: set[int]) -> None:
         with suppress(OSError):  # it has ended
             for task in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(task.name), cpus)
-
-
-def _host_name(pid: int) -> str:
-    """The name of the pod that a container's process is in; "" of one that has ended."""
-    with suppress(OSError):
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        return next((each[9:].decode() for each in variables if each.startswith(b"HOSTNAME=")), "")
-    return ""
 
 
 def _namespace(name: str, labels: Mapping[str, str]) -> Mapping[str, Any]:
