@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -59,13 +60,15 @@ class Answer:
 def probe_process(region: Region, *, outside: bool = False) -> int | None:
     """The process of a region's probe in the mesh, or of the one outside it."""
     idle = (pid for pid in cgroups.members(region.cgroup) if processes.command_line(pid) == ["/probe", "idle"])
-    return next((pid for pid in idle if _pod(pid).startswith("probe-outside-") is outside), None)
+    return next((pid for pid in idle if pod_of(pid).startswith("probe-outside-") is outside), None)
 
 
-def _pod(pid: int) -> str:
-    """The name of the pod that a container's first process is in."""
-    variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
-    return next((each.partition("=")[2] for each in variables if each.startswith("HOSTNAME=")), "")
+def pod_of(pid: int) -> str:
+    """The name of the pod that a container's process is in; "" of another process, and of one that has ended."""
+    with suppress(OSError):
+        variables = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+        return next((each.partition("=")[2] for each in variables if each.startswith("HOSTNAME=")), "")
+    return ""
 
 
 @dataclass(frozen=True)

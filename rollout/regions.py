@@ -107,18 +107,13 @@ def select(regions: Sequence[_Region], names: Sequence[str]) -> tuple[_Region, .
     return tuple(region for region in regions if not names or region.name in names)
 
 
-def refuse_unknown(known: Sequence[str], names: Sequence[str]) -> None:
+def refuse_unknown(known: Sequence[str], names: Iterable[str]) -> None:
     """Refuses names that are no region's.
 
     Raises:
         RolloutError: there is one; all such names together.
     """
-    why = "only a region with a stack has a cluster, weights and an overlay"
-    refuse(
-        Problem(f"--region {name}: there is no such region", why, nearest_of(name, known, "regions"))
-        for name in dict.fromkeys(names)
-        if name not in known
-    )
+    _refuse_others(known, names, "region", "only a region with a stack has a cluster, weights and an overlay")
 
 
 def the_service(known: Iterable[str], wish: str | None) -> str:
@@ -144,12 +139,13 @@ def refuse_unknown_services(known: Sequence[str], names: Iterable[str]) -> None:
     Raises:
         RolloutError: there is one; all such names together.
     """
+    _refuse_others(known, names, "service", "only what a stack file declares is delivered and measured")
+
+
+def _refuse_others(known: Sequence[str], names: Iterable[str], what: str, why: str) -> None:
+    fix = "write it into the stack files (docs/services.md)"
     refuse(
-        Problem(
-            f"--service {name}: there is no such service",
-            "only what a stack file declares is delivered and measured",
-            nearest_of(name, known, "services") if known else "write it into the stack files (docs/services.md)",
-        )
+        Problem(f"--{what} {name}: there is no such {what}", why, nearest_of(name, known, f"{what}s") if known else fix)
         for name in dict.fromkeys(names)
         if name not in known
     )

@@ -84,6 +84,42 @@ def without_version(text: str, service: str, version: str) -> str:
     return _edited(text, edits, expected, path)
 
 
+def without_testers(text: str, service: str, version: str) -> str:
+    """The file in which testers cannot ask for a version: its `testers` is false, and where it has none, it gets one after its weight.
+
+    Raises:
+        EditError: there is no such service or version, it has no weight of its own, or the file is no YAML.
+    """
+    path = (*_service(text, service), "versions", version)
+    owner = _mapping(text, path)
+    expected = read_document(text.encode()).value
+    said = _object_at(expected, path)
+    edit = _false(text, *_entry(owner, "testers", path)) if "testers" in said else _addition(text, owner, path)
+    said["testers"] = False
+    return _edited(text, [edit], expected, path)
+
+
+def _false(text: str, key: Node, value: Node) -> _Edit:
+    start, end = value.start_mark.index, value.end_mark.index
+    if start == end:
+        # for the parser, what has no value ends where the next key begins
+        start = end = text.index(":", key.end_mark.index) + 1
+        return start, end, " false"
+    return start, end, "false"
+
+
+def _addition(text: str, owner: MappingNode, path: tuple[str, ...]) -> _Edit:
+    """`testers: false` right after the weight, which is always there: in braces, or else on a line of its own."""
+    key, value = _entry(owner, "weight", path)
+    end: int = value.end_mark.index
+    if owner.flow_style:
+        return end, end, ", testers: false"
+    end = text.find("\n", end) if "\n" in text[end:] else len(text)
+    line_end = "\r\n" if text[:end].endswith("\r") else "\n"
+    end -= len(line_end) - 1
+    return end, end, f"{line_end}{' ' * key.start_mark.column}testers: false"
+
+
 def _service(text: str, service: str) -> tuple[str, ...]:
     """Where a service is; in a file from before there were several, `echo` is a setting by itself."""
     alone = f"{PROJECT}:{ONLY_SERVICE}"

@@ -35,7 +35,6 @@ from stackfile.values import (
     EnvironmentName,
     Errors,
     GatewayNamespace,
-    GatewayReplicas,
     HeaderName,
     HeaderOrNone,
     HeaderValue,
@@ -59,7 +58,6 @@ from stackfile.values import (
     Revision,
     RuleId,
     Seconds,
-    SecretName,
     ServiceType,
     SettingPath,
     Status,
@@ -401,7 +399,7 @@ class RepositoryConfig(_Part):
 
     url: RepositoryUrl = Field(description="the Git repository's address, without a password")
     revision: Revision = Field(default="main", description="the branch (or tag, or commit) that Argo CD follows")
-    secret: SecretName | None = Field(
+    secret: ObjectName | None = Field(
         default=None,
         description="the name of a Secret in the namespace argocd, made as Argo CD wants it, for a private repository",
     )
@@ -503,8 +501,8 @@ class GatewayConfig(_Part):
     """The ingress gateway, through which clients outside the mesh reach the services."""
 
     namespace: GatewayNamespace = Field(default="istio-ingress", description="the gateway's own namespace")
-    replicas: GatewayReplicas = Field(default=2, description="the number of pods, 1..1000")
-    tls_secret: SecretName | None = Field(
+    replicas: PodCount = Field(default=2, description="the number of pods, 1..1000")
+    tls_secret: ObjectName | None = Field(
         default=None,
         description="the name of a Secret in the gateway's namespace, with tls.crt and tls.key, for HTTPS on port 443 beside HTTP; "
         "left out, HTTP on port 80 only",

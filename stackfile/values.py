@@ -213,7 +213,7 @@ Quantity = Annotated[
 ]
 Weight = Annotated[int, _whole(0, PERCENT, "a weight is the percent of the requests that this version is to answer")]
 Replicas = Annotated[int, _whole(0, 1000, "it is the number of pods of this version")]
-PodCount = Annotated[int, _whole(1, 1000, "it is the number of pods that can answer all requests")]
+PodCount = Annotated[int, _whole(1, 1000, "it is a number of pods, and without one nothing answers")]
 Port = Annotated[int, _whole(1, 65535, "it is a TCP port")]
 RequestWeight = Annotated[int, _whole(1, 1000, "it is how often this kind of request is sent")]
 Status = Annotated[int, _whole(100, 599, "it is an HTTP status")]
@@ -251,20 +251,12 @@ RelativePath = Annotated[
         "Argo CD delivers what is in it, and looks nowhere else; write for instance deploy/overlays/region-a/echo",
     ),
 ]
-SecretName = Annotated[
-    str,
-    _matching(
-        rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*",
-        "the name of a Secret",
-        "it is looked up on the cluster; use lower-case letters, digits, '-' and '.'",
-    ),
-]
 ObjectName = Annotated[
     str,
     _matching(
         rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*",
         "the name of an object",
-        "it is looked up in the service's namespace; use lower-case letters, digits, '-' and '.'",
+        "it is looked up on the cluster; use lower-case letters, digits, '-' and '.'",
     ),
 ]
 GatewayNamespace = Annotated[
@@ -275,7 +267,6 @@ GatewayNamespace = Annotated[
         "the stack makes the namespace with the gateway, and deletes it with the gateway; use lower-case letters, digits and '-'",
     ),
 ]
-GatewayReplicas = Annotated[int, _whole(1, 1000, "it is the number of the gateway's pods")]
 ServiceType = Literal["LoadBalancer", "ClusterIP", "NodePort"]
 ManifestSource = Annotated[
     str,

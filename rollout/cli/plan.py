@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.cli.options import AsJson
+from rollout.cli.options import AsJson, OnlyRegions
 from rollout.cli.terminal import UNUSABLE, print_json, print_problems, told
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.regions import find_project
@@ -23,12 +23,7 @@ def plan(
     head: Annotated[
         str | None, typer.Option(metavar="REV", help="What is to run.", show_default="the working tree")
     ] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Speak only of this region; may be given more than once.", show_default="all"
-        ),
-    ] = None,
+    region: OnlyRegions = None,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a comment for a pull request.")] = False,
     against: Annotated[

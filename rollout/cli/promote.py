@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli.options import DryRun, JsonForTable, RegionsFile, Remote, Service, WatchRate
+from rollout.cli.options import DryRun, JsonForTable, Proposal, RegionsFile, Remote, Service, WatchRate
 from rollout.cli.terminal import print_json, results_console, told
 from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE
@@ -47,10 +47,7 @@ def promote(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the promotion that Git has in progress.")
     ] = False,
-    branch: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Push each step there, and wait until it is merged where Argo CD reads."),
-    ] = None,
+    branch: Proposal = None,
     remote: Remote = None,
     rate: WatchRate = DEFAULT_RATE,
     regions_file: RegionsFile = None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.cli.options import AsJson, DryRun, Proposal, RegionsFile, Remote, Service, WatchRate
+from rollout.cli.options import AsJson, DryRun, OnlyRegions, Proposal, RegionsFile, Remote, Service, WatchRate
 from rollout.cli.terminal import PUSHED_GOES_ON, print_json, results_console, told
 from rollout.traffic.attack import DEFAULT_RATE
 
@@ -17,10 +17,7 @@ def retire(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Which.")],
     *,
     service: Service = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Only there; may be given more than once.", show_default="all, one by one"),
-    ] = None,
+    region: OnlyRegions = None,
     branch: Proposal = None,
     remote: Remote = None,
     rate: WatchRate = DEFAULT_RATE,
@@ -32,7 +29,8 @@ def retire(
 
     Its pods, its subset and its route go.
     In each region it waits until every Envoy has acknowledged the weight 0, removes the version by a commit, waits until no Envoy knows
-    it any more, and counts the requests that are sent meanwhile. A version with requests is not removed: promote another one first.
+    it any more, and counts the requests that are sent meanwhile. Where testers can ask for it, a commit with testers: false comes first,
+    and is acknowledged as well. A version with requests is not removed: promote another one first.
 
     \b
     Exit codes:
@@ -53,9 +51,10 @@ def retire(
         refuse_promotion(found.upstream.repository.newest_record(tip, found.upstream.service))
         regions = found.regions(tip)
         if dry_run:
-            for name in retirement.preview(found.upstream, version, regions):
+            for name, asked_for in retirement.preview(found.upstream, version, regions).items():
                 called = f"{found.upstream.service} {version}"
-                typer.echo(f"{name}: {called} would be removed once every Envoy has acknowledged its weight 0")
+                first = "its weight 0, and testers: false by a commit before" if asked_for else "its weight 0"
+                typer.echo(f"{name}: {called} would be removed once every Envoy has acknowledged {first}")
             return
         retired = retirement.retire(found.upstream, found.clusters(regions, rate), version, regions)
     if as_json:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote, Service
+from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote, Service, WatchRate
 from rollout.cli.terminal import DIFFERS, PUSHED_GOES_ON, UNUSABLE, print_json, results_console, told
 from rollout.problem import RolloutError
-from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE
+from rollout.traffic.attack import DEFAULT_RATE
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ def rollback(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the commit.")] = "by hand",
     branch: Proposal = None,
     remote: Remote = None,
-    rate: Annotated[
-        int, typer.Option(metavar="R", min=10, max=HIGHEST_RATE, help="Requests per second to measure with.")
-    ] = DEFAULT_RATE,
+    rate: WatchRate = DEFAULT_RATE,
     regions_file: RegionsFile = None,
     as_json: AsJson = False,
 ) -> None:

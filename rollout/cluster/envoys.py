@@ -8,7 +8,6 @@ threads follow within milliseconds.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,7 @@ from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, container, is_ready, istio_version, list_running_pods
 from rollout.cluster.exec import STATUS, STDERR, STDOUT, ending, open_exec
 from rollout.problem import first_line
-from rollout.weights import ALL, ALL_PODS, routed
+from rollout.weights import ALL, routed
 
 PROXY = "istio-proxy"
 
@@ -143,13 +142,8 @@ def read_pages(envoy: Envoy, services: Sequence[ServiceAddress], routes: Page, c
             return replace(envoy, error=error)
         try:
             weights, testers = read_routes(dump, service, gateway=envoy.gateway)
-            return replace(
-                envoy,
-                weights=weights,
-                testers=testers,
-                subsets=known_subsets(statuses, service),
-                ejected=ejected_hosts(statuses, service),
-            )
+            subsets, ejected = read_clusters(statuses, service)
+            return replace(envoy, weights=weights, testers=testers, subsets=subsets, ejected=ejected)
         except (ValueError, KeyError, TypeError, AttributeError) as invalid:
             return replace(envoy, error=_unreadable(invalid))
 
@@ -182,21 +176,23 @@ def read_routes(
     return found[0]
 
 
-def known_subsets(clusters: Mapping[str, Any], service: ServiceAddress) -> frozenset[str]:
-    """A service's subsets that have a cluster, ready for requests or without pods; from the page `clusters?format=json`."""
-    return frozenset(subset for subset, _hosts in _subsets(clusters, service) if subset != ALL_PODS)
+def read_clusters(clusters: Mapping[str, Any], service: ServiceAddress) -> tuple[frozenset[str], dict[str, int]]:
+    """A service's subsets that have a cluster, ready for requests or without pods; and how many pods of a subset are ejected.
 
-
-def ejected_hosts(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[str, int]:
-    """How many pods of each subset are ejected, only of those that have such; from the page `clusters?format=json`."""
-    return dict(
-        Counter(
-            subset
-            for subset, hosts in _subsets(clusters, service)
-            for host in hosts
-            if subset != ALL_PODS and host["health_status"].get("failed_outlier_check")
-        )
-    )
+    Args:
+        clusters: The page `clusters?format=json`.
+        service: The service.
+    """
+    hosts = {
+        subset: cluster.get("host_statuses") or []
+        for cluster in clusters.get("cluster_statuses") or []
+        if (subset := _subset(cluster["name"], service))
+    }
+    ejected = {
+        subset: sum(bool(host["health_status"].get("failed_outlier_check")) for host in found)
+        for subset, found in hosts.items()
+    }
+    return frozenset(hosts), {subset: number for subset, number in ejected.items() if number}
 
 
 def _routes_page(services: Sequence[ServiceAddress], gateway: bool) -> str:
@@ -271,14 +267,6 @@ def _destinations(host: str, route: Mapping[str, Any], service: ServiceAddress) 
             raise ValueError(f"a route of {host} leads to the cluster {one['name']}")
         weights[subset] = weights.get(subset, 0) + one.get("weight", 0)
     return routed(weights)
-
-
-def _subsets(clusters: Mapping[str, Any], service: ServiceAddress) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
-    """Each of a service's subsets with its pods."""
-    for cluster in clusters.get("cluster_statuses") or []:
-        subset = _subset(cluster["name"], service)
-        if subset is not None:
-            yield subset, cluster.get("host_statuses") or []
 
 
 def _subset(cluster: str, service: ServiceAddress) -> str | None:

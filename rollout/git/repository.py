@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,11 +79,17 @@ class CommittedTree:
         Raises:
             RolloutError: something of it is not in this clone.
         """
-        return self.repository.contents(self.commit, directory, pattern)
+        files = self.repository.files(self.commit, directory)
+        hashes = {
+            name: hash_ for name, (mode, hash_) in files.items() if mode != _TREE_MODE and fnmatchcase(name, pattern)
+        }
+        found = self.repository.read(hashes.values())
+        return {name: found[hash_] for name, hash_ in sorted(hashes.items())}
 
     def folders(self, directory: str) -> Sequence[str]:
         """As in `Tree`."""
-        return self.repository.folders(self.commit, directory)
+        files = self.repository.files(self.commit, directory)
+        return [name for name, (mode, _) in sorted(files.items()) if mode == _TREE_MODE]
 
 
 class Repository:
@@ -168,19 +174,6 @@ class Repository:
     def at(self, commit: str) -> CommittedTree:
         """The project's files at a commit, given by its full hash."""
         return CommittedTree(self, commit)
-
-    def contents(self, commit: str, directory: str, pattern: str) -> Mapping[str, bytes]:
-        """As `CommittedTree.contents`."""
-        files = self._files(commit, directory)
-        hashes = {
-            name: hash_ for name, (mode, hash_) in files.items() if mode != _TREE_MODE and fnmatchcase(name, pattern)
-        }
-        self._read({*hashes.values()} - self._contents.keys())
-        return {name: self._contents[hash_] for name, hash_ in sorted(hashes.items())}
-
-    def folders(self, commit: str, directory: str) -> tuple[str, ...]:
-        """As `CommittedTree.folders`."""
-        return tuple(name for name, (mode, _) in sorted(self._files(commit, directory).items()) if mode == _TREE_MODE)
 
     def head(self) -> tuple[str, str | None]:
         """What is checked out: the commit's full hash and the branch's name; None for a commit of no branch.
@@ -430,14 +423,14 @@ class Repository:
             mode, hash_ = "0", "0" * len(parent)
             if content is not None:
                 directory, _, name = path.rpartition("/")
-                mode, _ = self._files(parent, directory).get(name, (_FILE_MODE, ""))
+                mode, _ = self.files(parent, directory).get(name, (_FILE_MODE, ""))
                 # what is written is a file, also where a link was
                 mode = _FILE_MODE if mode == _LINK_MODE else mode
                 hash_ = self._needed("hash-object", "-w", "--stdin", given=content)
             lines.append(f"{mode} {hash_}\t{PurePosixPath(self._prefix, path)}\0")
         return os.fsencode("".join(lines))
 
-    def _files(self, commit: str, directory: str) -> Mapping[str, tuple[str, str]]:
+    def files(self, commit: str, directory: str) -> Mapping[str, tuple[str, str]]:
         """The files and folders of a directory at a commit, by name: mode, and the object's hash."""
         if (commit, directory) not in self._listed:
             # with a slash at its end it stands for what is in it; nothing stands for the project's own directory
@@ -454,18 +447,20 @@ class Repository:
             self._listed[commit, directory] = files
         return self._listed[commit, directory]
 
-    def _read(self, hashes: Collection[str]) -> None:
-        """Reads files by their objects' hashes, all by one process."""
-        if not hashes:
-            return
-        found = self._asked("cat-file", "--batch", given="".join(f"{each}\n" for each in hashes).encode())
+    def read(self, hashes: Iterable[str]) -> Mapping[str, bytes]:
+        """What is in files, by their objects' hashes; all that was not read before is read by one process."""
+        missing = {*hashes} - self._contents.keys()
+        if not missing:
+            return self._contents
+        found = self._asked("cat-file", "--batch", given="".join(f"{each}\n" for each in missing).encode())
         answers = BytesIO(found.stdout.encode(errors="surrogateescape"))
-        for hash_ in hashes:
+        for hash_ in missing:
             header = answers.readline().decode(errors="replace").split()
             if len(header) != 3:
                 raise self._unreadable(hash_, " ".join(header[1:]) or "git cat-file ended")
             self._contents[hash_] = answers.read(int(header[2]))
             answers.read(1)
+        return self._contents
 
     def _unreadable(self, name: str, why: str) -> RolloutError:
         return RolloutError.of(

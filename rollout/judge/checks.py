@@ -150,10 +150,10 @@ def nothing_lost(
     )
 
 
-def shares_match(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> tuple[Deviation, ...]:
+def shares_match(measurement: Measurement, weights: Mapping[str, int]) -> tuple[Deviation, ...]:
     """No version's share of all requests, in its own region, is proven to be other than its weight allows."""
     findings = []
-    requests, each = measurement.requests, version_risk(weights, risk)
+    requests, each = measurement.requests, version_risk(weights)
     for version, weight in weights.items():
         count = measurement.tally([version]).requests
         if weight == 0 or not is_outside(count, requests, weight, each):
@@ -172,12 +172,12 @@ def shares_match(measurement: Measurement, weights: Mapping[str, int], risk: flo
     return tuple(findings)
 
 
-def independent(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> tuple[Deviation, ...]:
+def independent(measurement: Measurement, weights: Mapping[str, int]) -> tuple[Deviation, ...]:
     """Each request is a draw of its own, as far as its version goes; what is said of shares rests on that."""
     # with those versions that have not been seen: they could have been
     routed = [version for version, weight in weights.items() if weight > 0]
     transitions = dict.fromkeys(product(routed, routed), 0) | dict(measurement.transitions)
-    if not denied(transitions, risk):
+    if not denied(transitions, RISK):
         return ()
     text = (
         f"which version answers depends on who answered before: {sum(transitions.values()) + 1:,} answers came in "
@@ -186,13 +186,13 @@ def independent(measurement: Measurement, weights: Mapping[str, int], risk: floa
     return (Deviation(Kind.NOT_INDEPENDENT, "", text),)
 
 
-def split_standing(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> Standing:
+def split_standing(measurement: Measurement, weights: Mapping[str, int]) -> Standing:
     """What a measurement proves of the shares in its region; see `rollout.judge.shares.standing`.
 
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    return standing(counts_of(measurement, weights), measurement.requests, weights, risk)
+    return standing(counts_of(measurement, weights), measurement.requests, weights)
 
 
 def counts_of(measurement: Measurement, weights: Mapping[str, int]) -> Mapping[str, int]:

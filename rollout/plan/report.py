@@ -254,19 +254,8 @@ def _version_json(version: VersionChange) -> dict[str, Any]:
 
 
 def _finding_json(finding: Finding) -> dict[str, Any]:
-    return {
-        "rule": finding.rule_id,
-        "severity": finding.severity.value,
-        "region": finding.region,
-        "service": finding.service,
-        "where": finding.where,
-        "what": finding.what,
-        "reason": finding.reason,
-        "mend": finding.mend,
-        "steps": list(finding.steps),
-        "waived": finding.waived,
-        "fact": finding.fact,
-    }
+    found = asdict(finding)
+    return {"rule": found.pop("rule_id"), **found, "severity": finding.severity.value}
 
 
 def _cells(region: RegionPlan) -> tuple[str, ...]:

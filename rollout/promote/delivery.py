@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
@@ -24,20 +24,6 @@ _LOOK_EVERY_SECONDS = 0.5
 _ASK_EVERY_SECONDS = 10.0
 _SHOWN = 5
 _Seen = TypeVar("_Seen")
-
-
-class History(Protocol):
-    """What is asked of the repository."""
-
-    @property
-    def repository(self) -> Repository:
-        """A clone of it."""
-
-    def tip(self) -> str:
-        """The newest commit that is to be delivered, fetched."""
-
-    def contains(self, commit: str, tip: str) -> bool:
-        """Whether a commit is another one or in its history."""
 
 
 @dataclass(frozen=True)
@@ -137,22 +123,13 @@ def await_commit(
     Raises:
         RolloutError: the cluster cannot be asked, the commit says no weights, or Argo CD has a commit that is not in this clone.
     """
-    split = overlay_split(repository.project, commit, read_application(region, application).path, service.name)
-    is_there = brings(region, service, _Clone(repository), commit, split.weights)
+    split = overlay_split(repository, commit, read_application(region, application).path, service.name)
+
+    def contains(commit: str, tip: str) -> bool:
+        return repository.contains(commit, repository.resolved("what Argo CD has,", tip))
+
+    is_there = brings(region, service, repository, contains, commit=commit, weights=split.weights)
     return deliver(region, service, application, is_there, takes(split.weights, split.testers), meanwhile=lambda: None)
-
-
-@dataclass(frozen=True)
-class _Clone:
-    """A clone as it is, a `History`."""
-
-    repository: Repository
-
-    def tip(self) -> str:
-        return self.repository.head()[0]
-
-    def contains(self, commit: str, tip: str) -> bool:
-        return self.repository.contains(commit, self.repository.resolved("what Argo CD has,", tip))
 
 
 def _await(
@@ -169,7 +146,13 @@ def _await(
 
 
 def brings(
-    region: RegionAccess, service: ServiceAddress, history: History, commit: str, weights: Mapping[str, int]
+    region: RegionAccess,
+    service: ServiceAddress,
+    repository: Repository,
+    contains: Callable[[str, str], bool],
+    *,
+    commit: str,
+    weights: Mapping[str, int],
 ) -> Callable[[Application], bool]:
     """Whether an Application has been brought to a commit, or to a later one that says the same weights, and the cluster has them.
 
@@ -179,19 +162,17 @@ def brings(
     Args:
         region: The region.
         service: The service.
-        history: Where the commits are.
+        repository: The clone that has the commits.
+        contains: Whether a commit is another one or in its history.
         commit: The commit's full hash.
         weights: What its overlay says, whole percents by version.
     """
 
     def is_there(application: Application) -> bool:
         synced = application.synced_revision
-        if synced is None or application.is_moving or not history.contains(commit, synced):
+        if synced is None or application.is_moving or not contains(commit, synced):
             return False
-        if (
-            synced != commit
-            and overlay_split(history.repository.project, synced, application.path, service.name).weights != weights
-        ):
+        if synced != commit and overlay_split(repository, synced, application.path, service.name).weights != weights:
             return False
         route = read_live(region, service).route
         return route is not None and route.weights is not None and routed(route.weights) == routed(weights)

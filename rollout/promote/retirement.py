@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rollout.judge.step import Observation, Step, somebody_else_answered
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
+from rollout.promote.delivery import DeliveryTime
 from rollout.promote.results import RetirementResult
 from rollout.promote.upstream import Upstream
+from stackfile.editing import without_testers, without_version
 
 
-def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> list[str]:
+def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> Mapping[str, bool]:
     """The regions that a version would be taken from, judged by the rules as commits that are pushed nowhere.
+
+    Returns:
+        By region, whether testers can ask for it there: then a commit that ends this comes first.
 
     Raises:
         RolloutError: it has requests somewhere, is nowhere, or the rules refuse to take it out.
     """
     parent = upstream.tip()
-    weights = {region: upstream.weights(parent, region) for region in regions}
+    declared = {region: upstream.declared(parent, region) for region in regions}
+    weights = {region: each.weights for region, each in declared.items()}
     found = [region for region in regions if version in weights[region]]
     if not found:
         raise RolloutError.of(
@@ -29,13 +35,18 @@ def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> list[st
         )
     busy = [region for region in found if weights[region][version]]
     refuse(_has_requests(region, version, weights[region][version]) for region in busy)
-    for region in found:
-        parent = upstream.without(parent, region, version, _subject(upstream.service, version, region))
-    return found
+    by_testers = {region: version in declared[region].for_testers for region in found}
+    for region, asked_for in by_testers.items():
+        if asked_for:
+            parent = _unasked(upstream, parent, region, version)
+        parent = _removed(upstream, parent, region, version)
+    return by_testers
 
 
 def retire(upstream: Upstream, clusters: Clusters, version: str, regions: Sequence[str]) -> list[RetirementResult]:
     """Takes a version out of regions that do not send it requests; in each, once every Envoy has acknowledged that.
+
+    Where testers can ask for it, a commit ends that first, and is acknowledged as well.
 
     Args:
         upstream: The branch that Argo CD follows.
@@ -51,42 +62,56 @@ def retire(upstream: Upstream, clusters: Clusters, version: str, regions: Sequen
 
 def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -> RetirementResult:
     with clusters.watched(region) as watch:
-        tip = upstream.tip()
-        before = upstream.weights(tip, region)
+        ours = upstream.tip()
+        service = upstream.declared(ours, region)
+        before = service.weights
         if before.get(version):
             raise RolloutError(_has_requests(region, version, before[version]))
-        acknowledged = clusters.deliver(region, tip, before, lambda: None)
-        if isinstance(acknowledged, Problem):
-            raise RolloutError(acknowledged)
-        upstream.say(f"{region}: weight 0 of {version} is acknowledged by {acknowledged.envoys} Envoys")
         weights = {name: weight for name, weight in before.items() if name != version}
-
-        def make(tip: str) -> str:
-            upstream.refuse_changed_by_others(acknowledged_at, tip, [region])
-            return upstream.without(tip, region, version, _subject(upstream.service, version, region))
-
-        acknowledged_at = tip
-        placed = upstream.placed(make)
         step = Step(region, next(iter(weights)), weights, weights)
 
         def lost(window: Measurement) -> Problem | None:
             reason = somebody_else_answered(step, Observation(window))
-            return _lost(region, version, placed, reason) if reason else None
+            return _lost(region, version, ours, reason) if reason else None
 
-        delivery = clusters.deliver(region, placed, weights, lambda: lost(watch.seen()), without=version)
-        if isinstance(delivery, Problem):
-            raise RolloutError(delivery)
+        def place(make: Callable[[Upstream, str, str, str], str]) -> str:
+            def made(tip: str) -> str:
+                upstream.refuse_changed_by_others(ours, tip, [region])
+                return make(upstream, tip, region, version)
+
+            return upstream.placed(made)
+
+        acknowledged = _needed(clusters.deliver(region, ours, before, lambda: None))
+        upstream.say(f"{region}: weight 0 of {version} is acknowledged by {acknowledged.envoys} Envoys")
+        if version in service.for_testers:
+            ours = place(_unasked)
+            acknowledged = _needed(clusters.deliver(region, ours, before, lambda: lost(watch.seen())))
+            upstream.say(f"{region}: testers cannot ask for {version}, acknowledged by {acknowledged.envoys} Envoys")
+        ours = place(_removed)
+        delivery = _needed(clusters.deliver(region, ours, weights, lambda: lost(watch.seen()), without=version))
         coming = watch.turn()
         if problem := lost(coming):
             raise RolloutError(problem)
         upstream.say(
-            f"{region}: {version} is gone since {placed[:10]}, {delivery.acknowledged:.1f} s after it was pushed"
+            f"{region}: {version} is gone since {ours[:10]}, {delivery.acknowledged:.1f} s after it was pushed"
         )
-        return RetirementResult(region, placed, delivery, Tally(coming.requests, coming.failures))
+        return RetirementResult(region, ours, delivery, Tally(coming.requests, coming.failures))
 
 
-def _subject(service: str, version: str, region: str) -> str:
-    return f"Retire {service} {version} in {region}"
+def _unasked(upstream: Upstream, parent: str, region: str, version: str) -> str:
+    subject = f"Take {upstream.service} {version} from testers in {region}"
+    return upstream.edited(parent, region, lambda text: without_testers(text, upstream.service, version), subject)
+
+
+def _removed(upstream: Upstream, parent: str, region: str, version: str) -> str:
+    subject = f"Retire {upstream.service} {version} in {region}"
+    return upstream.edited(parent, region, lambda text: without_version(text, upstream.service, version), subject)
+
+
+def _needed(delivery: DeliveryTime | Problem) -> DeliveryTime:
+    if isinstance(delivery, Problem):
+        raise RolloutError(delivery)
+    return delivery
 
 
 def _has_requests(region: str, version: str, weight: int) -> Problem:

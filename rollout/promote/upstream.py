@@ -16,7 +16,7 @@ from rollout.plan.plan import make_plan
 from rollout.plan.report import as_text
 from rollout.problem import Problem, RolloutError
 from rules.finding import Severity
-from stackfile.editing import with_weights, without_version
+from stackfile.editing import with_weights
 from stackfile.model import RegionConfig, ServiceConfig
 
 _HISTORY = 1_000
@@ -164,13 +164,13 @@ class Upstream:
 
         return self._commit(parent, {region: edit(region) for region in weights}, message)
 
-    def without(self, parent: str, region: str, version: str, message: str) -> str:
-        """A commit on top of another that takes a version from a region; pushed nowhere yet, and judged.
+    def edited(self, parent: str, region: str, edit: Callable[[str], str], message: str) -> str:
+        """A commit on top of another for which a region's stack file is edited; pushed nowhere yet, and judged.
 
         Raises:
-            RolloutError: the rules refuse it, or the stack file cannot be used.
+            RolloutError: the rules refuse it, the stack file cannot be used, or `edit` refuses.
         """
-        return self._commit(parent, {region: lambda text: without_version(text, self.service, version)}, message)
+        return self._commit(parent, {region: edit}, message)
 
     def placed(self, make: Callable[[str], str]) -> str:
         """Pushes a commit; returns what has it on the branch that is delivered, at once or merged by somebody.

@@ -13,6 +13,7 @@ from typing import Literal, Self, TypeVar
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.application import Application, settled_application, synced_commit
 from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
+from rollout.git.repository import Repository
 from rollout.judge.checks import Check, no_failures
 from rollout.judge.shares import DEFAULT_MOST
 from rollout.judge.verdict import Verdict, is_decided, verdict_of
@@ -30,37 +31,36 @@ _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
 
 
-def title(region: RegionAccess, service: str, way: Way) -> str:
-    """What a measurement is called among others."""
-    return f"{region.name} {service}" + " through the gateway" * (way == "gateway")
-
-
 @dataclass(frozen=True)
-class Ready:
-    """A service of a region that can be measured.
+class Target:
+    """A service of a region that is measured in one way.
 
     Attributes:
         region: The region.
         service: The service's name.
         way: Whence the requests come: inside the mesh, or outside it through the gateway.
-        source: Its probe.
         weights: What its shares are held against, whole percents by version.
-        attack: The requests to send, at most.
         application: Argo CD's Application, at whose last synced commit the weights are; None where they are the stack's.
     """
 
     region: RegionAccess
     service: str
     way: Way
-    source: Source
     weights: Mapping[str, int]
-    attack: Attack
     application: Application | None = None
 
     @property
     def title(self) -> str:
         """What it is called among others."""
-        return title(self.region, self.service, self.way)
+        return f"{self.region.name} {self.service}" + " through the gateway" * (self.way == "gateway")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready(Target):
+    """One that can be measured: by requests from a probe, so many at most."""
+
+    source: Source
+    attack: Attack
 
 
 @dataclass(frozen=True)
@@ -76,34 +76,19 @@ class Point:
         return cls(so_far.requests, {version: tally.requests for version, tally in so_far.versions.items()})
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a service in a region: a verdict, or the problems that kept it from one.
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Target):
+    """What became of one: a verdict, or the problems that kept it from one.
 
     Attributes:
-        region: The region.
-        service: The service's name.
-        way: As in `Ready`.
-        weights: As in `Ready`.
         verdict: What was measured, judged.
         trail: How the counts came to be what they are: each look, the last one the end.
         problems: What kept it from a verdict.
-        application: As in `Ready`.
     """
 
-    region: RegionAccess
-    service: str
-    way: Way
-    weights: Mapping[str, int]
     verdict: Verdict | None = None
     trail: tuple[Point, ...] = ()
     problems: tuple[Problem, ...] = ()
-    application: Application | None = None
-
-    @property
-    def title(self) -> str:
-        """What it is called among others."""
-        return title(self.region, self.service, self.way)
 
     @property
     def holds(self) -> bool:
@@ -157,7 +142,7 @@ def prepare(
         delivered = {name: _delivered(region, each, pulumi.project, name) for name, each in found.items()}
         share = max(1, rate // max(1, len(measured)))
         return [
-            Ready(region, name, way, sources[way], weights, attack, application)
+            Ready(region, name, way, weights, application, source=sources[way], attack=attack)
             for name, way in measured
             for weights, application in [delivered[name]]
             for attack in [attack_on(found[name], requests, share, url, gateway=outside if way == "gateway" else None)]
@@ -191,7 +176,8 @@ def _delivered(
     if outputs.application is None:
         return outputs.weights, None
     application = settled_application(region, outputs.application)
-    return overlay_split(project, synced_commit(application), application.path, service).weights, application
+    commit = synced_commit(application)
+    return overlay_split(Repository(project), commit, application.path, service).weights, application
 
 
 def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Check = no_failures) -> tuple[Outcome, ...]:
@@ -220,12 +206,12 @@ def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Chec
             trail.append(Point.of(measurement))
         verdict = verdict_of(measurement, one.weights, failures=failures)
         return Outcome(
-            one.region, one.service, one.way, one.weights, verdict, tuple(trail), application=one.application
+            one.region, one.service, one.way, one.weights, one.application, verdict=verdict, trail=tuple(trail)
         )
 
     outcomes = _side_by_side(outcome_of, ready, stop)
     return tuple(
-        Outcome(one.region, one.service, one.way, one.weights, problems=outcome.problems, application=one.application)
+        Outcome(one.region, one.service, one.way, one.weights, one.application, problems=outcome.problems)
         if isinstance(outcome, RolloutError)
         else outcome
         for one, outcome in zip(ready, outcomes, strict=True)

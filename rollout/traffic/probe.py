@@ -17,7 +17,7 @@ from rollout.cluster.client import api_client, is_leaving, is_ready, list_pods, 
 from rollout.cluster.exec import STATUS, STDERR, STDOUT, ExecStream, ending, open_exec
 from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError, in_order
 from rollout.problem import Problem, RolloutError, first_line
-from rollout.traffic.attack import DEFAULT_RATE, Attack
+from rollout.traffic.attack import Attack
 
 NAMESPACE = "echo-probe"
 _INSIDE = "app=probe"
@@ -91,16 +91,6 @@ def connect(region: RegionAccess, outside: bool = False) -> Probe:
     if not ready:
         raise RolloutError(_no_probe(region, selector, pods))
     return Probe(region, ready[0], client.CoreV1Api(api))
-
-
-def measure(region: RegionAccess, url: str, requests: int, rate: int = DEFAULT_RATE) -> Measurement:
-    """Sends `requests` requests to `url` at `rate` a second, from the region's probe, and counts who answered.
-
-    Raises:
-        RolloutError: there is no probe to send them, or it ended before the first result. One that ends later gives
-            a measurement with an `interruption`.
-    """
-    return count_results(connect(region), Attack(url, requests, rate), threading.Event(), lambda _so_far: False)
 
 
 class Source(Protocol):

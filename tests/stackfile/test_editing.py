@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackfile.editing import EditError, with_weights, without_version
+from stackfile.editing import EditError, with_weights, without_testers, without_version
 from stackfile.reader import read_stack_file
 from tests.rollout.stack_files import ROOT
 
@@ -279,3 +279,69 @@ class TestWithoutVersion:
     def test_of_a_version_that_is_not_there_is_told_with_the_nearest(self) -> None:
         with pytest.raises(EditError, match=r"did you mean v2\?"):
             without_version(FLOW, "echo", "v22")
+
+
+class TestWithoutTesters:
+    def test_adds_the_key_after_the_weight(self) -> None:
+        expected = FLOW.replace("weight: 10, replicas: 10}", "weight: 10, testers: false, replicas: 10}")
+
+        assert without_testers(FLOW, "echo", "v2") == expected
+
+    @pytest.mark.parametrize("end", ["\r\n", "\n"])
+    @pytest.mark.parametrize("start", ["\ufeff", "# né ☃\n", ""])
+    @pytest.mark.parametrize(("version", "line"), [("v1", "weight: 90   # most"), ("v2", "weight: 10")])
+    def test_adds_a_line_in_a_block(self, version: str, line: str, start: str, end: str) -> None:
+        text = (start + BLOCK).replace("\n", end)
+        expected = text.replace(line, f"{line}{end}                    testers: false")
+
+        assert without_testers(text, "echo", version) == expected
+
+    def test_adds_a_line_at_the_end_of_a_file_without_one(self) -> None:
+        text = "config:\n  echo-rollout:services:\n    echo:\n      versions:\n        v1:\n          weight: 0"
+
+        assert without_testers(text, "echo", "v1") == f"{text}\n          testers: false"
+
+    def test_adds_it_where_braces_go_over_lines(self) -> None:
+        expected = FLOW_OVER_LINES.replace("          weight: 0\n", "          weight: 0, testers: false\n")
+
+        assert without_testers(FLOW_OVER_LINES, "echo", "v3") == expected
+
+    def test_adds_it_to_a_version_of_one_of_several_services(self) -> None:
+        echo, nginx = TWO.split("    nginx:")
+
+        assert without_testers(TWO, "nginx", "v2") == "    nginx:".join(
+            [echo, nginx.replace("10}", "10, testers: false}")]
+        )
+
+    @pytest.mark.parametrize(
+        ("said", "then"),
+        [("testers: true", "testers: false"), ("testers: ", "testers: false "), ("testers: null", "testers: false")],
+    )
+    @pytest.mark.parametrize(
+        "form", ["{{weight: 0, {}}}", "{{{}, weight: 0}}", "\n          {}  # for now\n          weight: 0"]
+    )
+    def test_changes_the_value_that_is_there(self, form: str, said: str, then: str) -> None:
+        text = "config:\n  echo-rollout:services:\n    echo:\n      versions:\n        v1: {}  # the old one\n"
+
+        edited = without_testers(text.format(form.format(said)), "echo", "v1")
+
+        assert edited == text.format(form.format(then))
+
+    def test_leaves_a_file_that_says_so_as_it_is(self) -> None:
+        text = TWO.replace("10}", "10, testers: false}")
+
+        assert without_testers(text, "echo", "v2") == text
+
+    @pytest.mark.parametrize(
+        "versions",
+        [
+            "v1: &v1 {weight: 90}, v2: *v1",
+            "v1: &v1 {weight: 90}, v2: {<<: *v1}",
+            "v1: {weight: 90, testers: &t true}, v2: {weight: 10, testers: *t}",
+        ],
+    )
+    def test_refuses_to_change_another_version_with_it(self, versions: str) -> None:
+        text = ONE_LINE.replace("v1: {weight: 90}, v2: {weight: 10}", versions)
+
+        with pytest.raises(EditError, match=r"a version cannot be changed by itself|has no key weight"):
+            without_testers(text, "echo", "v2")

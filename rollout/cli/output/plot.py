@@ -86,7 +86,7 @@ class _Chart:
         return share_interval(count, requests, self.weight, self.risk)
 
 
-def svg(panels: Sequence[Panel], risk: float = RISK) -> str:
+def svg(panels: Sequence[Panel]) -> str:
     """A picture with one panel a region, as the text of an SVG file.
 
     Of two versions it draws the one with less weight, since the other's share is what is left; of more, each with weight. A
@@ -94,12 +94,11 @@ def svg(panels: Sequence[Panel], risk: float = RISK) -> str:
 
     Args:
         panels: The regions, from top to bottom.
-        risk: The risk of the verdict, of which each version's interval has its part.
 
     Raises:
         ValueError: a weight is outside 0..100, or a count is more than its requests.
     """
-    charts = [(panel.region, chart) for panel in panels for chart in _charts(panel, risk)]
+    charts = [(panel.region, chart) for panel in panels for chart in _charts(panel)]
     height = len(charts) * _PANEL_HEIGHT + _LEGEND_HEIGHT
     regions = ", ".join(panel.region for panel in panels)
     return "\n".join(
@@ -109,13 +108,13 @@ def svg(panels: Sequence[Panel], risk: float = RISK) -> str:
             f"<style>{_STYLE}</style>",
             '<rect class="paper" width="100%" height="100%"/>',
             *(_panel(region, chart, index * _PANEL_HEIGHT) for index, (region, chart) in enumerate(charts)),
-            _legend(height - _LEGEND_HEIGHT, risk),
+            _legend(height - _LEGEND_HEIGHT),
             "</svg>\n",
         ]
     )
 
 
-def _charts(panel: Panel, risk: float) -> list[_Chart]:
+def _charts(panel: Panel) -> list[_Chart]:
     looks = _thinned([point for point in panel.trail if point.requests])
     if not looks:
         return []
@@ -125,7 +124,7 @@ def _charts(panel: Panel, risk: float) -> list[_Chart]:
         _Chart(
             version,
             panel.weights[version],
-            version_risk(panel.weights, risk),
+            version_risk(panel.weights),
             [(look.requests, look.counts.get(version, 0)) for look in looks],
         )
         for version in drawn
@@ -206,12 +205,12 @@ def _path(chart: _Chart, values: Sequence[tuple[int, float]]) -> str:
     return " ".join(f"{chart.across(requests):.1f},{chart.down(share):.1f}" for requests, share in values)
 
 
-def _legend(top: int, risk: float) -> str:
+def _legend(top: int) -> str:
     parts = (
         ('<rect class="allowed" width="22" height="12"/>', "allowed"),
         ('<line class="weight" x2="22" y1="6" y2="6"/>', "weight"),
         ('<polyline class="share" points="0,6 22,6"/>', "share of the requests so far"),
-        ('<rect class="interval" width="22" height="12"/>', f"not excluded, at {100 * (1 - risk):g} % at all times"),
+        ('<rect class="interval" width="22" height="12"/>', f"not excluded, at {100 * (1 - RISK):g} % at all times"),
     )
     places = (0, 96, 186, 386)
     entries = (

@@ -159,7 +159,6 @@ def _measured(outcome: Outcome) -> str:
 
 
 def _step_json(step: StepResult) -> dict[str, Any]:
-    proof = step.proof
     return {
         "region": step.region,
         "weight": step.weight,
@@ -168,14 +167,5 @@ def _step_json(step: StepResult) -> dict[str, Any]:
         "acknowledged_seconds": step.delivery.acknowledged if step.delivery else None,
         "envoys": step.delivery.envoys if step.delivery else None,
         "coming": asdict(step.coming) if step.coming else None,
-        "proof": {
-            "requests": proof.requests,
-            "share": proof.share,
-            "interval": [*proof.interval],
-            "new": asdict(proof.new),
-            "old": asdict(proof.old),
-            "seconds": proof.seconds,
-        }
-        if proof
-        else None,
+        "proof": asdict(step.proof) if step.proof else None,
     }

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rollout.cli.output.verification import application_json
 from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy
@@ -171,7 +172,7 @@ def _region_json(region: RegionStatus) -> dict[str, Any]:
         else None,
         "istiod": sorted(live.istiod) or None if live else None,
         "envoys": None if region.envoys is None else [_envoy_json(envoy) for envoy in region.envoys],
-        "application": _application_json(region.application) if region.application else None,
+        "application": application_json(region.application) if region.application else None,
         "problems": [asdict(problem) for problem in region.problems],
     }
 
@@ -182,40 +183,17 @@ def _change_json(region: RegionStatus) -> dict[str, str] | None:
 
 
 def _envoy_json(envoy: Envoy) -> dict[str, Any]:
-    return {
-        "pod": envoy.pod,
-        "weights": envoy.weights,
-        "testers": sorted(envoy.testers),
-        "gateway": envoy.gateway,
-        "subsets": sorted(envoy.subsets),
-        "ejected": dict(envoy.ejected),
-        "error": envoy.error or None,
-        "istio": envoy.istio or None,
-    }
-
-
-def _application_json(application: Application) -> dict[str, Any]:
-    return {
-        "name": application.name,
-        "revision": application.synced_revision,
-        "sync": application.sync,
-        "health": application.health,
-        "complaints": list(application.complaints),
-    }
+    said = {"error": envoy.error or None, "istio": envoy.istio or None, "workload": envoy.workload or None}
+    return {**asdict(envoy), "testers": sorted(envoy.testers), "subsets": sorted(envoy.subsets), **said}
 
 
 def _promotion_json(entry: Entry, record: Record) -> dict[str, Any]:
-    promotion = record.promotion
     return {
-        "id": promotion.id,
-        "service": promotion.service,
-        "version": promotion.version,
+        **asdict(record.promotion),
         "state": record.state.value,
         "active": record.state is PromotionState.IN_PROGRESS,
         "region": record.region,
         "weight": record.weight,
-        "steps": list(promotion.steps),
-        "regions": list(promotion.regions),
         "commit": entry.commit,
         "author": entry.author,
         "at": entry.at.isoformat(),

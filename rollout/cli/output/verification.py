@@ -65,7 +65,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 "from": outcome.way,
                 "context": outcome.region.context,
                 "holds": outcome.holds,
-                "application": _application_json(outcome.application) if outcome.application else None,
+                "application": application_json(outcome.application) if outcome.application else None,
                 **(_verdict_json(outcome.verdict) if outcome.verdict else {}),
                 "problems": [asdict(problem) for problem in outcome.problems],
             }
@@ -132,7 +132,8 @@ def _delivery(title: str, application: Application) -> Text:
     return text.append("\n" + "\n".join(said), style="yellow")
 
 
-def _application_json(application: Application) -> dict[str, Any]:
+def application_json(application: Application) -> dict[str, Any]:
+    """What Argo CD says, for a program."""
     return {
         "name": application.name,
         "path": application.path,

@@ -185,6 +185,17 @@ class TestServices:
         for verb in (["promote", "v2"], ["rollback"], ["retire", "v2"]):
             refused(run(*verb, "--service", "wep"), "--service wep: there is no such service", "did you mean web?")
 
+    @pytest.mark.usefixtures("regions")
+    def test_a_retirement_of_what_testers_can_ask_for_says_that_this_ends_first(self, two: TwoClones) -> None:
+        ran = run("retire", "v2", "--service", "web", "--dry-run")
+
+        assert ran.stdout.splitlines() == [
+            f"{region}: web v2 would be removed once every Envoy has acknowledged its weight 0, and testers: false by a "
+            "commit before"
+            for region in REGIONS
+        ]
+        assert two.subjects() == ["Add web"]
+
     def test_each_has_a_promotion_and_a_way_back_of_its_own(
         self, two: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
     ) -> None:

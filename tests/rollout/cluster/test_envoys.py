@@ -14,8 +14,7 @@ from rollout.cluster.envoys import (
     Envoy,
     Page,
     acknowledges,
-    ejected_hosts,
-    known_subsets,
+    read_clusters,
     read_envoys,
     read_pages,
     read_routes,
@@ -203,23 +202,23 @@ class TestRoutesOfAGateway:
 
 class TestSubsets:
     def test_are_those_of_the_service_by_name(self) -> None:
-        assert known_subsets(document(CLUSTERS), ECHO) == BOTH
-        assert known_subsets(document(CLUSTERS), SHOP) == NONE
+        assert read_clusters(document(CLUSTERS), ECHO)[0] == BOTH
+        assert read_clusters(document(CLUSTERS), SHOP)[0] == NONE
 
     def test_are_known_also_without_pods(self) -> None:
         page = document(CLUSTERS)
         for cluster in page["cluster_statuses"]:
             cluster.pop("host_statuses", None)
 
-        assert known_subsets(page, ECHO) == BOTH
+        assert read_clusters(page, ECHO)[0] == BOTH
 
     def test_are_none_where_there_is_no_cluster(self) -> None:
-        assert known_subsets({}, ECHO) == frozenset()
+        assert read_clusters({}, ECHO)[0] == frozenset()
 
 
 class TestEjected:
     def test_are_counted_by_subset(self) -> None:
-        assert ejected_hosts(document(CLUSTERS), ECHO) == {"v1": 1}
+        assert read_clusters(document(CLUSTERS), ECHO)[1] == {"v1": 1}
 
     def test_of_all_pods_alike_are_those_of_no_version(self) -> None:
         page = document(CLUSTERS)
@@ -227,7 +226,7 @@ class TestEjected:
             for host in cluster.get("host_statuses", ()):
                 host["health_status"] = {"failed_outlier_check": True}
 
-        assert ejected_hosts(page, ECHO) == {"v1": 3, "v2": 3}
+        assert read_clusters(page, ECHO)[1] == {"v1": 3, "v2": 3}
 
     def test_are_not_those_that_fail_in_another_way(self) -> None:
         page = document(CLUSTERS)
@@ -235,7 +234,7 @@ class TestEjected:
             for host in cluster.get("host_statuses", ()):
                 host["health_status"] = {"eds_health_status": "UNHEALTHY"}
 
-        assert ejected_hosts(page, ECHO) == {}
+        assert read_clusters(page, ECHO)[1] == {}
 
 
 class TestAcknowledges:

@@ -173,12 +173,6 @@ class TestRegion:
     def test_is_not_yet_known_without_any_request(self) -> None:
         assert verdict_of(measured({}, planned=3_000), WEIGHTS).standing is Standing.NOT_YET_KNOWN
 
-    def test_is_judged_at_the_risk_that_is_asked_for(self) -> None:
-        few = measured({"v1": 1_800, "v2": 200})
-
-        assert verdict_of(few, WEIGHTS, risk=0.2).holds
-        assert not verdict_of(few, WEIGHTS).holds
-
     def test_weights_that_are_no_split_are_refused(self) -> None:
         with pytest.raises(ValueError, match="sum to 100"):
             verdict_of(RIGHT, {"v1": 90, "v2": 20})

@@ -93,9 +93,9 @@ class FakeRegions(Clusters):
                 _region(region),
                 self.service,
                 "mesh",
-                _Client(self, _region(region)),
                 self._weights[region],
-                Attack(f"http://{self.service}", _MOST, RATE),
+                source=_Client(self, _region(region)),
+                attack=Attack(f"http://{self.service}", _MOST, RATE),
             )
             for region in regions
         ]

@@ -151,7 +151,9 @@ class TestBrings:
 
     def is_there(self, clones: TwoClones, commit: str, document: dict[str, Any]) -> bool:
         upstream = clones.upstream()
-        is_there = brings(REGION, ECHO, upstream, commit, {"v1": 90, "v2": 10})
+        is_there = brings(
+            REGION, ECHO, upstream.repository, upstream.contains, commit=commit, weights={"v1": 90, "v2": 10}
+        )
         return is_there(parse_application(document))
 
     def test_the_commit_itself(self, clones: TwoClones) -> None:
@@ -194,7 +196,14 @@ class TestBrings:
     def test_a_weight_of_0_is_no_difference(self, clones: TwoClones) -> None:
         self.route = Route({"v1": 100}, None)
         upstream = clones.upstream()
-        is_there = brings(REGION, ECHO, upstream, clones.tip, {"v1": 100, "v2": 0})
+        is_there = brings(
+            REGION,
+            ECHO,
+            upstream.repository,
+            upstream.contains,
+            commit=clones.tip,
+            weights={"v1": 100, "v2": 0},
+        )
 
         assert is_there(parse_application(well(clones.tip)))
 

@@ -10,7 +10,8 @@ from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
 from rollout.promote.retirement import preview, retire
-from tests.rollout.planned import REGIONS
+from stackfile.editing import without_testers
+from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import RATE, FakeRegions
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 
@@ -73,7 +74,7 @@ def test_a_version_with_requests_is_refused_in_all_regions(clones: TwoClones, re
 def test_where_it_is_not_nothing_is_done(clones: TwoClones, regions: FakeRegions) -> None:
     retire(clones.upstream(), regions, "v2", ["region-a"])
 
-    assert preview(clones.upstream(), "v2", REGIONS) == ["region-b"]
+    assert preview(clones.upstream(), "v2", REGIONS) == {"region-b": False}
     with pytest.raises(RolloutError, match=r"(?s)v2 is in none of the regions region-a.*they have: v1$"):
         preview(clones.upstream(), "v2", ["region-a"])
 
@@ -81,7 +82,7 @@ def test_where_it_is_not_nothing_is_done(clones: TwoClones, regions: FakeRegions
 def test_a_preview_pushes_nothing(clones: TwoClones) -> None:
     tip = clones.tip
 
-    assert preview(clones.upstream(), "v2", REGIONS) == list(REGIONS)
+    assert preview(clones.upstream(), "v2", REGIONS) == dict.fromkeys(REGIONS, False)
     assert clones.tip == tip
 
 
@@ -141,3 +142,88 @@ def test_failures_of_the_others_are_counted_and_stop_nothing(clones: TwoClones, 
     (retired,) = retire(clones.upstream(), regions, "v2", ["region-a"])
 
     assert retired.coming == Tally(retired.coming.requests, retired.coming.requests)
+
+
+class TestOfAVersionThatTestersCanAskFor:
+    """The service web has a header for testers, and its v2 weight 0."""
+
+    @pytest.fixture
+    def clones(self, tmp_path: Path) -> TwoClones:
+        clones = new_two_clones(tmp_path)
+        clones.somebody("Add web", lambda project: project.add_service())
+        return clones
+
+    @pytest.fixture
+    def regions(self, clones: TwoClones) -> FakeRegions:
+        return FakeRegions(clones.remote, "web")
+
+    def for_testers(self, clones: TwoClones, commit: str) -> frozenset[str]:
+        return clones.upstream("web").declared(commit, "region-a").for_testers
+
+    def test_it_is_taken_from_them_by_a_commit_before(self, clones: TwoClones, regions: FakeRegions) -> None:
+        retire(clones.upstream("web"), regions, "v2", REGIONS)
+
+        assert clones.subjects() == [
+            "Add web",
+            *(f"{verb} in {region}" for region in REGIONS for verb in ("Take web v2 from testers", "Retire web v2")),
+        ]
+        assert [clones.weights(region, service="web") for region in REGIONS] == [GONE, GONE]
+        assert self.for_testers(clones, "main~3") == {"v1"}
+        assert clones.weights("region-a", "main~3", "web") == BEFORE
+
+    def test_each_commit_is_acknowledged_before_the_next(self, clones: TwoClones, regions: FakeRegions) -> None:
+        seen: list[list[str]] = []
+        for _ in range(3):
+            regions.once("deliver", "region-a", 0, lambda: seen.append(clones.subjects()[1:]))
+
+        retire(clones.upstream("web"), regions, "v2", ["region-a"])
+
+        taken, retired = "Take web v2 from testers in region-a", "Retire web v2 in region-a"
+        assert seen == [[], [taken], [taken, retired]]
+        assert [line for line in clones.said if "testers" in line] == [
+            "region-a: testers cannot ask for v2, acknowledged by 7 Envoys"
+        ]
+
+    def test_a_change_between_the_two_commits_is_kept(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("deliver", "region-a", 0, lambda: regions.once("deliver", "region-a", 0, stops))
+
+        def stops() -> None:
+            # it is delivered only later
+            regions.arrives = lambda _region, weights: weights == BEFORE
+            clones.somebody_weighs("region-a", "web", v1=90, v2=10)
+
+        with pytest.raises(RolloutError, match="region-a was changed by somebody else"):
+            retire(clones.upstream("web"), regions, "v2", REGIONS)
+
+        assert clones.subjects()[1:] == ["Take web v2 from testers in region-a", "Set weights"]
+
+    def test_a_request_that_is_lost_meanwhile_stops_it(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def loses() -> None:
+            regions.unanswered_rate = lambda _region: 0.1
+
+        regions.once("deliver", "region-a", 0, lambda: regions.once("deliver", "region-a", 0, loses))
+
+        with pytest.raises(RolloutError, match=r"(?s)region-a: while v2 was taken out: .*requests failed.*git revert"):
+            retire(clones.upstream("web"), regions, "v2", REGIONS)
+
+        assert clones.subjects()[1:] == ["Take web v2 from testers in region-a"]
+
+    def test_one_that_was_cut_off_goes_on(self, clones: TwoClones, regions: FakeRegions) -> None:
+        clones.somebody("Hide v2", _hide)
+
+        assert preview(clones.upstream("web"), "v2", REGIONS) == {"region-a": False, "region-b": True}
+        retire(clones.upstream("web"), regions, "v2", ["region-a"])
+
+        assert clones.subjects()[2:] == ["Retire web v2 in region-a"]
+
+    def test_a_preview_has_both_commits_judged_and_pushes_none(self, clones: TwoClones) -> None:
+        tip = clones.tip
+
+        assert preview(clones.upstream("web"), "v2", REGIONS) == dict.fromkeys(REGIONS, True)
+        assert clones.tip == tip
+
+
+def _hide(project: Project) -> None:
+    path = project.stack_file("region-a")
+    path.write_text(without_testers(path.read_text(), "web", "v2"))
+    project.render()

@@ -14,6 +14,7 @@ from rollout.git.repository import OvertakenError, Repository
 from rollout.problem import Problem, RolloutError
 from rollout.promote import upstream as upstream_module
 from rollout.promote.upstream import InterferenceError, Upstream, followed_branch
+from stackfile.editing import without_version
 from stackfile.model import RegionConfig
 from tests.rollout.planned import REGIONS
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
@@ -67,7 +68,7 @@ class TestCommit:
             upstream.shifted(clones.tip, {"region-a": {"v1": 40, "v2": 60}}, "Too much")
 
     def test_without_a_version_lacks_all_of_its_files(self, clones: TwoClones, upstream: Upstream) -> None:
-        commit = upstream.without(clones.tip, "region-a", "v2", "Retire")
+        commit = upstream.edited(clones.tip, "region-a", lambda text: without_version(text, "echo", "v2"), "Retire")
 
         assert upstream.weights(commit, "region-a") == {"v1": 100}
         changed = clones.operator.repository.git("diff", "--name-status", clones.tip, commit)
@@ -75,7 +76,7 @@ class TestCommit:
 
     def test_without_a_version_that_has_requests_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
         with pytest.raises(RolloutError):
-            upstream.without(clones.tip, "region-a", "v1", "Retire")
+            upstream.edited(clones.tip, "region-a", lambda text: without_version(text, "echo", "v1"), "Retire")
 
     def test_of_a_region_that_is_not_there_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
         with pytest.raises(

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-import rollout
 from rollout.access import RegionAccess
 from rollout.measurement import Measurement, Origin, Result, Tally
 from rollout.problem import Problem, RolloutError
@@ -25,7 +24,8 @@ REGION = RegionAccess("region-a", "region-a", "ctx")
 
 def measured_by(cluster: FakeCluster, directory: Path, requests: int = 3) -> Measurement:
     with serving(cluster) as port:
-        return rollout.measure(region_at(cluster, directory, port), URL, requests, rate=100)
+        probe = connect(region_at(cluster, directory, port))
+        return count_results(probe, Attack(URL, requests, rate=100), threading.Event(), lambda _so_far: False)
 
 
 def region_at(cluster: FakeCluster, directory: Path, port: int) -> RegionAccess:

@@ -16,7 +16,9 @@ def progress_of(requests: int, *, terminal: bool) -> str:
     """What is shown of a region that is looked at after every 10 of so many requests, of which v2 gets every tenth."""
     region = RegionAccess("region-a", "region-a", "a")
     weights = {"v1": 90, "v2": 10, "v3": 0}
-    ready = Ready(region, "echo", "mesh", Given(region, []), weights, Attack("http://echo/", requests, 500))
+    ready = Ready(
+        region, "echo", "mesh", weights, source=Given(region, []), attack=Attack("http://echo/", requests, 500)
+    )
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=terminal, width=100)
     with shown(console, [ready]) as progress:

@@ -50,8 +50,8 @@ FAILED = StepResult("region-a", 25, COMMIT, DELIVERY)
 NEVER_THERE = StepResult("region-a", 25, COMMIT)
 REGION = RegionAccess("region-a", "region-a", "region-a")
 WEIGHTS = {"v1": 100, "v2": 0}
-WELL = Outcome(REGION, "echo", "mesh", WEIGHTS, verdict_of(measured({"v1": 4_000}), WEIGHTS))
-UNWELL = Outcome(REGION, "echo", "mesh", WEIGHTS, verdict_of(measured({"v1": 4_000, "v2": 3}), WEIGHTS))
+WELL = Outcome(REGION, "echo", "mesh", WEIGHTS, verdict=verdict_of(measured({"v1": 4_000}), WEIGHTS))
+UNWELL = Outcome(REGION, "echo", "mesh", WEIGHTS, verdict=verdict_of(measured({"v1": 4_000, "v2": 3}), WEIGHTS))
 UNKNOWN = Outcome(REGION, "echo", "mesh", WEIGHTS, problems=(Problem("the probe died"),))
 UNDONE = RollbackResult(
     commit=BACK,
@@ -182,11 +182,15 @@ class TestJson:
                 "envoys": 7,
                 "coming": {"requests": 700, "failures": 3},
                 "proof": {
+                    "region": "region-a",
+                    "version": "v2",
+                    "weight": 10,
                     "requests": 5_000,
                     "share": 0.1012,
                     "interval": [0.09, 0.1155],
                     "new": {"requests": 506, "failures": 1},
                     "old": {"requests": 4_494, "failures": 2},
+                    "old_version": "v1",
                     "seconds": 120.4,
                 },
             }

@@ -24,7 +24,7 @@ WEIGHTS = {"v1": 90, "v2": 10}
 def judged(measurement: Measurement) -> Outcome:
     name = measurement.region
     return Outcome(
-        RegionAccess(name, name, f"context-{name}"), "echo", "mesh", WEIGHTS, verdict_of(measurement, WEIGHTS)
+        RegionAccess(name, name, f"context-{name}"), "echo", "mesh", WEIGHTS, verdict=verdict_of(measurement, WEIGHTS)
     )
 
 
