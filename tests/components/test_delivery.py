@@ -55,7 +55,7 @@ def test_a_plain_switch_is_refused_before_anything_is_registered(
         f"delivery: {delivery} cannot follow delivery: {previous} at once — {harm}; set delivery: handover, run pulumi up, and "
         f"only then set delivery: {delivery} (docs/handover.md)"
     )
-    assert sorted(node.kind for node in graph) == ["Stack", "StackReference"]
+    assert sorted(node.kind for node in graph) == ["Stack"]
 
 
 def test_a_switch_that_is_refused_does_not_change_what_the_stack_remembers() -> None:

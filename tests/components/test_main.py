@@ -48,7 +48,7 @@ def test_a_manifest_that_is_not_there_ends_with_the_message_alone(
     graph, error = attempt(run_main, stack_config(STACK_FILES[0], argocd={"manifest": "/nowhere/install.yaml"}))
     assert isinstance(error, pulumi.RunError)
     assert str(error).startswith('argocd.manifest "/nowhere/install.yaml" cannot be read (')
-    assert sorted(node.kind for node in graph) == ["Stack", "StackReference"]
+    assert sorted(node.kind for node in graph) == ["Stack"]
 
 
 def test_pulumi_itself_delivers_without_a_manifest(monkeypatch: pytest.MonkeyPatch, kubeconfig: Path) -> None:

@@ -23,7 +23,6 @@ CHAIN = [
 
 
 EVERYWHERE = [
-    ("pulumi:pulumi:StackReference", "previous"),
     ("pulumi:providers:kubernetes", "cluster"),
     ("echo-rollout:istio:IstioInstall", "istio"),
     ("kubernetes:core/v1:Namespace", "istio-system"),

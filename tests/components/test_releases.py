@@ -53,7 +53,7 @@ def test_a_cluster_that_does_not_answer_fails_with_one_message_before_anything_i
         "what nobody has compared with the cluster. Make the cluster reachable, or correct cluster.context or cluster.kubeconfig "
         "in the stack file."
     )
-    assert sorted(node.kind for node in graph) == ["Stack", "StackReference"]
+    assert sorted(node.kind for node in graph) == ["Stack"]
 
 
 @pytest.mark.parametrize(("code", "said"), [(401, "401 Unauthorized"), (503, "503 Service Unavailable")])
@@ -113,7 +113,7 @@ def test_an_update_does_not_begin_beside_a_pending_operation_and_names_the_comma
     graph, message = refusal(preview=False)
     assert f'Helm release "istiod" in istio-system is {status} (revision 2)' in message
     assert message.endswith(f"helm {undo} --kube-context region-a --namespace istio-system --wait")
-    assert sorted(node.kind for node in graph) == ["Stack", "StackReference"]
+    assert sorted(node.kind for node in graph) == ["Stack"]
 
 
 def test_what_was_pending_before_a_rollback_is_no_hindrance_after_it(server: ApiServer) -> None:
