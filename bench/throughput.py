@@ -86,7 +86,7 @@ class Attack:
 
     Attributes:
         rate: answers 200 a second.
-        latencies: of these, in milliseconds.
+        p50, p99: percentiles of the latencies of these, in milliseconds.
         failed: requests with no answer or another one, as a part of all, 0..1.
         overflowed: those of them that a proxy refused because its pool was full, as a part of all, 0..1.
         processor: seconds of a processor for a thousand answers, by who used them.
@@ -95,12 +95,30 @@ class Attack:
     """
 
     rate: float
-    latencies: tuple[float, ...]
+    p50: float
+    p99: float
     failed: float
     overflowed: float
     processor: Mapping[str, float]
     connections: float | None
     busy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A request: when it ended in Unix time, how long it took, its status, and whether a proxy refused it because its pool was full."""
+
+    at_seconds: float
+    milliseconds: float
+    code: int
+    overflowed: bool
+
+    @classmethod
+    def read(cls, line: str) -> Result:
+        """What a line of the generator says."""
+        told = json.loads(line)
+        code, ended = told["code"], told["at_ns"] + told["latency_ns"]
+        return cls(ended / 1e9, told["latency_ns"] / 1e6, code, code == 503 and "overflow" in told["body"])
 
 
 class Bench:
@@ -183,7 +201,7 @@ class Bench:
             if child.returncode not in (0, _STOPPED):
                 raise SystemExit(f"{way.name}: the generator failed: {complaints.read()}")
             lines.seek(0)
-            results = [json.loads(line) for line in lines]
+            results = [Result.read(line) for line in lines]
         if connections is not None:
             connections = ((self._connections(proxies, way) or 0.0) - connections) / max(1, len(results)) * 1000
         used = {name: after[name] - seconds for name, seconds in before.items()}
@@ -332,7 +350,7 @@ def _target(way: Way, gateway: str) -> list[str]:
 
 
 def _summed(
-    results: Sequence[Mapping[str, Any]],
+    results: Sequence[Result],
     between: tuple[float, float],
     used: Mapping[str, float],
     connections: float | None,
@@ -340,16 +358,19 @@ def _summed(
 ) -> Attack:
     """What came of the requests that ended between two moments of Unix time; `used` are seconds of a processor meanwhile."""
     since, until = between
-    counted = [each for each in results if since <= (each["at_ns"] + each["latency_ns"]) / 1e9 < until]
-    answered = [each for each in counted if each["code"] == 200]
-    overflowed = [each for each in counted if each["code"] == 503 and "overflow" in each["body"]]
-    if not answered:
-        raise SystemExit(f"none of {len(counted)} requests was answered with 200: {[*counted, *results][:1]}")
+    counted = [each for each in results if since <= each.at_seconds < until]
+    answered = [each for each in counted if each.code == 200]
+    if len(answered) < 2:
+        raise SystemExit(
+            f"of {len(counted)} requests, {len(answered)} were answered with 200: {[*counted, *results][:1]}"
+        )
+    percentiles = statistics.quantiles((each.milliseconds for each in answered), n=100)
     return Attack(
         rate=len(answered) / (until - since),
-        latencies=tuple(each["latency_ns"] / 1e6 for each in answered),
+        p50=percentiles[49],
+        p99=percentiles[98],
         failed=1 - len(answered) / len(counted),
-        overflowed=len(overflowed) / len(counted),
+        overflowed=sum(each.overflowed for each in counted) / len(counted),
         processor={name: seconds / len(answered) * 1000 for name, seconds in used.items()},
         connections=connections,
         busy=busy,
@@ -390,11 +411,6 @@ def _namespace(name: str, labels: Mapping[str, str]) -> Mapping[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
-def _percentile(attacks: Sequence[Attack], percent: int) -> float:
-    """The median over rounds of a percentile of the latencies, in milliseconds."""
-    return statistics.median(statistics.quantiles(each.latencies, n=100)[percent - 1] for each in attacks)
-
-
 def _row(name: str, most: Sequence[Attack], half: Sequence[Attack], plain: Sequence[Attack]) -> list[str]:
     rate = statistics.median(each.rate for each in most)
     ratio = statistics.median(one.rate / other.rate for one, other in zip(most, plain, strict=True))
@@ -408,8 +424,8 @@ def _row(name: str, most: Sequence[Attack], half: Sequence[Attack], plain: Seque
         name,
         f"{rate:,.0f}",
         f"{ratio:.2f}",
-        f"{_percentile(half, 50):.1f}",
-        f"{_percentile(half, 99):.1f}",
+        f"{statistics.median(each.p50 for each in half):.1f}",
+        f"{statistics.median(each.p99 for each in half):.1f}",
         *(processor(user) for user in ("client", "gateway", "pods")),
         f"{statistics.median(new):.0f}" if new else "-",
         f"{max(each.failed for each in (*most, *half)):.2%}",
@@ -453,10 +469,8 @@ def main() -> None:
     )
     for pool, one in full:
         limits = (pool.max_connections, pool.http1_max_pending_requests)
-        latencies = (_percentile([one], 50), _percentile([one], 99))
-        by_pool.add_row(
-            *map(str, limits), f"{one.rate:,.0f}", *(f"{each:.1f}" for each in latencies), f"{one.overflowed:.1%}"
-        )
+        figures = (f"{one.rate:,.0f}", f"{one.p50:.1f}", f"{one.p99:.1f}", f"{one.overflowed:.1%}")
+        by_pool.add_row(*map(str, limits), *figures)
     console = Console()
     console.print(by_way)
     console.print(by_pool)

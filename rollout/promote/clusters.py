@@ -5,18 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from typing import Protocol
 
 from components.names import address
 from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
+from rollout.git.repository import Repository
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.problem import Problem, RolloutError
 from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
-from rollout.promote.upstream import Upstream
 from rollout.regions import Discovery, select
 from rollout.status.verification import Outcome, Progress, Ready, attack_on, measure_and_judge, prepare
 from rollout.traffic.attack import MOST_REQUESTS
 from rollout.traffic.probe import connect
 from rollout.traffic.watch import Watch
+from stackfile.model import ServiceConfig
+
+
+class Changed(Protocol):
+    """A service that is changed by commits."""
+
+    @property
+    def service(self) -> str:
+        """Its name."""
+
+    @property
+    def repository(self) -> Repository:
+        """A clone of what is delivered."""
+
+    def tip(self) -> str:
+        """The newest commit that is to be delivered, fetched."""
+
+    def contains(self, commit: str, tip: str) -> bool:
+        """Whether a commit is another one or in its history."""
+
+    def declared(self, commit: str, region: str) -> ServiceConfig:
+        """What a commit declares of the service in a region."""
 
 
 class Clusters:
@@ -32,7 +55,7 @@ class Clusters:
 
     def __init__(
         self,
-        upstream: Upstream,
+        upstream: Changed,
         discovery: Discovery,
         names: Sequence[str],
         rate: int,
@@ -97,7 +120,9 @@ class Clusters:
             )
         history = self._upstream
         service = history.declared(commit, region)
-        is_there = brings(where, address(service), history.repository, history.contains, commit=commit, weights=weights)
+        is_there = brings(
+            where, address(service), history.repository.project, history.contains, commit=commit, weights=weights
+        )
         is_taken = takes(weights, service.for_testers) if without is None else lacks(without)
         return deliver(where, address(service), application, is_there, is_taken, meanwhile=meanwhile, healthy=healthy)
 

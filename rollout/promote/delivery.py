@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from components.names import ServiceAddress
@@ -123,12 +124,12 @@ def await_commit(
     Raises:
         RolloutError: the cluster cannot be asked, the commit says no weights, or Argo CD has a commit that is not in this clone.
     """
-    split = overlay_split(repository, commit, read_application(region, application).path, service.name)
+    split = overlay_split(repository.project, commit, read_application(region, application).path, service.name)
 
     def contains(commit: str, tip: str) -> bool:
         return repository.contains(commit, repository.resolved("what Argo CD has,", tip))
 
-    is_there = brings(region, service, repository, contains, commit=commit, weights=split.weights)
+    is_there = brings(region, service, repository.project, contains, commit=commit, weights=split.weights)
     return deliver(region, service, application, is_there, takes(split.weights, split.testers), meanwhile=lambda: None)
 
 
@@ -148,7 +149,7 @@ def _await(
 def brings(
     region: RegionAccess,
     service: ServiceAddress,
-    repository: Repository,
+    project: Path,
     contains: Callable[[str, str], bool],
     *,
     commit: str,
@@ -162,7 +163,7 @@ def brings(
     Args:
         region: The region.
         service: The service.
-        repository: The clone that has the commits.
+        project: A directory in the clone that has the commits.
         contains: Whether a commit is another one or in its history.
         commit: The commit's full hash.
         weights: What its overlay says, whole percents by version.
@@ -172,7 +173,7 @@ def brings(
         synced = application.synced_revision
         if synced is None or application.is_moving or not contains(commit, synced):
             return False
-        if synced != commit and overlay_split(repository, synced, application.path, service.name).weights != weights:
+        if synced != commit and overlay_split(project, synced, application.path, service.name).weights != weights:
             return False
         route = read_live(region, service).route
         return route is not None and route.weights is not None and routed(route.weights) == routed(weights)

@@ -190,6 +190,8 @@ def _synced(repository: Repository, application: Application, service: str) -> t
     if revision is None:
         return None, None
     try:
-        return overlay_split(repository, revision, application.path, service).weights, repository.log(revision, 1)[0].at
+        return overlay_split(repository.project, revision, application.path, service).weights, repository.log(
+            revision, 1
+        )[0].at
     except RolloutError:
         return None, None

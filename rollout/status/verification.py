@@ -13,7 +13,6 @@ from typing import Literal, Self, TypeVar
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.application import Application, settled_application, synced_commit
 from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
-from rollout.git.repository import Repository
 from rollout.judge.checks import Check, no_failures
 from rollout.judge.shares import DEFAULT_MOST
 from rollout.judge.verdict import Verdict, is_decided, verdict_of
@@ -176,8 +175,7 @@ def _delivered(
     if outputs.application is None:
         return outputs.weights, None
     application = settled_application(region, outputs.application)
-    commit = synced_commit(application)
-    return overlay_split(Repository(project), commit, application.path, service).weights, application
+    return overlay_split(project, synced_commit(application), application.path, service).weights, application
 
 
 def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Check = no_failures) -> tuple[Outcome, ...]:

@@ -93,7 +93,6 @@ class World:
             "read_outputs": self._outputs,
             "connect": self._connect,
             "settled_application": self._application,
-            "Repository": lambda project: project,
             "overlay_split": self._overlay_split,
         }
 

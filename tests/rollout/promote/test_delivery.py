@@ -152,7 +152,7 @@ class TestBrings:
     def is_there(self, clones: TwoClones, commit: str, document: dict[str, Any]) -> bool:
         upstream = clones.upstream()
         is_there = brings(
-            REGION, ECHO, upstream.repository, upstream.contains, commit=commit, weights={"v1": 90, "v2": 10}
+            REGION, ECHO, upstream.repository.project, upstream.contains, commit=commit, weights={"v1": 90, "v2": 10}
         )
         return is_there(parse_application(document))
 
@@ -199,7 +199,7 @@ class TestBrings:
         is_there = brings(
             REGION,
             ECHO,
-            upstream.repository,
+            upstream.repository.project,
             upstream.contains,
             commit=clones.tip,
             weights={"v1": 100, "v2": 0},

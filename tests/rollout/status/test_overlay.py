@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from rollout.git.repository import Repository as GitRepository
 from rollout.problem import Problem, RolloutError
 from rollout.status.overlay import overlay_split, parse_split, read_file
 from tests.rollout.cluster.applications import NEW
@@ -21,7 +20,7 @@ def repository(tmp_path: Path) -> Repository:
 
 def problem_of(project: Path, revision: str, path: str = f"{OVERLAY}/vs.yaml") -> Problem:
     with pytest.raises(RolloutError) as refused:
-        read_file(GitRepository(project), revision, path)
+        read_file(project, revision, path)
     (problem,) = refused.value.problems
     return problem
 
@@ -31,27 +30,18 @@ class TestOverlayWeights:
         synced = repository.commit_weights(90, 10)
         repository.commit_weights(50, 50)
 
-        assert overlay_split(GitRepository(repository.directory), synced, OVERLAY, "echo").weights == {
-            "v1": 90,
-            "v2": 10,
-        }
+        assert overlay_split(repository.directory, synced, OVERLAY, "echo").weights == {"v1": 90, "v2": 10}
 
     def test_are_found_from_a_project_below_the_top_of_the_repository(self, repository: Repository) -> None:
         synced = repository.commit_weights(90, 10)
 
-        assert overlay_split(GitRepository(repository.directory / "deploy"), synced, OVERLAY, "echo").weights == {
-            "v1": 90,
-            "v2": 10,
-        }
+        assert overlay_split(repository.directory / "deploy", synced, OVERLAY, "echo").weights == {"v1": 90, "v2": 10}
 
     @pytest.mark.parametrize("path", [f"{OVERLAY}/", f"./{OVERLAY}"])
     def test_are_found_however_the_path_is_written(self, repository: Repository, path: str) -> None:
         synced = repository.commit_weights(90, 10)
 
-        assert overlay_split(GitRepository(repository.directory / "deploy"), synced, path, "echo").weights == {
-            "v1": 90,
-            "v2": 10,
-        }
+        assert overlay_split(repository.directory / "deploy", synced, path, "echo").weights == {"v1": 90, "v2": 10}
 
 
 class TestReadFile:
@@ -73,7 +63,7 @@ class TestReadFile:
     def test_a_directory_without_a_repository_is_told(self, tmp_path: Path) -> None:
         problem = problem_of(tmp_path, NEW)
 
-        assert problem.what.startswith(f"{tmp_path} is not in a Git repository that can be read: fatal: not a git repo")
+        assert problem.what.startswith(f"{tmp_path} is not a Git repository that can be read: fatal: not a git repo")
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
     def test_a_repository_of_another_user_is_refused_in_gits_words(
