@@ -114,7 +114,7 @@ func newClient(p plan) *http.Client {
 	dialer := net.Dialer{Timeout: p.timeout}
 	return &http.Client{
 		Timeout: p.timeout,
-		Transport: &http.Transport{
+		Transport: progress{&http.Transport{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				return dialer.DialContext(ctx, network, cmp.Or(p.connectTo, address))
 			},
@@ -123,7 +123,7 @@ func newClient(p plan) *http.Client {
 			MaxConnsPerHost:     p.workers,
 			IdleConnTimeout:     idleConnTimeout,
 			DisableCompression:  true,
-		},
+		}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -294,7 +294,7 @@ func TestRefusedConnectionsAreRecordedAsErrors(t *testing.T) {
 		t.Fatalf("exit code %d with %d records, want 0 with 20", code, len(records))
 	}
 	for _, r := range records {
-		if r.Code != 0 || !strings.Contains(r.Error, "refused") {
+		if r.Code != 0 || !strings.Contains(r.Error, "refused while connecting") {
 			t.Errorf("got %+v", r)
 		}
 	}
@@ -303,7 +303,7 @@ func TestRefusedConnectionsAreRecordedAsErrors(t *testing.T) {
 func TestTimeoutIsRecordedAsAnError(t *testing.T) {
 	server := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	_, records, _ := execute(t, openStdin(t), arguments(server.URL, "--requests", "1", "--timeout", "20ms")...)
-	if r := records[0]; r.Code != 0 || r.Error == "" {
+	if r := records[0]; r.Code != 0 || !strings.Contains(r.Error, "while waiting for the answer") {
 		t.Errorf("got %+v", r)
 	}
 }
