@@ -13,7 +13,8 @@ from components.cluster import (
     require_same_cluster,
 )
 from components.delivery import DeliveryError, deliver, installs, require_handover, require_retained, retained
-from components.existing.platform import require_platform
+from components.existing.platform import require_usable
+from components.existing.service import new_services
 from components.gateway import IngressGateway, IngressGatewayArgs, gateway_chart, gateway_hosts
 from components.istio import BASE, ISTIOD, IstioInstall, IstioInstallArgs
 from components.names import address, gateway_address
@@ -38,7 +39,7 @@ async def bring_up() -> None:
         revisions = read_revisions(connection, charts + ([gateway_chart(config.gateway)] if config.gateway else []))
         require_none_pending(revisions, connection)
         require_fixed_files(connection, config)
-        require_platform(connection, config)
+        require_usable(connection, previous, config)
         manifest = read_manifest(config.argocd) if config.argocd.install and config.delivery != "direct" else None
         require_handover(previous.get("delivery"), config.delivery)
     except (ConfigError, UnsafeError, ClusterError, ManifestError, DeliveryError) as error:
@@ -73,7 +74,8 @@ async def bring_up() -> None:
         hosts = gateway_hosts(config.services.values())
         IngressGateway("gateway", IngressGatewayArgs(config.istio, config.gateway, hosts, failed), lasting)
 
-    delivery = deliver(config, manifest, cluster, namespaces)
+    new = [service.name for service in new_services(previous, config)]
+    delivery = deliver(config, manifest, cluster, namespaces, new)
     pulumi.export("delivery", delivery)
     pulumi.export("installs", delivery.apply(lambda _: installs(config)))
     pulumi.export("region", config.region)

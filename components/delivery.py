@@ -1,6 +1,6 @@
 """How the workloads reach the cluster: by Argo CD, by Pulumi itself, or, on the way from one to the other, by both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -77,10 +77,12 @@ def deliver(
     manifest: Sequence[Manifest] | None,
     cluster: pulumi.ProviderResource,
     namespaces: Sequence[pulumi.Resource],
+    new: Collection[str] = (),
 ) -> pulumi.Output[Delivery]:
     """Register who delivers into the namespaces, and what Pulumi itself is to apply.
 
-    Without a `manifest` the Argo CD that is there delivers, where one does.
+    Without a `manifest` the Argo CD that is there delivers, where one does. Of a service that is `new` to the stack a hand-over
+    takes every field that somebody else set.
 
     Returns the way of delivery, once all of that is on the cluster: an update that fails before leaves the stack's output as it
     was, so that a handover that was begun is not taken for one that was done.
@@ -96,9 +98,13 @@ def deliver(
         # Istio's typed classes take a tenth of a second to import, and a region that Argo CD delivers needs none of them
         from components.service import service_workloads  # noqa: PLC0415
 
-        held = pulumi.ResourceOptions(transformations=[_taking_over if config.delivery == "direct" else retained])
         for service in config.services.values():
-            service_workloads(config, service, pulumi.ResourceOptions.merge(options, held))
+            own = pulumi.ResourceOptions()
+            if config.delivery == "direct" or service.name in new:
+                own.transformations = [_taking_over]
+            if config.delivery == "handover":
+                own.transformations = [*(own.transformations or ()), retained]
+            service_workloads(config, service, pulumi.ResourceOptions.merge(options, own))
     if config.delivery != "direct":
         assert config.repository is not None, "only direct delivery does without"
         # at the same time as what the Application needs besides

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from components.existing.look import Look, Object, containers
-from components.names import ARGOCD_NAMESPACE, MANAGED_BY
+from components.existing.look import Look, Object, containers, is_ours
+from components.names import ARGOCD_NAMESPACE
 from components.service import workload_objects
 from rules.facts.shapes import KINDS
 from stackfile.model import RegionConfig
@@ -178,7 +178,7 @@ def _require_alone(look: Look, config: RegionConfig) -> None:
     ):
         for each in look.listed(f"{api}/{resource}", f"{kind}s of {ARGOCD_NAMESPACE}") or ():
             name, where = each["metadata"]["name"], f"{kind} {ARGOCD_NAMESPACE}/{each['metadata']['name']}"
-            if (each["metadata"].get("labels") or {}).get(MANAGED_BY[0]) == MANAGED_BY[1]:
+            if is_ours(each):
                 continue
             if name in ours:
                 rename = (

@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Connection
+from components.names import MANAGED_BY
 
 Object = Mapping[str, Any]
 """One object as the API server has it; empty where it is not there."""
@@ -23,6 +24,7 @@ class Look:
         self._connection = connection
         self.refused: list[str] = []
         self.warned: list[str] = []
+        self._served: set[str] | None = None
 
     def wrong(self, where: str, what: str, why: str, do: str, *, warning: bool = False) -> None:
         """Note a problem in the form that all messages have."""
@@ -54,14 +56,11 @@ class Look:
 
     def kinds(self, of: str, needed: Mapping[str, Sequence[str]]) -> bool:
         """Note each kind that the API server does not serve; `needed` has them by group and version. Tell if all are there."""
-        # of discovery a user needs no right
-        groups = (self._connection.get("/apis") or {}).get("groups") or ()
-        served = {version["groupVersion"] for group in groups for version in group["versions"]}
         missing = [
             f"{version} {kind}"
             for version, kinds in needed.items()
             for kind in kinds
-            if kind not in (self._kinds_of(version) if version in served else ())
+            if kind not in (self._kinds_of(version) if self.serves(version) else ())
         ]
         for each in missing:
             self.wrong(
@@ -72,8 +71,20 @@ class Look:
             )
         return not missing
 
+    def serves(self, version: str) -> bool:
+        """Tell if the API server has this group and version; a user needs no right to know that."""
+        if self._served is None:
+            groups = (self._connection.get("/apis") or {}).get("groups") or ()
+            self._served = {each["groupVersion"] for group in groups for each in group["versions"]}
+        return version in self._served
+
     def _kinds_of(self, version: str) -> set[str]:
         return {each["kind"] for each in (self._connection.get(f"/apis/{version}") or {}).get("resources") or ()}
+
+
+def is_ours(found: Object) -> bool:
+    """Tell if an object is of this program, by its label."""
+    return bool((found["metadata"].get("labels") or {}).get(MANAGED_BY[0]) == MANAGED_BY[1])
 
 
 def containers(workload: Object) -> Iterator[Object]:

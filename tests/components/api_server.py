@@ -1,8 +1,9 @@
-"""As much of an API server as the program asks before it registers anything: the cluster's identity, and Helm's records."""
+"""As much of an API server as the program asks before it registers anything: its identity, Helm's records, and what is there."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from threading import Thread
 import yaml
 
 IDENTITY = "/api/v1/namespaces/kube-system"
+EMPTY = re.compile(r"/apis?/.*/namespaces/[^/]+/(services|deployments|virtualservices|destinationrules)(\?.*)?")
+"""Lists that have nothing in them unless somebody says so."""
 RECORDS = "/api/v1/namespaces/{}/secrets?labelSelector=owner%3Dhelm"
 
 
@@ -78,6 +81,8 @@ def api_server() -> Iterator[ApiServer]:
                 IDENTITY: {"metadata": {"uid": served.uid}},
                 RECORDS.format("istio-system"): _records(served.revisions),
                 RECORDS.format("istio-ingress"): _records(served.ingress),
+                "/apis": {"groups": []},
+                **({self.path: {"items": None}} if EMPTY.fullmatch(self.path) else {}),
                 **served.existing,
             }
             for called, immutable in served.mounted.items():

@@ -13,7 +13,7 @@ import pulumi
 import pytest
 
 from components.cluster import Connection
-from components.existing.platform import require_platform
+from components.existing.platform import require_usable
 from components.safety import UnsafeError
 from stackfile.model import ClusterConfig, RegionConfig
 from tests.components import existing
@@ -58,17 +58,20 @@ def bring_up(world: World | None = None, **changed: Any) -> Graph:
     return graph
 
 
-def look(preview: bool = False, **changed: Any) -> None:
+def look(preview: bool = False, new: bool = False, **changed: Any) -> None:
     """Look at what is there, and nothing more of the program."""
     config = RegionConfig.parse({**MINIMAL, "gateway": {}, **changed}, region="region-a", source="")
     connection = Connection(ClusterConfig(context="region-a"))
-    record(lambda: require_platform(connection, config), world=World(preview=preview))
+    record(
+        lambda: require_usable(connection, {"services": {} if new else config.services}, config),
+        world=World(preview=preview),
+    )
 
 
-def refused(preview: bool = False, **changed: Any) -> list[str]:
+def refused(preview: bool = False, new: bool = False, **changed: Any) -> list[str]:
     """The lines of what speaks against it."""
     with pytest.raises(UnsafeError) as caught:
-        look(preview, **changed)
+        look(preview, new, **changed)
     return str(caught.value).splitlines()
 
 
@@ -545,3 +548,98 @@ def test_names_and_objects_of_other_applications_are_left_to_them(server: ApiSer
         "Application argocd/web: delivers Service echo/echo already",
         "AppProject argocd/echo: is there, and not of this program",
     ]
+
+
+# --- a service that runs
+
+SERVICE = "/api/v1/namespaces/echo/services?fieldSelector=metadata.name%3Decho"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/echo/deployments"
+ROUTES = "/apis/networking.istio.io/v1/namespaces/echo/virtualservices"
+RULES = "/apis/networking.istio.io/v1/namespaces/echo/destinationrules"
+TAKEN: dict[str, Any] = {"delivery": "handover"}
+OURS = {"app.kubernetes.io/managed-by": "echo-rollout"}
+
+
+def by_hand(name: str, labels: dict[str, str] | None = None, **spec: object) -> dict[str, object]:
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+def serve(server: ApiServer, **changed: Any) -> None:
+    """Have a service of that name run, made by hand as a hand-over needs it but for what is changed."""
+    spec = {"selector": {"app": "echo"}, "ports": [{"port": 80, "name": "http", "targetPort": "http"}, {"port": 90}]}
+    server.existing[SERVICE] = items(by_hand("echo", **spec | changed))
+    server.existing[DEPLOYMENTS] = items(by_hand("echo", selector={"matchLabels": {"app": "echo"}}))
+    server.existing[ROUTES] = server.existing[RULES] = items()
+
+
+def test_a_service_that_is_as_the_stack_file_has_it_is_taken_over(server: ApiServer) -> None:
+    serve(server)
+    look(new=True, **TAKEN)
+
+
+@pytest.mark.parametrize("delivery", ["gitops", "direct"])
+def test_a_service_that_runs_is_taken_over_by_a_hand_over_only(server: ApiServer, delivery: str) -> None:
+    serve(server)
+    (said,) = refused(new=True, delivery=delivery)
+    assert said.startswith("Service echo/echo: is there, and not of this program — ")
+    look(new=False, delivery=delivery)
+    server.existing[SERVICE] = items(by_hand("echo", OURS))
+    look(new=True, delivery=delivery)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"selector": {"app": "echo", "tier": "web"}}, "selects its pods by app=echo,tier=web, not by app=echo"),
+        ({"selector": None}, "selects its pods by nothing, not by app=echo"),
+        (
+            {"ports": [{"port": 80, "name": "http", "targetPort": 8080}]},
+            "has no port 80 that is called http and leads to the containers' port http",
+        ),
+        ({"ports": [{"port": 8080, "name": "http", "targetPort": "http"}]}, "has no port 80 that is called http"),
+    ],
+)
+def test_a_service_that_would_lose_its_pods_is_refused(server: ApiServer, changed: dict[str, Any], said: str) -> None:
+    serve(server, **changed)
+    (found,) = refused(new=True, **TAKEN)
+    assert found.startswith(f"Service echo/echo: {said}")
+
+
+def test_a_deployment_that_would_be_made_anew_is_refused(server: ApiServer) -> None:
+    serve(server)
+    same = by_hand("echo-v1", selector={"matchLabels": {"app": "echo", "version": "v1"}})
+    server.existing[DEPLOYMENTS] = items(same, by_hand("echo-v2", selector={"matchLabels": {"app": "echo"}}))
+    (said,) = refused(new=True, **TAKEN)
+    assert said.startswith("Deployment echo/echo-v2: selects its pods by app=echo, not by app=echo,version=v2 — ")
+
+
+def test_routes_that_would_be_two_or_lead_nowhere_are_refused(server: ApiServer) -> None:
+    serve(server)
+    server.existing[ROUTES] = items(
+        by_hand("old", hosts=["echo.echo"]), by_hand("other", hosts=["other"]), by_hand("echo", hosts=["echo"])
+    )
+    subsets = [{"name": "v1"}, {"name": "stable"}]
+    server.existing[RULES] = items(by_hand("echo", host="echo.echo.svc.cluster.local", subsets=subsets))
+    assert [each.split(" — ")[0] for each in refused(new=True, **TAKEN)] == [
+        "VirtualService echo/old: is of echo too",
+        "DestinationRule echo/echo: has the subsets stable, and the stack file has no such versions",
+    ]
+
+
+def test_before_istio_is_there_nobody_asks_for_its_objects(server: ApiServer) -> None:
+    serve(server)
+    server.existing["/apis"] = {"groups": []}
+    del server.existing[ROUTES], server.existing[RULES]
+    look(new=True, **TAKEN)
+
+
+@pytest.mark.parametrize(("known", "forced"), [(False, True), (True, False)])
+def test_of_what_is_new_to_the_stack_a_hand_over_takes_every_field(
+    server: ApiServer, known: bool, forced: bool
+) -> None:
+    server.existing[ROUTES] = server.existing[RULES] = items()
+    world = World({"delivery": "handover", "services": {"echo": {}} if known else {}})
+    graph = record_stack(STACK_FILES[0], world, delivery="handover")
+    annotations = graph.the("Service", "echo").metadata.get("annotations") or {}
+    assert ("pulumi.com/patchForce" in annotations) is forced
+    assert graph.the("Service", "echo").retained
