@@ -75,9 +75,9 @@ async def bring_up() -> None:
         IngressGateway("gateway", IngressGatewayArgs(config.istio, config.gateway, hosts, failed), lasting)
 
     new = [service.name for service in new_services(previous, config)]
-    delivery = deliver(config, manifest, cluster, namespaces, new)
-    pulumi.export("delivery", delivery)
-    pulumi.export("installs", delivery.apply(lambda _: installs(config)))
+    pulumi.export("delivery", deliver(config, manifest, cluster, namespaces, new))
+    # like all outputs only exported once the one above is known: when all of it is on the cluster
+    pulumi.export("installs", installs(config))
     pulumi.export("region", config.region)
     pulumi.export("cluster", uid)
     pulumi.export("context", config.cluster.context)

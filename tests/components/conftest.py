@@ -4,9 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.components.api_server import api_server
-from tests.components.graph import STACK_FILES, Graph, World, record_stack
-
-LIVING = World({"delivery": "gitops", "services": {"echo": {}}})
+from tests.components.graph import LIVING, STACK_FILES, Graph, record_stack
 
 
 @pytest.fixture(scope="session")

@@ -616,7 +616,7 @@ def test_a_deployment_that_would_be_made_anew_is_refused(server: ApiServer) -> N
 def test_routes_that_would_be_two_or_lead_nowhere_are_refused(server: ApiServer) -> None:
     serve(server)
     server.existing[ROUTES] = items(
-        by_hand("old", hosts=["echo.echo"]), by_hand("other", hosts=["other"]), by_hand("echo", hosts=["echo"])
+        by_hand("old", hosts=["echo.echo"]), by_hand("other", hosts=["other"]), by_hand("ours", OURS, hosts=["echo"])
     )
     subsets = [{"name": "v1"}, {"name": "stable"}]
     server.existing[RULES] = items(by_hand("echo", host="echo.echo.svc.cluster.local", subsets=subsets))
@@ -629,7 +629,7 @@ def test_routes_that_would_be_two_or_lead_nowhere_are_refused(server: ApiServer)
 def test_before_istio_is_there_nobody_asks_for_its_objects(server: ApiServer) -> None:
     serve(server)
     server.existing["/apis"] = {"groups": []}
-    del server.existing[ROUTES], server.existing[RULES]
+    server.forbidden = [ROUTES, RULES]
     look(new=True, **TAKEN)
 
 
