@@ -12,7 +12,9 @@ from components.cluster import (
     require_context,
     require_same_cluster,
 )
-from components.delivery import DeliveryError, deliver, require_handover
+from components.delivery import DeliveryError, deliver, installs, require_handover, require_retained, retained
+from components.existing.platform import require_usable
+from components.existing.service import new_services
 from components.gateway import IngressGateway, IngressGatewayArgs, gateway_chart, gateway_hosts
 from components.istio import BASE, ISTIOD, IstioInstall, IstioInstallArgs
 from components.names import address, gateway_address
@@ -32,11 +34,13 @@ async def bring_up() -> None:
         require_context(config.cluster)
         previous, connection = await previous_outputs(), Connection(config.cluster)
         uid = require_same_cluster(connection, previous.get("cluster"))
-        ingress = [gateway_chart(config.gateway)] if config.gateway else []
-        revisions = read_revisions(connection, [BASE, ISTIOD, *ingress])
+        require_retained(previous, config)
+        charts = [BASE, ISTIOD] if config.istio.install else []
+        revisions = read_revisions(connection, charts + ([gateway_chart(config.gateway)] if config.gateway else []))
         require_none_pending(revisions, connection)
         require_fixed_files(connection, config)
-        manifest = None if config.delivery == "direct" else read_manifest(config.argocd)
+        require_usable(connection, previous, config)
+        manifest = read_manifest(config.argocd) if config.argocd.install and config.delivery != "direct" else None
         require_handover(previous.get("delivery"), config.delivery)
     except (ConfigError, UnsafeError, ClusterError, ManifestError, DeliveryError) as error:
         raise pulumi.RunError(str(error)) from error
@@ -55,10 +59,14 @@ async def bring_up() -> None:
     # enforces mutual TLS
     kept = config.delivery != "direct" and not config.argocd.cascade
     here = pulumi.ResourceOptions(providers=[cluster], protect=kept)
+    if config.istio.retain:
+        here = pulumi.ResourceOptions(providers=[cluster], protect=False, transformations=[retained])
     failed = failed_revisions(revisions)
-    istio = IstioInstall("istio", IstioInstallArgs(config.region, config.mesh, config.istio, failed), here)
-    meshed = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio])
-    lasting = pulumi.ResourceOptions(providers=[cluster], depends_on=[istio], protect=kept)
+    istio: list[pulumi.Resource] = []
+    if config.istio.install:
+        istio = [IstioInstall("istio", IstioInstallArgs(config.region, config.mesh, config.istio, failed), here)]
+    meshed = pulumi.ResourceOptions(providers=[cluster], depends_on=istio)
+    lasting = pulumi.ResourceOptions(providers=[cluster], depends_on=istio, protect=kept)
     names = dict.fromkeys(service.namespace for service in config.services.values())
     namespaces = [ServiceNamespace(name, lasting) for name in names]
     EchoProbe("probe", EchoProbeArgs(config.probe.image, outside=config.gateway is not None), meshed)
@@ -66,7 +74,10 @@ async def bring_up() -> None:
         hosts = gateway_hosts(config.services.values())
         IngressGateway("gateway", IngressGatewayArgs(config.istio, config.gateway, hosts, failed), lasting)
 
-    pulumi.export("delivery", deliver(config, manifest, cluster, namespaces))
+    new = [service.name for service in new_services(previous, config)]
+    pulumi.export("delivery", deliver(config, manifest, cluster, namespaces, new))
+    # like all outputs only exported once the one above is known: when all of it is on the cluster
+    pulumi.export("installs", installs(config))
     pulumi.export("region", config.region)
     pulumi.export("cluster", uid)
     pulumi.export("context", config.cluster.context)

@@ -86,13 +86,14 @@ class Load:
         region: whose probe sends them.
         rate: requests a second.
         entrance: where they go in from outside the mesh; without it they are sent in the mesh.
+        url: what is asked in the mesh, which must answer as echo does.
 
     Raises:
         LoadError: on entering, the region has no probe; on leaving, the generator had ended by itself.
     """
 
-    def __init__(self, region: Region, rate: int, entrance: Entrance | None = None) -> None:
-        self._region, self._rate, self._entrance = region, rate, entrance
+    def __init__(self, region: Region, rate: int, entrance: Entrance | None = None, url: str = _URL) -> None:
+        self._region, self._rate, self._entrance, self._url = region, rate, entrance, url
         self._answers: list[Answer] = []
 
     def __enter__(self) -> Self:
@@ -101,7 +102,7 @@ class Load:
             raise LoadError(
                 f"{self._region.name}: no probe runs, so nothing can send requests. Bring it up with: make up"
             )
-        target = [f"--url={_URL}"]
+        target = [f"--url={self._url}"]
         if self._entrance:
             target = [f"--url=http://{self._entrance.host}/", f"--connect-to={self._entrance.address}"]
         numbers = [f"--rate={self._rate}", f"--requests={_MOST_REQUESTS}", f"--workers={_WORKERS}"]

@@ -1,6 +1,6 @@
 """How the workloads reach the cluster: by Argo CD, by Pulumi itself, or, on the way from one to the other, by both."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -8,6 +8,7 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from components.application import Applications, ApplicationsArgs
 from components.argocd import ArgoCdInstall, Manifest
+from components.names import ARGOCD_NAMESPACE
 from rules.facts.workloads import Delivery
 from stackfile.model import RegionConfig
 
@@ -21,8 +22,14 @@ _PLAIN_SWITCHES: dict[tuple[Any, Delivery], str] = {
 }
 
 
+_LET_GO = {
+    "istio": "Pulumi would delete Istio: no request would be split or encrypted, and no pod get a sidecar",
+    "argocd": "Pulumi would delete Argo CD with its kinds, and with them every Application of the cluster",
+}
+
+
 class DeliveryError(ValueError):
-    """The workloads cannot be delivered another way at once."""
+    """The stack cannot do without something, or deliver the workloads another way, at once."""
 
 
 def require_handover(previous: Delivery | None, delivery: Delivery) -> None:
@@ -38,13 +45,44 @@ def require_handover(previous: Delivery | None, delivery: Delivery) -> None:
         )
 
 
+def installs(config: RegionConfig) -> dict[str, bool]:
+    """What Pulumi would delete from the cluster if the stack did not install it any more."""
+    return {
+        "istio": config.istio.install and not config.istio.retain,
+        "argocd": config.argocd.install and not config.argocd.retain and config.delivery != "direct",
+    }
+
+
+def require_retained(previous: Mapping[str, Any], config: RegionConfig) -> None:
+    """Return if what the stack does not install any more stays on the cluster, after what it exported when it last came up.
+
+    Raises:
+        DeliveryError: If Pulumi would delete it.
+    """
+    # a stack from before told only how it delivers
+    before = {"istio": bool(previous), "argocd": previous.get("delivery") in ("gitops", "handover")}
+    installed = previous.get("installs", before)
+    problems = [
+        f"{key}.install: false cannot follow an update that installed it — {harm}; set {key}.retain: true in its place, run pulumi up, "
+        f"and only then set {key}.install: false (docs/own-clusters.md)"
+        for key, harm in _LET_GO.items()
+        if installed[key] and not getattr(config, key).install
+    ]
+    if problems:
+        raise DeliveryError("\n".join(problems))
+
+
 def deliver(
     config: RegionConfig,
     manifest: Sequence[Manifest] | None,
     cluster: pulumi.ProviderResource,
     namespaces: Sequence[pulumi.Resource],
+    new: Collection[str] = (),
 ) -> pulumi.Output[Delivery]:
-    """Register who delivers into the namespaces, by which `manifest` of Argo CD, and what Pulumi itself is to apply.
+    """Register who delivers into the namespaces, and what Pulumi itself is to apply.
+
+    Without a `manifest` the Argo CD that is there delivers, where one does. Of a service that is `new` to the stack a hand-over
+    takes every field that somebody else set.
 
     Returns the way of delivery, once all of that is on the cluster: an update that fails before leaves the stack's output as it
     was, so that a handover that was begun is not taken for one that was done.
@@ -60,28 +98,33 @@ def deliver(
         # Istio's typed classes take a tenth of a second to import, and a region that Argo CD delivers needs none of them
         from components.service import service_workloads  # noqa: PLC0415
 
-        held = pulumi.ResourceOptions(transformations=[_taking_over if config.delivery == "direct" else _retained])
         for service in config.services.values():
-            service_workloads(config, service, pulumi.ResourceOptions.merge(options, held))
-    if manifest is not None:
+            own = pulumi.ResourceOptions()
+            if config.delivery == "direct" or service.name in new:
+                own.transformations = [_taking_over]
+            if config.delivery == "handover":
+                own.transformations = [*(own.transformations or ()), retained]
+            service_workloads(config, service, pulumi.ResourceOptions.merge(options, own))
+    if config.delivery != "direct":
         assert config.repository is not None, "only direct delivery does without"
         # at the same time as what the Application needs besides
-        argocd = ArgoCdInstall("argocd", manifest, pulumi.ResourceOptions(providers=[cluster]))
+        own = pulumi.ResourceOptions(providers=[cluster], transformations=[retained] if config.argocd.retain else None)
+        argocd = ArgoCdInstall("argocd", manifest, own) if manifest is not None else None
         applications = ApplicationsArgs(
             region=config.region,
             services=[*config.services.values()],
             project=config.argocd.project,
             repository=config.repository,
-            argocd=argocd.namespace,
+            argocd=argocd.namespace if argocd else ARGOCD_NAMESPACE,
             # what both hold must not go with one of them
             cascade=config.argocd.cascade and config.delivery == "gitops",
         )
-        after = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[argocd]))
+        after = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[argocd] if argocd else []))
         Applications("services", applications, after)
     return pulumi.Output.all(*(each.id for each in objects)).apply(lambda _: config.delivery)
 
 
-def _retained(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
+def retained(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
     """Leave an object on the cluster when the stack lets go of it; the option itself is not passed on to children."""
     kept = pulumi.ResourceOptions(retain_on_delete=True)
     return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, kept))

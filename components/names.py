@@ -9,6 +9,9 @@ HTTP_PORT = 80
 ARGOCD_NAMESPACE = "argocd"
 """The one that Argo CD's own manifests write into their ClusterRoleBindings."""
 
+MANAGED_BY = ("app.kubernetes.io/managed-by", "echo-rollout")
+"""The label that every object of this program has, and its value."""
+
 INGRESS = "istio-ingress"
 """The gateway's Helm release; so the chart names its Deployment and its Service too."""
 GATEWAY = "gateway"
@@ -106,5 +109,5 @@ def recommended_labels(name: str, instance: str, component: str) -> dict[str, st
         "app.kubernetes.io/instance": instance,
         "app.kubernetes.io/component": component,
         "app.kubernetes.io/part-of": "echo-rollout",
-        "app.kubernetes.io/managed-by": "echo-rollout",
+        MANAGED_BY[0]: MANAGED_BY[1],
     }

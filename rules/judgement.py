@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from rules.between.changes import BETWEEN_CHANGES
@@ -12,6 +13,7 @@ from rules.catalogue import CHANGE, ONE_REGION, RULES
 from rules.change.order import MAKE_BEFORE_BREAK
 from rules.facts.region import Change, Region
 from rules.finding import Finding, Rule, Severity, Subject
+from rules.region.platform import FOUND_KEEPS_THE_MESH, VALUES
 
 _TELL_OF_503 = ("removed-only-when-idle", "introduced-idle", "weighted-version-has-pods", "routed-subset-exists")
 """Rules that say in simpler words what the model would find: where one of them speaks, the model is not asked."""
@@ -26,6 +28,17 @@ def judge_region(services: Sequence[Region]) -> tuple[Finding, ...]:
         services: The region as each of its services sees it.
     """
     return _in_order(_of_region(services))
+
+
+def judge_istio(region: Region, places: Mapping[str, str]) -> tuple[Finding, ...]:
+    """What is wrong with an Istio that others installed.
+
+    Args:
+        region: The region, in whose settings what Istio is set to stands as if it were the stack file's Helm values.
+        places: Where each of these was found, by the value's key.
+    """
+    found = _findings([FOUND_KEEPS_THE_MESH], region, {region.name: region}, region.name)
+    return _in_order(replace(each, where=places[each.where.removeprefix(f"$.{VALUES}")]) for each in found)
 
 
 def judge(changes: Sequence[Change]) -> tuple[Finding, ...]:

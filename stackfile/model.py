@@ -115,11 +115,28 @@ class MeshConfig(_Part):
     trust_domain: Domain = Field(default="corp.local", description="the domain of the workloads' identities")
 
 
-class IstioConfig(_Part):
-    """Which Istio is installed, and from where."""
+def _without_effect(value: object, info: ValidationInfo) -> object:
+    """Refuse a setting of an installation that the stack does not make."""
+    if info.data.get("install") is False:
+        raise ValueError(
+            "has no effect with install: false — the program changes nothing of what is there; leave it out"
+        )
+    return value
 
+
+class IstioConfig(_Part):
+    """Which Istio is installed and from where, or which one is there."""
+
+    install: StrictBool = Field(
+        default=True, description="true: it is installed; false: the one that is there is checked and used"
+    )
+    retain: StrictBool = Field(
+        default=False,
+        description="true: it stays on the cluster when the stack lets go of it, as it must before install: false",
+    )
     version: ChartVersion = Field(
-        default="1.31.1", description="the exact version of the Helm charts base, istiod and gateway"
+        default="1.31.1",
+        description="the exact version of the Helm charts base, istiod and gateway; with install: false, the one that is there",
     )
     charts: ChartSource = Field(
         default="https://istio-release.storage.googleapis.com/charts",
@@ -128,6 +145,8 @@ class IstioConfig(_Part):
     values: Mapping[str, Any] = Field(
         default_factory=dict, description="Helm values for istiod, merged over the program's own"
     )
+
+    _of_an_installation = field_validator("retain", "values")(_without_effect)
 
 
 class ConnectionPoolConfig(_Part):
@@ -418,8 +437,15 @@ class ArgoCdImages(_Part):
 
 
 class ArgoCdConfig(_Part):
-    """Which Argo CD is installed, and what becomes of the workloads when its Application is deleted."""
+    """Which Argo CD is installed or is there, and what becomes of the workloads when its Application is deleted."""
 
+    install: StrictBool = Field(
+        default=True, description="true: it is installed; false: the one that is there is checked and used"
+    )
+    retain: StrictBool = Field(
+        default=False,
+        description="true: it stays on the cluster when the stack lets go of it, as it must before install: false",
+    )
     manifest: ManifestSource = Field(
         default=OFFICIAL_MANIFEST,
         description="the address or the path of an install manifest, the official core-install.yaml or install.yaml, and "
@@ -440,6 +466,10 @@ class ArgoCdConfig(_Part):
         default=False,
         description="true: the workloads are deleted with the Application, but never during a handover; false: they stay, "
         "and pulumi destroy is refused",
+    )
+
+    _of_an_installation = field_validator("retain", "manifest", "images", "image_pull_policy", "application_sets")(
+        _without_effect
     )
 
 

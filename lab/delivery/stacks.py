@@ -272,9 +272,9 @@ class Stacks:
         return self.home / "state" / ".pulumi" / "stacks" / PROJECT / f"{region}.json"
 
     def _settings(self, config: Mapping[str, object]) -> dict[str, dict[str, object]]:
+        # served without a password
+        repository: dict[str, object] = {"url": address(self.lab), "revision": BRANCH, "secret": None}
         argocd: dict[str, dict[str, object]] = {
-            # served without a password
-            "repository": {"url": address(self.lab), "revision": BRANCH, "secret": None},
             "argocd": {
                 "manifest": str(sources.core_manifest(self.lab.cache)),
                 "images": {"argocd": argocd_image(), "redis": REDIS},
@@ -290,21 +290,25 @@ class Stacks:
                 "values": {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "1"}}},
             }
         }
+        istio: dict[str, object] = {
+            "values": {
+                "global": {"hub": HUB, "tag": istio_version(), "imagePullPolicy": "IfNotPresent"},
+                # an upstream Envoy has none of Istio's own filters, so istiod must not ask for them
+                "telemetry": {"enabled": False},
+                "env": {"PILOT_ENABLE_ALPN_FILTER": "false", "PILOT_ENABLE_METADATA_EXCHANGE": "false"},
+                "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
+                "autoscaleEnabled": False,
+            },
+        }
         return {
-            **(argocd if is_delivered_by_argocd(config) else {}),
+            **({"repository": repository} if is_delivered_by_argocd(config) else {}),
+            **(argocd if is_delivered_by_argocd(config) and _is_installed(config, "argocd") else {}),
             **(gateway if config.get(f"{PROJECT}:gateway") is not None else {}),
             "cluster": {"kubeconfig": str(self.lab.kubeconfig)},
             "istio": {
                 "charts": str(sources.istio_charts(self.lab.cache)),
                 "version": istio_version(),
-                "values": {
-                    "global": {"hub": HUB, "tag": istio_version(), "imagePullPolicy": "IfNotPresent"},
-                    # an upstream Envoy has none of Istio's own filters, so istiod must not ask for them
-                    "telemetry": {"enabled": False},
-                    "env": {"PILOT_ENABLE_ALPN_FILTER": "false", "PILOT_ENABLE_METADATA_EXCHANGE": "false"},
-                    "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
-                    "autoscaleEnabled": False,
-                },
+                **(istio if _is_installed(config, "istio") else {}),
             },
         }
 
@@ -342,6 +346,12 @@ class Stacks:
 def is_delivered_by_argocd(config: Mapping[str, object]) -> bool:
     """Whether a stack file's `config` gives its workloads to Argo CD, alone or beside Pulumi; it does unless it says otherwise."""
     return config.get(f"{PROJECT}:delivery") != "direct"
+
+
+def _is_installed(config: Mapping[str, object], part: str) -> bool:
+    """Whether a stack file's `config` installs Istio or Argo CD; it does unless it says otherwise."""
+    said = config.get(f"{PROJECT}:{part}")
+    return not (isinstance(said, Mapping) and said.get("install") is False)
 
 
 def merged(under: object, over: object) -> object:

@@ -17,6 +17,10 @@ MAY_DIFFER = (
     "delivery",
     "cluster.**",
     "mesh.network",
+    "istio.install",
+    "istio.retain",
+    "argocd.install",
+    "argocd.retain",
     "services.*.path",
     "services.*.stable",
     "services.*.podsForAllTraffic",
@@ -88,14 +92,15 @@ class Region:
     def of(cls, file: Mapping[str, Any], service: str, workloads: Workloads) -> Region:
         """What a stack file says by its own keys, also those that it leaves out, and the workloads that are applied by it."""
         own = file["services"][service]
-        settings = dict(_leaves({**file, "services": {service: own}}, ""))
+        settings = dict(leaves({**file, "services": {service: own}}, ""))
         return cls(file["region"], service, file["delivery"], workloads, Limits.of(file["rules"], own), settings)
 
 
-def _leaves(part: Mapping[str, object], above: str) -> Iterator[tuple[str, object]]:
+def leaves(part: Mapping[str, object], above: str) -> Iterator[tuple[str, object]]:
+    """Every value below an object by its path, such as `a.b`; `above` goes before each."""
     for key, value in part.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{above}{key}.")
+            yield from leaves(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from rules.facts.region import Region
 from rules.finding import Rule, Severity, Violation
@@ -82,15 +83,22 @@ def _plain(region: Region) -> Iterator[Violation]:
             yield Violation(f"$.{setting}", f"{value} is read without encryption")
 
 
+VALUES_KEEP_THE_MESH: Rule[Region] = Rule(
+    id="helm-values-keep-the-mesh",
+    holds="Helm values neither contradict other settings nor switch off what the split and mutual TLS rest on.",
+    reason="they win over the program's own, so that another mesh runs than the one that the stack file says and the rules judge",
+    mend="leave the value out, or change the setting that it contradicts",
+    check=_unsafe_values,
+    of_service=False,
+)
+FOUND_KEEPS_THE_MESH = replace(
+    VALUES_KEEP_THE_MESH,
+    reason="another mesh runs than the one that the stack file says and the rules judge",
+    mend="change it there, or the setting of the stack file that it contradicts",
+)
+"""The same rule, for what an Istio that others installed is set to."""
 PLATFORM: tuple[Rule[Region], ...] = (
-    Rule(
-        id="helm-values-keep-the-mesh",
-        holds="Helm values neither contradict other settings nor switch off what the split and mutual TLS rest on.",
-        reason="they win over the program's own, so that another mesh runs than the one that the stack file says and the rules judge",
-        mend="leave the value out, or change the setting that it contradicts",
-        check=_unsafe_values,
-        of_service=False,
-    ),
+    VALUES_KEEP_THE_MESH,
     Rule(
         id="sources-encrypted",
         holds="Argo CD's manifest and Istio's charts are files, or are read by https.",

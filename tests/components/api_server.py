@@ -1,8 +1,9 @@
-"""As much of an API server as the program asks before it registers anything: the cluster's identity, and Helm's records."""
+"""As much of an API server as the program asks before it registers anything: its identity, Helm's records, and what is there."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from threading import Thread
 import yaml
 
 IDENTITY = "/api/v1/namespaces/kube-system"
+EMPTY = re.compile(r"/apis?/.*/namespaces/[^/]+/(services|deployments|virtualservices|destinationrules)(\?.*)?")
+"""Lists that have nothing in them unless somebody says so."""
 RECORDS = "/api/v1/namespaces/{}/secrets?labelSelector=owner%3Dhelm"
 
 
@@ -25,6 +28,8 @@ class ApiServer:
         uid: the UID of its namespace kube-system.
         revisions: the records that it has in istio-system: release, number and status.
         ingress: those that it has in istio-ingress.
+        existing: more that it answers, by path.
+        forbidden: of these paths, those that the user may not see.
         mounted: whether an object is immutable, by kind, namespace and name as in `configmaps/web/site`.
         code: the status of every answer.
         message: what it answers in place of all that.
@@ -36,6 +41,8 @@ class ApiServer:
     uid: str = "uid-a"
     revisions: list[tuple[str, int, str]] = field(default_factory=list)
     ingress: list[tuple[str, int, str]] = field(default_factory=list)
+    existing: dict[str, object] = field(default_factory=dict)
+    forbidden: list[str] = field(default_factory=list)
     mounted: dict[str, bool] = field(default_factory=dict)
     code: int = 200
     message: str = ""
@@ -74,6 +81,9 @@ def api_server() -> Iterator[ApiServer]:
                 IDENTITY: {"metadata": {"uid": served.uid}},
                 RECORDS.format("istio-system"): _records(served.revisions),
                 RECORDS.format("istio-ingress"): _records(served.ingress),
+                "/apis": {"groups": []},
+                **({self.path: {"items": None}} if EMPTY.fullmatch(self.path) else {}),
+                **served.existing,
             }
             for called, immutable in served.mounted.items():
                 kind, namespace, name = called.split("/")
@@ -82,7 +92,8 @@ def api_server() -> Iterator[ApiServer]:
                     path = f"/api/v1/namespaces/{namespace}/{kind}?fieldSelector=metadata.name%3D{asked}"
                     answers[path] = {"items": there}
             body = (served.message or json.dumps(answers.get(self.path))).encode()
-            self.send_response(served.code if self.path in answers else 404)
+            code = 403 if self.path in served.forbidden else served.code
+            self.send_response(code if self.path in answers else 404)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -92,7 +103,7 @@ def api_server() -> Iterator[ApiServer]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         served = ApiServer(f"http://127.0.0.1:{server.server_port}")
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield served

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.components.api_server import api_server
-from tests.components.graph import STACK_FILES, Graph, record_stack
+from tests.components.graph import LIVING, STACK_FILES, Graph, record_stack
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,11 @@ def deliveries(kubeconfig: Path) -> dict[str, list[Graph]]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("KUBECONFIG", str(kubeconfig))
         return {
-            delivery: [record_stack(stack_file, delivery=delivery) for stack_file in STACK_FILES]
+            # a hand-over is of a stack that is up
+            delivery: [
+                record_stack(stack_file, LIVING if delivery == "handover" else None, delivery=delivery)
+                for stack_file in STACK_FILES
+            ]
             for delivery in ("gitops", "handover", "direct")
         }
 

@@ -105,6 +105,10 @@ class World:
     """A kind of which the cluster takes no object."""
 
 
+LIVING = World({"delivery": "gitops", "services": {"echo": {}}})
+"""A stack that is up: a hand-over of it finds the services' objects as the stack made them."""
+
+
 class _Echoing(Mocks):
     """A provider that answers every registration with its own inputs, and in a preview gives nothing an id."""
 

@@ -105,8 +105,11 @@ def test_a_user_who_may_not_tell_which_cluster_it_is_is_told_the_right_that_is_m
 
 
 def test_the_cluster_is_asked_over_one_connection(server: ApiServer) -> None:
-    record_stack(STACK_FILES[0])
+    known = World({"cluster": "uid-a", "services": {"echo": {}}})
+    record_stack(STACK_FILES[0], known)
     assert (len(server.accepted), len(server.connections)) == (3, 1)
+    record_stack(STACK_FILES[0])
+    assert len(server.connections) == 2
 
 
 # --- what outlives a stack

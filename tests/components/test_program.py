@@ -165,6 +165,7 @@ def test_outputs_are_what_a_person_wants_next(deliveries: dict[str, list[Graph]]
         "context": "region-b",
         "istio": "1.31.1",
         "delivery": "gitops",
+        "installs": {"istio": True, "argocd": True},
         "gateway": "istio-ingress.istio-ingress.svc.cluster.local:80",
         "services": {
             "echo": {

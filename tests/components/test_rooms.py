@@ -18,6 +18,7 @@ ROOMS = {
     "rules": {"rules/facts", "rules/region", "rules/change", "rules/between"},
     "stackfile": {"rules", "rules/facts"},
     "components": {"stackfile", "rules", "rules/facts"},
+    "components/existing": {"components", "stackfile", "rules", "rules/facts"},
     "policies": {"rules", "rules/facts"},
 }
 """What each folder's modules may import of this repository; `rules` is `finding`, `catalogue` and `judgement`."""

@@ -12,6 +12,7 @@ import pytest
 
 from stackfile.model import ConfigError
 from tests.components.graph import (
+    LIVING,
     ROOT,
     STACK_FILES,
     Graph,
@@ -45,8 +46,13 @@ def with_a_kubeconfig(monkeypatch: pytest.MonkeyPatch, kubeconfig: Any) -> None:
 
 
 def two(delivery: str, **changed: Any) -> Graph:
-    """The shipped stack with a second service."""
-    return record_stack(STACK_FILES[0], delivery=delivery, services={"nginx": {**NGINX, **changed}})
+    """The shipped stack, which is up, with a second service."""
+    return record_stack(
+        STACK_FILES[0],
+        LIVING if delivery == "handover" else None,
+        delivery=delivery,
+        services={"nginx": {**NGINX, **changed}},
+    )
 
 
 def named(graph: Graph, *kinds: str) -> list[tuple[str, str]]:

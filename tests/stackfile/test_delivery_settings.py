@@ -21,6 +21,8 @@ def test_argo_cd_delivers_main_with_the_official_manifest_unless_it_is_said() ->
     assert config.repository is not None
     assert (config.repository.revision, config.repository.secret) == ("main", None)
     assert config.argocd.model_dump() == {
+        "install": True,
+        "retain": False,
         "manifest": OFFICIAL_MANIFEST,
         "images": {"argocd": None, "redis": None},
         "image_pull_policy": None,

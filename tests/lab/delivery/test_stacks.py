@@ -131,6 +131,15 @@ def test_a_stack_that_pulumi_delivers_alone_is_told_of_no_argocd(stacks: Stacks,
     assert len({"echo-rollout:repository", "echo-rollout:argocd"} & {*made}) == sections
 
 
+def test_what_a_stack_does_not_install_gets_no_settings_of_an_installation(stacks: Stacks) -> None:
+    text = _COMMITTED.replace("values: {global: {proxy: {logLevel: info}}}", "install: false")
+    (stacks.lab.checkout / "Pulumi.region-a.yaml").write_text(f"{text}  echo-rollout:argocd: {{install: false}}\n")
+    made = _loaded(stacks.config_file("region-a"))["config"]
+    assert made["echo-rollout:argocd"] == {"install": False}
+    assert made["echo-rollout:istio"].keys() == {"install", "charts", "version"}
+    assert "echo-rollout:repository" in made
+
+
 def test_the_salt_of_the_stack_is_carried_over(stacks: Stacks) -> None:
     (stacks.home / "project").mkdir()
     (stacks.home / "project" / "Pulumi.region-a.yaml").write_text("encryptionsalt: v1:abc\n")
