@@ -287,7 +287,8 @@ class Stacks:
             "gateway": {
                 # nothing here gives a LoadBalancer its address, for which Helm would wait
                 "serviceType": "NodePort",
-                "values": {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "1"}}},
+                # a sidecar's share of the processors: with a tenth of it requests have waited for 5 s on a lab that starts
+                "values": {"resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "1"}}},
             }
         }
         istio: dict[str, object] = {

@@ -88,7 +88,7 @@ def test_a_gateway_waits_for_no_load_balancer_which_the_lab_does_not_have(stacks
     made = _loaded(stacks.config_file("region-a"))["config"]["echo-rollout:gateway"]
     assert (made["serviceType"], made["replicas"]) == ("NodePort", 3)
     assert made["values"]["resources"] == {
-        "requests": {"cpu": "10m", "memory": "64Mi"},
+        "requests": {"cpu": "100m", "memory": "64Mi"},
         "limits": {"cpu": "1", "memory": "2Gi"},
     }
 
