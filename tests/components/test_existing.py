@@ -79,7 +79,7 @@ def refusals(world: World | None = None, **changed: Any) -> list[str]:
     """The lines with which the program ends before it has registered anything."""
     graph, error = attempt(run_main, stack_with(**changed), world=world)
     assert isinstance(error, pulumi.RunError)
-    assert sorted(node.kind for node in graph) == ["Stack", "StackReference"]
+    assert sorted(node.kind for node in graph) == ["Stack"]
     return str(error).splitlines()
 
 
@@ -136,7 +136,7 @@ def test_what_speaks_against_it_ends_the_program_before_anything_is_registered(s
     server.existing[ISTIOD], server.existing[existing.DEPLOYMENTS] = items(), items()
     graph, error = attempt(run_main, stack_with(**FOUND, **ARGOCD))
     assert isinstance(error, pulumi.RunError)
-    assert sorted(node.kind for node in graph) == ["Stack", "StackReference"]
+    assert sorted(node.kind for node in graph) == ["Stack"]
     assert [each.split(": ")[0] for each in str(error).splitlines()] == [
         "Deployment istio-system/istiod",
         "argocd-repo-server in argocd",
