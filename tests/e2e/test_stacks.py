@@ -146,6 +146,7 @@ def test_a_service_that_outlived_its_application_is_taken_over_by_the_next_updat
     assert _pods(lab, *_LASTING) == before
 
 
+@pytest.mark.drill
 def test_destroy_leaves_the_service_in_its_mesh_until_somebody_says_otherwise_and_the_other_region(
     lab: Laboratory,
 ) -> None:

@@ -39,6 +39,7 @@ def _is_replaced(lab: Laboratory, region: int, program: str, before: set[int]) -
     return bool(set(_processes(lab, region, program)) - before)
 
 
+@pytest.mark.drill
 def test_weights_move_by_commits(lab: Laboratory, drills: list[Row]) -> None:
     drill = "weights 90/10, 50/50, 0/100, 90/10 by commits"
     with lab.restored(), under_load(lab, drill, drills) as load:
@@ -48,6 +49,7 @@ def test_weights_move_by_commits(lab: Laboratory, drills: list[Row]) -> None:
     assert none_failed(drills, drill)
 
 
+@pytest.mark.drill
 def test_a_new_image_of_v2_is_rolled_out_by_a_commit(lab: Laboratory, drills: list[Row]) -> None:
     drill = "new image of v2 by a commit"
 
