@@ -23,7 +23,7 @@ _PREVIEW = ("preview", "--stack", _REGION, "--non-interactive")
 _NAMESPACES = ("istio-system", "argocd")
 _SHOP = """\
 hosts: [shop.corp.local]
-maxEjectionPercent: 34
+maxEjectionPercent: 50
 versions:
   v1: {image: registry.corp.local/echo:1.0.0, replicas: 2, weight: 100}
 """
