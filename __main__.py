@@ -1,4 +1,4 @@
-"""Bring up one region: Istio and its gateway, the services' namespaces, whoever delivers, and the clients that measure."""
+"""Bring up one region: Istio, its gateway, the services' namespaces, the delivery and the probes."""
 
 import pulumi
 import pulumi_kubernetes as kubernetes

@@ -13,7 +13,7 @@ Object = Mapping[str, Any]
 
 
 class Look:
-    """A look at a cluster. Whoever looks goes on after a problem, so that all problems are told together.
+    """Reads objects of a cluster and collects all problems, so that one update reports them together.
 
     Attributes:
         refused: What an update must not begin with.

@@ -34,7 +34,7 @@ class Clone:
     messages: Console
 
     def regions(self, commit: str) -> tuple[str, ...]:
-        """The regions that are meant, of those that a commit declares the service in.
+        """The regions that the command line names; without names, all regions in which the commit declares the service.
 
         Raises:
             RolloutError: one is not there, is not delivered by Argo CD, or they follow different branches.

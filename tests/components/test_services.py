@@ -109,7 +109,7 @@ def test_each_service_has_an_application_of_its_overlay() -> None:
     found = {node.name: node.inputs for node in graph if node.kind == "Application"}
     assert {name: each["metadata"]["name"] for name, each in found.items()} == {"echo": "echo", "nginx": "nginx"}
     places = [(each["spec"]["source"]["path"], each["spec"]["destination"]["namespace"]) for each in found.values()]
-    # the order of the registrations is nobody's
+    # resources are registered in no fixed order
     assert sorted(places) == [
         ("deploy/overlays/region-a/echo", "echo"),
         ("deploy/overlays/region-a/nginx", "market"),
