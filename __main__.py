@@ -4,7 +4,8 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.argocd import ManifestError, read_manifest
-from components.cluster import (
+from components.delivery import DeliveryError, deliver, installs, require_handover, require_retained, retained
+from components.existing.cluster import (
     ClusterError,
     Connection,
     previous_outputs,
@@ -12,16 +13,15 @@ from components.cluster import (
     require_context,
     require_same_cluster,
 )
-from components.delivery import DeliveryError, deliver, installs, require_handover, require_retained, retained
 from components.existing.platform import require_usable
+from components.existing.releases import failed_revisions, read_revisions, require_none_pending
+from components.existing.safety import UnsafeError, require_fixed_files, require_safe
 from components.existing.service import new_services
 from components.gateway import IngressGateway, IngressGatewayArgs, gateway_chart, gateway_hosts
 from components.istio import BASE, ISTIOD, IstioInstall, IstioInstallArgs
 from components.names import address, gateway_address
 from components.namespace import ServiceNamespace
 from components.probe import EchoProbe, EchoProbeArgs
-from components.releases import failed_revisions, read_revisions, require_none_pending
-from components.safety import UnsafeError, require_fixed_files, require_safe
 from stackfile.model import ConfigError
 from stackfile.reader import load_stack_config
 

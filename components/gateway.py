@@ -9,8 +9,8 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes_istio.networking import v1 as networking
 
+from components.charts import Chart, merged
 from components.names import GATEWAY, HTTP_PORT, INGRESS, recommended_labels
-from components.releases import Chart, merged
 from stackfile.model import GatewayConfig, IstioConfig, ServiceConfig
 
 _HTTPS_PORT = 443

@@ -8,7 +8,7 @@ import pulumi
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.releases import Chart, merged
+from components.charts import Chart, merged
 from stackfile.model import IstioConfig, MeshConfig
 
 NAMESPACE = "istio-system"

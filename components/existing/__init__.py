@@ -1,1 +1,1 @@
-"""What is on a cluster already and is used: Istio and Argo CD of others, and services that run."""
+"""What a cluster has already. It is read and judged before anything is registered, in a preview too."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pulumi
 
-from components.cluster import Connection
+from components.existing.cluster import Connection
 from components.names import MANAGED_BY
 
 Object = Mapping[str, Any]

@@ -5,12 +5,12 @@ from typing import Any
 
 import pulumi
 
-from components.cluster import Connection
 from components.existing.argocd import look_at_argocd
+from components.existing.cluster import Connection
 from components.existing.istio import look_at_istio
 from components.existing.look import Look
+from components.existing.safety import UnsafeError
 from components.existing.service import look_at_service, new_services
-from components.safety import UnsafeError
 from stackfile.model import RegionConfig
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.cluster import ClusterError, require_context
+from components.existing.cluster import ClusterError, require_context
 from stackfile.model import ClusterConfig
 
 REGION_A = ClusterConfig(context="region-a")

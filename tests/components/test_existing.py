@@ -12,9 +12,9 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.cluster import Connection
+from components.existing.cluster import Connection
 from components.existing.platform import require_usable
-from components.safety import UnsafeError
+from components.existing.safety import UnsafeError
 from stackfile.model import ClusterConfig, RegionConfig
 from tests.components import existing
 from tests.components.api_server import ApiServer, api_server

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from components.cluster import Connection
-from components.safety import UnsafeError, require_fixed_files
+from components.existing.cluster import Connection
+from components.existing.safety import UnsafeError, require_fixed_files
 from stackfile.model import ClusterConfig
 from tests.components.api_server import ApiServer, api_server
 from tests.components.graph import record

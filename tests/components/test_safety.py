@@ -5,7 +5,7 @@ import logging
 import pulumi
 import pytest
 
-from components.safety import UnsafeError, require_safe
+from components.existing.safety import UnsafeError, require_safe
 from components.service import workload_objects
 from rules.facts.manifests import read
 from rules.facts.region import Region

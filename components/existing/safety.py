@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pulumi
 
-from components.cluster import Connection
+from components.existing.cluster import Connection
 from components.service import workload_objects
 from rules.facts.manifests import read
 from rules.facts.region import Region
