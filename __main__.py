@@ -30,6 +30,7 @@ async def bring_up() -> None:
     """Register the region, unless something that can be known before speaks against it."""
     try:
         config = load_stack_config()
+        gitops = config.delivery != "direct"
         require_safe(config)
         require_context(config.cluster)
         previous, connection = await previous_outputs(), Connection(config.cluster)
@@ -39,8 +40,9 @@ async def bring_up() -> None:
         revisions = read_revisions(connection, charts + ([gateway_chart(config.gateway)] if config.gateway else []))
         require_none_pending(revisions, connection)
         require_fixed_files(connection, config)
-        require_usable(connection, previous, config)
-        manifest = read_manifest(config.argocd) if config.argocd.install and config.delivery != "direct" else None
+        new = new_services(previous, config)
+        require_usable(connection, config, new)
+        manifest = read_manifest(config.argocd) if config.argocd.install and gitops else None
         require_handover(previous.get("delivery"), config.delivery)
     except (ConfigError, UnsafeError, ClusterError, ManifestError, DeliveryError) as error:
         raise pulumi.RunError(str(error)) from error
@@ -57,7 +59,7 @@ async def bring_up() -> None:
     )
     # workloads that are to outlive their Application need their namespace, the gateway that clients come through, and Istio, which
     # enforces mutual TLS
-    kept = config.delivery != "direct" and not config.argocd.cascade
+    kept = gitops and not config.argocd.cascade
     here = pulumi.ResourceOptions(providers=[cluster], protect=kept)
     if config.istio.retain:
         here = pulumi.ResourceOptions(providers=[cluster], protect=False, transformations=[retained])
@@ -74,8 +76,7 @@ async def bring_up() -> None:
         hosts = gateway_hosts(config.services.values())
         IngressGateway("gateway", IngressGatewayArgs(config.istio, config.gateway, hosts, failed), lasting)
 
-    new = [service.name for service in new_services(previous, config)]
-    pulumi.export("delivery", deliver(config, manifest, cluster, namespaces, new))
+    pulumi.export("delivery", deliver(config, manifest, cluster, namespaces, [service.name for service in new]))
     # like all outputs only exported once the one above is known: when all of it is on the cluster
     pulumi.export("installs", installs(config))
     pulumi.export("region", config.region)
@@ -84,7 +85,6 @@ async def bring_up() -> None:
     pulumi.export("kubeconfig", config.cluster.kubeconfig)
     pulumi.export("istio", config.istio.version)
     pulumi.export("gateway", gateway_address(config.gateway.namespace) if config.gateway else None)
-    gitops = config.delivery != "direct"
     pulumi.export(
         "services",
         {

@@ -1,7 +1,7 @@
 """What speaks against a stack's configuration before anything is registered: the rules, and what it refers to on the cluster."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pulumi
 
@@ -21,6 +21,18 @@ class UnsafeError(ValueError):
     """The region must not come up as it is configured; the message is one finding after the other."""
 
 
+def refuse(problems: Sequence[str], warnings: Sequence[str] = ()) -> None:
+    """Log the warnings; return if there is no problem.
+
+    Raises:
+        UnsafeError: If there is one, with all of them.
+    """
+    for warning in warnings:
+        pulumi.log.warn(warning)
+    if problems:
+        raise UnsafeError("\n".join(problems))
+
+
 def require_safe(config: RegionConfig) -> None:
     """Hold against a configuration every rule that needs to know no other revision, and log the warnings.
 
@@ -31,11 +43,11 @@ def require_safe(config: RegionConfig) -> None:
     findings = judge_region(
         [Region.of(file, name, read(workload_objects(config, service))) for name, service in config.services.items()]
     )
-    for warning in findings:
-        if warning.severity is Severity.WARNING:
-            pulumi.log.warn(str(warning))
-    if refused := [str(finding) for finding in findings if finding.severity is Severity.REFUSED]:
-        raise UnsafeError("\n".join(refused))
+    refused, warned = (
+        [str(finding) for finding in findings if finding.severity is severity]
+        for severity in (Severity.REFUSED, Severity.WARNING)
+    )
+    refuse(refused, warned)
 
 
 def require_fixed_files(connection: Connection, config: RegionConfig) -> None:
@@ -59,8 +71,7 @@ def require_fixed_files(connection: Connection, config: RegionConfig) -> None:
                 f"{where}: {kind} {namespace}/{name} is not immutable — a change of it reaches all pods of the version as they restart, "
                 "none of them as a canary; set immutable: true in it, or give it a name that ends with a hash of its content"
             )
-    if problems:
-        raise UnsafeError("\n".join(problems))
+    refuse(problems)
 
 
 def _mounted(config: RegionConfig) -> Iterator[tuple[str, str, str, str]]:

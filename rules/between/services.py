@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, permutations, product
 
 from rules.facts.region import Region
 from rules.facts.versions import selects
@@ -28,16 +28,14 @@ def _share_a_host(services: tuple[Region, ...]) -> Iterator[Violation]:
 
 
 def _share_pods(services: tuple[Region, ...]) -> Iterator[Violation]:
-    for one in services:
-        for service in one.workloads.services:
-            for other in services:
-                for each in other.workloads.deployments if other is not one else ():
-                    if each.id.namespace == service.id.namespace and selects(service.selector, each.labels):
-                        yield Violation(
-                            f"{service.id}: spec.selector",
-                            f"selects the pods of {each.id}, of {other.service}",
-                            service=one.service,
-                        )
+    for one, other in permutations(services, 2):
+        for service, each in product(one.workloads.services, other.workloads.deployments):
+            if each.id.namespace == service.id.namespace and selects(service.selector, each.labels):
+                yield Violation(
+                    f"{service.id}: spec.selector",
+                    f"selects the pods of {each.id}, of {other.service}",
+                    service=one.service,
+                )
 
 
 BETWEEN_SERVICES: tuple[Rule[tuple[Region, ...]], ...] = (

@@ -15,6 +15,7 @@ import pytest
 from components.existing.cluster import Connection
 from components.existing.platform import require_usable
 from components.existing.safety import UnsafeError
+from components.existing.service import new_services
 from stackfile.model import ClusterConfig, RegionConfig
 from tests.components import existing
 from tests.components.api_server import ApiServer, api_server
@@ -62,8 +63,9 @@ def look(preview: bool = False, new: bool = False, **changed: Any) -> None:
     """Look at what is there, and nothing more of the program."""
     config = RegionConfig.parse({**MINIMAL, "gateway": {}, **changed}, region="region-a", source="")
     connection = Connection(ClusterConfig(context="region-a"))
+    before = {"services": {} if new else config.services}
     record(
-        lambda: require_usable(connection, {"services": {} if new else config.services}, config),
+        lambda: require_usable(connection, config, new_services(before, config)),
         world=World(preview=preview),
     )
 
