@@ -149,9 +149,13 @@ def test_a_slow_request_is_not_cut_when_its_pod_ends(lab: Laboratory, slow: Entr
     until(lambda: _ask(lab, slow, 1, 1)[0]["code"] == 200, seconds=60)
     with ThreadPoolExecutor(1) as executor:
         asked = executor.submit(_ask, lab, slow, 150, 5)
-        time.sleep(_SLOW_SECONDS + 2)  # as many are under way then as there ever are
+        # requests come at a steady rate, so that after one's own time as many are under way as there ever are
+        time.sleep(_SLOW_SECONDS + 2)
+        restarted = time.time_ns()
         lab.kubectl(region, "rollout", "restart", _DEPLOYMENT, _WHERE)
         lines = asked.result()
+    under_way = [line for line in lines if line["at_ns"] < restarted < line["at_ns"] + line["latency_ns"]]
+    assert len(under_way) >= 5 * _SLOW_SECONDS - 5
     assert [line for line in lines if line["code"] != 200] == []
     # the client sends a request again whose connection was cut: it then takes twice as long
     assert max(line["latency_ns"] for line in lines) < 1.5 * _SLOW_SECONDS * 1e9
