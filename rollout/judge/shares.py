@@ -55,7 +55,7 @@ Counts = TypeVar("Counts", float, "NDArray[np.float64]")
 
 @dataclass(frozen=True)
 class Interval:
-    """Bounds of a share, both in 0..1."""
+    """Bounds of a share, both in 0..1, or of a difference."""
 
     low: float
     high: float
