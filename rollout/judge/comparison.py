@@ -17,7 +17,9 @@ bad, and the new one is held against `points` alone.
   lowers the mean. Then no single burst accuses, which two equal versions could have in turns: it takes three bad samples.
 - Together (latency): a sample is one observation, 1 + λ·(mean of X). It is enough that the hypothesis is true of a sample in the
   mean: requests of one sample may depend on each other, and versions may stall in turns, as they do on a busy machine. How many
-  requests a sample has must not depend on the draw.
+  requests a sample has must not depend on the draw. Of n requests the old version gets about m = (1-w)·n, so its part of the mean
+  is cut at b = 1 + 4/√m + 2/m, hardly ever reached. That costs at most ε = exp(m·(b - 1 - b·ln b)) / (e·m·ln b) of the mean
+  (Chernoff's bound), which is taken off; so B is b + ε and not 1/(1-w), and λ may be larger.
 A hidden state that outlives a sample, such as one version's pods failing for a minute at random, makes that version worse while it
 lasts, and is found. That the other version's turn may come is in no test's reach.
 
@@ -62,6 +64,8 @@ _SMALLEST, _LARGEST = 1e-4, 4.0
 # where no request may be bad, one that is gets a factor of about 1 / this
 _NEVER = 1e-9
 _MOST_TO_GO = 1_000_000
+# the smallest rate that is found is one of so many
+_RATES = 100_000
 _MOST_EXPECTED = 1_000_000_000
 
 
@@ -213,25 +217,22 @@ def smallest_found(
     """
     import numpy as np  # noqa: PLC0415
 
-    steps = _steps(share, margin)
-
     def growth(rate: float) -> Array:
         new, old = share * rate, (1 - share) * old_rate
         if sample is None:
-            return requests * (
-                new * np.log1p(steps.new) + old * np.log1p(steps.old) + (1 - new - old) * np.log1p(steps.good)
-            )
-        mean = new * steps.new + old * steps.old + (1 - new - old) * steps.good
-        square = new * steps.new**2 + old * steps.old**2 + (1 - new - old) * steps.good**2
-        # to the second order in the sample's noise
-        noise = (square - mean**2) / (2 * sample * (1 + mean) ** 2)
-        grown: Array = requests / sample * (np.log1p(mean) - noise)
+            steps = _steps(share, margin)
+            return requests * (new * steps.new + old * steps.old + (1 - new - old) * steps.good)
+        one = _observation(share, np.asarray(float(sample)), margin)
+        mean = 1 + one.rates * (rate / margin.ratio - old_rate - one.less)
+        variance = one.rates**2 * (new / (margin.ratio * share) ** 2 + old / (1 - share) ** 2) / sample
+        # the mean of a logarithm, to the second order
+        grown: Array = requests / sample * (np.log(mean) - variance / (2 * mean**2))
         return grown
 
-    def found(thousandth: int) -> bool:
-        return bool(mixed(growth(thousandth / 100_000)) >= -math.log(risk))
+    def found(rate: int) -> bool:
+        return bool(mixed(growth(rate / _RATES)) >= -math.log(risk))
 
-    return bisect_left(range(100_001), True, key=found) / 100_000 if found(100_000) else None
+    return bisect_left(range(_RATES), True, key=found) / _RATES if found(_RATES) else None
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,7 @@ def _mixture() -> _Mixture:
 
 @dataclass(frozen=True)
 class _Steps:
-    """λX for each λ: of a bad request of the new version, of a bad one of the old, and of a good one."""
+    """ln(1 + λX) for each λ: of a bad request of the new version, of a bad one of the old, and of a good one."""
 
     new: Array
     old: Array
@@ -266,24 +267,53 @@ class _Steps:
 
 @lru_cache
 def _steps(share: float, margin: Margin) -> _Steps:
+    import numpy as np  # noqa: PLC0415
+
     allowed = margin.points / margin.ratio
     old = 1 / (1 - share) if share < 1 else 0.0
     rates = _mixture().parts / max(old + allowed, _NEVER)
-    return _Steps(rates * (1 / (margin.ratio * share) - allowed), -rates * (old + allowed), -rates * allowed)
+    return _Steps(*(np.log1p(rates * x) for x in (1 / (margin.ratio * share) - allowed, -old - allowed, -allowed)))
+
+
+@dataclass(frozen=True)
+class _Observation:
+    """How a sample is one observation: each λ, where the old version's part is cut, and what is taken from the mean of X."""
+
+    rates: Array
+    cut: Array
+    less: Array
+
+
+def _observation(share: float, requests: Array, margin: Margin) -> _Observation:
+    import numpy as np  # noqa: PLC0415
+
+    cut, slack = np.zeros_like(requests), np.zeros_like(requests)
+    if share < 1:
+        of_old = (1 - share) * requests
+        cut = 1 + 4 / np.sqrt(of_old) + 2 / of_old
+        slack = np.exp(of_old * (cut - 1 - cut * np.log(cut))) / (math.e * of_old * np.log(cut))
+        never = cut * (1 - share) >= 1
+        cut, slack = np.where(never, 1 / (1 - share), cut), np.where(never, 0.0, slack)
+    less = slack + margin.points / margin.ratio
+    return _Observation(_mixture().parts / np.maximum(cut + less, _NEVER)[..., None], cut, less)
 
 
 def log_growth(share: float, requests: Counts, new: Counts, old: Counts, margin: Margin, *, together: bool) -> Array:
     """By how much the logarithm of each part of the mixture grows with one sample, or with each of arrays of them: a last axis more."""
     import numpy as np  # noqa: PLC0415
 
-    steps = _steps(share, margin)
-    bad_new, bad_old, good = (np.asarray(count, dtype=float)[..., None] for count in (new, old, requests - new - old))
-    if together:
-        of_all = np.maximum(bad_new + bad_old + good, 1)
-        growth: Array = np.log1p((bad_new * steps.new + bad_old * steps.old + good * steps.good) / of_all)
-        return growth
-    growth = bad_new * np.log1p(steps.new) + bad_old * np.log1p(steps.old) + good * np.log1p(steps.good)
-    return np.asarray(np.minimum(growth, math.log(MOST_OF_A_SAMPLE)))
+    counts = [np.asarray(count, dtype=float) for count in (requests, new, old)]
+    if not together:
+        of_all, bad_new, bad_old = (count[..., None] for count in counts)
+        steps = _steps(share, margin)
+        growth: Array = bad_new * steps.new + bad_old * steps.old + (of_all - bad_new - bad_old) * steps.good
+        return np.minimum(growth, math.log(MOST_OF_A_SAMPLE))
+    of_all, bad_new, bad_old = counts
+    some = np.maximum(of_all, 1)
+    one = _observation(share, some, margin)
+    part_of_old = np.minimum(bad_old / ((1 - share) * some), one.cut) if share < 1 else 0.0
+    mean = bad_new / (margin.ratio * share * some) - part_of_old - one.less
+    return np.log1p(one.rates * np.where(of_all > 0, mean, 0.0)[..., None])
 
 
 def mixed(growth: Array) -> Array:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from rollout.judge.comparison import (
     Evidence,
@@ -117,6 +118,25 @@ class TestAlarm:
 
         assert together <= 1 + 1e-9
         assert apart > 1.1
+
+    @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+    @pytest.mark.parametrize("less", [1.0, 0.9])
+    @pytest.mark.parametrize("requests", [1, 10, 250, 5_000])
+    def test_factor_of_many_requests_that_both_would_fail_is_one_in_the_mean_at_most(
+        self, requests: int, less: float, share: float
+    ) -> None:
+        to_new = np.arange(requests + 1.0)
+        growth = log_growth(
+            share, np.full(requests + 1, float(requests)), to_new, requests - to_new, NO_WORSE, together=True
+        )
+        chances = binom.pmf(to_new, requests, less * share)[:, None]
+
+        assert (chances * np.exp(growth)).sum(axis=0).max() <= 1 + 1e-9
+
+    def test_a_version_that_is_always_slow_is_found_in_a_minute_at_any_share(self) -> None:
+        for share in (0.1, 0.5, 0.99):
+            slow = Sample(share, 250, round(share * 250), 0)
+            assert log_evidence([slow] * 120, NO_WORSE, together=True) >= FOUND
 
     @settings(max_examples=100)
     @given(chosen=st.lists(samples(), max_size=12), margin=margins, together=st.booleans(), data=st.data())
