@@ -24,14 +24,16 @@ A hidden state that outlives a sample, such as one version's pods failing for a 
 lasts, and is found. That the other version's turn may come is in no test's reach.
 
 Proof. The average of F(new) - ratio·F(old) over all requests of the samples lies within bounds. X = 1{new, bad}/w -
-ratio·1{old, bad}/(1-w) has that mean if w is exact, and ξ = X/c ≥ -1 for c = ratio/(1-w). Since exp(λξ - ψ(λ)ξ²) ≤ 1 + λξ for
-0 ≤ λ < 1, ψ(λ) = -ln(1-λ) - λ (Fan, Grama and Liu 2015), and 1 + λm ≤ exp(λm),
+ratio·1{old, bad}/(1-w) has the mean m = F(new) - ratio·F(old) if w is exact, and X/c ≥ -1 for c = ratio/(1-w). For 0 ≤ λ < 1
 
-    exp(λ·Σ(X - mean)/c - ψ(λ)·ΣX²/c²)
+    (1 + λX/c) · exp(-λm/c)
 
-is a supermartingale: the empirical-Bernstein bound of Howard, Ramdas, McAuliffe and Sekhon (2021), centred at 0, so that n, ΣX and
-ΣX² are enough. This is the lower bound; the upper one is that of -X, with c = 1/w. It is an average over time, so a version
-that is bad half of the time is seen. The difference is that of these very requests, whatever they depend on.
+is positive and has a mean of (1 + λm/c)·exp(-λm/c) ≤ 1, so the product over all requests, mixed over λ, reaches 1/r at any time with
+probability at most r; it depends on the m by their average alone. Those averages for which it has not are the lower bound's side. The
+upper bound is that of -X, with c = 1/w. (It is never wider than the empirical-Bernstein bound of Howard, Ramdas, McAuliffe and
+Sekhon 2021 centred at 0, since exp(λξ - ψ(λ)ξ²) ≤ 1 + λξ: Fan, Grama and Liu 2015. Counts are enough for it, as there are three
+values of X only.) It is an average over time, so a version that is bad half of the time is seen. The difference is that of these
+very requests, whatever they depend on.
 
 The mixture has half of its mass on the largest λ: an alarm loses ln 2 where the old version is never bad, and "nothing bad at all"
 proves a margin m after about ln(2/risk) / (w·m) requests. The other half lies evenly on smaller ones, for what is rarely decided.
@@ -42,8 +44,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -118,11 +120,13 @@ class Evidence:
             together: Whether a sample is one observation (latency), or each of its requests is (failures).
         """
         self._margin, self._together = margin, together
-        self._growth: Array | float = 0.0
+        import numpy as np  # noqa: PLC0415 - most commands compare nothing, and NumPy takes a while
+
+        self._growth: Array = np.zeros(_MIXED)
 
     def add(self, samples: Iterable[Sample]) -> None:
         """Add samples that were not added before. Their order does not matter."""
-        import numpy as np  # noqa: PLC0415 - most commands compare nothing, and NumPy takes a while
+        import numpy as np  # noqa: PLC0415
 
         by_share = defaultdict(list)
         for sample in samples:
@@ -135,7 +139,7 @@ class Evidence:
     @property
     def log(self) -> float:
         """ln of the evidence. The hypothesis is wrong, at a risk r, once this has reached -ln r."""
-        return float(mixed(self._growth + _mixture().zeros))
+        return float(mixed(self._growth))
 
 
 def log_evidence(samples: Iterable[Sample], margin: Margin, *, together: bool) -> float:
@@ -151,17 +155,14 @@ def bounds(samples: Iterable[Sample], ratio: float, risk: float) -> Interval:
     Where a share is 1 the old version counts as never bad. Leave out samples whose share is not exact. Judge samples of one
     share, or of shares whose least and greatest were fixed beforehand: they set the scale.
     """
-    sums = _Sums.of(samples, ratio)
-    if not sums.requests:
-        return Interval(-ratio, 1.0)
-    high = sums.total + sums.new_scale * _deviation(sums.squares / sums.new_scale**2, risk)
-    low = sums.total - sums.old_scale * _deviation(sums.squares / sums.old_scale**2, risk)
-    return Interval(*(min(max(bound / sums.requests, -ratio), 1.0) for bound in (low, high)))
+    pooled = _pooled(samples)
+    high, low = (_Average.of(pooled, ratio, above=above).bound(risk) for above in (True, False))
+    return Interval(*(min(max(bound, -ratio), 1.0) for bound in (low, high)))
 
 
 def is_within(samples: Iterable[Sample], margin: Margin, risk: float) -> bool:
     """Whether the new version is proven to be within the margin: the upper one of the `bounds` is. Far cheaper than these."""
-    return _Sums.of(samples, margin.ratio).is_within(margin.points, risk)
+    return _Average.of(_pooled(samples), margin.ratio, above=True).is_below(margin.points, risk)
 
 
 def requests_to_go(samples: Iterable[Sample], margin: Margin, risk: float) -> int | None:
@@ -169,12 +170,12 @@ def requests_to_go(samples: Iterable[Sample], margin: Margin, risk: float) -> in
 
     An estimate for the reader. None for more than 1,000,000, and before the first request.
     """
-    sums = _Sums.of(samples, margin.ratio)
+    seen = _Average.of(_pooled(samples), margin.ratio, above=True)
 
     def proven(more: int) -> bool:
-        return sums.times(1 + more / sums.requests).is_within(margin.points, risk)
+        return seen.times(1 + more / seen.requests).is_below(margin.points, risk)
 
-    if not sums.requests or not proven(_MOST_TO_GO):
+    if not seen.requests or not proven(_MOST_TO_GO):
         return None
     return bisect_left(range(_MOST_TO_GO), True, key=proven)
 
@@ -191,10 +192,10 @@ def expected_requests(share: float, bad_rate: float, margin: Margin, risk: float
     Returns:
         The number; None for more than 1,000,000,000, as where nothing is bad and the margin has no points.
     """
-    one = _Sums.expected(share, bad_rate, margin.ratio)
+    one = _Average.of({share: (1.0, share * bad_rate, (1 - share) * bad_rate)}, margin.ratio, above=True)
 
     def proven(requests: int) -> bool:
-        return one.times(requests).is_within(margin.points, risk)
+        return one.times(requests).is_below(margin.points, risk)
 
     return bisect_left(range(_MOST_EXPECTED), True, key=proven) if proven(_MOST_EXPECTED) else None
 
@@ -241,8 +242,6 @@ class _Mixture:
 
     parts: Array
     log_mass: Array
-    psi: Array
-    zeros: Array
 
 
 @lru_cache
@@ -252,8 +251,7 @@ def _mixture() -> _Mixture:
     logs = np.geomspace(_SMALLEST, _LARGEST, _MIXED)
     mass = np.full(_MIXED, 0.5 / (_MIXED - 1))
     mass[-1] = 0.5
-    parts = -np.expm1(-logs)
-    return _Mixture(parts, np.log(mass), logs - parts, np.zeros(_MIXED))
+    return _Mixture(-np.expm1(-logs), np.log(mass))
 
 
 @dataclass(frozen=True)
@@ -323,57 +321,83 @@ def mixed(growth: Array) -> Array:
     return np.asarray(np.logaddexp.reduce(growth + _mixture().log_mass, axis=-1))
 
 
-def log_excess(deviation: Counts, squares: Counts) -> Array:
-    """ln of the evidence that Σ(mean - X)/c is not as great as `deviation`, with `squares` = ΣX²/c²; numbers, or arrays of them."""
+def log_growth_of_average(share: float, new: Counts, old: Counts, ratio: float, scale: float, *, above: bool) -> Array:
+    """By how much the logarithm of each part of the mixture grows with these bad requests, but for λm/c, where c is `scale`."""
     import numpy as np  # noqa: PLC0415
 
-    mixture = _mixture()
-    return mixed(np.asarray(deviation)[..., None] * mixture.parts - np.asarray(squares)[..., None] * mixture.psi)
+    sign = -1 if above else 1
+    rates = sign * _mixture().parts / scale
+    of_new, of_old = np.log1p(rates / share), np.log1p(-rates * _per_old(share, ratio))
+    growth: Array = np.asarray(new)[..., None] * of_new + np.asarray(old)[..., None] * of_old
+    return growth
 
 
-def _deviation(squares: float, risk: float) -> float:
-    """The deviation whose evidence is 1/risk."""
-    from scipy.optimize import brentq  # noqa: PLC0415
+def log_evidence_of_average(growth: Array, total: Counts, scale: float, *, above: bool) -> Array:
+    """ln of the evidence that the sum of all F(new) - ratio·F(old) is below `total` (`above`), or above it; numbers, or arrays."""
+    import numpy as np  # noqa: PLC0415
 
-    mixture = _mixture()
-    # there one part of the mixture suffices
-    enough = float(((mixture.psi * squares - mixture.log_mass - math.log(risk)) / mixture.parts).min())
-    return float(brentq(lambda deviation: float(log_excess(deviation, squares)) + math.log(risk), 0.0, enough))
+    return mixed(growth + np.asarray(total)[..., None] * (1 if above else -1) / scale * _mixture().parts)
+
+
+def _per_old(share: float, ratio: float) -> float:
+    """What a bad request of the old version counts; where there is none it is never bad."""
+    return ratio / (1 - share) if share < 1 else 0.0
+
+
+_Pooled = Mapping[float, tuple[float, float, float]]
+"""Requests and bad ones of the new version and of the old, by share."""
+
+
+def _pooled(samples: Iterable[Sample]) -> _Pooled:
+    pooled: dict[float, tuple[float, float, float]] = {}
+    for sample in samples:
+        requests, new, old = pooled.get(sample.share, (0, 0, 0))
+        pooled[sample.share] = requests + sample.requests, new + sample.new, old + sample.old
+    return pooled
 
 
 @dataclass(frozen=True)
-class _Sums:
-    """What the proof needs of all samples: n, ΣX and ΣX², and c for the upper bound (`new_scale`) and the lower."""
+class _Average:
+    """What is known of the average of F(new) - ratio·F(old): that it is below something (`above`), or that it is above."""
 
     requests: float
-    total: float
-    squares: float
-    new_scale: float
-    old_scale: float
+    scale: float
+    growth: Array
+    above: bool
 
     @classmethod
-    def of(cls, samples: Iterable[Sample], ratio: float) -> _Sums:
-        requests, total, squares, new_scale, old_scale = 0, 0.0, 0.0, 1.0, ratio
-        for sample in samples:
-            new = 1 / sample.share
-            old = ratio / (1 - sample.share) if sample.share < 1 else 0.0
-            requests += sample.requests
-            total += sample.new * new - sample.old * old
-            squares += sample.new * new**2 + sample.old * old**2
-            new_scale, old_scale = max(new_scale, new), max(old_scale, old)
-        return cls(requests, total, squares, new_scale, old_scale)
+    def of(cls, pooled: _Pooled, ratio: float, *, above: bool) -> _Average:
+        import numpy as np  # noqa: PLC0415
 
-    @classmethod
-    def expected(cls, share: float, bad_rate: float, ratio: float) -> _Sums:
-        """Of one request, in the mean, where both versions are bad equally often."""
-        squares = bad_rate * (1 / share + ratio**2 / (1 - share))
-        return cls(1, bad_rate * (1 - ratio), squares, 1 / share, ratio / (1 - share))
+        scale = max((1 / share if above else _per_old(share, ratio) for share in pooled), default=1.0) or 1.0
+        growth = np.zeros(_MIXED)
+        for share, (_, new, old) in pooled.items():
+            growth = growth + log_growth_of_average(share, new, old, ratio, scale, above=above)
+        return cls(sum(requests for requests, _, _ in pooled.values()), scale, growth, above)
 
-    def times(self, factor: float) -> _Sums:
+    def times(self, factor: float) -> _Average:
         """Of so many times the requests, at the same rates."""
-        return _Sums(self.requests * factor, self.total * factor, self.squares * factor, self.new_scale, self.old_scale)
+        return replace(self, requests=self.requests * factor, growth=self.growth * factor)
 
-    def is_within(self, points: float, risk: float) -> bool:
-        deviation = (self.requests * points - self.total) / self.new_scale
-        # below 0 the small λ would make much of a difference that is above the margin
-        return deviation > 0 and float(log_excess(deviation, self.squares / self.new_scale**2)) >= -math.log(risk)
+    def is_below(self, points: float, risk: float) -> bool:
+        """Whether the average is proven to be at most `points`."""
+        evidence = log_evidence_of_average(self.growth, self.requests * points, self.scale, above=True)
+        return bool(evidence >= -math.log(risk))
+
+    def bound(self, risk: float) -> float:
+        """The average against which the evidence is 1/risk; infinite where nothing was seen."""
+        from scipy.optimize import brentq  # noqa: PLC0415
+
+        sign = 1 if self.above else -1
+        if not self.requests:
+            return sign * math.inf
+        mixture = _mixture()
+        # where one part of the mixture suffices, and where all of them together do not
+        enough = (-math.log(risk) - mixture.log_mass - self.growth) / mixture.parts
+        too_little = enough - math.log(_MIXED) / mixture.parts
+
+        def lacking(total: float) -> float:
+            return float(mixed(self.growth + total * mixture.parts)) + math.log(risk)
+
+        total = float(brentq(lacking, too_little.min() - 1, enough.min()))
+        return sign * total * self.scale / self.requests

@@ -19,12 +19,16 @@ from rollout.judge.comparison import (
     expected_requests,
     is_within,
     log_evidence,
-    log_excess,
+    log_evidence_of_average,
     log_growth,
+    log_growth_of_average,
+    mixed,
     requests_to_go,
     smallest_found,
 )
 from rollout.judge.shares import RISK
+
+Array = NDArray[np.float64]
 
 FOUND = -math.log(RISK)
 NO_WORSE = Margin()
@@ -49,7 +53,7 @@ def count(sample: Sequence[tuple[int, int]], drawn: Sequence[bool]) -> tuple[int
 
 def mean_factors(
     requests: Sequence[tuple[int, int]], true_share: float, share: float, margin: Margin, *, together: bool
-) -> NDArray[np.float64]:
+) -> Array:
     """The mean of one sample's factor over all draws, for each λ."""
     mean = np.zeros(1)
     for drawn in itertools.product([True, False], repeat=len(requests)):
@@ -227,30 +231,49 @@ class TestAlarm:
         assert log_evidence([Sample(1, 100, 0, 0)], NO_WORSE, together=True) == pytest.approx(0)
 
 
+def evidence_against(true: int, new: Array, old: Array, share: float, *, above: bool) -> Array:
+    """Of these bad requests, against the sum of F(new) - F(old) that is the true one."""
+    scale = 1 / share if above else 1 / (1 - share)
+    growth = log_growth_of_average(share, new, old, 1.0, scale, above=above)
+    return log_evidence_of_average(growth, np.asarray(float(true)), scale, above=above)
+
+
 def ever_excluded(share: float, outcomes: Sequence[tuple[int, int]], risk: float, *, above: bool) -> float:
     """How likely the true average is outside after some request, exactly: draws with the same counts are added up."""
     undecided = {(0, 0): 1.0}
-    ever = 0.0
-    for sent in range(1, len(outcomes) + 1):
-        of_new, of_old = outcomes[sent - 1]
+    ever, true = 0.0, 0
+    for of_new, of_old in outcomes:
+        true += of_new - of_old
         following: dict[tuple[int, int], float] = {}
-        for (new, old), chance in undecided.items():
-            for state, likely in (((new + of_new, old), share), ((new, old + of_old), 1 - share)):
+        for (new_bad, old_bad), chance in undecided.items():
+            for state, likely in (
+                ((new_bad + of_new, old_bad), share),
+                ((new_bad, old_bad + of_old), 1 - share),
+            ):
                 following[state] = following.get(state, 0.0) + chance * likely
-        true = sum(new - old for new, old in outcomes[:sent]) / sent
-        undecided = {}
-        for (new, old), chance in following.items():
-            scale = 1 / share if above else 1 / (1 - share)
-            total, squares = new / share - old / (1 - share), new / share**2 + old / (1 - share) ** 2
-            deviation = (sent * true - total if above else total - sent * true) / scale
-            if deviation > 0 and log_excess(deviation, squares / scale**2) >= -math.log(risk):
-                ever += chance
-            else:
-                undecided[new, old] = chance
+        new, old = np.array(list(following), dtype=float).T
+        excluded = evidence_against(true, new, old, share, above=above) >= -math.log(risk)
+        ever += sum(chance for chance, out in zip(following.values(), excluded, strict=True) if out)
+        undecided = {state: chance for (state, chance), out in zip(following.items(), excluded, strict=True) if not out}
     return ever
 
 
 class TestBounds:
+    @pytest.mark.parametrize("above", [True, False])
+    @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+    @pytest.mark.parametrize("outcomes", [[(1, 1)], [(1, 0)], [(0, 1)], [(1, 0), (1, 1), (0, 1), (1, 0)]])
+    def test_evidence_against_the_true_average_is_one_in_the_mean_at_most(
+        self, outcomes: list[tuple[int, int]], share: float, above: bool
+    ) -> None:
+        true = sum(new - old for new, old in outcomes)
+        mean = 0.0
+        for drawn in itertools.product([True, False], repeat=len(outcomes)):
+            chance = math.prod(share if to_new else 1 - share for to_new in drawn)
+            new, old = (np.asarray(float(bad)) for bad in count(outcomes, drawn))
+            mean += chance * math.exp(evidence_against(true, new, old, share, above=above))
+
+        assert 0.3 < mean <= 1 + 1e-9
+
     @pytest.mark.parametrize("above", [True, False])
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
     @pytest.mark.parametrize(
@@ -382,13 +405,18 @@ class TestSmallestFound:
         assert log_evidence(failures, NO_WORSE, together=False) >= FOUND
         assert log_evidence(failures[:-1], NO_WORSE, together=False) < FOUND
 
-    def test_of_samples_that_are_one_observation_is_found_and_what_is_smaller_is_not(self) -> None:
-        rate = smallest_found(0.5, 0.01, 60_000, NO_WORSE, RISK, sample=1_000)
+    @pytest.mark.parametrize(("share", "old_rate"), [(0.1, 0.05), (0.5, 0.05), (0.5, 0.01), (0.99, 0.01)])
+    def test_of_samples_that_are_one_observation_is_found_about_every_other_time(
+        self, share: float, old_rate: float
+    ) -> None:
+        rate = smallest_found(share, old_rate, 30_000, NO_WORSE, RISK, sample=100)
         assert rate is not None
 
-        stalls = [[Sample(0.5, 1_000, round(500 * part * rate), 5)] * 60 for part in (0.8, 1.2)]
-        below, above = (log_evidence(each, NO_WORSE, together=True) for each in stalls)
-        assert below < FOUND < above
+        random = np.random.default_rng(1)
+        to_new = random.binomial(100, share, (300, 400))
+        new, old = (random.binomial(of, bad).astype(float) for of, bad in ((to_new, rate), (100 - to_new, old_rate)))
+        growth = log_growth(share, np.full(new.shape, 100.0), new, old, NO_WORSE, together=True).sum(axis=0)
+        assert 0.35 < np.mean(mixed(growth) >= FOUND) < 0.65
 
     @settings(max_examples=30)
     @given(share=shares, old_rate=st.sampled_from([0.0, 0.01, 0.2]), sample=st.sampled_from([None, 250]))
