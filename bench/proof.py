@@ -1,4 +1,4 @@
-"""Error rates and requests needed of the tests in `rollout/judge/`: 10,000 simulated runs each, the look after every ten requests.
+"""Error rates and requests needed of the tests of a split, `rollout/judge/`: 10,000 simulated runs each, a look every ten requests.
 
 Run `python -m bench.proof`. The functions that are simulated are the product's own. Beside them stands the fixed-size test of the
 same two error rates: the fewest requests, known beforehand, with which a share at the edge is certified at most once in 1,000, and a
@@ -11,7 +11,6 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binom
 
-from rollout.judge import failures, independence
+from rollout.judge import independence
 from rollout.judge.shares import DEFAULT_MOST, RISK, allowed, is_inside, is_outside, log_evidence
 
 RUNS = 10_000
@@ -33,15 +32,15 @@ Decision = Callable[[Counts, Counts], NDArray[np.bool_]]
 
 def follow(
     draw: Draw, decisions: tuple[Decision, ...], most: int = DEFAULT_MOST, seed: int = 1
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Counts]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw requests until the first decision that is true, or `most`.
 
     Returns:
-        By which decision each run ended (-1: by none), after how many requests, and what those that ended had counted.
+        By which decision each run ended (-1: by none), and after how many requests.
     """
     random = np.random.default_rng(seed)
     by, requests = np.full(RUNS, -1), np.full(RUNS, most)
-    counts, alive, ends = np.zeros((1, RUNS)), np.arange(RUNS), []
+    counts, alive = np.zeros((1, RUNS)), np.arange(RUNS)
     for sent in range(LOOK, most + 1, LOOK):
         counts = counts + draw(random, alive.size)
         undecided = np.ones(alive.size, dtype=bool)
@@ -49,11 +48,10 @@ def follow(
             found = undecided & decision(counts, np.full(alive.size, float(sent)))
             by[alive[found]], requests[alive[found]] = number, sent
             undecided &= ~found
-        ends.append(counts[:, ~undecided])
         counts, alive = counts[:, undecided], alive[undecided]
         if not alive.size:
             break
-    return by, requests, np.concatenate(ends, axis=1)
+    return by, requests
 
 
 def toward(share: float) -> Draw:
@@ -106,7 +104,7 @@ def shares() -> list[Table]:
         *((10, share) for share in (0.08, 0.12, 0.15, 0.0, 0.01)),
     )
     for weight, share in cases:
-        by, requests, _ = follow(toward(share), (verdict(is_inside, weight), verdict(is_outside, weight)))
+        by, requests = follow(toward(share), (verdict(is_inside, weight), verdict(is_outside, weight)))
         rates = [f"{100 * np.mean(by == number):.2f} %" for number in (0, 1, -1)]
         split = f"{100 - weight}/{weight}"
         verdicts.add_row(split, f"{100 * share:g} %", *rates, *figures(requests[by >= 0], np.mean, upper, np.max))
@@ -174,45 +172,11 @@ def denials(after_v1: float, after_v2: float, most: int) -> NDArray[np.int64]:
     return denied
 
 
-def comparisons() -> list[Table]:
-    """How often the new version is found worse than the old one, after how many requests, and how many of them failed."""
-    most = 10_000
-    table = Table("weight of new", "new fails", "old fails", f"found by {most:,}", "mean", "most", "failed, mean")
-    for weight, new, old in (
-        *((10, rate, rate) for rate in (0.0, 0.01, 0.3)),
-        *((10, new, 0.0) for new in (1.0, 0.3, 0.05)),
-        (10, 0.05, 0.01),
-        (25, 1.0, 0.0),
-        (25, 0.3, 0.0),
-    ):
-        by, requests, ends = follow(partial(failing, weight / 100, new, old), (is_worse,), most, seed=3)
-        found = requests[by == 0]
-        rates = (f"{100 * new:g} %", f"{100 * old:g} %", f"{100 * found.size / RUNS:.2f} %")
-        failed = f"{np.mean(ends[1] + ends[2]):,.1f}" if found.size else "-"
-        table.add_row(str(weight), *rates, *figures(found, np.mean, np.max), failed)
-    return [table]
-
-
-def failing(
-    share: float, new_rate: float, old_rate: float, random: np.random.Generator, runs: int
-) -> NDArray[np.int64]:
-    """Requests of the new version, and the failures of each."""
-    new = random.binomial(LOOK, share, runs)
-    return np.array([new, random.binomial(new, new_rate), random.binomial(LOOK - new, old_rate)])
-
-
-def is_worse(counts: Counts, sent: Counts) -> NDArray[np.bool_]:
-    """Whether the new version is found to fail more."""
-    new, new_failures, old_failures = counts
-    evidence = failures.log_evidence_of_counts(new_failures, new, old_failures, sent - new)
-    return np.asarray(evidence >= -math.log(RISK))
-
-
 def main() -> None:
     """Simulate and print."""
     console = Console()
     console.print(f"{RUNS:,} runs each, risk {RISK}, a look every {LOOK} requests; requests until decided")
-    for part in (shares, intervals, neighbours, comparisons):
+    for part in (shares, intervals, neighbours):
         for table in part():
             console.print(table)
 

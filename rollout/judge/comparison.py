@@ -318,7 +318,9 @@ def mixed(growth: Array) -> Array:
     """ln of the mixture of what has grown by this; over the last axis."""
     import numpy as np  # noqa: PLC0415
 
-    return np.asarray(np.logaddexp.reduce(growth + _mixture().log_mass, axis=-1))
+    weighted = growth + _mixture().log_mass
+    most = weighted.max(axis=-1, keepdims=True)
+    return np.asarray(most[..., 0] + np.log(np.exp(weighted - most).sum(axis=-1)))
 
 
 def log_growth_of_average(share: float, new: Counts, old: Counts, ratio: float, scale: float, *, above: bool) -> Array:
