@@ -87,7 +87,7 @@ class Alarm:
         self, runs: int, margin: Margin = NO_WORSE, *, together: bool, cut: bool = True, risk: float = RISK
     ) -> None:
         self._margin, self._together, self._cut, self._enough = margin, together, cut, -math.log(risk)
-        self._growth: Array = mixed(np.zeros((runs, 24)))[:, None]
+        self._growth: Array = np.zeros((runs, 1))
 
     def finds(self, seen: Counts) -> Found:
         """See `Test`."""
@@ -103,7 +103,10 @@ class Alarm:
             good = requests - seen.new - seen.old
             growth = seen.new[:, None] * of_new + seen.old[:, None] * of_old + good[:, None] * of_good
         self._growth = self._growth + growth
-        return np.asarray(mixed(self._growth) >= self._enough)
+        # a mixture is no more than the most of its parts
+        found = self._growth.max(axis=-1) >= self._enough
+        found[found] = mixed(self._growth[found]) >= self._enough
+        return np.asarray(found)
 
 
 class Pooled:

@@ -44,7 +44,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -119,9 +119,9 @@ class Evidence:
             margin: The hypothesis: at no moment is the new version bad more often than this allows.
             together: Whether a sample is one observation (latency), or each of its requests is (failures).
         """
-        self._margin, self._together = margin, together
         import numpy as np  # noqa: PLC0415 - most commands compare nothing, and NumPy takes a while
 
+        self._margin, self._together = margin, together
         self._growth: Array = np.zeros(_MIXED)
 
     def add(self, samples: Iterable[Sample]) -> None:
@@ -149,20 +149,30 @@ def log_evidence(samples: Iterable[Sample], margin: Margin, *, together: bool) -
     return evidence.log
 
 
+def pooled(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """One sample a share, of all these requests. A proof says the same of them; an alarm does not."""
+    by_share: dict[float, Sample] = {}
+    for sample in samples:
+        so_far = by_share.get(sample.share, Sample(sample.share, 0, 0, 0))
+        requests, new, old = so_far.requests + sample.requests, so_far.new + sample.new, so_far.old + sample.old
+        by_share[sample.share] = Sample(sample.share, requests, new, old)
+    return tuple(by_share.values())
+
+
 def bounds(samples: Iterable[Sample], ratio: float, risk: float) -> Interval:
     """Where the average of F(new) - `ratio`·F(old) over all requests can be; each bound is ever wrong with probability at most `risk`.
 
     Where a share is 1 the old version counts as never bad. Leave out samples whose share is not exact. Judge samples of one
     share, or of shares whose least and greatest were fixed beforehand: they set the scale.
     """
-    pooled = _pooled(samples)
-    high, low = (_Average.of(pooled, ratio, above=above).bound(risk) for above in (True, False))
+    by_share = pooled(samples)
+    high, low = (_Average.of(by_share, ratio, above=above).bound(risk) for above in (True, False))
     return Interval(*(min(max(bound, -ratio), 1.0) for bound in (low, high)))
 
 
 def is_within(samples: Iterable[Sample], margin: Margin, risk: float) -> bool:
     """Whether the new version is proven to be within the margin: the upper one of the `bounds` is. Far cheaper than these."""
-    return _Average.of(_pooled(samples), margin.ratio, above=True).is_below(margin.points, risk)
+    return _Average.of(samples, margin.ratio, above=True).is_below(margin.points, risk)
 
 
 def requests_to_go(samples: Iterable[Sample], margin: Margin, risk: float) -> int | None:
@@ -170,7 +180,7 @@ def requests_to_go(samples: Iterable[Sample], margin: Margin, risk: float) -> in
 
     An estimate for the reader. None for more than 1,000,000, and before the first request.
     """
-    seen = _Average.of(_pooled(samples), margin.ratio, above=True)
+    seen = _Average.of(samples, margin.ratio, above=True)
 
     def proven(more: int) -> bool:
         return seen.times(1 + more / seen.requests).is_below(margin.points, risk)
@@ -192,7 +202,9 @@ def expected_requests(share: float, bad_rate: float, margin: Margin, risk: float
     Returns:
         The number; None for more than 1,000,000,000, as where nothing is bad and the margin has no points.
     """
-    one = _Average.of({share: (1.0, share * bad_rate, (1 - share) * bad_rate)}, margin.ratio, above=True)
+    new, old = share * bad_rate, (1 - share) * bad_rate
+    growth = log_growth_of_average(share, new, old, margin.ratio, 1 / share, above=True)
+    one = _Average(1, 1 / share, growth, above=True)
 
     def proven(requests: int) -> bool:
         return one.times(requests).is_below(margin.points, risk)
@@ -346,18 +358,6 @@ def _per_old(share: float, ratio: float) -> float:
     return ratio / (1 - share) if share < 1 else 0.0
 
 
-_Pooled = Mapping[float, tuple[float, float, float]]
-"""Requests and bad ones of the new version and of the old, by share."""
-
-
-def _pooled(samples: Iterable[Sample]) -> _Pooled:
-    pooled: dict[float, tuple[float, float, float]] = {}
-    for sample in samples:
-        requests, new, old = pooled.get(sample.share, (0, 0, 0))
-        pooled[sample.share] = requests + sample.requests, new + sample.new, old + sample.old
-    return pooled
-
-
 @dataclass(frozen=True)
 class _Average:
     """What is known of the average of F(new) - ratio·F(old): that it is below something (`above`), or that it is above."""
@@ -368,14 +368,16 @@ class _Average:
     above: bool
 
     @classmethod
-    def of(cls, pooled: _Pooled, ratio: float, *, above: bool) -> _Average:
+    def of(cls, samples: Iterable[Sample], ratio: float, *, above: bool) -> _Average:
         import numpy as np  # noqa: PLC0415
 
-        scale = max((1 / share if above else _per_old(share, ratio) for share in pooled), default=1.0) or 1.0
+        by_share = pooled(samples)
+        scales = (1 / each.share if above else _per_old(each.share, ratio) for each in by_share)
+        scale = max(scales, default=1.0) or 1.0
         growth = np.zeros(_MIXED)
-        for share, (_, new, old) in pooled.items():
-            growth = growth + log_growth_of_average(share, new, old, ratio, scale, above=above)
-        return cls(sum(requests for requests, _, _ in pooled.values()), scale, growth, above)
+        for each in by_share:
+            growth = growth + log_growth_of_average(each.share, each.new, each.old, ratio, scale, above=above)
+        return cls(sum(each.requests for each in by_share), scale, growth, above)
 
     def times(self, factor: float) -> _Average:
         """Of so many times the requests, at the same rates."""

@@ -23,6 +23,7 @@ from rollout.judge.comparison import (
     log_growth,
     log_growth_of_average,
     mixed,
+    pooled,
     requests_to_go,
     smallest_found,
 )
@@ -315,6 +316,15 @@ class TestBounds:
         ]
         one, other = bounds(chosen, 1.0, RISK), bounds(data.draw(st.permutations(split)), 1.0, RISK)
 
+        assert (other.low, other.high) == pytest.approx((one.low, one.high), abs=1e-9)
+
+    @settings(max_examples=50)
+    @given(chosen=st.lists(samples(), max_size=12))
+    def test_are_the_same_where_one_sample_a_share_is_kept(self, chosen: list[Sample]) -> None:
+        kept = pooled(chosen)
+        one, other = bounds(chosen, 1.0, RISK), bounds(kept, 1.0, RISK)
+
+        assert len(kept) == len({each.share for each in chosen})
         assert (other.low, other.high) == pytest.approx((one.low, one.high), abs=1e-9)
 
     @settings(max_examples=100)
