@@ -233,8 +233,8 @@ def smallest_found(
     def growth(rate: float) -> Array:
         new, old = share * rate, (1 - share) * old_rate
         if sample is None:
-            steps = _steps(share, margin)
-            return requests * (new * steps.new + old * steps.old + (1 - new - old) * steps.good)
+            each: Array = requests * np.array([new, old, 1 - new - old]) @ _steps(share, margin)
+            return each
         one = _observation(share, np.asarray(float(sample)), margin)
         mean = 1 + one.rates * (rate / margin.ratio - old_rate - one.less)
         variance = one.rates**2 * (new / (margin.ratio * share) ** 2 + old / (1 - share) ** 2) / sample
@@ -266,23 +266,16 @@ def _mixture() -> _Mixture:
     return _Mixture(-np.expm1(-logs), np.log(mass))
 
 
-@dataclass(frozen=True)
-class _Steps:
-    """ln(1 + λX) for each λ: of a bad request of the new version, of a bad one of the old, and of a good one."""
-
-    new: Array
-    old: Array
-    good: Array
-
-
 @lru_cache
-def _steps(share: float, margin: Margin) -> _Steps:
+def _steps(share: float, margin: Margin) -> Array:
+    """ln(1 + λX) for each λ: of a bad request of the new version, of a bad one of the old, and of a good one."""
     import numpy as np  # noqa: PLC0415
 
     allowed = margin.points / margin.ratio
     old = 1 / (1 - share) if share < 1 else 0.0
     rates = _mixture().parts / max(old + allowed, _NEVER)
-    return _Steps(*(np.log1p(rates * x) for x in (1 / (margin.ratio * share) - allowed, -old - allowed, -allowed)))
+    steps: Array = np.log1p(np.outer([1 / (margin.ratio * share) - allowed, -old - allowed, -allowed], rates))
+    return steps
 
 
 @dataclass(frozen=True)
@@ -312,13 +305,10 @@ def log_growth(share: float, requests: Counts, new: Counts, old: Counts, margin:
     """By how much the logarithm of each part of the mixture grows with one sample, or with each of arrays of them: a last axis more."""
     import numpy as np  # noqa: PLC0415
 
-    counts = [np.asarray(count, dtype=float) for count in (requests, new, old)]
     if not together:
-        of_all, bad_new, bad_old = (count[..., None] for count in counts)
-        steps = _steps(share, margin)
-        growth: Array = bad_new * steps.new + bad_old * steps.old + (of_all - bad_new - bad_old) * steps.good
+        growth: Array = np.stack([new, old, requests - new - old], axis=-1) @ _steps(share, margin)
         return np.minimum(growth, math.log(MOST_OF_A_SAMPLE))
-    of_all, bad_new, bad_old = counts
+    of_all, bad_new, bad_old = (np.asarray(count, dtype=float) for count in (requests, new, old))
     some = np.maximum(of_all, 1)
     one = _observation(share, some, margin)
     part_of_old = np.minimum(bad_old / ((1 - share) * some), one.cut) if share < 1 else 0.0
