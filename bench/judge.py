@@ -39,6 +39,7 @@ PER_SAMPLE = 250
 """A sample is half a second."""
 SAMPLES_A_MINUTE = 120
 FIVE_MINUTES = 5 * SAMPLES_A_MINUTE
+TEN_MINUTES = 10 * SAMPLES_A_MINUTE
 HALF_AN_HOUR = 30 * SAMPLES_A_MINUTE
 
 NO_WORSE = Margin()
@@ -227,7 +228,7 @@ def breakdowns(of_each: int, mean_samples: float, *, shared: bool, rate: float =
 def false_alarms(runs: int) -> Table:
     """How often the new version is accused by each, of two that are alike."""
     table = Table(
-        "both versions are bad equally often", "alarm, by request", "not cut", "by sample", "pooled", "Argo", "Flagger"
+        "both versions are bad equally often", "alarm, by request", "not cut", "together", "pooled", "Argo", "Flagger"
     )
     # what it is like, and how often the old version was bad in the five minutes before
     worlds: dict[str, tuple[float, World] | None] = {
@@ -289,7 +290,7 @@ def power(runs: int) -> Table:
         "old",
         "requests at 10/s",
         "at 500/s: alarm, by request",
-        "by sample",
+        "together",
         "pooled",
         "Argo",
         "Flagger",
@@ -417,7 +418,7 @@ def slower(new: Sequence[float]) -> Callable[[int, float], World]:
     """A new version with such parts of its requests slower than the old one's p50, p95, p99."""
 
     def at(bound: int, share: float) -> World:
-        return lambda _, __: iter([Rates(share, new[bound], [*BOUNDS.values()][bound])] * HALF_AN_HOUR)
+        return lambda _, __: iter([Rates(share, new[bound], [*BOUNDS.values()][bound])] * TEN_MINUTES)
 
     return at
 
@@ -428,7 +429,7 @@ def stalling(bound: int, share: float) -> World:
     def world(random: np.random.Generator, runs: int) -> Iterator[Rates]:
         usual = [*BOUNDS.values()][bound]
         phase = random.random(runs) * 0.65
-        for number in range(HALF_AN_HOUR):
+        for number in range(TEN_MINUTES):
             begin, end = phase + number / 2, phase + (number + 1) / 2
             stalled = (_stalled_until(end) - _stalled_until(begin)) / 0.5
             yield Rates(share, np.minimum(usual + (1 - usual) * stalled, 1), usual)
@@ -448,7 +449,7 @@ def latency(runs: int) -> list[Table]:
         "the new version",
         *BOUNDS,
         "the first of them",
-        title="margin 1.5, by sample: found within half an hour, mean, 99 %",
+        title="margin 1.5, together: found within ten minutes, mean, 99 %",
     )
     # a log-normal latency whose p99 is 4.6 times its median, as measured in the lab; the tail is stretched from p95 on
     cases: dict[str, Callable[[int, float], World]] = {
@@ -462,8 +463,8 @@ def latency(runs: int) -> list[Table]:
             found = []
             for bound in range(len(BOUNDS)):
                 alarm = Alarm(runs, HALF_AS_MUCH_AGAIN, together=True, risk=RISK / len(BOUNDS))
-                found += first_found([alarm], at(bound, weight / 100), runs, HALF_AN_HOUR)
-            never = HALF_AN_HOUR + 1
+                found += first_found([alarm], at(bound, weight / 100), runs, TEN_MINUTES)
+            never = TEN_MINUTES + 1
             first = np.min([np.where(each, each, never) for each in found], axis=0)
             found.append(np.where(first == never, 0, first))
             table.add_row(str(weight), what, *(told(each, 0.5, " s") for each in found))

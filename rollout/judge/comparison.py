@@ -13,13 +13,14 @@ s/w ≤ 1 and (1-s)/(1-w) ≥ 1, so w need only be an upper bound. X is never be
 0 ≤ λ < 1/B the factor 1 + λX is positive and its mean is at most 1: the product over all requests, mixed over a fixed grid of λ,
 reaches 1/r at any time with probability at most r (Ville 1939). Where w = 1 nobody is compared with: the old version counts as never
 bad, and the new one is held against `points` alone.
-- Each request by itself (failures): a sample's factor is the product over its requests, cut at `MOST_OF_A_SAMPLE`. To cut only
-  lowers the mean. Then no single burst accuses, which two equal versions could have in turns: it takes three bad samples.
-- Together (latency): a sample is one observation, 1 + λ·(mean of X). It is enough that the hypothesis is true of a sample in the
-  mean: requests of one sample may depend on each other, and versions may stall in turns, as they do on a busy machine. How many
-  requests a sample has must not depend on the draw. Of n requests the old version gets about m = (1-w)·n, so its part of the mean
-  is cut at b = 1 + 4/√m + 2/m, hardly ever reached. That costs at most ε = exp(m·(b - 1 - b·ln b)) / (e·m·ln b) of the mean
-  (Chernoff's bound), which is taken off; so B is b + ε and not 1/(1-w), and λ may be larger.
+The requests of one sample may depend on each other: a version's pods stall or fail together. So a sample's factor G is less than the
+product P over its requests, which only lowers the mean.
+- For failures G = min(P, `MOST_OF_A_SAMPLE`). No single burst accuses: it takes three bad samples.
+- `together`, for latency, G = P up to 1 and 2 - 1/P above. Then the mean of G is at most 1 also where two versions that are alike
+  stall in turns, as they do on a busy machine: where, given what came before, F(new) and F(old) of the whole sample are as likely the
+  other way round. For G ≤ P and G is concave in P, so given F its mean over the draws is at most G of the mean of P, which is
+  a product of 1 + λ or less where only the new one is bad, 1 - λ or less where only the old one is, and else 1 or less. The two
+  ways round have products p and q with pq ≤ 1, and G(p) + G(q) ≤ 2. (This needs a ratio of 1 at least.) It takes eleven bad samples.
 A hidden state that outlives a sample, such as one version's pods failing for a minute at random, makes that version worse while it
 lasts, and is found. That the other version's turn may come is in no test's reach.
 
@@ -117,7 +118,7 @@ class Evidence:
 
         Args:
             margin: The hypothesis: at no moment is the new version bad more often than this allows.
-            together: Whether a sample is one observation (latency), or each of its requests is (failures).
+            together: Whether the requests of a sample may depend on each other (latency); a ratio of 1 at least, then.
         """
         import numpy as np  # noqa: PLC0415 - most commands compare nothing, and NumPy takes a while
 
@@ -223,24 +224,26 @@ def smallest_found(
         requests: All of them, to whichever version.
         margin: The alarm's.
         risk: The alarm's.
-        sample: Requests of a sample that is one observation; None where each request is one.
+        sample: Requests of a sample, for an alarm whose samples are judged together; None for one by requests.
 
     Returns:
         The rate, 0..1; None where not even a version that is always bad is found.
     """
     import numpy as np  # noqa: PLC0415
 
+    steps = _steps(share, margin)
+    # a normal number's mean of anything, as a sum
+    at, mass = np.polynomial.hermite_e.hermegauss(15)
+
     def growth(rate: float) -> Array:
         new, old = share * rate, (1 - share) * old_rate
+        rates = np.array([new, old, 1 - new - old])
+        mean = rates @ steps
         if sample is None:
-            each: Array = requests * np.array([new, old, 1 - new - old]) @ _steps(share, margin)
-            return each
-        one = _observation(share, np.asarray(float(sample)), margin)
-        mean = 1 + one.rates * (rate / margin.ratio - old_rate - one.less)
-        variance = one.rates**2 * (new / (margin.ratio * share) ** 2 + old / (1 - share) ** 2) / sample
-        # the mean of a logarithm, to the second order
-        grown: Array = requests / sample * (np.log(mean) - variance / (2 * mean**2))
-        return grown
+            return np.asarray(requests * mean)
+        spread = np.sqrt(sample * (rates @ steps**2 - mean**2))
+        grown = _softened(sample * mean[:, None] + spread[:, None] * at) @ mass / mass.sum()
+        return np.asarray(requests / sample * grown)
 
     def found(rate: int) -> bool:
         return bool(mixed(growth(rate / _RATES)) >= -math.log(risk))
@@ -278,42 +281,19 @@ def _steps(share: float, margin: Margin) -> Array:
     return steps
 
 
-@dataclass(frozen=True)
-class _Observation:
-    """How a sample is one observation: each λ, where the old version's part is cut, and what is taken from the mean of X."""
-
-    rates: Array
-    cut: Array
-    less: Array
-
-
-def _observation(share: float, requests: Array, margin: Margin) -> _Observation:
-    import numpy as np  # noqa: PLC0415
-
-    cut, slack = np.zeros_like(requests), np.zeros_like(requests)
-    if share < 1:
-        of_old = (1 - share) * requests
-        cut = 1 + 4 / np.sqrt(of_old) + 2 / of_old
-        slack = np.exp(of_old * (cut - 1 - cut * np.log(cut))) / (math.e * of_old * np.log(cut))
-        never = cut * (1 - share) >= 1
-        cut, slack = np.where(never, 1 / (1 - share), cut), np.where(never, 0.0, slack)
-    less = slack + margin.points / margin.ratio
-    return _Observation(_mixture().parts / np.maximum(cut + less, _NEVER)[..., None], cut, less)
-
-
 def log_growth(share: float, requests: Counts, new: Counts, old: Counts, margin: Margin, *, together: bool) -> Array:
     """By how much the logarithm of each part of the mixture grows with one sample, or with each of arrays of them: a last axis more."""
     import numpy as np  # noqa: PLC0415
 
-    if not together:
-        growth: Array = np.stack([new, old, requests - new - old], axis=-1) @ _steps(share, margin)
-        return np.minimum(growth, math.log(MOST_OF_A_SAMPLE))
-    of_all, bad_new, bad_old = (np.asarray(count, dtype=float) for count in (requests, new, old))
-    some = np.maximum(of_all, 1)
-    one = _observation(share, some, margin)
-    part_of_old = np.minimum(bad_old / ((1 - share) * some), one.cut) if share < 1 else 0.0
-    mean = bad_new / (margin.ratio * share * some) - part_of_old - one.less
-    return np.log1p(one.rates * np.where(of_all > 0, mean, 0.0)[..., None])
+    growth: Array = np.stack([new, old, requests - new - old], axis=-1) @ _steps(share, margin)
+    return _softened(growth) if together else np.minimum(growth, math.log(MOST_OF_A_SAMPLE))
+
+
+def _softened(growth: Array) -> Array:
+    """ln of 2 - 1/P where the product P is above 1, and of P where it is not; of ln P."""
+    import numpy as np  # noqa: PLC0415
+
+    return np.where(growth > 0, np.log1p(-np.expm1(-np.maximum(growth, 0))), growth)
 
 
 def mixed(growth: Array) -> Array:
