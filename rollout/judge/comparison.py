@@ -118,7 +118,8 @@ class Evidence:
 
         Args:
             margin: The hypothesis: at no moment is the new version bad more often than this allows.
-            together: Whether the requests of a sample may depend on each other (latency); a ratio of 1 at least, then.
+            together: Whether the requests of a sample may depend on each other (latency). Then the ratio is 1 at least, and
+                samples last longer than a stall does: two seconds.
         """
         import numpy as np  # noqa: PLC0415 - most commands compare nothing, and NumPy takes a while
 
