@@ -12,9 +12,10 @@ ended between two readings of it:
 
 Each attempt counts: also one that a retry hid from the client, and a mirrored request. A failed connection counts by the requests
 that waited for it, so `cx_connect_fail` adds nothing. Not seen are: an answer that breaks off after its headers; a client that
-gives up after the headers, or while a connection is made; a request for which the Envoy has no healthy pod or no cluster. A
-request that a header sends to a version looks like one that the weights sent there. What the probe outside the mesh sends is
-among the requests of a gateway.
+gives up after the headers, or while a connection is made; a request for which the Envoy has no healthy pod or no cluster; what a
+pod got since the last reading, once it is not ready and the Envoy forgets it: a pod that crashes may take its failures along, and
+only its name is told. A request that a header sends to a version looks like one that the weights sent there. What the probe outside
+the mesh sends is among the requests of a gateway.
 
 Source: Envoy's router (source/common/router/router.cc) and connection pools (source/common/conn_pool/conn_pool_base.cc). What is
 said here of answers, resets, refused connections, retries, timeouts and clients that give up was tried with Envoy 1.40.
@@ -54,7 +55,11 @@ class Counters(NamedTuple):
     rq_active: int = 0
 
     def since(self, before: Counters) -> Tally:
-        """The requests that ended since then."""
+        """The requests that ended since then.
+
+        Envoy reads the counters one after the other: a request that ends between `rq_success` and `rq_active` seems given up. Of
+        88,000 requests in 1,867 readings, on a machine with four times more to do than it can, this was one.
+        """
         began, succeeded, failed, timed_out = (now - then for now, then in zip(self[:4], before[:4], strict=True))
         # a request that began and did not end as one of the two is under way, or its client gave up
         failed += max(0, began - succeeded - failed - self.rq_active)
@@ -66,7 +71,7 @@ class Counters(NamedTuple):
 
 
 class Host(NamedTuple):
-    """A pod of the service, as a client's Envoy knows it."""
+    """A pod of the service, as a client's Envoy knows it: its subset, and its `address:port`."""
 
     version: str
     address: str
@@ -125,13 +130,13 @@ class Coverage:
         silent: Why the last reading did not get an answer, by client. What it counts meanwhile comes with its next answer.
         clients_in_part: Clients that came or went, or were not ready meanwhile: what they sent before the first reading of
             them or after the last one is missing.
-        hosts_in_part: Pods of the service that went, as `address:port`: what they got after the last reading is missing.
+        hosts_in_part: Pods of the service that an Envoy forgot or counts anew: what they got after the last reading is missing.
     """
 
     counted: frozenset[str] = frozenset()
     silent: Mapping[str, str] = field(default_factory=dict)
     clients_in_part: frozenset[str] = frozenset()
-    hosts_in_part: frozenset[str] = frozenset()
+    hosts_in_part: frozenset[Host] = frozenset()
 
     def then(self, later: Coverage) -> Coverage:
         """Of both spans together."""
@@ -159,7 +164,7 @@ def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
     reading passes all its counters, is taken for it: then too few requests are counted.
     """
     versions: defaultdict[str, Tally] = defaultdict(Tally)
-    hosts_in_part: set[str] = set()
+    hosts_in_part: set[Host] = set()
     for client in now.counters.keys() & before.counters.keys():
         known, found = before.counters[client], now.counters[client]
         gone = known.keys() - found.keys()
@@ -169,7 +174,7 @@ def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
                 gone.add(host)
                 then = Counters()
             versions[host.version] += counters.since(then)
-        hosts_in_part |= {host.address for host in gone}
+        hosts_in_part |= gone
     return Span(now.at_seconds - before.at_seconds, dict(versions)), Coverage(
         _pods((now.counters.keys() & before.counters.keys()) - now.silent.keys()),
         {client.pod: why for client, why in now.silent.items()},

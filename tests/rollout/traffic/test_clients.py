@@ -172,7 +172,7 @@ class TestCompare:
         span, coverage = compare(reading({SHOP: {V1: failed(10, 5)}}), reading({SHOP: {V1: failed(20, 1)}}))
 
         assert span.versions == {"v1": Tally(20, 1)}
-        assert coverage.hosts_in_part == {V1.address}
+        assert coverage.hosts_in_part == {V1}
 
     def test_tells_of_pods_and_clients_that_went(self) -> None:
         before = reading({SHOP: {V1: well(10), V2: well(10)}, CART: {V1: well(5)}, GATEWAY: {V1: well(1)}})
@@ -184,7 +184,7 @@ class TestCompare:
         assert coverage == Coverage(
             counted=frozenset({"shop/a", "istio-ingress/g"}),
             clients_in_part=frozenset({"cart/b"}),
-            hosts_in_part=frozenset({V2.address}),
+            hosts_in_part=frozenset({V2}),
         )
 
     def test_counts_of_a_silent_client_both_intervals_with_its_next_answer(self) -> None:
@@ -200,11 +200,11 @@ class TestCompare:
         assert covered_then == Coverage(frozenset({"shop/a", "cart/b"}))
 
     def test_over_two_spans_is_that_of_both(self) -> None:
-        first = Coverage(frozenset({"a/a"}), {"b/b": "x"}, frozenset({"c/c"}), frozenset({"h"}))
-        second = Coverage(frozenset({"b/b"}), {"d/d": "y"}, frozenset({"e/e"}), frozenset({"i"}))
+        first = Coverage(frozenset({"a/a"}), {"b/b": "x"}, frozenset({"c/c"}), frozenset({V1}))
+        second = Coverage(frozenset({"b/b"}), {"d/d": "y"}, frozenset({"e/e"}), frozenset({V2}))
 
         assert first.then(second) == Coverage(
-            frozenset({"a/a", "b/b"}), {"d/d": "y"}, frozenset({"c/c", "e/e"}), frozenset({"h", "i"})
+            frozenset({"a/a", "b/b"}), {"d/d": "y"}, frozenset({"c/c", "e/e"}), frozenset({V1, V2})
         )
 
 
