@@ -8,7 +8,9 @@ threads follow within milliseconds.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -20,7 +22,7 @@ from kubernetes import client
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, container, is_ready, istio_version, list_running_pods
-from rollout.cluster.exec import STATUS, STDERR, STDOUT, ending, open_exec
+from rollout.cluster.exec import STATUS, STDERR, STDOUT, ExecStream, ending, open_exec
 from rollout.problem import first_line
 from rollout.weights import ALL, routed
 
@@ -29,6 +31,10 @@ PROXY = "istio-proxy"
 # An exec takes 60 ms by itself; all of them are the work of one API server.
 _MOST_AT_ONCE = 8
 _EXEC_TIMEOUT_SECONDS = 10.0
+
+# How long a stop may go unnoticed.
+_POLL_SECONDS = 0.2
+_STOPPED = "was stopped"
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Envoy:
         gateway: Whether it is a gateway. That has clusters of every service, and can send to those that it has a route to.
         istio: Its version of Istio, by its image's tag, which costs no request; "" where that tells none.
         workload: What `kubectl rollout restart` takes to replace its pod, as `deployment/name`; "" where there is none.
+        uid: The UID of its pod, which no other pod of the same name has.
     """
 
     pod: str
@@ -56,6 +63,7 @@ class Envoy:
     gateway: bool = False
     istio: str = ""
     workload: str = ""
+    uid: str = ""
 
 
 def acknowledges(envoy: Envoy, weights: Mapping[str, int], testers: Collection[str]) -> bool:
@@ -100,23 +108,15 @@ def read_envoys(
     Raises:
         RolloutError: no such context, or the cluster does not answer or refuses to list its pods.
     """
-    api = api_client(region)
-    envoys = [envoy for envoy in _ready(region, api) if only is None or envoy.pod in only]
-    with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
-        # two at once for each pod: most of the time is the start of a process there
-        routes = [pool.submit(_page, api, envoy.pod, _routes_page(services, envoy.gateway)) for envoy in envoys]
-        clusters = [pool.submit(_page, api, envoy.pod, _clusters_page(services)) for envoy in envoys]
-        read = [
-            read_pages(envoy, services, route.result(), cluster.result())
-            for envoy, route, cluster in zip(envoys, routes, clusters, strict=True)
-        ]
-    failed = any(envoy.error for each in read for envoy in each.values())
-    still_there = {envoy.pod for envoy in _ready(region, api)} if failed else frozenset[str]()
+
+    def pages(envoy: Envoy) -> list[str]:
+        wanted = only is None or envoy.pod in only
+        return [_routes_page(services, envoy.gateway), clusters_page(services)] if wanted else []
+
+    read = [read_pages(envoy, services, *answers) for envoy, answers in ask_envoys(region, pages)]
 
     def counts(envoy: Envoy) -> bool:
-        if envoy.error:
-            return envoy.pod in still_there
-        return envoy.weights is not None or (bool(envoy.subsets) and not envoy.gateway)
+        return bool(envoy.error) or envoy.weights is not None or (bool(envoy.subsets) and not envoy.gateway)
 
     return {service.name: tuple(envoy for each in read if counts(envoy := each[service.name])) for service in services}
 
@@ -129,13 +129,44 @@ class Page:
     error: str = ""
 
 
+def ask_envoys(
+    region: RegionAccess, pages: Callable[[Envoy], Sequence[str]], stop: threading.Event | None = None
+) -> list[tuple[Envoy, list[Page]]]:
+    """Asks the sidecars and gateways of the region's cluster for pages of their administration, eight pages at a time.
+
+    Args:
+        region: The region.
+        pages: What to ask an Envoy for; nothing to leave it out.
+        stop: Ends it at once; the pages that are missing then say so.
+
+    Returns:
+        By pod's name, each that was asked and its pages: not a pod that is not ready or is being deleted, nor one that goes
+        away meanwhile.
+
+    Raises:
+        RolloutError: no such context, or the cluster does not answer or refuses to list its pods.
+    """
+    api, stop = api_client(region), stop or threading.Event()
+    wanted = [(envoy, asked) for envoy in _ready(region, api) if (asked := pages(envoy))]
+    with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
+        # also those of one pod at once: most of the time is the start of a process there
+        coming = [[pool.submit(_page, api, envoy.pod, page, stop) for page in asked] for envoy, asked in wanted]
+        found = [
+            (envoy, [page.result() for page in each]) for (envoy, _asked), each in zip(wanted, coming, strict=True)
+        ]
+    if stop.is_set() or not any(page.error for _envoy, each in found for page in each):
+        return found
+    still_there = {envoy.uid for envoy in _ready(region, api)}
+    return [(envoy, each) for envoy, each in found if envoy.uid in still_there or not any(page.error for page in each)]
+
+
 def read_pages(envoy: Envoy, services: Sequence[ServiceAddress], routes: Page, clusters: Page) -> dict[str, Envoy]:
     """What an Envoy does with the requests to each service, by the service's name, from what its administration answered."""
     error = routes.error or clusters.error
     try:
         dump, statuses = ({}, {}) if error else (json.loads(routes.text), json.loads(clusters.text))
     except ValueError as invalid:
-        error = _unreadable(invalid)
+        error = unreadable(invalid)
 
     def read(service: ServiceAddress) -> Envoy:
         if error:
@@ -145,7 +176,7 @@ def read_pages(envoy: Envoy, services: Sequence[ServiceAddress], routes: Page, c
             subsets, ejected = read_clusters(statuses, service)
             return replace(envoy, weights=weights, testers=testers, subsets=subsets, ejected=ejected)
         except (ValueError, KeyError, TypeError, AttributeError) as invalid:
-            return replace(envoy, error=_unreadable(invalid))
+            return replace(envoy, error=unreadable(invalid))
 
     return {service.name: read(service) for service in services}
 
@@ -186,7 +217,7 @@ def read_clusters(clusters: Mapping[str, Any], service: ServiceAddress) -> tuple
     hosts = {
         subset: cluster.get("host_statuses") or []
         for cluster in clusters.get("cluster_statuses") or []
-        if (subset := _subset(cluster["name"], service))
+        if (subset := subset_of(cluster["name"], service))
     }
     ejected = {
         subset: sum(bool(host["health_status"].get("failed_outlier_check")) for host in found)
@@ -203,7 +234,8 @@ def _routes_page(services: Sequence[ServiceAddress], gateway: bool) -> str:
     return f"config_dump?resource=dynamic_route_configs&name_regex={names}"
 
 
-def _clusters_page(services: Sequence[ServiceAddress]) -> str:
+def clusters_page(services: Sequence[ServiceAddress]) -> str:
+    """The page of the services' clusters."""
     # Without the clusters of other hosts: a mesh has thousands. An Envoy too old to filter gives all of them.
     return f"clusters?format=json&filter=.*({'|'.join(service.host for service in services)}).*"
 
@@ -262,14 +294,14 @@ def _destinations(host: str, route: Mapping[str, Any], service: ServiceAddress) 
         raise ValueError(f"a route of {host} leads to no cluster")
     weights: dict[str, int] = {}
     for one in clusters:
-        subset = _subset(one["name"], service)
+        subset = subset_of(one["name"], service)
         if subset is None:
             raise ValueError(f"a route of {host} leads to the cluster {one['name']}")
         weights[subset] = weights.get(subset, 0) + one.get("weight", 0)
     return routed(weights)
 
 
-def _subset(cluster: str, service: ServiceAddress) -> str | None:
+def subset_of(cluster: str, service: ServiceAddress) -> str | None:
     """The subset that a cluster's name tells, as Istio names them; None if it is not the service's."""
     match cluster.split("|"):
         case ["outbound", port, subset, host] if port == str(service.port) and host == service.host:
@@ -277,11 +309,14 @@ def _subset(cluster: str, service: ServiceAddress) -> str | None:
     return None
 
 
-def _unreadable(error: Exception) -> str:
+def unreadable(error: Exception) -> str:
+    """What is told of an Envoy whose page is not what was asked for."""
     return f"its administration's answer cannot be read: {first_line(str(error))}"
 
 
-def _page(api: client.ApiClient, pod: str, page: str) -> Page:
+def _page(api: client.ApiClient, pod: str, page: str, stop: threading.Event) -> Page:
+    if stop.is_set():
+        return Page(error=_STOPPED)
     # the client turns a whole ApiClient into one for an exec while it opens it, so each has its own
     core = client.CoreV1Api(client.ApiClient(api.configuration))
     try:
@@ -294,17 +329,22 @@ def _page(api: client.ApiClient, pod: str, page: str) -> Page:
             timeout_seconds=_EXEC_TIMEOUT_SECONDS,
         )
         try:
-            opened.run_forever(timeout=_EXEC_TIMEOUT_SECONDS)
-            ended = not opened.is_open()
-            text, complaint, status = (opened.read_channel(channel) for channel in (STDOUT, STDERR, STATUS))
+            return _answer(opened, stop)
         finally:
             opened.close(timeout=1)
     except client.ApiException as error:
         return Page(error=f"exec was refused: {first_line(error.reason)}")
     except (websocket.WebSocketException, OSError) as error:
         return Page(error=f"exec lost its connection: {first_line(str(error))}")
-    if not ended:
-        return Page(error=f"gave no answer within {_EXEC_TIMEOUT_SECONDS:.0f} s")
+
+
+def _answer(opened: ExecStream, stop: threading.Event) -> Page:
+    ends = time.monotonic() + _EXEC_TIMEOUT_SECONDS
+    while opened.is_open() and time.monotonic() < ends and not stop.is_set():
+        opened.update(timeout=_POLL_SECONDS)
+    if opened.is_open():
+        return Page(error=_STOPPED if stop.is_set() else f"gave no answer within {_EXEC_TIMEOUT_SECONDS:.0f} s")
+    text, complaint, status = (opened.read_channel(channel) for channel in (STDOUT, STDERR, STATUS))
     if not status:
         return Page(error="exec lost its connection")
     if ending(status):
@@ -325,6 +365,7 @@ def _ready(region: RegionAccess, api: client.ApiClient) -> list[Envoy]:
                     gateway=(proxy.get("args") or [])[:2] == ["proxy", "router"],
                     istio=istio_version(proxy),
                     workload=_workload(pod),
+                    uid=pod["metadata"]["uid"],
                 )
             )
     return sorted(found, key=lambda envoy: envoy.pod)

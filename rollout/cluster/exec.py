@@ -25,9 +25,6 @@ class ExecStream(Protocol):
     def update(self, timeout: float = 0) -> None:
         """Takes in what has arrived, waiting at most `timeout` seconds for the first of it."""
 
-    def run_forever(self, timeout: float) -> None:
-        """Takes in all that arrives until the command ends, for at most `timeout` seconds."""
-
     def read_channel(self, channel: int, timeout: float = 0) -> bytes:
         """What has arrived on a channel since the last call."""
 

@@ -319,6 +319,7 @@ def sidecar(
         "metadata": {
             "namespace": "echo",
             "name": name,
+            "uid": f"uid-of-{name}",
             **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if leaving else {}),
         },
         "spec": {"initContainers": proxy, "containers": containers} if native else {"containers": containers + proxy},

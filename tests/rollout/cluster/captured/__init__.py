@@ -1,6 +1,7 @@
 """What a region's API server and Envoys answered, shortened: no field was changed or made up.
 
 The pages of two services and of gateways are what Istio's own generator makes of two VirtualServices, printed by an Envoy.
+The page of counters is that of an Envoy after requests whose end was known.
 """
 
 from __future__ import annotations
