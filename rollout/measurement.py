@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
@@ -23,6 +24,12 @@ _LONGEST_LINE_BYTES = 64 * 1024
 _SAMPLES_KEPT = 3
 _SAMPLE_CHARACTERS = 80
 
+MOMENT_SECONDS = 0.5
+"""How long a moment is, see `Moment`."""
+
+# Classes for each doubling of a latency: neighbours are 9 % apart.
+_CLASSES_PER_DOUBLING = 8
+
 
 @dataclass(frozen=True)
 class Result:
@@ -37,6 +44,7 @@ class Result:
         request: The number of its kind among those of the attack, from 0.
         subset: What the version header says: the subset that the client's proxy chose; "" where there is none.
         upstream: Whether that proxy says that it passed the answer on, so that the answer is not its own.
+        latency_ns: How long it took until the whole answer was there, or the error, in nanoseconds.
     """
 
     code: int
@@ -47,6 +55,7 @@ class Result:
     request: Annotated[int, Field(ge=0)] = 0
     subset: str = ""
     upstream: bool = False
+    latency_ns: Annotated[int, Field(ge=0)] = 0
 
     @property
     def said(self) -> Origin | None:
@@ -151,6 +160,60 @@ class Tally:
         return Tally(self.requests + other.requests, self.failures + other.failures)
 
 
+class Drawn(NamedTuple):
+    """Requests for which a version was chosen in some time, and how many of them were bad in which way.
+
+    Attributes:
+        requests: All of them.
+        failed: Those with no whole answer, or another status than is expected.
+        slow: Those that took longer than each of the bounds.
+    """
+
+    requests: int
+    failed: int
+    slow: tuple[int, ...] = ()
+
+
+NOBODY = ""
+"""In place of a version: requests of which nothing says for which one they were."""
+
+Moment = Mapping[str, Drawn]
+"""Requests that were sent in the same half second, by the version of the region that was chosen for them, or `NOBODY`."""
+
+Latencies = Mapping[int, int]
+"""Requests by the class of their latency: class c is up to 2^(c/8) ms."""
+
+
+def quantile_ms(latencies: Latencies, part: float) -> float:
+    """A latency in ms that at least this part of the requests, 0..1, did not exceed; the upper edge of a class. 0 for none."""
+    missing = part * sum(latencies.values())
+    for each in sorted(latencies):
+        missing -= latencies[each]
+        if missing <= 0:
+            return float(2 ** (each / _CLASSES_PER_DOUBLING))
+    return 0.0
+
+
+def part_beyond(latencies: Latencies, bound_ms: float) -> float:
+    """Which part of the requests took longer than an upper edge of a class, 0..1; 0 for none."""
+    edge = round(_CLASSES_PER_DOUBLING * math.log2(bound_ms))
+    return sum(requests for each, requests in latencies.items() if each > edge) / max(1, sum(latencies.values()))
+
+
+def edge_ms(at_least_ms: float) -> float:
+    """The lowest upper edge of a class that is not below this."""
+    return float(2 ** (math.ceil(_CLASSES_PER_DOUBLING * math.log2(at_least_ms)) / _CLASSES_PER_DOUBLING))
+
+
+def together(latencies: Iterable[Latencies]) -> Latencies:
+    """The requests of all of them."""
+    return sum((Counter(each) for each in latencies), Counter())
+
+
+def _latency_class(latency_ns: int) -> int:
+    return math.ceil(_CLASSES_PER_DOUBLING * math.log2(max(latency_ns, 1) / 1e6))
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What a region did with the requests that were sent to it. Every request sent is counted exactly once.
@@ -171,6 +234,9 @@ class Measurement:
         interruption: What went wrong so that sending ended before `planned` was reached; "" when nothing did.
         transitions: How often the second version answered the request sent next after one that the first answered, where
             those that no version of this region answered are passed over.
+        by_proxies: Requests that a proxy answered by itself, with an error, after a version was chosen; among that version's failures.
+        moments: Requests for which a version of this region was chosen, and those that failed without, in the order of sending.
+        latencies: The same by version, and by the class of their latency.
     """
 
     region: str
@@ -184,6 +250,9 @@ class Measurement:
     seconds: float = 0.0
     interruption: str = ""
     transitions: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    by_proxies: int = 0
+    moments: tuple[Moment, ...] = ()
+    latencies: Mapping[str, Latencies] = field(default_factory=dict)
 
     def tally(self, versions: Collection[str]) -> Tally:
         """What these versions of the region did with their requests."""
@@ -208,18 +277,26 @@ class Measurement:
 class Count:
     """Adds a region's results up while they come, in the order of sending; a long attack in parts with one for each part.
 
-    An answer in echo's own words was given by the version that it names. Another one was given by the version that the
-    version header names, in this region, unless it is the proxy's own.
+    An answer in echo's own words was given by the version that it names. Another one counts for the version that the version
+    header names, in this region: a proxy's own error as a failure of the version that was chosen.
 
     Args:
         region: Name of the region whose client sends the requests.
         expected: The statuses that are a success, by kind of request.
+        bounds_ms: What takes longer is slow: latencies in ms.
     """
 
-    def __init__(self, region: str, expected: Sequence[Collection[int]] = ((200,),)) -> None:
+    def __init__(
+        self, region: str, expected: Sequence[Collection[int]] = ((200,),), bounds_ms: Sequence[float] = ()
+    ) -> None:
         self.requests = 0
         self._region = region
         self._expected = expected
+        self._bounds_ns = [bound * 1e6 for bound in bounds_ms]
+        self._moments: list[Moment] = []
+        self._moment: dict[str, list[int]] = {}
+        self._moment_began = 0
+        self._latencies: dict[str, Counter[int]] = {}
         self._requests: Counter[Origin] = Counter()
         self._failures: Counter[Origin] = Counter()
         self._mislabelled: Counter[tuple[str, str]] = Counter()
@@ -227,6 +304,7 @@ class Count:
         self._samples: list[str] = []
         self._unreadable = 0
         self._unanswered = 0
+        self._by_proxies = 0
         self._transitions: Counter[tuple[str, str]] = Counter()
         self._before: str | None = None
 
@@ -239,15 +317,19 @@ class Count:
             self._reasons[_reason(result)] += 1
         if origin and chosen and chosen != origin.version:
             self._mislabelled[chosen, origin.version] += 1
-        if origin is None and chosen and result.upstream:
+        if origin is None and chosen and (result.upstream or failed):
             origin = Origin(self._region, chosen)
+            self._by_proxies += not result.upstream
         if origin is not None:
             self._requests[origin] += 1
             if failed:
                 self._failures[origin] += 1
-            self._follow(origin)
+            if origin.region == self._region:
+                self._follow(origin.version)
+                self._draw(result, chosen or origin.version, failed=failed)
         elif failed:
             self._unanswered += 1
+            self._draw(result, NOBODY, failed=True)
         else:
             self._unreadable += 1
             if len(self._samples) < _SAMPLES_KEPT:
@@ -269,14 +351,35 @@ class Count:
             seconds=seconds,
             interruption=interruption,
             transitions=dict(self._transitions),
+            by_proxies=self._by_proxies,
+            moments=(*self._moments, *([self._drawn()] if self._moment else ())),
+            latencies={version: dict(latencies) for version, latencies in self._latencies.items()},
         )
 
-    def _follow(self, origin: Origin) -> None:
-        if origin.region != self._region:
-            return
+    def _follow(self, version: str) -> None:
         if self._before is not None:
-            self._transitions[self._before, origin.version] += 1
-        self._before = origin.version
+            self._transitions[self._before, version] += 1
+        self._before = version
+
+    def _draw(self, result: Result, version: str, *, failed: bool) -> None:
+        began = int(result.at_ns / (MOMENT_SECONDS * 1e9))
+        if began != self._moment_began and self._moment:
+            self._moments.append(self._drawn())
+            self._moment = {}
+        self._moment_began = began
+        counts = self._moment.setdefault(version, [0, 0, *(0 for _ in self._bounds_ns)])
+        counts[0] += 1
+        counts[1] += failed
+        for place, bound in enumerate(self._bounds_ns, start=2):
+            counts[place] += result.latency_ns > bound
+        self._latencies.setdefault(version, Counter())[_latency_class(result.latency_ns)] += 1
+
+    def _drawn(self) -> Moment:
+        """The moment so far."""
+        return {
+            version: Drawn(requests, failures, tuple(slow))
+            for version, (requests, failures, *slow) in self._moment.items()
+        }
 
 
 def _reason(result: Result) -> str:

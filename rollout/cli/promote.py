@@ -12,6 +12,7 @@ import typer
 from rollout.cli.options import DryRun, JsonForTable, Proposal, RegionsFile, Remote, Service, WatchRate
 from rollout.cli.terminal import print_json, results_console, told
 from rollout.problem import RolloutError
+from rollout.terms import Terms
 from rollout.traffic.attack import DEFAULT_RATE
 
 # ruff: noqa: PLC0415
@@ -44,6 +45,40 @@ def promote(
         str | None,
         typer.Option(metavar="TIME", help="How long each step is watched at least: 90s, 2m, 1h.", show_default=_BAKE),
     ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            metavar="W",
+            help="Percent that the old ones keep until all regions are done.",
+            show_default=str(Terms.keep),
+            min=0,
+            max=50,
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="How many points more of its requests may fail.",
+            show_default=str(Terms.points),
+            min=0.01,
+            max=50,
+        ),
+    ] = None,
+    slower: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATIO",
+            help="How many times as many may be slow (p50, p95, p99).",
+            show_default=str(Terms.ratio),
+            min=1.1,
+            max=100,
+        ),
+    ] = None,
+    longest: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="How long a step may take to be proven; then it stops.", show_default="10m"),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the promotion that Git has in progress.")
     ] = False,
@@ -57,9 +92,10 @@ def promote(
     """Promote a version step by step, region after region.
 
     Each step is proven before the next.
-    A step is committed on top of the branch that Argo CD follows and pushed; it is proven when Argo CD has synced it, every Envoy
-    has acknowledged it, the measured shares are within two points at 99.9 %, and over the bake time the version failed no more often than
-    those it takes over from. One that is not is taken back by itself, in all regions: the version gets weight 0, and is not removed.
+    A step is committed on top of the branch that Argo CD follows and pushed. It is proven when Argo CD has synced it, every Envoy
+    has acknowledged it, the measured shares are within two points, and the version is shown to be within its margins of the old ones
+    over the same requests: how many fail, and how many are slow. False-alarm rate of a promotion: at most 0.1 %. A version that is shown
+    to be worse is taken back in all regions: it gets weight 0, and is not removed.
     All that a promotion has come to is in the messages of its commits (git log --grep Rollout-); your files are moved forward if nothing
     uncommitted is lost.
 
@@ -75,9 +111,15 @@ def promote(
     from rollout.promote import promotion as engine
 
     with told("stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back") as messages:
-        _refuse_confusion(version, resume=resume, told=[steps, regions, bake], dry_run=dry_run)
+        _refuse_confusion(
+            version, resume=resume, told=[steps, regions, bake, keep, margin, slower, longest], dry_run=dry_run
+        )
         with opened(messages, service, remote, branch, regions_file=regions_file, names=_listed(regions)) as found:
-            plan, resumed = _resumed(found) if resume else (_begun(found, version or "", steps, bake), None)
+            plan, resumed = (
+                _resumed(found)
+                if resume
+                else (_begun(found, version or "", steps, bake, _terms(keep, margin, slower, longest)), None)
+            )
             previewed = () if resumed else engine.preview(found.upstream, plan)
             if dry_run:
                 results_console().print(promotion_report.preview_table(previewed))
@@ -90,7 +132,7 @@ def promote(
     raise typer.Exit(promotion_report.exit_code(ended))
 
 
-def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> Promotion:
+def _begun(found: Clone, version: str, steps: str | None, bake: str | None, terms: Terms) -> Promotion:
     from rollout.git.record import Promotion
     from rollout.promote.upstream import refuse_promotion
 
@@ -103,8 +145,19 @@ def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> P
         version=version,
         steps=_rising(steps or DEFAULT_STEPS),
         regions=found.regions(tip),
-        bake_seconds=_seconds(bake or _BAKE),
+        bake_seconds=_seconds("--bake", bake or _BAKE),
         before=tip,
+        terms=terms,
+    )
+
+
+def _terms(keep: int | None, margin: float | None, slower: float | None, longest: str | None) -> Terms:
+    usual = Terms()
+    return Terms(
+        keep=usual.keep if keep is None else keep,
+        points=margin or usual.points,
+        ratio=slower or usual.ratio,
+        longest_seconds=_seconds("--longest", longest) if longest else usual.longest_seconds,
     )
 
 
@@ -123,10 +176,10 @@ def _resumed(found: Clone) -> tuple[Promotion, tuple[str, Record]]:
     return record.promotion, (entry.commit, record)
 
 
-def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[str | None], dry_run: bool) -> None:
-    if resume and (version or any(told) or dry_run):
+def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[object], dry_run: bool) -> None:
+    if resume and (version or any(each is not None for each in told) or dry_run):
         raise RolloutError.of(
-            "--resume stands beside a version, --steps, --regions, --bake or --dry-run",
+            "--resume stands beside a version, --dry-run or an option that says how to promote",
             "a promotion goes on as it began, and its commits say how that was",
             "leave them out, or roll it back and begin another",
         )
@@ -153,13 +206,13 @@ def _rising(text: str) -> tuple[int, ...]:
     return weights
 
 
-def _seconds(text: str) -> int:
+def _seconds(option: str, text: str) -> int:
     found = re.fullmatch(r"([0-9]{1,6})([smh])", text)
     seconds = int(found[1]) * _UNITS[found[2]] if found else -1
     if not 0 <= seconds <= _LONGEST_BAKE_SECONDS:
         raise RolloutError.of(
-            f"--bake {text}: this is no time of at most 12h",
-            "each step is watched so long",
+            f"{option} {text}: this is no time of at most 12h",
+            "each step takes so long",
             "write for instance 90s, 2m or 1h",
         )
     return seconds

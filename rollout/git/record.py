@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
+from rollout.terms import Terms
 from stackfile.keys import ONLY_SERVICE
 
 MARK = "Rollout-Promotion: "
@@ -96,6 +97,7 @@ class Promotion:
         regions: In their order.
         bake_seconds: How long each step is watched.
         before: The full hash of the commit from before it.
+        terms: What the version is judged by.
     """
 
     id: str
@@ -105,6 +107,12 @@ class Promotion:
     regions: tuple[str, ...]
     bake_seconds: int
     before: str
+    terms: Terms = field(default_factory=Terms)
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """What the version gets in each region until all are done, percents in their order."""
+        return tuple(dict.fromkeys(map(self.terms.weight, self.steps)))
 
 
 @dataclass(frozen=True)
@@ -139,6 +147,7 @@ def message(subject: str, record: Record) -> str:
         "Regions": ",".join(promotion.regions),
         "Bake": f"{promotion.bake_seconds}s",
         "Before": promotion.before,
+        "Terms": str(promotion.terms),
         "State": record.state.value,
         "Region": record.region,
         "Weight": str(record.weight),
@@ -169,6 +178,8 @@ def parse(text: str) -> Record | None:
         regions=_needed(found, "Regions", _listed(_text)),
         bake_seconds=_needed(found, "Bake", _seconds),
         before=_needed(found, "Before", _text),
+        # one from before versions were compared gives all to the new one at once
+        terms=_needed(found, "Terms", Terms.parse) if "Terms" in found else Terms(keep=0),
     )
     return Record(
         promotion,

@@ -15,7 +15,7 @@ _REASONS_SHOWN = 3
 
 # Rows of the table that belong to no version.
 UNREADABLE = "(no version)"
-UNANSWERED = "(no answer)"
+UNANSWERED_ROW = "(no answer)"
 
 
 class Kind(StrEnum):
@@ -65,7 +65,7 @@ def no_failures(measurement: Measurement) -> tuple[Deviation, ...]:
     of_rows = [
         (label(origin, measurement.region), tally.failures) for origin, tally in sorted(measurement.answered.items())
     ]
-    of_rows.append((UNANSWERED, measurement.unanswered))
+    of_rows.append((UNANSWERED_ROW, measurement.unanswered))
     return tuple(
         Deviation(Kind.FAILED, row, f"{failures:,} requests failed at {row} (all failures: {reasons(measurement)})")
         for row, failures in of_rows
@@ -73,13 +73,13 @@ def no_failures(measurement: Measurement) -> tuple[Deviation, ...]:
     )
 
 
-def no_failures_but_its_own(measurement: Measurement) -> tuple[Deviation, ...]:
-    """Every request got a status that is expected, or a failure of one of the region's own versions.
-
-    What those are worth, others say by comparison.
-    """
-    own = measurement.versions
-    return tuple(finding for finding in no_failures(measurement) if finding.row not in own)
+def none_lost_on_the_way(measurement: Measurement) -> tuple[Deviation, ...]:
+    """Every request reached a version of the region; what these make of theirs does not count."""
+    lost = measurement.unanswered + measurement.by_proxies
+    if not lost:
+        return ()
+    text = f"{lost:,} requests reached no version (all failures: {reasons(measurement)})"
+    return (Deviation(Kind.FAILED, UNANSWERED_ROW, text),)
 
 
 def all_readable(measurement: Measurement) -> tuple[Deviation, ...]:
@@ -150,10 +150,10 @@ def nothing_lost(
     )
 
 
-def shares_match(measurement: Measurement, weights: Mapping[str, int]) -> tuple[Deviation, ...]:
+def shares_match(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> tuple[Deviation, ...]:
     """No version's share of all requests, in its own region, is proven to be other than its weight allows."""
     findings = []
-    requests, each = measurement.requests, version_risk(weights)
+    requests, each = measurement.requests, version_risk(weights, risk)
     for version, weight in weights.items():
         count = measurement.tally([version]).requests
         if weight == 0 or not is_outside(count, requests, weight, each):
@@ -172,12 +172,12 @@ def shares_match(measurement: Measurement, weights: Mapping[str, int]) -> tuple[
     return tuple(findings)
 
 
-def independent(measurement: Measurement, weights: Mapping[str, int]) -> tuple[Deviation, ...]:
+def independent(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> tuple[Deviation, ...]:
     """Each request is a draw of its own, as far as its version goes; what is said of shares rests on that."""
     # with those versions that have not been seen: they could have been
     routed = [version for version, weight in weights.items() if weight > 0]
     transitions = dict.fromkeys(product(routed, routed), 0) | dict(measurement.transitions)
-    if not denied(transitions, RISK):
+    if not denied(transitions, risk):
         return ()
     text = (
         f"which version answers depends on who answered before: {sum(transitions.values()) + 1:,} answers came in "
@@ -186,13 +186,13 @@ def independent(measurement: Measurement, weights: Mapping[str, int]) -> tuple[D
     return (Deviation(Kind.NOT_INDEPENDENT, "", text),)
 
 
-def split_standing(measurement: Measurement, weights: Mapping[str, int]) -> Standing:
+def split_standing(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> Standing:
     """What a measurement proves of the shares in its region; see `rollout.judge.shares.standing`.
 
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    return standing(counts_of(measurement, weights), measurement.requests, weights)
+    return standing(counts_of(measurement, weights), measurement.requests, weights, risk)
 
 
 def counts_of(measurement: Measurement, weights: Mapping[str, int]) -> Mapping[str, int]:

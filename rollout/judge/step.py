@@ -1,25 +1,67 @@
-"""Is a step of a promotion well? What was measured while it came and after, held against what was to be. Pure."""
+"""Is a step of a promotion well? What was measured while it came and after, held against what was to be. Pure.
+
+The new version and the others are compared over the same requests: see `rollout.judge.comparison`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from rollout.judge import failures
 from rollout.judge.checks import (
+    UNANSWERED_ROW,
+    Deviation,
+    Kind,
     independent,
-    no_failures_but_its_own,
     nothing_lost,
     reasons,
     shares_match,
     split_standing,
 )
+from rollout.judge.comparison import Margin, Sample, bounds, expected_requests, is_within, log_evidence
 from rollout.judge.shares import DEFAULT_MOST, RISK, Interval, Standing, share_interval, version_risk
-from rollout.measurement import Measurement, Tally
-from rollout.weights import routed
+from rollout.measurement import NOBODY, Drawn, Latencies, Measurement, Moment, Tally, edge_ms, part_beyond, quantile_ms
+from rollout.terms import LATENCIES, SLOW, UNANSWERED, Terms
+from rollout.weights import ALL, routed
 
 MOST_REQUESTS = DEFAULT_MOST
 """A share that is not known after so many requests is too near the edge of what is allowed: as `rollout verify` has it."""
+
+_MOMENTS_OF_A_STALL = 4
+"""Two seconds: several times as long as a version stands still that lost its processor to others. See `bench/judge.py`."""
+
+_OF_STEP = 4 + 2 * (1 + len(LATENCIES))
+"""The tests of a step: shares, independence, unanswered requests, failures of clients; of the probe's failures and of each latency whether
+the new version is worse, and whether it is within its margin."""
+
+_OF_REGION = 4
+"""The tests of a region before another one begins: shares, independence, unanswered requests, failures."""
+
+
+def risk_of_each(steps: int, regions: int) -> float:
+    """What each test of a promotion may risk, so that all of them together risk `RISK` (union bound).
+
+    Args:
+        steps: How many each region takes.
+        regions: How many there are.
+    """
+    return RISK / (regions * (steps * _OF_STEP + (regions + 1) * _OF_REGION))
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A latency in ms beyond which a request is slow, and which part of the others' requests usually is, 0..1."""
+
+    ms: float
+    usual: float
+
+    @classmethod
+    def of(cls, latencies: Latencies) -> tuple[Bound, ...]:
+        """One for each of `LATENCIES`, by those of the old versions."""
+        edges = [edge_ms(SLOW * quantile_ms(latencies, part)) for part in LATENCIES] if latencies else []
+        return tuple(cls(edge, part_beyond(latencies, edge)) for edge in edges)
 
 
 @dataclass(frozen=True)
@@ -31,19 +73,101 @@ class Step:
         version: The new one.
         weights: What the shares are held against, whole percents by version.
         before: The weights from before the step.
-        old: What the versions that it takes over from did with their requests before the step, in this region.
+        bounds: What is slow, one for each of `LATENCIES`; none where the others' latencies are not known.
+        terms: What the versions are held against.
+        risk: How often each test may be wrong, at most.
+        usual: The part of the others' requests that failed before, 0..1: for where they have none that could be compared.
     """
 
     region: str
     version: str
     weights: Mapping[str, int]
     before: Mapping[str, int]
-    old: Tally = field(default_factory=Tally)
+    bounds: tuple[Bound, ...] = ()
+    terms: Terms = field(default_factory=Terms)
+    risk: float = RISK
+    usual: float = 0.0
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the new version gets all requests, so that no other one can be compared with it."""
+        return self.weights[self.version] == ALL
 
     @property
     def old_versions(self) -> str:
-        """The names of the others, for people."""
-        return "+".join(version for version in self.weights if version != self.version)
+        """The names of the others that have requests, for people; of all others where none has."""
+        others = [version for version in self.weights if version != self.version]
+        return "+".join([version for version in others if self.weights[version] or self.before.get(version)] or others)
+
+    @property
+    def share(self) -> float:
+        """The new version's, 0..1."""
+        return self.weights[self.version] / 100
+
+    @property
+    def highest_share(self) -> float:
+        """The new version's while the step comes, at most, 0..1."""
+        return max(self.before.get(self.version, 0), self.weights[self.version]) / 100
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """In what the versions are compared: failures first."""
+        points = self.terms.points / 100 + (self.usual if self.is_alone else 0)
+        failed = Measure("failed", Margin(points=points), lambda drawn: drawn.failed)
+        if self.is_alone:
+            return (failed,)
+        return (failed, *(_slower(bound, place, self.terms.ratio) for place, bound in enumerate(self.bounds)))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A way for a request to be bad.
+
+    Attributes:
+        name: For people, of requests.
+        margin: How much worse the new version may be.
+        bad: How many of some requests are.
+        usual: Which part of the old version's requests is, 0..1; None where that is not known beforehand.
+    """
+
+    name: str
+    margin: Margin
+    bad: Callable[[Drawn], int]
+    usual: float | None = None
+
+    @property
+    def together(self) -> bool:
+        """Whether the requests of a moment are one observation: a busy machine makes many of them slow at once, of any version."""
+        return self.usual is not None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The new version beside the others, in one measure, over the same requests.
+
+    Attributes:
+        name: The measure's.
+        new: The new version's requests, and the bad ones among them.
+        old: The others'.
+        most: The most by which the new version's part of bad requests is above what the margin's ratio allows, 0..1; None where only
+            an alarm watches.
+        allowed: What the margin allows of that, 0..1.
+        is_needed: Whether the step waits for the proof; otherwise it is only watched for what is worse.
+        worse: Whether it is shown to be worse than the others at all.
+    """
+
+    name: str
+    new: Tally
+    old: Tally
+    most: float | None
+    allowed: float
+    is_needed: bool
+    worse: bool
+
+    @property
+    def standing(self) -> Standing:
+        """Whether it is proven to be within its margin."""
+        return Standing.HOLDS if self.most is not None and self.most <= self.allowed else Standing.NOT_YET_KNOWN
 
 
 @dataclass(frozen=True)
@@ -53,10 +177,12 @@ class Observation:
     Attributes:
         coming: Until all Envoys had acknowledged it, and a second more: the old split and the new one.
         proof: Since then; None while it is not acknowledged.
+        clients: What all other clients got since the step began, as their Envoys count it: what ended between two readings.
     """
 
     coming: Measurement
     proof: Measurement | None = None
+    clients: tuple[Moment, ...] = ()
 
     def tally(self, versions: Collection[str]) -> Tally:
         """What these versions of the region did with all the requests that they got."""
@@ -69,8 +195,8 @@ def new_tally(step: Step, seen: Observation) -> Tally:
 
 
 def old_tally(step: Step, seen: Observation) -> Tally:
-    """The others' requests since the region was first watched."""
-    return step.old + seen.tally({*step.weights} - {step.version})
+    """The others' requests since the step began."""
+    return seen.tally({*step.weights} - {step.version})
 
 
 def doubt(step: Step, seen: Observation, *, proven: bool) -> str | None:
@@ -84,36 +210,91 @@ def doubt(step: Step, seen: Observation, *, proven: bool) -> str | None:
         proven: Whether its shares were proven before: then they need not be proven again, but can be found off.
     """
     return (
-        new_one_fails_more(step, seen) or somebody_else_answered(step, seen) or _share_is_off(step, seen, proven=proven)
+        new_one_is_worse(step, seen) or somebody_else_answered(step, seen) or _share_is_off(step, seen, proven=proven)
     )
 
 
-def new_one_fails_more(step: Step, seen: Observation) -> str | None:
-    """That the new version is proven to fail more often than the others, in a sentence; None while it is not."""
-    new, old = new_tally(step, seen), old_tally(step, seen)
-    if new.failures and not old.requests:
-        return f"{new.failures:,} of {new.requests:,} requests to {step.version} failed, and {step.old_versions} had none to compare"
-    if not failures.fails_more(new, old):
-        return None
-    why = reasons(seen.coming if seen.proof is None else seen.proof) or reasons(seen.coming)
-    return (
-        f"{step.version} fails more often than {step.old_versions}: {new.failures:,} of {new.requests:,} requests, "
-        f"against {old.failures:,} of {old.requests:,} ({why}; false-alarm rate at most {RISK:.1%})"
-    )
+def new_one_is_worse(step: Step, seen: Observation) -> str | None:
+    """That the new version is shown to be worse than the others by more than a margin, in a sentence; None while it is not."""
+    for measure in step.measures:
+        samples = [*_of_coming(step, seen, measure), *_of_proof(step, seen, measure)]
+        if log_evidence(samples, measure.margin, together=measure.together) >= -math.log(step.risk):
+            return _worse(step, seen, measure)
+    return _clients_fail(step, seen)
 
 
 def somebody_else_answered(step: Step, seen: Observation) -> str | None:
     """That requests were lost, or went where they should not, in a sentence; None while none was."""
     now = routed(step.weights)
     for window, weights in ((seen.coming, routed(step.before) | now), (seen.proof, now)):
-        if window and (lost := nothing_lost(window, weights, no_failures_but_its_own)):
+        if window and (lost := nothing_lost(window, weights, partial(nearly_all_answered, risk=step.risk))):
             return lost[0].text
     return None
 
 
-def is_proven(step: Step, seen: Observation) -> bool:
-    """Whether the shares are what they are to be, at the declared risk."""
-    return seen.proof is not None and split_standing(seen.proof, step.weights) is Standing.HOLDS
+def nearly_all_answered(measurement: Measurement, risk: float = RISK) -> tuple[Deviation, ...]:
+    """It is not shown that more than one request in 10,000 is answered by nobody. What versions make of theirs, others compare."""
+    samples = [
+        Sample(
+            1.0, sum(drawn.requests for drawn in moment.values()), moment[NOBODY].failed if NOBODY in moment else 0, 0
+        )
+        for moment in measurement.moments
+    ]
+    if log_evidence(samples, Margin(points=UNANSWERED), together=False) < -math.log(risk):
+        return ()
+    text = (
+        f"{measurement.unanswered:,} of {measurement.requests:,} requests were answered by nobody, where "
+        f"{UNANSWERED:.2%} are allowed (all failures: {reasons(measurement)})"
+    )
+    return (Deviation(Kind.FAILED, UNANSWERED_ROW, text),)
+
+
+def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ...]:
+    """The new version beside the others in each measure.
+
+    Args:
+        step: The step.
+        seen: What was measured of it.
+        rate: Requests a second.
+    """
+    others = {*step.weights} - {step.version}
+    found = []
+    for measure in step.measures:
+        samples = [*_of_coming(step, seen, measure), *_of_proof(step, seen, measure)]
+        found.append(
+            Comparison(
+                measure.name,
+                _bad(seen, {step.version}, measure),
+                _bad(seen, others, measure),
+                _most(step, seen, measure),
+                measure.margin.points,
+                is_needed=_is_needed(step, measure, rate),
+                worse=log_evidence(samples, Margin(), together=measure.together) >= -math.log(step.risk),
+            )
+        )
+    if seen.clients:
+        new, old = _bad_of_clients(step, seen)
+        worse = _clients_evidence(step, seen, Margin()) >= -math.log(step.risk)
+        allowed = step.terms.points / 100
+        found.append(Comparison("failed of other clients", new, old, None, allowed, is_needed=False, worse=worse))
+    return tuple(found)
+
+
+def is_proven(step: Step, seen: Observation, rate: float) -> bool:
+    """Whether the shares are what they are to be, and the new version is within its margins of the others, at the declared risk.
+
+    Args:
+        step: The step.
+        seen: What was measured of it.
+        rate: Requests a second.
+    """
+    if seen.proof is None or split_standing(seen.proof, step.weights, step.risk) is not Standing.HOLDS:
+        return False
+    return all(
+        is_within(_of_proof(step, seen, measure), measure.margin, step.risk)
+        for measure in step.measures
+        if _is_needed(step, measure, rate)
+    )
 
 
 def interval(step: Step, seen: Observation) -> Interval:
@@ -122,16 +303,107 @@ def interval(step: Step, seen: Observation) -> Interval:
         return Interval(0.0, 1.0)
     count = seen.proof.tally([step.version]).requests
     weight = step.weights[step.version]
-    return share_interval(count, seen.proof.requests, weight, version_risk(step.weights))
+    return share_interval(count, seen.proof.requests, weight, version_risk(step.weights, step.risk))
+
+
+def _slower(bound: Bound, place: int, ratio: float) -> Measure:
+    name = f"slower than {bound.ms:.3g} ms ({SLOW:g} x p{100 * LATENCIES[place]:.0f})"
+    return Measure(name, Margin(ratio=ratio), lambda drawn: drawn.slow[place], usual=bound.usual)
+
+
+def _of_coming(step: Step, seen: Observation, measure: Measure) -> Iterator[Sample]:
+    # an upper bound of the share at each moment is enough to say that a version is worse
+    return _samples(step, seen.coming.moments, step.highest_share, measure)
+
+
+def _of_proof(step: Step, seen: Observation, measure: Measure) -> Iterator[Sample]:
+    return _samples(step, seen.proof.moments, step.share, measure) if seen.proof else iter(())
+
+
+def _samples(step: Step, moments: Sequence[Moment], share: float, measure: Measure) -> Iterator[Sample]:
+    """Each moment, or as many together as a stall lasts; none where the new version has no share: then there is nothing to compare."""
+    size = _MOMENTS_OF_A_STALL if measure.together else 1
+    for first in range(0, len(moments) - size + 1, size) if share else ():
+        drawn = [
+            (version == step.version, each)
+            for moment in moments[first : first + size]
+            for version, each in moment.items()
+            if version in step.weights
+        ]
+        bad = sum(measure.bad(each) for _, each in drawn)
+        new = sum(measure.bad(each) for is_new, each in drawn if is_new)
+        yield Sample(share, sum(each.requests for _, each in drawn), new, bad - new)
+
+
+def _most(step: Step, seen: Observation, measure: Measure) -> float:
+    return bounds(_of_proof(step, seen, measure), measure.margin.ratio, step.risk).high
+
+
+def _bad(seen: Observation, versions: Collection[str], measure: Measure) -> Tally:
+    windows = [seen.coming, *([seen.proof] if seen.proof else [])]
+    return _total([moment for window in windows for moment in window.moments], versions, measure)
+
+
+def _total(moments: Sequence[Moment], versions: Collection[str], measure: Measure) -> Tally:
+    drawn = [drawn for moment in moments for version, drawn in moment.items() if version in versions]
+    return Tally(sum(each.requests for each in drawn), sum(map(measure.bad, drawn)))
+
+
+def _bad_of_clients(step: Step, seen: Observation) -> tuple[Tally, Tally]:
+    """Of the new version, and of the others."""
+    others, failed = {*step.weights} - {step.version}, step.measures[0]
+    return _total(seen.clients, {step.version}, failed), _total(seen.clients, others, failed)
+
+
+def _clients_evidence(step: Step, seen: Observation, margin: Margin) -> float:
+    return log_evidence(_samples(step, seen.clients, step.highest_share, step.measures[0]), margin, together=False)
+
+
+def _clients_fail(step: Step, seen: Observation) -> str | None:
+    """That the new version fails its other clients more often; None while it is not shown, and where no other version has requests."""
+    if step.is_alone or _clients_evidence(step, seen, step.measures[0].margin) < -math.log(step.risk):
+        return None
+    new, old = _bad_of_clients(step, seen)
+    return (
+        f"{step.version} fails clients more often than {step.old_versions}, by more than {step.terms.points:g} points: "
+        f"{new.failures:,} of {new.requests:,} requests, against {old.failures:,} of {old.requests:,} in the same time, "
+        f"as their Envoys count them (false-alarm rate of a promotion ≤ {RISK:.1%})"
+    )
+
+
+def _is_needed(step: Step, measure: Measure, rate: float) -> bool:
+    """Failures always; a latency where its proof can be expected in half of the longest time."""
+    if measure.usual is None:
+        return True
+    needed = expected_requests(step.share, measure.usual, measure.margin, step.risk)
+    return needed is not None and needed <= rate * step.terms.longest_seconds / 2
+
+
+def _worse(step: Step, seen: Observation, measure: Measure) -> str:
+    new, old = _bad(seen, {step.version}, measure), _bad(seen, {*step.weights} - {step.version}, measure)
+    beside = f"{old.failures:,} of {old.requests:,} in the same time"
+    risk = f"false-alarm rate of a promotion ≤ {RISK:.1%}"
+    if measure.usual is not None:
+        return (
+            f"{step.version} is slow more than {step.terms.ratio:g} times as often as {step.old_versions}: "
+            f"{new.failures:,} of {new.requests:,} requests {measure.name}, against {beside} ({risk})"
+        )
+    why = reasons(seen.coming if seen.proof is None else seen.proof) or reasons(seen.coming)
+    if step.is_alone:
+        beside = f"{step.usual:.2%} of those of {step.old_versions} before, which has none now"
+    return (
+        f"{step.version} fails more often than {step.old_versions}, by more than {step.terms.points:g} points: "
+        f"{new.failures:,} of {new.requests:,} requests, against {beside} ({why}; {risk})"
+    )
 
 
 def _share_is_off(step: Step, seen: Observation, *, proven: bool) -> str | None:
     if seen.proof is None:
         return None
-    if off := independent(seen.proof, step.weights) or shares_match(seen.proof, step.weights):
+    if off := independent(seen.proof, step.weights, step.risk) or shares_match(seen.proof, step.weights, step.risk):
         return next((each for each in off if each.row == step.version), off[0]).text
     requests = seen.proof.requests
-    if proven or requests < MOST_REQUESTS or split_standing(seen.proof, step.weights) is Standing.HOLDS:
+    if proven or requests < MOST_REQUESTS or split_standing(seen.proof, step.weights, step.risk) is Standing.HOLDS:
         return None
     percent = 100 * seen.proof.tally([step.version]).requests / requests
     return (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rollout.judge.checks import (
-    UNANSWERED,
+    UNANSWERED_ROW,
     UNREADABLE,
     Check,
     Deviation,
@@ -19,7 +19,7 @@ from rollout.judge.checks import (
     shares_match,
     split_standing,
 )
-from rollout.judge.shares import Interval, Standing, is_inside, requests_to_go, share_interval, version_risk
+from rollout.judge.shares import RISK, Interval, Standing, is_inside, requests_to_go, share_interval, version_risk
 from rollout.measurement import Measurement, Origin, Tally
 
 
@@ -87,50 +87,55 @@ def _word(standing: Standing | None) -> str:
     return Kind.NOT_INDEPENDENT if standing is None else standing
 
 
-def verdict_of(measurement: Measurement, weights: Mapping[str, int], *, failures: Check = no_failures) -> Verdict:
+def verdict_of(
+    measurement: Measurement, weights: Mapping[str, int], *, failures: Check = no_failures, risk: float = RISK
+) -> Verdict:
     """Holds a measurement against the weights, whole percents by version. It may be asked at any time, and any number of times.
 
     A region holds if each version's share is proven to be within two points of its weight, no request failed, and each
     was answered by echo in that region, by a version that has a weight. A request that failed or went astray is a fact
     and needs no proof: it does not hold. Where requests depend on each other, shares are not judged. What is said of shares is
-    wrong, and independence denied wrongly, with probability `RISK` at most.
+    wrong, and independence denied wrongly, with probability `risk` at most.
 
     Args:
         measurement: What was counted, in the order of sending.
         weights: The configured split.
         failures: Which failed requests are held against the region.
+        risk: How often it may be wrong.
 
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    known, facts, dependent = _known(measurement, weights, failures)
-    off = () if dependent else shares_match(measurement, weights)
+    known, facts, dependent = _known(measurement, weights, failures, risk)
+    off = () if dependent else shares_match(measurement, weights, risk)
     to_go: int | None = 0
     undecided: tuple[Deviation, ...] = ()
     if known is Standing.NOT_YET_KNOWN:
-        to_go = requests_to_go(counts_of(measurement, weights), measurement.requests, weights)
+        to_go = requests_to_go(counts_of(measurement, weights), measurement.requests, weights, risk)
         undecided = (_undecided(measurement, to_go),)
     findings = facts + dependent + off + undecided
     return Verdict(
-        measurement, _rows(measurement, weights, findings, dependent=bool(dependent)), findings, known, to_go
+        measurement, _rows(measurement, weights, findings, risk, dependent=bool(dependent)), findings, known, to_go
     )
 
 
-def is_decided(measurement: Measurement, weights: Mapping[str, int], *, failures: Check = no_failures) -> bool:
+def is_decided(
+    measurement: Measurement, weights: Mapping[str, int], *, failures: Check = no_failures, risk: float = RISK
+) -> bool:
     """Whether `verdict_of` has its verdict, so that no more requests are needed. Far cheaper than a verdict.
 
     Raises:
         ValueError: the weights do not sum to 100.
     """
-    return _known(measurement, weights, failures)[0] is not Standing.NOT_YET_KNOWN
+    return _known(measurement, weights, failures, risk)[0] is not Standing.NOT_YET_KNOWN
 
 
 def _known(
-    measurement: Measurement, weights: Mapping[str, int], failures: Check
+    measurement: Measurement, weights: Mapping[str, int], failures: Check, risk: float
 ) -> tuple[Standing | None, tuple[Deviation, ...], tuple[Deviation, ...]]:
     """The standing; what was lost; and what speaks against independence."""
-    split = split_standing(measurement, weights)
-    facts, dependent = nothing_lost(measurement, weights, failures), independent(measurement, weights)
+    split = split_standing(measurement, weights, risk)
+    facts, dependent = nothing_lost(measurement, weights, failures), independent(measurement, weights, risk)
     return Standing.DOES_NOT_HOLD if facts else None if dependent else split, facts, dependent
 
 
@@ -144,6 +149,7 @@ def _rows(
     measurement: Measurement,
     weights: Mapping[str, int],
     findings: tuple[Deviation, ...],
+    risk: float,
     *,
     dependent: bool,
 ) -> tuple[Row, ...]:
@@ -153,8 +159,8 @@ def _rows(
     if measurement.unreadable:
         tallies[UNREADABLE] = Tally(measurement.unreadable, 0)
     if measurement.unanswered:
-        tallies[UNANSWERED] = Tally(measurement.unanswered, measurement.unanswered)
-    total, each = measurement.requests, version_risk(weights)
+        tallies[UNANSWERED_ROW] = Tally(measurement.unanswered, measurement.unanswered)
+    total, each = measurement.requests, version_risk(weights, risk)
     rows = []
     for name, tally in tallies.items():
         weight = weights.get(name)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 from components.names import address
 from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
 from rollout.git.repository import Repository
-from rollout.judge.checks import no_failures_but_its_own
+from rollout.judge.shares import RISK
+from rollout.judge.step import nearly_all_answered
 from rollout.problem import Problem, RolloutError
 from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
 from rollout.regions import Discovery, select
 from rollout.status.verification import Outcome, Progress, Ready, attack_on, measure_and_judge, prepare
 from rollout.traffic.attack import MOST_REQUESTS
+from rollout.traffic.clients import ClientsWatch
 from rollout.traffic.probe import connect
 from rollout.traffic.watch import Watch
 from stackfile.model import ServiceConfig
@@ -65,8 +67,17 @@ class Clusters:
         self._pulumi = discovery.pulumi
         self._regions = {region.name: region for region in select(discovery.regions, names)}
 
-    def certify(self, regions: Sequence[str]) -> Sequence[Outcome]:
+    @property
+    def rate(self) -> int:
+        """Requests a second that are sent in a region."""
+        return self._rate
+
+    def certify(self, regions: Sequence[str], risk: float = RISK) -> Sequence[Outcome]:
         """Measures the split of these regions side by side, each until it is decided; failures of its own versions are counted only.
+
+        Args:
+            regions: By their names.
+            risk: How often each test may be wrong, at most.
 
         Raises:
             RolloutError: one is not ready to be measured.
@@ -77,15 +88,26 @@ class Clusters:
             [self._regions[name] for name in regions], self._pulumi, services=[self._upstream.service], rate=self._rate
         )
         with self._shown(ready) as progress:
-            return measure_and_judge(ready, progress, no_failures_but_its_own)
+            return measure_and_judge(ready, progress, partial(nearly_all_answered, risk=risk), risk)
 
-    def watched(self, region: str) -> Watch:
+    def watched(self, region: str, bounds_ms: Sequence[float] = ()) -> Watch:
         """A region watched for as long as a block lasts.
+
+        Args:
+            region: By its name.
+            bounds_ms: What takes longer is slow.
 
         Raises:
             RolloutError: it has no probe that is ready.
         """
-        return Watch(connect(self._regions[region]), attack_on(self._outputs[region], MOST_REQUESTS, self._rate))
+        return Watch(
+            connect(self._regions[region]), attack_on(self._outputs[region], MOST_REQUESTS, self._rate), bounds_ms
+        )
+
+    def clients(self, region: str) -> ClientsWatch:
+        """What all other clients of a region get, for as long as a block lasts."""
+        tip = self._upstream.tip()
+        return ClientsWatch(self._regions[region], address(self._upstream.declared(tip, region)))
 
     def deliver(
         self,

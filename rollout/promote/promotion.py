@@ -9,18 +9,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.shares import Standing
-from rollout.judge.step import Observation, Step, doubt, interval, is_proven, new_one_fails_more, new_tally, old_tally
-from rollout.measurement import Measurement, Tally
+from rollout.judge.step import (
+    Bound,
+    Observation,
+    Step,
+    compared,
+    doubt,
+    interval,
+    is_proven,
+    new_one_is_worse,
+    new_tally,
+    old_tally,
+    risk_of_each,
+)
+from rollout.measurement import Drawn, Measurement, Tally, together
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.promote.results import PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.verification import Outcome
+from rollout.traffic.clients import ClientsWatch
 from rollout.traffic.watch import Watch
 from rollout.weights import percents, shifted
 from rules.region.capacity import stable_of
@@ -50,11 +63,11 @@ def promote(
 
 
 def steps_left(promotion: Promotion, weight: int) -> tuple[int, ...]:
-    """The weights, percents, that a version with this one is still to be given.
+    """The weights, percents, that a version with this one is still to be given before all regions are done.
 
     The one that it has is among them, if it is a step: whether it was proven is not known.
     """
-    return tuple(step for step in promotion.steps if step >= weight)
+    return tuple(step for step in promotion.weights if step >= weight)
 
 
 def preview(upstream: Upstream, promotion: Promotion) -> list[tuple[str, Mapping[str, int]]]:
@@ -71,6 +84,13 @@ def preview(upstream: Upstream, promotion: Promotion) -> list[tuple[str, Mapping
             weights = shifted(upstream.weights(parent, region), promotion.version, weight)
             parent = upstream.shifted(parent, {region: weights}, f"{promotion.version} in {region}: {weight} %")
             steps.append((region, weights))
+    last = {
+        region: shifted(upstream.weights(parent, region), promotion.version, promotion.steps[-1])
+        for region in promotion.regions
+    }
+    if promotion.weights[-1] != promotion.steps[-1]:
+        parent = upstream.shifted(parent, last, f"{promotion.version}: {promotion.steps[-1]} %")
+        steps += last.items()
     back = {region: _way_back(upstream, promotion, parent, region) for region in promotion.regions}
     upstream.shifted(parent, back, f"{promotion.version} taken back")
     return steps
@@ -156,6 +176,46 @@ def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
     return [region for region in ordered if upstream.weights(tip, region).get(promotion.version)]
 
 
+@dataclass(frozen=True)
+class _Watched:
+    """A region that is watched since one of its steps.
+
+    Attributes:
+        step: The step.
+        watch: The probe's requests.
+        clients: The requests of all others.
+        coming: The probe's from before all Envoys had acknowledged it; None while they have not.
+    """
+
+    step: Step
+    watch: Watch
+    clients: ClientsWatch
+    coming: Measurement | None = None
+
+    def seen(self) -> Observation:
+        """What was measured of the step so far.
+
+        Raises:
+            RolloutError: no more requests are sent, and why.
+        """
+        spans = self.clients.seen().spans
+        clients = tuple(
+            {version: Drawn(tally.requests, tally.failures) for version, tally in span.versions.items()}
+            for span in spans
+        )
+        coming, proof = (self.coming, self.watch.seen()) if self.coming else (self.watch.seen(), None)
+        return Observation(coming, proof, clients)
+
+    def turn(self) -> None:
+        """Ends the windows of the step before.
+
+        Raises:
+            RolloutError: no more requests are sent, and why.
+        """
+        self.clients.turn()
+        self.watch.turn()
+
+
 class _Run:
     """A promotion on its way. A method that may end it returns how it ended, and None where it goes on.
 
@@ -164,7 +224,10 @@ class _Run:
         record: What the newest commit of the promotion says; None while there is none.
         proof: Of the step before.
         taken: The steps so far.
-        old: What the other versions did with their requests, by region.
+        bounds: What is slow, by region, as known from the old versions before its first step.
+        usual: The part of the old versions' requests that failed, by region, when they last had some.
+        watched: The regions that have begun, until all are done.
+        risk: Of each test.
     """
 
     def __init__(
@@ -175,15 +238,21 @@ class _Run:
         self.record = resumed[1] if resumed else None
         self.proof = self.record.proof if self.record else None
         self.taken: list[StepResult] = []
-        self.old = {self.proof.region: self.proof.old} if self.proof else {}
+        self.bounds: dict[str, tuple[Bound, ...]] = {}
+        self.usual = {self.proof.region: _part(self.proof.old)} if self.proof else {}
+        self.watched: dict[str, _Watched] = {}
+        self.risk = risk_of_each(len(promotion.weights) + 1, len(promotion.regions))
+        self.watches = ExitStack()
 
     def run(self) -> PromotionResult:
         """All regions from the one where it is."""
         regions = self.promotion.regions
         try:
-            ended = self._arrive()
-            for region in regions[regions.index(self.record.region) if self.record else 0 :]:
-                ended = ended or self._region(region)
+            with self.watches:
+                ended = self._arrive()
+                for region in regions[regions.index(self.record.region) if self.record else 0 :]:
+                    ended = ended or self._region(region)
+                ended = ended or self._give_the_rest()
             if ended is None:
                 self._conclude(PromotionState.DONE, "", self.promotion.regions)
         except InterferenceError as error:
@@ -209,6 +278,9 @@ class _Run:
         version = self.promotion.version
         if ended := self._certify(region):
             return ended
+        # those that were done before this run are watched with the others
+        for done in self.promotion.regions[: self.promotion.regions.index(region)]:
+            self._watch(done)
         weight = self.upstream.weights(self.upstream.tip(), region)[version]
         for step in steps_left(self.promotion, weight):
             if ended := self._step(region, step):
@@ -218,19 +290,24 @@ class _Run:
     def _certify(self, region: str) -> PromotionResult | None:
         """All regions hold before one begins."""
         self.upstream.say(f"{region}: all regions are measured before it begins")
-        outcomes = self.clusters.certify(self.promotion.regions)
+        outcomes = self.clusters.certify(self.promotion.regions, self.risk)
         refuse(problem for outcome in outcomes for problem in outcome.problems)
         for outcome in outcomes:
             name = outcome.region.name
             if reason := self._wrong_with(outcome):
                 return self._unwell(f"{name}: {reason}")
             if outcome.verdict:
-                measured = outcome.verdict.measurement
-                others = measured.tally(measured.versions.keys() - {self.promotion.version})
-                # the one who has no requests any more had them before
-                if others.requests or name not in self.old:
-                    self.old[name] = others
+                self._note_the_old(name, outcome.verdict.measurement)
         return None
+
+    def _note_the_old(self, region: str, measured: Measurement) -> None:
+        """What the old versions do with their requests; those that have none any more had them before."""
+        old = measured.versions.keys() - {self.promotion.version}
+        if not (tally := measured.tally(old)).requests:
+            return
+        self.usual[region] = _part(tally)
+        latencies = together(measured.latencies[version] for version in old & measured.latencies.keys())
+        self.bounds.setdefault(region, Bound.of(latencies))
 
     def _wrong_with(self, outcome: Outcome) -> str | None:
         if outcome.verdict is None:
@@ -244,10 +321,13 @@ class _Run:
             )
         if not outcome.holds:
             return f"{outcome.verdict.word}: {'; '.join(finding.text for finding in outcome.verdict.findings)}"
-        name = outcome.region.name
-        old = self.old.get(name, Tally())
-        step = Step(name, self.promotion.version, outcome.weights, outcome.weights, old)
-        return new_one_fails_more(step, Observation(measured))
+        step = self._judged(outcome.region.name, outcome.weights, outcome.weights)
+        return new_one_is_worse(replace(step, bounds=()), Observation(measured))
+
+    def _judged(self, region: str, weights: Mapping[str, int], before: Mapping[str, int]) -> Step:
+        bounds, terms = self.bounds.get(region, ()), self.promotion.terms
+        usual = self.usual.get(region, 0.0)
+        return Step(region, self.promotion.version, weights, before, bounds, terms, self.risk, usual)
 
     def _unwell(self, reason: str) -> PromotionResult:
         if self.record is None:
@@ -259,47 +339,108 @@ class _Run:
         return self._back(reason)
 
     def _step(self, region: str, weight: int) -> PromotionResult | None:
-        with ExitStack() as stack:
-            watch: Watch | None = None
-            if not self.upstream.proposal:
-                watch = stack.enter_context(self.clusters.watched(region))
-                watch.turn()
-            step = self._commit_step(region, weight)
-            return self._prove_step(step, watch or stack.enter_context(self.clusters.watched(region)))
+        if not self.upstream.proposal:
+            self._watch(region).turn()
+        step = self._commit_step(region, weight)
+        self.watched[region] = replace(self._watch(region), step=step, coming=None)
+        return self._prove_step(step)
 
-    def _prove_step(self, step: Step, watch: Watch) -> PromotionResult | None:
+    def _watch(self, region: str) -> _Watched:
+        """The region's requests from now on, until all regions are done."""
+        if region not in self.watched:
+            watch = self.watches.enter_context(
+                self.clusters.watched(region, [bound.ms for bound in self.bounds.get(region, ())])
+            )
+            clients = self.watches.enter_context(self.clusters.clients(region))
+            weights = self.upstream.weights(self.last, region)
+            self.watched[region] = _Watched(self._judged(region, weights, weights), watch, clients)
+        return self.watched[region]
+
+    def _prove_step(self, step: Step) -> PromotionResult | None:
         region, weight = step.region, step.weights[step.version]
-        took = StepResult(region, weight, self.last)
-        self.taken.append(took)
-
-        def doubted() -> Problem | None:
-            reason = doubt(step, Observation(watch.seen()), proven=False)
-            return Problem(reason) if reason else None
-
-        delivery = self.clusters.deliver(region, self.last, step.weights, doubted)
-        if isinstance(delivery, Problem):
-            return self._failed(step, str(delivery), watch, ())
-        coming = watch.turn()
-        took = replace(took, delivery=delivery, coming=Tally(coming.requests, coming.failures))
-        self.taken[-1] = took
-        self.upstream.say(
-            f"{region}: {step.version} {weight} %: synced after {delivery.synced:.1f} s, "
-            f"acknowledged by {delivery.envoys} Envoys after {delivery.acknowledged:.1f} s"
-        )
-        proof = self._prove(step, watch, coming)
-        if isinstance(proof, str):
-            return self._failed(step, proof, watch, [coming])
-        self.proof = proof
-        self.taken[-1] = replace(took, proof=proof)
-        self.old[region] = proof.old
+        self.taken.append(StepResult(region, weight, self.last))
+        if ended := self._deliver(region, step.weights):
+            return ended
+        proof = self._prove(self.watched[region], self.promotion.bake_seconds)
+        if not isinstance(proof, Proof):
+            return self._failed(*proof)
+        self._note_proof(region, proof)
         return None
 
-    def _failed(self, step: Step, reason: str, watch: Watch, before: Sequence[Measurement]) -> PromotionResult:
-        region = step.region
-        self.upstream.say(f"{region}: {step.version} {step.weights[step.version]} % failed: {reason}")
+    def _deliver(self, region: str, weights: Mapping[str, int]) -> PromotionResult | None:
+        """Waits until the last commit is there, with an eye on all regions."""
+        found: tuple[str, str] | None = None
+
+        def doubted() -> Problem | None:
+            nonlocal found
+            found = self._doubted()
+            return Problem(found[1]) if found else None
+
+        delivery = self.clusters.deliver(region, self.last, weights, doubted)
+        if isinstance(delivery, Problem):
+            return self._failed(*(found or (region, str(delivery))))
+        step, coming = self.watched[region].step, self.watched[region].watch.turn()
+        self.watched[region] = replace(self.watched[region], coming=coming)
+        took = next(each for each in reversed(self.taken) if each.region == region)
+        tally = Tally(coming.requests, coming.failures)
+        self.taken[self.taken.index(took)] = replace(took, delivery=delivery, coming=tally)
+        self.upstream.say(
+            f"{region}: {step.version} {step.weights[step.version]} %: synced after {delivery.synced:.1f} s, "
+            f"acknowledged by {delivery.envoys} Envoys after {delivery.acknowledged:.1f} s"
+        )
+        return None
+
+    def _doubted(self, but: str | None = None) -> tuple[str, str] | None:
+        """The first region in which something is wrong, and what; None while all are well."""
+        for region, watched in self.watched.items():
+            if region != but and (reason := doubt(watched.step, watched.seen(), proven=True)):
+                return region, reason
+        return None
+
+    def _give_the_rest(self) -> PromotionResult | None:
+        """All regions are done: the new version gets what was kept for the others, and is proven with it."""
+        version, last, tip = self.promotion.version, self.promotion.steps[-1], self.upstream.tip()
+        before = {region: self.upstream.weights(tip, region) for region in self.promotion.regions}
+        missing = {
+            region: shifted(weights, version, last) for region, weights in before.items() if weights[version] < last
+        }
+        if not missing:
+            return None
+        for region in missing:
+            self._watch(region).turn()
+        record = Record(self.promotion, PromotionState.IN_PROGRESS, self.promotion.regions[-1], last, self.proof)
+        self._commit(f"Promote {self.upstream.service} {version} everywhere: {last} %", missing, record)
+        for region, weights in missing.items():
+            step = self._judged(region, weights, before[region])
+            self.watched[region] = replace(self.watched[region], step=step, coming=None)
+            self.taken.append(StepResult(region, last, self.last))
+        for region, weights in missing.items():
+            if ended := self._deliver(region, weights):
+                return ended
+        for region in missing:
+            proof = self._prove(self.watched[region], bake_seconds=0)
+            if not isinstance(proof, Proof):
+                return self._failed(*proof)
+            self._note_proof(region, proof)
+        return None
+
+    def _note_proof(self, region: str, proof: Proof) -> None:
+        self.proof = proof
+        watched = self.watched[region]
+        took = next(each for each in reversed(self.taken) if each.region == region)
+        beside = compared(watched.step, watched.seen(), self.clusters.rate)
+        self.taken[self.taken.index(took)] = replace(took, proof=proof, compared=beside)
+        if proof.old.requests:
+            self.usual[region] = _part(proof.old)
+
+    def _failed(self, region: str, reason: str) -> PromotionResult:
+        watched = self.watched[region]
+        weight = watched.step.weights[watched.step.version]
+        self.upstream.say(f"{region}: {watched.step.version} {weight} % failed: {reason}")
         # what somebody else made of the region says nothing of the step
         self.upstream.refuse_changed_by_others(self.last, self.upstream.tip(), [region])
-        return self._back(reason, lambda: _cost(region, before, watch))
+        before = [watched.coming] if watched.coming else []
+        return self._back(f"{region}: {reason}", lambda: _cost(region, before, watched.watch))
 
     def _commit_step(self, region: str, weight: int) -> Step:
         """The step committed where it is delivered; one that was, before this run, is not committed again."""
@@ -307,36 +448,46 @@ class _Run:
         tip = self.upstream.tip()
         before = self.upstream.weights(tip, region)
         weights = shifted(before, version, weight)
-        step = Step(region, version, weights, before, self.old.get(region, Tally()))
+        step = self._judged(region, weights, before)
         if self.record and (self.record.region, self.record.weight) == (region, weight):
             self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
             return step
         record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
+        self._commit(f"Promote {self.upstream.service} {version} in {region}: {weight} %", {region: weights}, record)
+        return step
 
+    def _commit(self, subject: str, weights: Mapping[str, Mapping[str, int]], record: Record) -> None:
         def make(tip: str) -> str:
             self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
-            subject = f"Promote {self.upstream.service} {version} in {region}: {weight} %"
-            return self.upstream.shifted(tip, {region: weights}, message(subject, record))
+            return self.upstream.shifted(tip, weights, message(subject, record))
 
         self.last = self.upstream.placed(make)
         self.record = record
-        self.upstream.say(f"{region}: {version} {weight} %: committed as {self.last[:10]}")
-        return step
+        where = ", ".join(weights)
+        self.upstream.say(f"{where}: {record.promotion.version} {record.weight} %: committed as {self.last[:10]}")
 
-    def _prove(self, step: Step, watch: Watch, coming: Measurement) -> Proof | str:
-        """The proof, when the bake time is over as well; or why the step is not well."""
-        began = time.monotonic()
+    def _prove(self, watched: _Watched, bake_seconds: float) -> Proof | tuple[str, str]:
+        """The proof, when the bake time is over as well; or the region that is not well, and why.
+
+        Raises:
+            RolloutError: it cannot be proven in the longest time.
+        """
+        step, began = watched.step, time.monotonic()
         proven = False
         while True:
-            seen = Observation(coming, watch.seen())
+            seen = watched.seen()
             if reason := doubt(step, seen, proven=proven):
-                return reason
-            proven = proven or is_proven(step, seen)
-            seconds = time.monotonic() - began
-            if proven and seconds >= self.promotion.bake_seconds:
-                proof = _proof(step, seen, seconds)
+                return step.region, reason
+            if elsewhere := self._doubted(step.region):
+                return elsewhere
+            proven = proven or is_proven(step, seen, self.clusters.rate)
+            now = time.monotonic()
+            if proven and now - began >= bake_seconds:
+                proof = _proof(step, seen, now - began)
                 self.upstream.say(f"{proof}: proven")
                 return proof
+            if not proven and now - began > max(bake_seconds, step.terms.longest_seconds):
+                raise RolloutError(_undecided(step, seen, self.clusters.rate))
             time.sleep(_LOOK_EVERY_SECONDS)
 
     def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict) -> PromotionResult:
@@ -395,6 +546,25 @@ def _proof(step: Step, seen: Observation, seconds: float) -> Proof:
         old_version=step.old_versions,
         seconds=seconds,
     )
+
+
+def _undecided(step: Step, seen: Observation, rate: float) -> Problem:
+    missing = [
+        f"{each.name}: {step.version} {each.new.failures:,} of {each.new.requests:,}, "
+        f"{step.old_versions} {each.old.failures:,} of {each.old.requests:,}"
+        for each in compared(step, seen, rate)
+        if each.is_needed and each.standing is not Standing.HOLDS
+    ]
+    return Problem(
+        f"{step.region}: {step.version} {step.weights[step.version]} % is not proven within {step.terms.longest_seconds} s: "
+        f"{'; '.join(missing) or 'its share'}",
+        "neither is it shown to be within its margins of the others, nor to be worse",
+        "send more requests (--rate) and go on (rollout promote --resume), or take it back (rollout rollback)",
+    )
+
+
+def _part(tally: Tally) -> float:
+    return tally.failures / tally.requests if tally.requests else 0.0
 
 
 def _cost(region: str, before: Sequence[Measurement], watch: Watch) -> dict[str, Tally]:

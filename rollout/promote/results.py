@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rollout.git.record import Promotion, PromotionState, Proof
+from rollout.judge.step import Comparison
 from rollout.measurement import Tally
 from rollout.problem import Problem
 from rollout.promote.delivery import DeliveryTime
@@ -24,6 +25,7 @@ class StepResult:
         proof: What was measured; None if it was not proven.
         coming: Requests and failures of all versions while it came: until a second after all Envoys had acknowledged it; None
             if that was never.
+        compared: The new version beside the others when it was proven, measure by measure.
     """
 
     region: str
@@ -32,6 +34,7 @@ class StepResult:
     delivery: DeliveryTime | None = None
     proof: Proof | None = None
     coming: Tally | None = None
+    compared: tuple[Comparison, ...] = ()
 
 
 @dataclass(frozen=True)

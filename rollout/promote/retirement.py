@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from rollout.judge.step import Observation, Step, somebody_else_answered
+from rollout.judge.checks import none_lost_on_the_way, nothing_lost
 from rollout.measurement import Measurement, Tally
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.promote.results import RetirementResult
 from rollout.promote.upstream import Upstream
+from rollout.weights import routed
 from stackfile.editing import without_testers, without_version
 
 
@@ -68,11 +69,10 @@ def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -
         if before.get(version):
             raise RolloutError(_has_requests(region, version, before[version]))
         weights = {name: weight for name, weight in before.items() if name != version}
-        step = Step(region, next(iter(weights)), weights, weights)
 
         def lost(window: Measurement) -> Problem | None:
-            reason = somebody_else_answered(step, Observation(window))
-            return _lost(region, version, ours, reason) if reason else None
+            found = nothing_lost(window, routed(weights), none_lost_on_the_way)
+            return _lost(region, version, ours, found[0].text) if found else None
 
         def place(make: Callable[[Upstream, str, str, str], str]) -> str:
             def made(tip: str) -> str:

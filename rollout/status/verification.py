@@ -14,7 +14,7 @@ from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.application import Application, settled_application, synced_commit
 from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
 from rollout.judge.checks import Check, no_failures
-from rollout.judge.shares import DEFAULT_MOST
+from rollout.judge.shares import DEFAULT_MOST, RISK
 from rollout.judge.verdict import Verdict, is_decided, verdict_of
 from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError, refuse
@@ -178,7 +178,9 @@ def _delivered(
     return overlay_split(project, synced_commit(application), application.path, service).weights, application
 
 
-def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Check = no_failures) -> tuple[Outcome, ...]:
+def measure_and_judge(
+    ready: Sequence[Ready], progress: Progress, failures: Check = no_failures, risk: float = RISK
+) -> tuple[Outcome, ...]:
     """Measures the regions at the same time, each until it is decided or has had its requests.
 
     A KeyboardInterrupt stops all their probes before it goes on.
@@ -187,6 +189,7 @@ def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Chec
         ready: The regions.
         progress: Told how far it is.
         failures: Which failed requests are held against a region.
+        risk: How often what is said of shares may be wrong, at most, and how often independence may be denied wrongly.
     """
     stop = threading.Event()
 
@@ -196,13 +199,13 @@ def measure_and_judge(ready: Sequence[Ready], progress: Progress, failures: Chec
         def enough(so_far: Measurement) -> bool:
             trail.append(Point.of(so_far))
             progress(one, so_far)
-            return is_decided(so_far, one.weights, failures=failures)
+            return is_decided(so_far, one.weights, failures=failures, risk=risk)
 
         measurement = count_results(one.source, one.attack, stop, enough)
         # where it was enough, the last look is the end
         if trail[-1:] != [Point.of(measurement)]:
             trail.append(Point.of(measurement))
-        verdict = verdict_of(measurement, one.weights, failures=failures)
+        verdict = verdict_of(measurement, one.weights, failures=failures, risk=risk)
         return Outcome(
             one.region, one.service, one.way, one.weights, one.application, verdict=verdict, trail=tuple(trail)
         )

@@ -36,8 +36,8 @@ from rollout.access import RegionAccess
 from rollout.cluster.envoys import PROXY, Envoy, ask_envoys, clusters_page, subset_of, unreadable
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
+from rollout.traffic.attack import LONGEST_SECONDS
 from rollout.traffic.probe import NAMESPACE
-from rollout.traffic.watch import LONGEST_SECONDS
 
 EVERY_SECONDS = 5.0
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Self
 
 from rollout.measurement import Count, Measurement, Result, in_order
 from rollout.problem import Problem, RolloutError
-from rollout.traffic.attack import Attack
+from rollout.traffic.attack import LONGEST_SECONDS, Attack
 from rollout.traffic.probe import Source
-
-LONGEST_SECONDS = 24 * 3600.0
-"""A watch sends no longer than this, whoever forgot it."""
 
 _QUIET_SECONDS = 30.0
 """Longer than the probe's timeout for a request (5 s) and a new exec together: after that nothing more will come."""
@@ -29,10 +26,12 @@ class Watch:
     Args:
         source: The region's probe.
         attack: The requests to send, again and again for as long as it lasts.
+        bounds_ms: What takes longer is slow: latencies in ms.
     """
 
-    def __init__(self, source: Source, attack: Attack) -> None:
+    def __init__(self, source: Source, attack: Attack, bounds_ms: Sequence[float] = ()) -> None:
         self._source = source
+        self._bounds_ms = bounds_ms
         self._attack = replace(attack, requests=min(attack.requests, int(attack.rate * LONGEST_SECONDS)))
         self._stop = threading.Event()
         self._news = threading.Condition()
@@ -90,7 +89,7 @@ class Watch:
             return ended
 
     def _new_count(self) -> Count:
-        return Count(self.region, self._attack.expected)
+        return Count(self.region, self._attack.expected, self._bounds_ms)
 
     def _window(self) -> Measurement:
         count = self._count

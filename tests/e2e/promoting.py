@@ -19,6 +19,8 @@ from tests.e2e.laboratory import Laboratory
 RATE = 600
 """Requests a second that a promotion sends in each region that it measures, beside the drills' own."""
 _SECONDS = 900
+_MARGINS = ("--margin=2", "--slower=3", "--longest=1m")
+"""Wide ones, which fewer requests prove."""
 _IDENTITY = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -68,7 +70,8 @@ def promote(
         kill_at: Send it SIGKILL when it says a line with this text.
         rate: Requests a second that it sends in each region that it measures.
     """
-    command = [sys.executable, "-m", "rollout", "promote", *arguments, f"--rate={rate}", "--json"]
+    margins = () if "--resume" in arguments else _MARGINS
+    command = [sys.executable, "-m", "rollout", "promote", *arguments, *margins, f"--rate={rate}", "--json"]
     child = subprocess.Popen(
         command,
         cwd=lab.place.checkout,

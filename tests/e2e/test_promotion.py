@@ -49,8 +49,8 @@ def _only_v2_failed(load: UnderLoad) -> bool:
 
 @pytest.mark.drill
 def test_a_version_is_promoted_through_both_regions(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:
-    steps = DEFAULT_STEPS.split(",")
-    drill = f"v2 promoted {', '.join(steps)} in both regions"
+    steps = [*DEFAULT_STEPS.split(",")[:-1], "99"]
+    drill = f"v2 promoted {DEFAULT_STEPS} in both regions"
     began = time.monotonic()
     with _restored(lab) as before:
         with _story(lab, drill, drills):
@@ -61,8 +61,9 @@ def test_a_version_is_promoted_through_both_regions(lab: Laboratory, drills: lis
         assert [(each["Rollout-Region"], each["Rollout-Weight"]) for each in told] == [
             *((region, weight) for region in REGIONS for weight in steps),
             ("region-b", "100"),
+            ("region-b", "100"),
         ]
-        assert [each["Rollout-State"] for each in told] == ["in progress"] * 8 + ["done"]
+        assert [each["Rollout-State"] for each in told] == ["in progress"] * 9 + ["done"]
         assert all("Rollout-Proof" in each for each in told[1:])
         retired = rollout(lab, "retire", "v1", "--json")
         assert retired.returncode == 0, retired.stdout + retired.stderr
@@ -136,13 +137,13 @@ def test_a_promotion_killed_at_each_step_is_resumed(lab: Laboratory, drills: lis
             assert second.code == 2, str(second)
             assert "is in progress" in "\n".join(second.said)
             theirs = somebody.pushes("README.md", lambda text: text + "\n")
-            for _ in range(2):
+            for _ in range(3):
                 runs.append(promote(lab, "--resume", kill_at="committed as"))
             last = promote(lab, "--resume")
-        assert [run.code for run in runs] == [-9, -9, -9]
+        assert [run.code for run in runs] == [-9, -9, -9, -9]
         assert last.code == 0, str(last)
         told = trailers(lab, before)
-        assert [each["Rollout-Weight"] for each in told if each] == ["10", "50", "100", "100"]
+        assert [each["Rollout-Weight"] for each in told if each] == ["10", "50", "99", "100", "100"]
         assert lab.git("branch", "--contains", theirs).split()[-1] == "main"
         assert _weights(lab, "region-a") == {"v2": 100}
         back = rollout(lab, "rollback", "--json")

@@ -49,7 +49,7 @@ def line(result: Result) -> bytes:
     fields = {"seq": result.sequence, "code": result.code, "body": result.body, "error": result.error}
     seldom = {"request": result.request, "subset": result.subset, "upstream": result.upstream}
     there = {name: value for name, value in seldom.items() if value}
-    return json.dumps({**fields, "latency_ns": 1_000_000, "at_ns": result.at_ns, **there}).encode() + b"\n"
+    return json.dumps({**fields, "latency_ns": result.latency_ns, "at_ns": result.at_ns, **there}).encode() + b"\n"
 
 
 def measured(counts: Mapping[str, int], *, region: str = REGION, planned: int | None = None) -> Measurement:

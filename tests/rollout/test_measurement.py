@@ -237,11 +237,11 @@ class TestCount:
         assert measurement.answered == {Origin(REGION, "v1"): Tally(1, 0), Origin(REGION, "v2"): Tally(2, 1)}
         assert measurement.transitions == {("v2", "v2"): 1, ("v2", "v1"): 1}
 
-    def test_a_proxys_own_error_is_unanswered_and_its_reason_names_the_chosen_version(self) -> None:
+    def test_a_proxys_own_error_counts_for_the_version_that_it_names(self) -> None:
         measurement = counted(page("v2", 503, upstream=False), page("v2", 503), page("", 503, upstream=False))
 
-        assert measurement.unanswered == 2
-        assert measurement.answered == {Origin(REGION, "v2"): Tally(1, 1)}
+        assert (measurement.unanswered, measurement.by_proxies) == (1, 1)
+        assert measurement.answered == {Origin(REGION, "v2"): Tally(2, 2)}
         assert measurement.reasons == {"HTTP 503": 2, "HTTP 503 by a proxy, for v2": 1}
 
     def test_a_proxys_own_success_is_unreadable(self) -> None:

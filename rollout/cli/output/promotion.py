@@ -12,7 +12,8 @@ from rich.text import Text
 
 from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.git.record import PromotionState
-from rollout.judge.shares import RISK, TOLERANCE_POINTS
+from rollout.judge.shares import RISK, TOLERANCE_POINTS, Standing
+from rollout.judge.step import Comparison
 from rollout.measurement import Tally
 from rollout.promote.results import PromotionResult, RetirementResult, RollbackResult, StepResult
 from rollout.status.verification import Outcome
@@ -29,6 +30,9 @@ def print_ended(console: Console, ended: PromotionResult) -> None:
     if ended.taken:
         console.print(_steps(ended))
         console.print()
+        if any(step.compared for step in ended.taken):
+            console.print(_comparisons(ended))
+            console.print()
     called = f"{ended.promotion.service} {ended.promotion.version}"
     if ended.state is PromotionState.DONE:
         regions = ", ".join(ended.promotion.regions)
@@ -132,6 +136,33 @@ def _steps(ended: PromotionResult) -> Table:
     return table
 
 
+def _comparisons(ended: PromotionResult) -> Table:
+    """The new version beside the old ones, step by step."""
+    version = ended.promotion.version
+    table = new_table("region", right=("weight", version, "old", "worse by at most", "margin"))
+    table.add_column("requests")
+    table.add_column("")
+    for step in ended.taken:
+        for each in step.compared:
+            most = "-" if each.most is None else f"{100 * each.most:.2f} points"
+            bounds = [most, f"{100 * each.allowed:.2f} points"]
+            table.add_row(
+                *map(Text, [step.region, f"{step.weight} %", _failed(each.new), _failed(each.old), *bounds, each.name]),
+                _standing(each),
+            )
+    return table
+
+
+def _standing(each: Comparison) -> Text:
+    if each.standing is Standing.HOLDS:
+        return (
+            Text("worse, within the margin", style="yellow") if each.worse else Text("within the margin", style="green")
+        )
+    if each.is_needed:
+        return Text("not yet known")
+    return Text("worse, not by the margin", style="yellow") if each.worse else Text("not shown to be worse")
+
+
 def _cells(step: StepResult) -> tuple[Text, ...]:
     delivery, proof = step.delivery, step.proof
     cells = [step.region, f"{step.weight} %", step.commit[:10]]
@@ -168,4 +199,5 @@ def _step_json(step: StepResult) -> dict[str, Any]:
         "envoys": step.delivery.envoys if step.delivery else None,
         "coming": asdict(step.coming) if step.coming else None,
         "proof": asdict(step.proof) if step.proof else None,
+        "compared": [asdict(each) | {"standing": each.standing.value} for each in step.compared],
     }

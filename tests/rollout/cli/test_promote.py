@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 
 ALL = {"v1": 0, "v2": 100}
-QUICK = ("--steps", "50,100", "--bake", "0s")
+QUICK = ("--steps", "50,100", "--bake", "0s", "--keep=0", "--margin=2", "--slower=20")
 ONE = ("--regions", "region-a", *QUICK)
 
 
@@ -84,7 +85,16 @@ class TestRefused:
         refused(run("promote"), "no version is named", "rollout promote v2")
 
     @pytest.mark.parametrize(
-        "told", [["v2"], ["--steps", "50"], ["--regions", "region-a"], ["--bake", "1s"], ["--dry-run"]]
+        "told",
+        [
+            ["v2"],
+            ["--steps", "50"],
+            ["--regions", "region-a"],
+            ["--bake", "1s"],
+            ["--keep", "0"],
+            ["--margin", "1"],
+            ["--dry-run"],
+        ],
     )
     def test_anything_beside_resume(self, told: list[str]) -> None:
         refused(run("promote", "--resume", *told), "--resume stands beside")
@@ -143,7 +153,8 @@ class TestDryRun:
         assert ran.exit_code == 0, ran.output
         rows = [line.split() for line in ran.stdout.splitlines() if "region-" in line]
         weights = list(map(int, DEFAULT_STEPS.split(",")))
-        steps = [(region, weight) for region in ("region-a", "region-b") for weight in weights]
+        steps = [(region, min(weight, 99)) for region in ("region-a", "region-b") for weight in weights]
+        steps += [(region, 100) for region in ("region-a", "region-b")]
         assert rows == [
             [str(number), region, "v1", str(100 - weight), "%,", "v2", str(weight), "%"]
             for number, (region, weight) in enumerate(steps, 1)
@@ -231,7 +242,9 @@ class TestPromote:
         ran = run("promote", "v2", *ONE)
 
         assert ran.exit_code == 0, ran.output
-        assert [line.split()[-1] for line in ran.stdout.splitlines() if line.startswith("region-a ")] == ["proven"] * 2
+        assert [
+            line.split()[-1] for line in ran.stdout.splitlines() if re.match(r"region-a .* proven$", line.rstrip())
+        ] == ["proven"] * 2
         assert "echo v2 has 100 % in region-a: each step was proven." in ran.stdout
         assert clones.weights("region-a") == regions.in_force("region-a") == ALL
 
@@ -248,7 +261,7 @@ class TestPromote:
         ran = run("promote", "v2", *ONE)
 
         assert ran.exit_code == 1, ran.output
-        assert "echo v2 rolled back: v2 fails more often than v1" in ran.stdout
+        assert "echo v2 rolled back: region-a: v2 fails more often than v1" in ran.stdout
         assert "requests that went to v2" in ran.stdout
         assert clones.weights("region-a") == BEFORE
 

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from random import Random
+from types import MappingProxyType
 
 import pytest
 
-from rollout.judge.shares import Interval
+from rollout.judge.shares import RISK, Interval
 from rollout.judge.step import (
     MOST_REQUESTS,
+    Bound,
     Observation,
     Step,
+    compared,
     doubt,
     interval,
     is_proven,
     new_tally,
     old_tally,
+    risk_of_each,
     somebody_else_answered,
 )
-from rollout.measurement import Count, Measurement, Origin, Result, Tally
-from tests.rollout.answers import REGION, drawn, fault, measured, numbered, ok, other, page
+from rollout.measurement import Count, Measurement, Result, Tally
+from rollout.terms import Terms
+from tests.rollout.answers import AT_NS, REGION, fault, measured, numbered, ok, other, page
 
 STEP = Step(REGION, "v2", {"v1": 90, "v2": 10}, {"v1": 100, "v2": 0})
 NOTHING = measured({})
 RIGHT = {"v1": 9_000, "v2": 1_000}
+RATE = 500
 
 
 def counted(*results: Result) -> Measurement:
@@ -33,12 +41,21 @@ def counted(*results: Result) -> Measurement:
     return count.measurement(planned=len(results), seconds=1.0)
 
 
-def failing(counts: dict[str, int], failures: dict[str, int]) -> Measurement:
-    """Answers of versions, so many of them failures."""
-    answered = {
-        Origin(REGION, version): Tally(requests, failures.get(version, 0)) for version, requests in counts.items()
-    }
-    return replace(measured(counts), answered=answered, reasons={"HTTP 500": sum(failures.values())})
+def failing(
+    counts: Mapping[str, int], failures: Mapping[str, int] = MappingProxyType({}), bounds_ms: Sequence[float] = ()
+) -> Measurement:
+    """Answers of versions in an order by lot, so many of them failures; those of v2 take 2 ms, others 1 ms."""
+    results = [
+        (fault if number < failures.get(version, 0) else ok)(version)
+        for version, count in counts.items()
+        for number in range(count)
+    ]
+    Random(1).shuffle(results)
+    count = Count(REGION, bounds_ms=bounds_ms)
+    for number, result in enumerate(results):
+        slow = "version=v2" in result.body
+        count.add(replace(result, at_ns=AT_NS + number * 10**9 // RATE, latency_ns=1_900_000 if slow else 950_000))
+    return count.measurement(planned=len(results), seconds=len(results) / RATE)
 
 
 def doubted(seen: Observation, step: Step = STEP, *, proven: bool = False) -> str:
@@ -50,21 +67,21 @@ def doubted(seen: Observation, step: Step = STEP, *, proven: bool = False) -> st
 
 class TestShare:
     def test_a_share_of_the_weight_is_proven_and_not_doubted(self) -> None:
-        seen = Observation(NOTHING, counted(*drawn(RIGHT)))
+        seen = Observation(NOTHING, failing({"v1": 18_000, "v2": 2_000}))
 
-        assert is_proven(STEP, seen)
+        assert is_proven(STEP, seen, RATE)
         assert doubt(STEP, seen, proven=False) is None
 
     def test_few_requests_prove_nothing_and_deny_nothing(self) -> None:
         seen = Observation(NOTHING, measured({"v1": 90, "v2": 10}))
 
-        assert not is_proven(STEP, seen)
+        assert not is_proven(STEP, seen, RATE)
         assert doubt(STEP, seen, proven=False) is None
 
     def test_what_came_while_the_step_came_is_no_share(self) -> None:
         seen = Observation(measured({"v1": 20_000}))
 
-        assert not is_proven(STEP, seen)
+        assert not is_proven(STEP, seen, RATE)
         assert doubt(STEP, seen, proven=False) is None
 
     def test_a_share_that_is_off_is_doubted(self) -> None:
@@ -100,35 +117,47 @@ class TestShare:
 
 class TestFailures:
     def test_a_version_that_fails_where_the_old_one_does_not_is_doubted(self) -> None:
-        seen = Observation(failing({"v1": 180, "v2": 20}, {"v2": 20}))
+        seen = Observation(NOTHING, failing({"v1": 1_800, "v2": 200}, {"v2": 200}))
 
         assert doubted(seen).startswith(
-            "v2 fails more often than v1: 20 of 20 requests, against 0 of 180 (20 x HTTP 500; false-alarm rate at most 0.1%)"
+            "v2 fails more often than v1, by more than 0.5 points: 200 of 200 requests, against 0 of 1,800 in the same time "
+            "(200 x HTTP 500; "
         )
 
+    def test_a_burst_of_half_a_second_alone_is_no_proof(self) -> None:
+        seen = Observation(NOTHING, failing({"v1": 225, "v2": 25}, {"v2": 25}))
+
+        assert doubt(STEP, seen, proven=False) is None
+
     def test_both_windows_count(self) -> None:
-        window = failing({"v1": 45, "v2": 2}, {"v2": 2})
+        window = failing({"v1": 675, "v2": 75}, {"v2": 4})
 
         assert doubt(STEP, Observation(window), proven=False) is None
-        assert "4 of 4 requests, against 0 of 90" in doubted(Observation(window, window))
+        assert "8 of 150 requests, against 0 of 1,350" in doubted(Observation(window, window))
 
     def test_an_old_version_that_fails_as_often_accuses_nobody(self) -> None:
-        seen = Observation(failing({"v1": 9_000, "v2": 1_000}, {"v1": 900, "v2": 100}))
+        seen = Observation(NOTHING, failing({"v1": 9_000, "v2": 1_000}, {"v1": 900, "v2": 100}))
 
         assert doubt(STEP, seen, proven=False) is None
 
     def test_a_new_version_that_fails_less_is_not_doubted(self) -> None:
-        seen = Observation(failing({"v1": 900, "v2": 100}, {"v1": 450}))
+        seen = Observation(NOTHING, failing({"v1": 900, "v2": 100}, {"v1": 450}))
 
         assert doubt(STEP, seen, proven=False) is None
 
-    def test_the_last_step_is_held_against_what_the_old_one_did_before(self) -> None:
-        last = Step(REGION, "v2", {"v1": 0, "v2": 100}, {"v1": 50, "v2": 50}, old=Tally(10_000, 0))
-        seen = Observation(NOTHING, failing({"v2": 1_000}, {"v2": 50}))
+    def test_few_failures_are_neither_worse_nor_proven(self) -> None:
+        seen = Observation(NOTHING, failing({"v1": 5_400, "v2": 600}, {"v2": 7}))
 
-        assert "50 of 1,000 requests, against 0 of 10,000" in doubted(seen, last)
-        assert old_tally(last, seen) == Tally(10_000, 0)
-        assert new_tally(last, seen) == Tally(1_000, 50)
+        assert doubt(STEP, seen, proven=False) is None
+        assert not is_proven(STEP, seen, RATE)
+
+    def test_one_that_has_all_requests_is_held_against_what_the_old_one_did_before(self) -> None:
+        last = Step(REGION, "v2", {"v1": 0, "v2": 100}, {"v1": 50, "v2": 50}, usual=0.01)
+
+        assert doubt(last, Observation(NOTHING, failing({"v2": 2_000}, {"v2": 20})), proven=False) is None
+        assert "100 of 2,000 requests, against 1.00% of those of v1 before" in doubted(
+            Observation(NOTHING, failing({"v2": 2_000}, {"v2": 100})), last
+        )
 
     def test_all_others_together_are_the_old_one(self) -> None:
         step = Step(REGION, "v3", {"v1": 60, "v2": 30, "v3": 10}, {"v1": 60, "v2": 40, "v3": 0})
@@ -138,13 +167,56 @@ class TestFailures:
         assert step.old_versions == "v1+v2"
 
 
+class TestLatency:
+    STEP = replace(STEP, bounds=(Bound(1.0, 0.3), Bound(1.5, 0.03), Bound(3.0, 0.005)))
+
+    def test_a_version_that_is_slower_at_the_median_is_doubted(self) -> None:
+        seen = Observation(
+            NOTHING, failing({"v1": 18_000, "v2": 2_000}, bounds_ms=[bound.ms for bound in self.STEP.bounds])
+        )
+
+        assert doubted(seen, self.STEP).startswith(
+            "v2 is slow more than 1.5 times as often as v1: 2,000 of 2,000 requests slower than 1 ms (1.5 x p50), "
+            "against 0 of 18,000 in the same time"
+        )
+
+    def test_a_bound_is_to_be_proven_where_that_takes_half_of_the_longest_time(self) -> None:
+        seen = Observation(NOTHING, failing(RIGHT, bounds_ms=[bound.ms for bound in self.STEP.bounds]))
+
+        def needed(seconds: int) -> list[bool]:
+            step = replace(self.STEP, terms=Terms(longest_seconds=seconds))
+            return [each.is_needed for each in compared(step, seen, RATE)]
+
+        assert needed(1) == [True, False, False, False]
+        assert needed(30) == [True, True, False, False]
+        assert needed(3600) == [True, True, True, True]
+
+    def test_nothing_is_compared_where_the_new_one_has_all(self) -> None:
+        last = Step(REGION, "v2", {"v1": 0, "v2": 100}, {"v1": 50, "v2": 50}, self.STEP.bounds)
+        seen = Observation(NOTHING, failing({"v2": 5_000}, bounds_ms=[bound.ms for bound in last.bounds]))
+
+        assert [each.name for each in compared(last, seen, RATE)] == ["failed"]
+        assert is_proven(last, seen, RATE)
+
+
+def test_all_tests_of_a_promotion_risk_what_is_declared() -> None:
+    assert risk_of_each(5, 2) * 2 * (5 * 12 + 3 * 4) == pytest.approx(RISK)
+
+
 class TestSomebodyElse:
-    def test_a_request_that_nobody_answers_is_doubted(self) -> None:
-        seen = Observation(counted(ok("v1"), other(0, error="dial: connection refused")))
+    def test_requests_that_nobody_answers_are_doubted_if_they_are_many(self) -> None:
+        def unanswered(one_in: int) -> Observation:
+            results = [other(0, error="dial: connection refused") if n % one_in == 0 else ok() for n in range(5_000)]
+            return Observation(
+                counted(*(replace(each, at_ns=AT_NS + n * 10**9 // RATE) for n, each in enumerate(results)))
+            )
 
-        assert doubted(seen) == "1 requests failed at (no answer) (all failures: 1 x connection refused)"
+        assert somebody_else_answered(STEP, unanswered(5_000)) is None
+        assert doubted(unanswered(100)) == (
+            "50 of 5,000 requests were answered by nobody, where 0.01% are allowed (all failures: 50 x connection refused)"
+        )
 
-    def test_so_is_one_that_another_region_answers(self) -> None:
+    def test_a_request_that_another_region_answers_is_doubted(self) -> None:
         assert (
             doubted(Observation(counted(ok("v1", "region-b"))))
             == "1 requests sent in region-a were answered by region-b"
@@ -160,10 +232,11 @@ class TestSomebodyElse:
 
         assert "1 requests that were routed to v2 were answered by v1" in doubted(seen)
 
-    def test_so_is_a_proxys_own_error_with_the_version_that_it_was_for(self) -> None:
+    def test_a_proxys_own_error_is_a_failure_of_the_version_that_it_was_for(self) -> None:
         seen = Observation(counted(ok("v1"), page("v2", 503, upstream=False)))
 
-        assert doubted(seen) == "1 requests failed at (no answer) (all failures: 1 x HTTP 503 by a proxy, for v2)"
+        assert somebody_else_answered(STEP, seen) is None
+        assert new_tally(STEP, seen) == Tally(1, 1)
 
     def test_a_failure_of_a_versions_pod_that_names_nobody_is_not_lost(self) -> None:
         assert somebody_else_answered(STEP, Observation(counted(page("v2", 502)))) is None

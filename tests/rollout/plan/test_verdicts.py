@@ -171,6 +171,7 @@ print(*(module.__file__ for module in sys.modules.values() if getattr(module, "_
         "rollout/__init__.py",
         "rollout/access.py",
         "rollout/measurement.py",
+        "rollout/terms.py",
         *(path for path in own if path.startswith("rollout/judge/")),
     }
 

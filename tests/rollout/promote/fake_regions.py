@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from random import Random
 from subprocess import CalledProcessError
 from typing import Self
 
 from rollout.access import RegionAccess
-from rollout.judge.checks import no_failures_but_its_own
-from rollout.measurement import Count, Measurement, Result
+from rollout.judge.shares import RISK
+from rollout.judge.step import nearly_all_answered
+from rollout.measurement import Count, Measurement, Result, Tally
 from rollout.problem import Problem
 from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.overlay import parse_split
 from rollout.status.verification import Outcome, Ready, measure_and_judge
 from rollout.traffic.attack import Attack
+from rollout.traffic.clients import ClientsWatch, Span, Window
 from rollout.traffic.watch import Watch
-from tests.rollout.answers import fault, ok, other
+from tests.rollout.answers import AT_NS, fault, ok, other
 from tests.rollout.planned import REGIONS
 from tests.rollout.repository import Repository
 
@@ -60,6 +63,8 @@ class FakeRegions(Clusters):
         failure_rate: How often a version fails, 0..1, by region, version and the version's weight there.
         unhealthy: Regions in which Argo CD finds that something is not well, whatever is synced.
         unanswered_rate: How often nobody answers, 0..1, by region.
+        clients_failure_rate: How often it fails other clients than the probe, by region and version.
+        slower: How many times as long a version takes, by region.
         arrives: Whether a region can be brought to such weights.
         moments: All that was done, in order.
     """
@@ -69,11 +74,14 @@ class FakeRegions(Clusters):
         self.failure_rate: Callable[[str, str, int], float] = never_fails
         self.unanswered_rate: Callable[[str], float] = lambda _region: 0.0
         self.arrives: Callable[[str, Mapping[str, int]], bool] = lambda _region, _weights: True
+        self.clients_failure_rate: Callable[[str, str], float] = lambda _region, _version: 0.0
+        self.slower: Callable[[str, str], float] = lambda _region, _version: 1.0
         self.unhealthy: set[str] = set()
         self.moments: list[Moment] = []
         self._planned: list[tuple[Moment, Callable[[], object]]] = []
         self._remote = remote
         self._random = {region: Random(f"{_SEED} {region}") for region in regions}
+        self._requests = Counter[str]()
         self._weights = {region: self._declared(region) for region in regions}
 
     def once(self, what: str, region: str, weight: int, action: Callable[[], object]) -> None:
@@ -84,7 +92,11 @@ class FakeRegions(Clusters):
         """The weights by which a region splits its requests now."""
         return self._weights[region]
 
-    def certify(self, regions: Sequence[str]) -> Sequence[Outcome]:
+    @property
+    def rate(self) -> int:
+        return RATE
+
+    def certify(self, regions: Sequence[str], risk: float = RISK) -> Sequence[Outcome]:
         for region in regions:
             self._sync(region)
             self._comes_to("certify", region, self._weights[region])
@@ -99,10 +111,13 @@ class FakeRegions(Clusters):
             )
             for region in regions
         ]
-        return measure_and_judge(ready, lambda _ready, _so_far: None, no_failures_but_its_own)
+        return measure_and_judge(ready, lambda _ready, _so_far: None, partial(nearly_all_answered, risk=risk), risk)
 
-    def watched(self, region: str) -> FakeWatch:
-        return FakeWatch(self, region)
+    def clients(self, region: str) -> FakeClients:
+        return FakeClients(self, region)
+
+    def watched(self, region: str, bounds_ms: Sequence[float] = ()) -> FakeWatch:
+        return FakeWatch(self, region, bounds_ms)
 
     def deliver(
         self,
@@ -135,7 +150,17 @@ class FakeRegions(Clusters):
             failing = max(unanswered, self.failure_rate(region, version, weight))
             chances[fault(version, region)] = weight / 100 * (failing - unanswered)
             chances[ok(version, region)] = weight / 100 * (1 - failing)
-        return self._random[region].choices([*chances], [*chances.values()], k=RATE)
+        random = self._random[region]
+        answers = random.choices([*chances], [*chances.values()], k=RATE)
+        return [self._sent(region, answer, random) for answer in answers]
+
+    def _sent(self, region: str, answer: Result, random: Random) -> Result:
+        """The answer at its time, after a time of its own: 1 ms in the median, 4 ms in one of a hundred."""
+        self._requests[region] += 1
+        origin = answer.said
+        slower = self.slower(region, origin.version) if origin else 1.0
+        at_ns = AT_NS + self._requests[region] * 1_000_000_000 // RATE
+        return replace(answer, at_ns=at_ns, latency_ns=int(1e6 * slower * random.lognormvariate(0, 0.6)))
 
     def enter(self, region: str) -> None:
         self._comes_to("watch", region, self._weights[region])
@@ -172,9 +197,9 @@ class FakeRegions(Clusters):
 class FakeWatch(Watch):
     """A region watched: at each look another second's requests have been answered."""
 
-    def __init__(self, regions: FakeRegions, region: str) -> None:
-        self._of, self._where = regions, region
-        self._count = Count(region)
+    def __init__(self, regions: FakeRegions, region: str, bounds_ms: Sequence[float]) -> None:
+        self._of, self._where, self._bounds_ms = regions, region, bounds_ms
+        self._count = Count(region, bounds_ms=bounds_ms)
 
     def __enter__(self) -> Self:
         self._of.enter(self._where)
@@ -189,13 +214,39 @@ class FakeWatch(Watch):
 
     def turn(self) -> Measurement:
         ended = self._after_a_second()
-        self._count = Count(self._where)
+        self._count = Count(self._where, bounds_ms=self._bounds_ms)
         return ended
 
     def _after_a_second(self) -> Measurement:
         for answer in self._of.answers(self._where):
             self._count.add(answer)
         return self._count.measurement(planned=self._count.requests, seconds=self._count.requests / RATE)
+
+
+class FakeClients(ClientsWatch):
+    """The other clients of a region: of each look there is a span of 100 requests, by its weights."""
+
+    def __init__(self, regions: FakeRegions, region: str) -> None:
+        self._of, self._where = regions, region
+        self._seen: list[Span] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing was started."""
+
+    def seen(self) -> Window:
+        weights = self._of.in_force(self._where)
+        failures = {
+            version: round(weight * self._of.clients_failure_rate(self._where, version))
+            for version, weight in weights.items()
+        }
+        self._seen.append(Span(5.0, {version: Tally(weight, failures[version]) for version, weight in weights.items()}))
+        return Window(tuple(self._seen))
+
+    def turn(self) -> None:
+        self._seen = []
 
 
 @dataclass(frozen=True)

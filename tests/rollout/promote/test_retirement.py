@@ -130,7 +130,9 @@ def test_a_request_that_is_lost_stops_it_before_the_next_region(clones: TwoClone
 
     regions.once("deliver", "region-a", 0, lambda: regions.once("deliver", "region-a", 0, loses))
 
-    with pytest.raises(RolloutError, match=r"(?s)region-a: while v2 was taken out: .*requests failed.*git revert"):
+    with pytest.raises(
+        RolloutError, match=r"(?s)region-a: while v2 was taken out: .*requests reached no version.*git revert"
+    ):
         retire(clones.upstream(), regions, "v2", REGIONS)
 
     assert clones.subjects() == ["Retire echo v2 in region-a"]
@@ -203,7 +205,9 @@ class TestOfAVersionThatTestersCanAskFor:
 
         regions.once("deliver", "region-a", 0, lambda: regions.once("deliver", "region-a", 0, loses))
 
-        with pytest.raises(RolloutError, match=r"(?s)region-a: while v2 was taken out: .*requests failed.*git revert"):
+        with pytest.raises(
+            RolloutError, match=r"(?s)region-a: while v2 was taken out: .*requests reached no version.*git revert"
+        ):
             retire(clones.upstream("web"), regions, "v2", REGIONS)
 
         assert clones.subjects()[1:] == ["Take web v2 from testers in region-a"]

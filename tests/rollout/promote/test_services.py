@@ -14,6 +14,7 @@ from rollout.problem import RolloutError
 from rollout.promote.promotion import promote, roll_back, to_take_back
 from rollout.promote.results import PromotionResult
 from rollout.promote.upstream import InterferenceError, Upstream, commit_edits
+from rollout.terms import Terms
 from stackfile.editing import with_weights
 from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
@@ -48,7 +49,9 @@ def regions(clones: TwoClones) -> dict[str, FakeRegions]:
 def planned(
     clones: TwoClones, service: str, regions: tuple[str, ...] = ("region-a",), steps: tuple[int, ...] = (50, 100)
 ) -> Promotion:
-    return Promotion(f"{service}-v2", service, "v2", steps, regions, bake_seconds=0, before=clones.tip)
+    # wide margins, which few requests prove
+    terms = Terms(keep=0, points=2, ratio=20)
+    return Promotion(f"{service}-v2", service, "v2", steps, regions, 0, clones.tip, terms)
 
 
 def begin(
@@ -77,7 +80,7 @@ class TestAtTheSameTime:
     def test_one_within_the_other_is_no_interference(self, clones: TwoClones, regions: dict[str, FakeRegions]) -> None:
         ended: list[PromotionResult] = []
         regions["echo"].once(
-            "watch",
+            "look",
             "region-a",
             50,
             lambda: ended.append(begin(clones, regions, "web", clones.upstream("web", of=clones.colleague))),
@@ -135,7 +138,7 @@ class TestTheOtherService:
     ) -> None:
         regions["web"].failure_rate = lambda _region, version, _weight: float(version == "v2")
         ended: list[PromotionResult] = []
-        regions["echo"].once("watch", "region-a", 50, lambda: ended.append(begin(clones, regions, "web")))
+        regions["echo"].once("look", "region-a", 50, lambda: ended.append(begin(clones, regions, "web")))
 
         ours = begin(clones, regions, "echo")
 
@@ -164,7 +167,7 @@ class TestTheOtherService:
     def test_weighed_by_somebody_in_the_same_file_is_no_interference(
         self, clones: TwoClones, regions: dict[str, FakeRegions]
     ) -> None:
-        regions["echo"].once("watch", "region-a", 50, lambda: clones.somebody_weighs("region-a", "web", v1=90, v2=10))
+        regions["echo"].once("look", "region-a", 50, lambda: clones.somebody_weighs("region-a", "web", v1=90, v2=10))
 
         ended = begin(clones, regions, "echo")
 
@@ -172,7 +175,7 @@ class TestTheOtherService:
         assert clones.weights("region-a", service="web") == CANARY
 
     def test_removed_by_somebody_is_no_interference(self, clones: TwoClones, regions: dict[str, FakeRegions]) -> None:
-        regions["echo"].once("watch", "region-a", 50, lambda: clones.somebody("Remove web", Project.remove_service))
+        regions["echo"].once("look", "region-a", 50, lambda: clones.somebody("Remove web", Project.remove_service))
 
         assert begin(clones, regions, "echo").state is PromotionState.DONE
 
@@ -183,7 +186,7 @@ class TestTheOtherService:
             clones.somebody_weighs("region-a", "web", v1=90, v2=10)
             clones.somebody("Weigh echo", lambda project: project.weigh("region-a", v1=70, v2=30))
 
-        regions["echo"].once("watch", "region-a", 50, somebody)
+        regions["echo"].once("look", "region-a", 50, somebody)
 
         ended = begin(clones, regions, "echo")
 

@@ -181,10 +181,10 @@ def test_the_sending_ends_with_the_block(probe: Scripted) -> None:
     assert not watch._thread.is_alive()
 
 
-def test_it_sends_what_it_is_told_for_a_day_at_most(probe: Scripted, watch: Watch) -> None:
+def test_it_sends_what_it_is_told_for_two_days_at_most(probe: Scripted, watch: Watch) -> None:
     probe.say(*answers(0, 1))
 
-    assert probe.attacks == [replace(ATTACK, requests=864_000)]
+    assert probe.attacks == [replace(ATTACK, requests=1_000_000)]
     assert Watch(probe, replace(ATTACK, rate=1_000))._attack.requests == 1_000_000
 
 

@@ -21,6 +21,7 @@ from rollout.cli.output.promotion import (
     undone_as_json,
 )
 from rollout.git.record import Promotion, PromotionState, Proof
+from rollout.judge.step import Comparison
 from rollout.judge.verdict import verdict_of
 from rollout.measurement import Tally
 from rollout.problem import Problem
@@ -45,7 +46,8 @@ PROOF = Proof(
     old_version="v1",
     seconds=120.4,
 )
-PROVEN = StepResult("region-a", 10, COMMIT, DELIVERY, PROOF, Tally(700, 3))
+FAILURES = Comparison("failed", Tally(506, 1), Tally(4_494, 2), 0.004, 0.005, is_needed=True, worse=False)
+PROVEN = StepResult("region-a", 10, COMMIT, DELIVERY, PROOF, Tally(700, 3), (FAILURES,))
 FAILED = StepResult("region-a", 25, COMMIT, DELIVERY)
 NEVER_THERE = StepResult("region-a", 25, COMMIT)
 REGION = RegionAccess("region-a", "region-a", "region-a")
@@ -103,6 +105,17 @@ def test_only_what_is_done_ends_with_0(state: PromotionState, code: int) -> None
 
 
 class TestTable:
+    def test_both_versions_stand_beside_one_another(self) -> None:
+        of_clients = Comparison(
+            "failed of other clients", Tally(70, 3), Tally(600, 0), None, 0.005, is_needed=False, worse=True
+        )
+        step = replace(DONE.taken[0], compared=(*DONE.taken[0].compared, of_clients))
+
+        rows = [" ".join(line.split()) for line in printed(ended=replace(DONE, taken=[step])).splitlines()]
+
+        assert "region-a 10 % 1 of 506 2 of 4,494 0.40 points 0.50 points failed within the margin" in rows
+        assert "region-a 10 % 3 of 70 0 of 600 - 0.50 points failed of other clients worse, not by the margin" in rows
+
     def test_a_step_is_a_row_with_its_proof(self) -> None:
         cells = row(printed(ended=DONE), "10 %").split()
 
@@ -193,6 +206,18 @@ class TestJson:
                     "old_version": "v1",
                     "seconds": 120.4,
                 },
+                "compared": [
+                    {
+                        "name": "failed",
+                        "new": {"requests": 506, "failures": 1},
+                        "old": {"requests": 4_494, "failures": 2},
+                        "most": 0.004,
+                        "allowed": 0.005,
+                        "is_needed": True,
+                        "worse": False,
+                        "standing": "holds",
+                    }
+                ],
             }
         ]
 
