@@ -8,7 +8,7 @@ threads follow within milliseconds.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -19,12 +19,11 @@ from kubernetes import client
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
-from rollout.cluster.client import api_client, container, is_ready, istio_version, list_running_pods
-from rollout.cluster.exec import STATUS, STDERR, STDOUT, ending, open_exec
+from rollout.cluster.client import api_client, list_all_pods
+from rollout.cluster.exec import STATUS, STDERR, STDOUT, ending, open_exec, refusal
+from rollout.cluster.pods import PROXY, container, is_ready, istio_version
 from rollout.problem import first_line
 from rollout.weights import ALL, routed
-
-PROXY = "istio-proxy"
 
 # An exec takes 60 ms by itself; all of them are the work of one API server.
 _MOST_AT_ONCE = 8
@@ -42,6 +41,7 @@ class Envoy:
         ejected: How many pods of a subset it leaves out for now because they failed; only of subsets that have such.
         testers: The versions that it sends a request to whose header names the version, whatever their weights.
         error: Why it could not be asked, or its routes not read; "" where they could. Then it has none of the above.
+        refused: Whether the API server refused to ask it, as it will the next time.
         gateway: Whether it is a gateway. That has clusters of every service, and can send to those that it has a route to.
         istio: Its version of Istio, by its image's tag, which costs no request; "" where that tells none.
         workload: What `kubectl rollout restart` takes to replace its pod, as `deployment/name`; "" where there is none.
@@ -53,6 +53,7 @@ class Envoy:
     ejected: Mapping[str, int] = field(default_factory=dict)
     testers: frozenset[str] = frozenset()
     error: str = ""
+    refused: bool = False
     gateway: bool = False
     istio: str = ""
     workload: str = ""
@@ -81,7 +82,10 @@ def by_header(envoy: Envoy, testers: Collection[str]) -> frozenset[str]:
 
 
 def read_envoys(
-    region: RegionAccess, services: Sequence[ServiceAddress], only: Collection[str] | None = None
+    region: RegionAccess,
+    services: Sequence[ServiceAddress],
+    only: Collection[str] | None = None,
+    pods: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, tuple[Envoy, ...]]:
     """Asks every sidecar and gateway of the region's cluster; half a second for seven of them, however many services.
 
@@ -92,6 +96,7 @@ def read_envoys(
         region: The region.
         services: The services.
         only: The pods to ask, as `namespace/name`; None for all.
+        pods: The cluster's pods as they were just listed; None to list them.
 
     Returns:
         By the name of each service, and by pod's name: those that can send to it, and those of which that is not known. A
@@ -101,7 +106,8 @@ def read_envoys(
         RolloutError: no such context, or the cluster does not answer or refuses to list its pods.
     """
     api = api_client(region)
-    envoys = [envoy for envoy in _ready(region, api) if only is None or envoy.pod in only]
+    listed = list_all_pods(region, api) if pods is None else pods
+    envoys = [envoy for envoy in _ready(listed) if only is None or envoy.pod in only]
     with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
         # two at once for each pod: most of the time is the start of a process there
         routes = [pool.submit(_page, api, envoy.pod, _routes_page(services, envoy.gateway)) for envoy in envoys]
@@ -111,7 +117,7 @@ def read_envoys(
             for envoy, route, cluster in zip(envoys, routes, clusters, strict=True)
         ]
     failed = any(envoy.error for each in read for envoy in each.values())
-    still_there = {envoy.pod for envoy in _ready(region, api)} if failed else frozenset[str]()
+    still_there = {envoy.pod for envoy in _ready(list_all_pods(region, api))} if failed else frozenset[str]()
 
     def counts(envoy: Envoy) -> bool:
         if envoy.error:
@@ -123,10 +129,11 @@ def read_envoys(
 
 @dataclass(frozen=True)
 class Page:
-    """What an exec gave: a page's text, or why there is none."""
+    """What an exec gave: a page's text, or why there is none, and whether that is the API server's refusal."""
 
     text: str = ""
     error: str = ""
+    refused: bool = False
 
 
 def read_pages(envoy: Envoy, services: Sequence[ServiceAddress], routes: Page, clusters: Page) -> dict[str, Envoy]:
@@ -139,7 +146,7 @@ def read_pages(envoy: Envoy, services: Sequence[ServiceAddress], routes: Page, c
 
     def read(service: ServiceAddress) -> Envoy:
         if error:
-            return replace(envoy, error=error)
+            return replace(envoy, error=error, refused=routes.refused or clusters.refused)
         try:
             weights, testers = read_routes(dump, service, gateway=envoy.gateway)
             subsets, ejected = read_clusters(statuses, service)
@@ -300,7 +307,8 @@ def _page(api: client.ApiClient, pod: str, page: str) -> Page:
         finally:
             opened.close(timeout=1)
     except client.ApiException as error:
-        return Page(error=f"exec was refused: {first_line(error.reason)}")
+        refused, why = refusal(error)
+        return Page(error=f"exec {'was refused' if refused else 'failed'}: {why}", refused=refused)
     except (websocket.WebSocketException, OSError) as error:
         return Page(error=f"exec lost its connection: {first_line(str(error))}")
     if not ended:
@@ -312,10 +320,10 @@ def _page(api: client.ApiClient, pod: str, page: str) -> Page:
     return Page(text.decode("utf-8", "replace"))
 
 
-def _ready(region: RegionAccess, api: client.ApiClient) -> list[Envoy]:
+def _ready(pods: Iterable[Mapping[str, Any]]) -> list[Envoy]:
     """The Envoys of the pods that are ready, by pod's name, not asked yet."""
     found: list[Envoy] = []
-    for pod in list_running_pods(region, api):
+    for pod in pods:
         proxy = container(pod, PROXY)
         if proxy is not None and is_ready(pod):
             found.append(

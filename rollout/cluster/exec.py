@@ -15,6 +15,9 @@ from rollout.problem import first_line
 STDOUT, STDERR, STATUS = 1, 2, 3
 """The channels of an exec; on the last one the API server says how the command ended."""
 
+# the pod is gone; the API server has too much to do
+_PASSING = (404, 429)
+
 
 class ExecStream(Protocol):
     """What is used of the Kubernetes client's WSClient, opened in its binary mode."""
@@ -68,6 +71,19 @@ def open_exec(
         _preload_content=False,
     )
     return opened
+
+
+def refusal(error: client.ApiException) -> tuple[bool, str]:
+    """Whether the API server will refuse such an exec again, by its permissions or its policies; and what it says."""
+    answer = error.__context__
+    if not isinstance(answer, websocket.WebSocketBadStatusException):
+        return False, first_line(error.reason)
+    try:
+        said = str(json.loads(answer.resp_body or b"")["message"])
+    except (ValueError, KeyError, TypeError):
+        said = answer.status_message or ""
+    lasts = 400 <= answer.status_code < 500 and answer.status_code not in _PASSING
+    return lasts, f"{answer.status_code} {first_line(said)}"
 
 
 def ending(status: bytes) -> str:

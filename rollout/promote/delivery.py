@@ -12,7 +12,7 @@ from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
-from rollout.cluster.objects import read_live
+from rollout.cluster.objects import read_route
 from rollout.git.repository import Repository
 from rollout.problem import Problem
 from rollout.status.overlay import overlay_split
@@ -175,7 +175,7 @@ def brings(
             return False
         if synced != commit and overlay_split(project, synced, application.path, service.name).weights != weights:
             return False
-        route = read_live(region, service).route
+        route = read_route(region, service)
         return route is not None and route.weights is not None and routed(route.weights) == routed(weights)
 
     return is_there

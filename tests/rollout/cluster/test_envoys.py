@@ -22,14 +22,14 @@ from rollout.cluster.envoys import (
 from rollout.problem import RolloutError
 from rollout.weights import ALL_PODS
 from tests.rollout.cluster.captured import document, text
-from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, serving
+from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, Exec, FakeCluster, exit_status, serving
+from tests.rollout.cluster.sidecars import CLUSTERS, ROUTES, answering, answers, sidecar
 
 ECHO = ServiceAddress("echo", "echo", hosts=("echo.example.com", "api.example.com"))
 SHOP = ServiceAddress("shop", "shop", 8080, ("shop.example.com",))
 SERVICES = (ECHO, SHOP)
 BOTH = frozenset({"v1", "v2"})
 NONE = frozenset[str]()
-ROUTES, CLUSTERS = "routes-90-10", "clusters-one-ejected"
 OF_TWO, CLUSTERS_OF_TWO = "routes-of-two-services", "clusters-of-two-services"
 GATEWAY, ANY_HOST, OF_OTHERS = "routes-of-a-gateway", "routes-of-a-gateway-of-any-host", "routes-of-a-gateway-of-others"
 
@@ -308,24 +308,6 @@ class TestPages:
         assert (found["shop"].error, found["shop"].weights) == ("", {"v1": 100})
 
 
-def sidecar(
-    name: str, *, native: bool = True, ready: bool = True, leaving: bool = False, image: str = "hub/proxyv2:1.31.1"
-) -> dict[str, Any]:
-    containers = [{"name": "echo"}]
-    proxy = [
-        {"name": "istio-proxy", "image": image, "args": ["proxy", "sidecar", "--domain", "echo.svc.cluster.local"]}
-    ]
-    return {
-        "metadata": {
-            "namespace": "echo",
-            "name": name,
-            **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if leaving else {}),
-        },
-        "spec": {"initContainers": proxy, "containers": containers} if native else {"containers": containers + proxy},
-        "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
-    }
-
-
 def gateway(name: str) -> dict[str, Any]:
     """As the webhook makes it of the official chart."""
     found = sidecar(name, native=False)
@@ -333,21 +315,6 @@ def gateway(name: str) -> dict[str, Any]:
     found["spec"]["containers"] = found["spec"]["containers"][1:]
     found["spec"]["containers"][0]["args"][1] = "router"
     return found
-
-
-def answers(routes: str, clusters: str) -> Callable[[Exec], None]:
-    """Answers with captured pages, each in two parts."""
-
-    def answer(opened: Exec) -> None:
-        page = text(routes if "config_dump" in opened.command[-1] else clusters).encode()
-        opened.send(STDOUT, page[:1000])
-        opened.send(STDOUT, page[1000:])
-        opened.end(SUCCESS)
-
-    return answer
-
-
-answering = answers(ROUTES, CLUSTERS)
 
 
 def _failing(opened: Exec) -> None:
@@ -429,9 +396,25 @@ class TestRead:
         assert "lost its connection" in envoy.error
 
     def test_tells_of_one_that_may_not_be_asked(self, tmp_path: Path) -> None:
-        (envoy,) = read(tmp_path, FakeCluster(pods=[sidecar("a")], refuse_exec=403))
+        forbidden = FakeCluster(pods=[sidecar("a")], refuse_exec=422, refusal="policy no-exec: not here")
+        (envoy,) = read(tmp_path, forbidden)
 
-        assert "exec was refused" in envoy.error
+        assert (envoy.error, envoy.refused) == ("exec was refused: 422 policy no-exec: not here", True)
+
+    @pytest.mark.parametrize("code", [404, 429, 500])
+    def test_tells_apart_what_may_pass(self, code: int, tmp_path: Path) -> None:
+        (envoy,) = read(tmp_path, FakeCluster(pods=[sidecar("a")], refuse_exec=code))
+
+        assert (envoy.error, envoy.refused) == (f"exec failed: {code} not allowed", False)
+
+    def test_lists_no_pods_where_they_are_given(self, tmp_path: Path) -> None:
+        cluster = FakeCluster(pods=[], script=answering)
+        with serving(cluster) as port:
+            region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
+            found = read_envoys(region, [ECHO], pods=[sidecar("a")])
+
+        assert [envoy.weights for envoy in found["echo"]] == [{"v1": 90, "v2": 10}]
+        assert [path.rpartition("/")[2] for path in cluster.paths] == ["exec", "exec"]
 
     def test_leaves_out_one_that_goes_while_it_is_asked(self, tmp_path: Path) -> None:
         leaving = sidecar("a")

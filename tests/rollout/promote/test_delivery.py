@@ -12,7 +12,7 @@ from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
-from rollout.cluster.objects import Live, Route
+from rollout.cluster.objects import Route
 from rollout.git.repository import Repository
 from rollout.problem import Problem, RolloutError
 from rollout.promote import delivery as delivery_module
@@ -147,7 +147,7 @@ class TestBrings:
     def _cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Has what was wanted, as the API server tells it."""
         self.route: Route | None = Route({"v1": 90, "v2": 10}, None)
-        monkeypatch.setattr(delivery_module, "read_live", lambda _region, _service: Live(self.route, {}))
+        monkeypatch.setattr(delivery_module, "read_route", lambda _region, _service: self.route)
 
     def is_there(self, clones: TwoClones, commit: str, document: dict[str, Any]) -> bool:
         upstream = clones.upstream()
@@ -214,9 +214,7 @@ class TestAwaitCommit:
     @pytest.fixture
     def clones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoClones:
         monkeypatch.setattr(delivery_module, "_LOOK_EVERY_SECONDS", 0)
-        monkeypatch.setattr(
-            delivery_module, "read_live", lambda _region, _service: Live(Route({"v1": 90, "v2": 10}, None), {})
-        )
+        monkeypatch.setattr(delivery_module, "read_route", lambda _region, _service: Route({"v1": 90, "v2": 10}, None))
         return new_two_clones(tmp_path)
 
     def awaited(self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones, commit: str, *synced: str) -> Delivered:
