@@ -51,6 +51,7 @@ def deliver(
     *,
     meanwhile: Callable[[], Problem | None],
     healthy: bool = True,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> DeliveryTime | Problem:
     """Waits until a region has what was committed, after asking Argo CD to look for it.
 
@@ -62,6 +63,7 @@ def deliver(
         is_taken: Whether an Envoy has it.
         meanwhile: Called twice a second; a problem that it finds ends the waiting.
         healthy: Whether all that was committed must be healthy as well.
+        say: Told in a line of each Envoy that may not be asked, once.
 
     Returns:
         How long it took; or what is missing after ten minutes, or what was found meanwhile.
@@ -86,12 +88,17 @@ def deliver(
         is_well = now.health == HEALTHY or not healthy
         return time.monotonic() - began if is_well and is_there(now) else _not_synced(region, now)
 
-    behind: set[str] = set()
+    behind: dict[str, str] = {}
+    refused: set[str] = set()
 
     def envoys_with_it() -> int | Problem:
         nonlocal behind
-        envoys = read_envoys(region, [service], behind or None)[service.name]
-        behind = {envoy.pod for envoy in envoys if not is_taken(envoy)}
+        envoys = read_envoys(region, [service], behind.keys() or None)[service.name]
+        behind = {envoy.pod: envoy.error for envoy in envoys if not is_taken(envoy)}
+        for envoy in envoys:
+            if envoy.refused and envoy.pod not in refused:
+                refused.add(envoy.pod)
+                say(f"{region.name}: {envoy.pod} may not be asked ({envoy.error}), so nobody knows what it has taken")
         if not behind:
             # one that came meanwhile got its first configuration from the same istiod; it counts as well
             envoys = read_envoys(region, [service])[service.name]
@@ -201,11 +208,12 @@ def _not_synced(region: RegionAccess, application: Application) -> Problem:
     )
 
 
-def _not_taken(region: RegionAccess, service: ServiceAddress, pods: Collection[str]) -> Problem:
+def _not_taken(region: RegionAccess, service: ServiceAddress, behind: Mapping[str, str]) -> Problem:
+    pods = [f"{pod} ({error})" if error else pod for pod, error in sorted(behind.items())]
     return Problem(
         f"{region.name}: not acknowledged within {WITHIN_SECONDS / 60:.0f} min by "
         + (
-            f"{len(pods)} Envoys: {', '.join(sorted(pods)[:_SHOWN])}"
+            f"{len(pods)} Envoys: {', '.join(pods[:_SHOWN])}"
             if pods
             else f"any Envoy: there is none that can send to {service.name}"
         ),

@@ -40,6 +40,16 @@ class Trouble:
     stops: bool = True
     may_have_passed: bool = False
 
+    @property
+    def title(self) -> str:
+        """Where it is, for people."""
+        return f"{self.region} {self.service}".rstrip()
+
+    @property
+    def titled(self) -> Problem:
+        """It with where it is."""
+        return replace(self.problem, what=f"{self.title}: {self.problem.what}")
+
 
 def troubles(status: Status) -> tuple[Trouble, ...]:
     """Those of all regions; what each service of a region shows, once."""
@@ -101,7 +111,7 @@ def _application(region: RegionStatus, application: Application) -> Iterator[Tro
         yield _stops(region, f"automatic sync of Application {name} is off", why, on_again)
     elif not policy.prune:
         why = "a version that is retired stays in the cluster"
-        yield _worth_saying(region, f"automatic sync of Application {name} does not prune", why, on_again)
+        yield _stops(region, f"automatic sync of Application {name} does not prune", why, on_again)
     if policy.automated and not policy.self_heal:
         why = "what others change stays, and a commit whose sync failed is not tried again"
         yield _worth_saying(region, f"automatic sync of Application {name} does not self-heal", why, on_again)

@@ -50,7 +50,7 @@ def print_status(console: Console, status: Status) -> None:
     for each in all_disagreements(status):
         console.print(Text(line(each, status.at), style="red"))
     for trouble in troubles(status):
-        console.print(Text(f"{_title(trouble.region, trouble.service)}: {trouble.problem}", style="red"))
+        console.print(Text(str(trouble.titled), style="red"))
     if exit_code(status) == 0:
         console.print(Text("all agree", style="green"))
 
@@ -59,17 +59,14 @@ def line(disagreement: Disagreement, now: datetime) -> str:
     """A disagreement in a line: where, what, since when, and by whom."""
     since = f", since {_time(disagreement.since)} ({_ago(disagreement.since, now)})" if disagreement.since else ""
     by = f", by {disagreement.by}" if disagreement.by else ""
-    return f"{_title(disagreement.region, disagreement.service)}: {disagreement.what}{since}{by}"
-
-
-def _title(region: str, service: str) -> str:
-    return f"{region} {service}".rstrip()
+    title = f"{disagreement.region} {disagreement.service}".rstrip()
+    return f"{title}: {disagreement.what}{since}{by}"
 
 
 def as_json(status: Status) -> dict[str, Any]:
     """The same for a program. Weights are percents by version, without a key where nothing is said; times are ISO 8601.
 
-    One that `stops` keeps a change from arriving; the others only disagree.
+    One that `stops` keeps `rollout promote` and `rollout retire` from beginning.
     """
     return {
         "at": status.at.isoformat(),

@@ -101,6 +101,7 @@ class FakeCluster:
     refuse_applications: int = 0
     paths: list[str] = field(default_factory=list)
     queries: list[dict[str, list[str]]] = field(default_factory=list)
+    on_patch: Callable[[], None] = lambda: None
     client_went: threading.Event = field(default_factory=threading.Event)
 
     def kubeconfig(self, path: Path, context: str, port: int) -> Path:
@@ -136,6 +137,12 @@ def serving(cluster: FakeCluster) -> Iterator[int]:
                 items = cluster.lists.get(asked.path, cluster.pods)
                 answer = cluster.objects.get(asked.path, {"kind": "PodList", "apiVersion": "v1", "items": items})
                 self._json(403 if asked.path in cluster.refused else cluster.refuse_list or 200, answer)
+
+        def do_PATCH(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            cluster.paths.append(f"PATCH {self.path}")
+            cluster.on_patch()
+            self._json(200, {})
 
         def _json(self, status: int, document: dict[str, Any]) -> None:
             body = json.dumps(document).encode()

@@ -61,6 +61,7 @@ class FakeRegions(Clusters):
         unhealthy: Regions in which Argo CD finds that something is not well, whatever is synced.
         unanswered_rate: How often nobody answers, 0..1, by region.
         arrives: Whether a region can be brought to such weights.
+        in_the_way: What the verbs find that would keep a change from arriving.
         moments: All that was done, in order.
     """
 
@@ -70,6 +71,7 @@ class FakeRegions(Clusters):
         self.unanswered_rate: Callable[[str], float] = lambda _region: 0.0
         self.arrives: Callable[[str, Mapping[str, int]], bool] = lambda _region, _weights: True
         self.unhealthy: set[str] = set()
+        self.in_the_way: list[Problem] = []
         self.moments: list[Moment] = []
         self._planned: list[tuple[Moment, Callable[[], object]]] = []
         self._remote = remote

@@ -55,7 +55,7 @@ class Cluster:
 
 
 Delivered = DeliveryTime | Problem
-Run = Callable[[Cluster], Delivered]
+Run = Callable[..., Delivered]
 
 
 @pytest.fixture
@@ -63,11 +63,21 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Waits until such a cluster has been brought to NEW and splits as wanted."""
     monkeypatch.setattr(delivery_module, "_LOOK_EVERY_SECONDS", 0)
 
-    def delivered(cluster: Cluster, meanwhile: Callable[[], Problem | None] = lambda: None) -> Delivered:
+    def delivered(
+        cluster: Cluster,
+        meanwhile: Callable[[], Problem | None] = lambda: None,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> Delivered:
         for name in ("ask_to_look", "read_application", "read_envoys"):
             monkeypatch.setattr(delivery_module, name, getattr(cluster, name))
         return deliver(
-            REGION, ECHO, "argocd/echo", lambda one: one.synced_revision == NEW, takes(WANTED, ()), meanwhile=meanwhile
+            REGION,
+            ECHO,
+            "argocd/echo",
+            lambda one: one.synced_revision == NEW,
+            takes(WANTED, ()),
+            meanwhile=meanwhile,
+            say=say,
         )
 
     return delivered
@@ -106,6 +116,28 @@ def test_an_envoy_that_came_meanwhile_counts_as_well(run: Run) -> None:
     run(cluster)
 
     assert len(cluster.only) > 2
+
+
+def test_one_that_may_not_be_asked_is_told_at_once_and_waited_for(run: Run) -> None:
+    refused = Envoy("echo/b", error="exec was refused: 403 no", refused=True)
+    cluster = Cluster([SYNCED], [[envoy("a", 90, 10), refused]] * 3 + [[envoy("a", 90, 10), envoy("b", 90, 10)]])
+    said: list[str] = []
+
+    delivery = run(cluster, say=said.append)
+
+    assert isinstance(delivery, DeliveryTime)
+    assert said == ["region-a: echo/b may not be asked (exec was refused: 403 no), so nobody knows what it has taken"]
+
+
+def test_one_that_may_not_be_asked_is_told_with_its_reason_when_it_is_late(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_module, "WITHIN_SECONDS", -60)
+    refused = Envoy("echo/b", error="exec was refused: 403 no", refused=True)
+
+    missing = run(Cluster([SYNCED], [[envoy("a", 100, 0), refused]]))
+
+    assert "by 2 Envoys: echo/a, echo/b (exec was refused: 403 no)" in str(missing)
 
 
 @pytest.mark.parametrize("envoys", [[envoy("a", 100, 0)], [Envoy("echo/a", error="connection refused")], []])

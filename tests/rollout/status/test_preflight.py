@@ -117,14 +117,16 @@ class TestApplication:
         assert "no commit is applied there, and no way back" in found.problem.why
 
     @pytest.mark.parametrize(
-        ("without", "what"),
-        [("prune", "does not prune"), ("selfHeal", "does not self-heal")],
+        ("without", "what", "stops"),
+        [("prune", "does not prune", True), ("selfHeal", "does not self-heal", False)],
     )
-    def test_that_applies_less_is_worth_saying(self, without: str, what: str) -> None:
+    def test_that_applies_less_stops_where_a_change_would_not_arrive(
+        self, without: str, what: str, stops: bool
+    ) -> None:
         found = only(delivered(changed("spec", "syncPolicy", "automated", without, to=False)))
 
         assert found.problem.what == f"automatic sync of Application argocd/echo {what}"
-        assert not found.stops
+        assert found.stops is stops
 
     @pytest.mark.parametrize("followed", ["feature", OLD])
     def test_of_another_revision_stops(self, followed: str) -> None:

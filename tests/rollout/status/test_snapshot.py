@@ -2,66 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from rollout.access import RegionAccess
 from rollout.status.disagreements import Status
 from rollout.status.preflight import troubles
 from rollout.status.snapshot import gather
-from tests.rollout.cluster.applications import well
-from tests.rollout.cluster.captured import document
-from tests.rollout.cluster.fake_cluster import FakeCluster, serving
-from tests.rollout.cluster.sidecars import answering, sidecar
+from tests.rollout.cluster.fake_cluster import FakeCluster
 from tests.rollout.repository import Repository, committed_project
-
-NETWORKING = "/apis/networking.istio.io/v1"
-ARGO_CD = "/apis/argoproj.io/v1alpha1/namespaces/argocd"
-
-
-def pod(name: str, namespace: str, **labels: str) -> dict[str, Any]:
-    found = sidecar(name)
-    found["metadata"] |= {"namespace": namespace, "labels": labels}
-    if namespace != "echo":
-        found["spec"] = {"containers": []}
-    return found
-
-
-def cluster_of(commit: str) -> FakeCluster:
-    """A region in which all is well."""
-    program = "app.kubernetes.io/name"
-    deployments = [
-        {
-            "metadata": {"namespace": "echo", "name": f"echo-{name}", "labels": {"app": "echo", "version": name}},
-            "spec": {"replicas": 1},
-        }
-        for name in ("v1", "v2")
-    ]
-    return FakeCluster(
-        pods=[
-            *(pod(f"echo-{name}", "echo", app="echo", version=name) for name in ("v1", "v2")),
-            *(
-                pod(name, "argocd", **{program: name})
-                for name in ("argocd-application-controller", "argocd-repo-server")
-            ),
-        ],
-        applications={"argocd/echo": well(commit)},
-        lists={
-            f"{NETWORKING}/virtualservices": [document("virtual-service")],
-            f"{NETWORKING}/destinationrules": [],
-            "/apis/apps/v1/namespaces/echo/deployments": deployments,
-            "/apis/autoscaling/v2/namespaces/echo/horizontalpodautoscalers": [],
-            f"{ARGO_CD}/appprojects": [{"metadata": {"name": "echo"}, "spec": {"sourceRepos": ["*"]}}],
-        },
-        objects={
-            "/api/v1/namespaces/echo": {"metadata": {"name": "echo", "labels": {"istio-injection": "enabled"}}},
-        },
-        script=answering,
-    )
+from tests.rollout.status.clusters import ARGO_CD, NETWORKING, cluster_of, region
 
 
 @pytest.fixture
@@ -74,15 +24,8 @@ def cluster(repository: Repository) -> FakeCluster:
     return cluster_of(repository.git("rev-parse", "HEAD"))
 
 
-@contextmanager
-def region(cluster: FakeCluster, tmp_path: Path) -> Iterator[RegionAccess]:
-    with serving(cluster) as port:
-        kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig", "region-a", port)
-        yield RegionAccess("region-a", "region-a", "region-a", kubeconfig)
-
-
 def look(cluster: FakeCluster, repository: Repository, tmp_path: Path, at: str | None = None) -> Status:
-    with region(cluster, tmp_path) as access:
+    with region(cluster, "region-a", tmp_path) as access:
         return gather(repository.directory, [access], at=at)
 
 
