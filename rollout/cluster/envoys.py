@@ -14,20 +14,16 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-import websocket
-from kubernetes import client
-
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, list_all_pods
-from rollout.cluster.exec import STATUS, STDERR, STDOUT, ending, open_exec, refusal
+from rollout.cluster.exec import Page, run
 from rollout.cluster.pods import PROXY, container, is_ready, istio_version
 from rollout.problem import first_line
 from rollout.weights import ALL, routed
 
 # An exec takes 60 ms by itself; all of them are the work of one API server.
 _MOST_AT_ONCE = 8
-_EXEC_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -110,8 +106,10 @@ def read_envoys(
     envoys = [envoy for envoy in _ready(listed) if only is None or envoy.pod in only]
     with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
         # two at once for each pod: most of the time is the start of a process there
-        routes = [pool.submit(_page, api, envoy.pod, _routes_page(services, envoy.gateway)) for envoy in envoys]
-        clusters = [pool.submit(_page, api, envoy.pod, _clusters_page(services)) for envoy in envoys]
+        routes = [
+            pool.submit(run, api, envoy.pod, PROXY, _asking(_routes_page(services, envoy.gateway))) for envoy in envoys
+        ]
+        clusters = [pool.submit(run, api, envoy.pod, PROXY, _asking(_clusters_page(services))) for envoy in envoys]
         read = [
             read_pages(envoy, services, route.result(), cluster.result())
             for envoy, route, cluster in zip(envoys, routes, clusters, strict=True)
@@ -125,15 +123,6 @@ def read_envoys(
         return envoy.weights is not None or (bool(envoy.subsets) and not envoy.gateway)
 
     return {service.name: tuple(envoy for each in read if counts(envoy := each[service.name])) for service in services}
-
-
-@dataclass(frozen=True)
-class Page:
-    """What an exec gave: a page's text, or why there is none, and whether that is the API server's refusal."""
-
-    text: str = ""
-    error: str = ""
-    refused: bool = False
 
 
 def read_pages(envoy: Envoy, services: Sequence[ServiceAddress], routes: Page, clusters: Page) -> dict[str, Envoy]:
@@ -200,6 +189,10 @@ def read_clusters(clusters: Mapping[str, Any], service: ServiceAddress) -> tuple
         for subset, found in hosts.items()
     }
     return frozenset(hosts), {subset: number for subset, number in ejected.items() if number}
+
+
+def _asking(page: str) -> Sequence[str]:
+    return ("pilot-agent", "request", "GET", page)
 
 
 def _routes_page(services: Sequence[ServiceAddress], gateway: bool) -> str:
@@ -286,38 +279,6 @@ def _subset(cluster: str, service: ServiceAddress) -> str | None:
 
 def _unreadable(error: Exception) -> str:
     return f"its administration's answer cannot be read: {first_line(str(error))}"
-
-
-def _page(api: client.ApiClient, pod: str, page: str) -> Page:
-    # the client turns a whole ApiClient into one for an exec while it opens it, so each has its own
-    core = client.CoreV1Api(client.ApiClient(api.configuration))
-    try:
-        opened = open_exec(
-            core,
-            pod,
-            PROXY,
-            ["pilot-agent", "request", "GET", page],
-            stdin=False,
-            timeout_seconds=_EXEC_TIMEOUT_SECONDS,
-        )
-        try:
-            opened.run_forever(timeout=_EXEC_TIMEOUT_SECONDS)
-            ended = not opened.is_open()
-            text, complaint, status = (opened.read_channel(channel) for channel in (STDOUT, STDERR, STATUS))
-        finally:
-            opened.close(timeout=1)
-    except client.ApiException as error:
-        refused, why = refusal(error)
-        return Page(error=f"exec {'was refused' if refused else 'failed'}: {why}", refused=refused)
-    except (websocket.WebSocketException, OSError) as error:
-        return Page(error=f"exec lost its connection: {first_line(str(error))}")
-    if not ended:
-        return Page(error=f"gave no answer within {_EXEC_TIMEOUT_SECONDS:.0f} s")
-    if not status:
-        return Page(error="exec lost its connection")
-    if ending(status):
-        return Page(error=f"pilot-agent failed: {first_line(complaint.decode('utf-8', 'replace'))}")
-    return Page(text.decode("utf-8", "replace"))
 
 
 def _ready(pods: Iterable[Mapping[str, Any]]) -> list[Envoy]:

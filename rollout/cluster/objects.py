@@ -15,9 +15,16 @@ from kubernetes import client
 from components.names import ARGOCD_NAMESPACE, ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
-from rollout.cluster.pods import container, is_leaving, is_ready, istio_version, ready_condition, waiting_reasons
-from rollout.cluster.surroundings import (
+from rollout.cluster.pods import (
     ISTIO_NAMESPACE,
+    container,
+    is_leaving,
+    is_ready,
+    istio_version,
+    ready_condition,
+    waiting_reasons,
+)
+from rollout.cluster.surroundings import (
     Surroundings,
     argo_cd_away,
     injects,

@@ -9,6 +9,9 @@ from typing import Any
 PROXY = "istio-proxy"
 """The name of the container that is a sidecar or a gateway."""
 
+ISTIO_NAMESPACE = "istio-system"
+"""Where istiod runs."""
+
 # A pre-release's name has a dot (`1.31.0-rc.0`); what else follows is a variant of the same build (`1.31.1-distroless`).
 _ISTIO_TAG = re.compile(r"v?(\d+\.\d+(?:\.\d+)?(?:-[a-z]+\.\w+)?)(?:-[\w.-]*)?")
 

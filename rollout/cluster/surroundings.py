@@ -8,11 +8,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from components.names import ARGOCD_NAMESPACE, ServiceAddress
-from rollout.cluster.pods import PROXY, container, is_leaving, is_ready
+from rollout.cluster.pods import ISTIO_NAMESPACE, PROXY, container, is_leaving, is_ready
 from rollout.cluster.sync_windows import SyncWindow, parse_windows
 from rollout.problem import Problem
-
-ISTIO_NAMESPACE = "istio-system"
 
 _NAME = "app.kubernetes.io/name"
 _DELIVERING = ("argocd-application-controller", "argocd-repo-server")

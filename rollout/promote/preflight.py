@@ -39,10 +39,9 @@ def refuse_troubles(
     found = troubles(status)
     for each in (each for each in found if not each.stops):
         say(f"{each.title}: {each.problem.what}; {each.problem.fix}")
-    around = [each for region in status.regions if region.live for each in region.live.around.unseen]
-    for unseen in dict.fromkeys(around):
-        say(f"{unseen.what}; {unseen.fix}")
     problems = dict.fromkeys(each for region in status.regions for each in region.problems)
+    for unseen in dict.fromkeys(each for region in status.regions for each in region.unseen if each not in problems):
+        say(f"{unseen.what}; {unseen.fix}")
     refuse([*problems, *(each.titled for each in found if each.stops)])
 
 

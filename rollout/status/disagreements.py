@@ -65,6 +65,8 @@ class RegionStatus:
         live: What the cluster has been told; None where it could not be asked.
         envoys: What each sidecar and gateway does that can send to it; None where they could not be asked.
         problems: What of these could not be seen, and why.
+        connections: What the istiods say of their proxies, as `read_connections` does; None where they were not asked.
+        unasked: Why they could not be asked.
     """
 
     name: str
@@ -77,6 +79,8 @@ class RegionStatus:
     live: Live | None
     envoys: tuple[Envoy, ...] | None
     problems: tuple[Problem, ...] = ()
+    connections: Mapping[str, str] | None = None
+    unasked: tuple[Problem, ...] = ()
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -92,8 +96,8 @@ class RegionStatus:
 
     @property
     def unseen(self) -> tuple[Problem, ...]:
-        """All that could not be seen, of its surroundings too."""
-        return *self.problems, *(self.live.around.unseen if self.live else ())
+        """All that could not be seen: also of its surroundings, and of its connections."""
+        return *self.problems, *(self.live.around.unseen if self.live else ()), *self.unasked
 
     @property
     def live_weights(self) -> Weights | None:

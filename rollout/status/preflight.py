@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -12,6 +12,7 @@ from itertools import groupby
 from rollout.cluster.application import SYNCED, Application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live
+from rollout.cluster.pods import PROXY
 from rollout.cluster.surroundings import Project
 from rollout.cluster.sync_windows import in_the_way
 from rollout.problem import Problem
@@ -71,6 +72,8 @@ def _of_region(region: RegionStatus, now: datetime) -> Iterator[Trouble]:
     if region.envoys is not None:
         yield from _envoys(region, region.envoys)
         yield from _older_sidecars(region, region.envoys)
+        if region.connections is not None:
+            yield from _connections(region, region.envoys, region.connections)
 
 
 def _stops(region: RegionStatus, what: str, why: str, fix: str) -> Trouble:
@@ -248,6 +251,30 @@ def _envoys(region: RegionStatus, envoys: Sequence[Envoy]) -> Iterator[Trouble]:
             unknown,
             "look again; if it stays so, see that the pods and their nodes' kubelet answer",
         )
+
+
+def _connections(region: RegionStatus, envoys: Sequence[Envoy], connections: Mapping[str, str]) -> Iterator[Trouble]:
+    of = len(envoys)
+    away = [envoy.pod for envoy in envoys if envoy.pod not in connections]
+    if away:
+        found = _stops(
+            region,
+            f"{count(len(away), of)} {'is' if len(away) == 1 else 'are'} connected to no istiod: {listed(away)}",
+            "they go on with the routes that they have, and take no change",
+            f"see what their proxies say: {_kubectl(region)} -n {away[0].partition('/')[0]} logs "
+            f"{away[0].partition('/')[2]} -c {PROXY}",
+        )
+        # where none is, theirs may be an istiod elsewhere
+        yield replace(found, may_have_passed=True, stops=len(away) < of)
+    refusing = [f"{envoy.pod} ({said})" for envoy in envoys if (said := connections.get(envoy.pod))]
+    if refusing:
+        found = _stops(
+            region,
+            f"{count(len(refusing), of)} refused what istiod sent last: {listed(refusing)}",
+            "they go on with what they had before, and may refuse a change too",
+            "mend what they say; often it is an EnvoyFilter",
+        )
+        yield replace(found, may_have_passed=True)
 
 
 def _older_sidecars(region: RegionStatus, envoys: Sequence[Envoy]) -> Iterator[Trouble]:

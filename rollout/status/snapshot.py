@@ -14,6 +14,7 @@ from rollout.access import RegionAccess
 from rollout.cluster.application import Application, read_application
 from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, read_envoys
+from rollout.cluster.istiod import read_connections
 from rollout.cluster.objects import Live, read_live
 from rollout.git.repository import Repository
 from rollout.plan.declaration import DeclaredRegion, WorkingTree, declared
@@ -118,6 +119,8 @@ class _Place:
         problems = self._problems()
         asked = seen.applications.get(service)
         application = or_problems(asked.result, problems) if asked else None
+        unasked: list[Problem] = []
+        connections = or_problems(seen.connections.result, unasked)
         synced, synced_at = _synced(self.repository, application, service) if application else (None, None)
         return RegionStatus(
             name=self.region.name,
@@ -131,6 +134,8 @@ class _Place:
             envoys=or_problems(lambda: seen.envoys.result()[service], problems),
             # a cluster that does not answer does not answer any question
             problems=tuple(dict.fromkeys(problems)),
+            connections=connections,
+            unasked=tuple(each for each in unasked if each not in problems),
         )
 
     def unknown(self) -> RegionStatus:
@@ -168,12 +173,13 @@ class _Seen:
     applications: Mapping[str, Future[Application]]
     live: Future[dict[str, Live]]
     envoys: Future[dict[str, tuple[Envoy, ...]]]
+    connections: Future[Mapping[str, str] | None]
 
 
 def _ask(places: Sequence[_Place], chosen: Sequence[str]) -> Mapping[str, _Seen]:
     """Asks for all there is of all regions side by side; returns when each answer is there, or why it is not."""
     # for each region the pods, what needs them, and an Application
-    with ThreadPoolExecutor(max_workers=max(1, 4 * len(places))) as pool:
+    with ThreadPoolExecutor(max_workers=max(1, 5 * len(places))) as pool:
         seen = {}
         for place in places:
             region = place.region
@@ -185,9 +191,10 @@ def _ask(places: Sequence[_Place], chosen: Sequence[str]) -> Mapping[str, _Seen]
                 {each.name: pool.submit(read_application, region, each.application) for each in by_argo_cd},
                 pool.submit(read_live, region, services, pods.result, argo_cd=bool(by_argo_cd)),
                 pool.submit(_envoys, region, services, pods),
+                pool.submit(_connections, region, pods),
             )
         for asked in seen.values():
-            await_all([*asked.applications.values(), asked.live, asked.envoys])
+            await_all([*asked.applications.values(), asked.live, asked.envoys, asked.connections])
     return seen
 
 
@@ -199,6 +206,10 @@ def _envoys(
     region: RegionAccess, services: Sequence[ServiceAddress], pods: Future[list[Mapping[str, Any]]]
 ) -> dict[str, tuple[Envoy, ...]]:
     return read_envoys(region, services, pods=pods.result())
+
+
+def _connections(region: RegionAccess, pods: Future[list[Mapping[str, Any]]]) -> Mapping[str, str] | None:
+    return read_connections(region, pods.result())
 
 
 def _synced(repository: Repository, application: Application, service: str) -> tuple[Weights | None, datetime | None]:

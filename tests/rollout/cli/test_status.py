@@ -69,6 +69,9 @@ class Clusters:
         self._answer(region)
         return []
 
+    def read_connections(self, _region: RegionAccess, _pods: Listed) -> Mapping[str, str] | None:
+        return None
+
     def read_envoys(
         self, region: RegionAccess, services: Sequence[ServiceAddress], *, pods: Listed
     ) -> dict[str, tuple[Envoy, ...]]:
@@ -93,7 +96,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 @pytest.fixture
 def clusters(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Clusters:
     made = Clusters(repository.git("rev-parse", "HEAD"))
-    for name in ("read_application", "read_live", "read_envoys", "list_all_pods"):
+    for name in ("read_application", "read_live", "read_envoys", "read_connections", "list_all_pods"):
         monkeypatch.setattr(snapshot, name, getattr(made, name))
     monkeypatch.setattr(snapshot, "api_client", lambda region: region)
     return made

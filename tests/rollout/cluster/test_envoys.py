@@ -12,13 +12,13 @@ from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.envoys import (
     Envoy,
-    Page,
     acknowledges,
     read_clusters,
     read_envoys,
     read_pages,
     read_routes,
 )
+from rollout.cluster.exec import Page
 from rollout.problem import RolloutError
 from rollout.weights import ALL_PODS
 from tests.rollout.cluster.captured import document, text

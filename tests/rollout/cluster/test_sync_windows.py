@@ -100,6 +100,7 @@ def test_that_cannot_be_read_denies(schedule: str, duration: str) -> None:
         ({"applications": [], "namespaces": ["echo"]}, True),
         ({"applications": [], "clusters": ["https://*"]}, True),
         ({"applications": []}, False),
+        ({"applications": [], "andOperator": True}, False),
         ({"applications": ["shop"], "namespaces": ["echo"]}, True),
         ({"applications": ["shop"], "namespaces": ["echo"], "andOperator": True}, False),
         ({"applications": ["echo"], "namespaces": ["echo"], "andOperator": True}, True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 
 from rollout.access import RegionAccess
 from tests.rollout.cluster.applications import well
-from tests.rollout.cluster.captured import document
-from tests.rollout.cluster.fake_cluster import FakeCluster, serving
+from tests.rollout.cluster.captured import document, syncz
+from tests.rollout.cluster.fake_cluster import STDOUT, SUCCESS, Exec, FakeCluster, serving
 from tests.rollout.cluster.sidecars import answering, sidecar
 
 NETWORKING = "/apis/networking.istio.io/v1"
@@ -40,6 +41,7 @@ def cluster_of(commit: str, name: str = "region-a") -> FakeCluster:
     return FakeCluster(
         pods=[
             *(pod(f"echo-{name}", "echo", app="echo", version=name) for name in ("v1", "v2")),
+            pod("istiod-x", "istio-system", app="istiod"),
             *(
                 pod(name, "argocd", **{program: name})
                 for name in ("argocd-application-controller", "argocd-repo-server")
@@ -56,8 +58,17 @@ def cluster_of(commit: str, name: str = "region-a") -> FakeCluster:
         objects={
             "/api/v1/namespaces/echo": {"metadata": {"name": "echo", "labels": {"istio-injection": "enabled"}}},
         },
-        script=answering,
+        script=_answering,
     )
+
+
+def _answering(opened: Exec) -> None:
+    if opened.command[-1] != "/debug/syncz":
+        answering(opened)
+        return
+    proxy, *_ = syncz()
+    opened.send(STDOUT, json.dumps([{**proxy, "proxy": f"echo-{name}.echo"} for name in ("v1", "v2")]).encode())
+    opened.end(SUCCESS)
 
 
 @contextmanager

@@ -282,6 +282,37 @@ class TestEnvoys:
         assert not troubles(status(region(envoys=None)))
 
 
+class TestConnections:
+    WELL = dict.fromkeys((envoy.pod for envoy in envoys()), "")
+
+    def test_that_all_have_are_no_trouble(self) -> None:
+        assert not troubles(status(region(connections=self.WELL)))
+
+    def test_that_one_lacks_stop_unless_it_has_passed(self) -> None:
+        found = only(region(connections={pod: "" for pod in self.WELL if pod != "echo/v1-a"}))
+
+        assert found.problem == Problem(
+            "1 of 3 Envoys is connected to no istiod: echo/v1-a",
+            "they go on with the routes that they have, and take no change",
+            "see what their proxies say: kubectl --context ctx-a -n echo logs v1-a -c istio-proxy",
+        )
+        assert (found.stops, found.may_have_passed) == (True, True)
+
+    def test_that_none_has_are_worth_saying(self) -> None:
+        found = only(region(connections={"other/x": ""}))
+
+        assert found.problem.what.startswith("3 of 3 Envoys are connected to no istiod")
+        assert not found.stops
+
+    def test_by_which_one_refused_something_stop_unless_it_has_passed(self) -> None:
+        found = only(region(connections={**self.WELL, "echo/v1-a": "RouteConfiguration: duplicate domain"}))
+
+        assert found.problem.what == (
+            "1 of 3 Envoys refused what istiod sent last: echo/v1-a (RouteConfiguration: duplicate domain)"
+        )
+        assert (found.stops, found.may_have_passed) == (True, True)
+
+
 class TestIstio:
     OLD_ECHO = Envoy("echo/v1-a", WEIGHTS, frozenset({"v1", "v2"}), istio="1.30.2", workload="deployment/echo-v1")
     NEW_ISTIOD = replace(live(route(WEIGHTS)), istiod=frozenset({"1.31.1"}))
