@@ -78,12 +78,9 @@ def by_header(envoy: Envoy, testers: Collection[str]) -> frozenset[str]:
 
 
 def read_envoys(
-    region: RegionAccess,
-    services: Sequence[ServiceAddress],
-    only: Collection[str] | None = None,
-    pods: Sequence[Mapping[str, Any]] | None = None,
+    region: RegionAccess, services: Sequence[ServiceAddress], pods: Iterable[Mapping[str, Any]]
 ) -> dict[str, tuple[Envoy, ...]]:
-    """Asks every sidecar and gateway of the region's cluster; half a second for seven of them, however many services.
+    """Asks the sidecars and gateways of a region's cluster; half a second for seven of them, however many services.
 
     A pod that is not ready or is being deleted does not count, nor one that goes away meanwhile. One that does not answer
     within ten seconds is there with an `error`.
@@ -91,8 +88,7 @@ def read_envoys(
     Args:
         region: The region.
         services: The services.
-        only: The pods to ask, as `namespace/name`; None for all.
-        pods: The cluster's pods as they were just listed; None to list them.
+        pods: The pods to ask, as they were just listed; what is none of these is passed over.
 
     Returns:
         By the name of each service, and by pod's name: those that can send to it, and those of which that is not known. A
@@ -102,8 +98,7 @@ def read_envoys(
         RolloutError: no such context, or the cluster does not answer or refuses to list its pods.
     """
     api = api_client(region)
-    listed = list_all_pods(region, api) if pods is None else pods
-    envoys = [envoy for envoy in _ready(listed) if only is None or envoy.pod in only]
+    envoys = _ready(pods)
     with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
         # two at once for each pod: most of the time is the start of a process there
         routes = [

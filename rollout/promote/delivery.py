@@ -11,8 +11,10 @@ from typing import TypeVar
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
+from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
 from rollout.cluster.objects import read_route
+from rollout.cluster.pods import PROXY, container, is_ready
 from rollout.git.repository import Repository
 from rollout.problem import Problem
 from rollout.status.overlay import overlay_split
@@ -34,7 +36,7 @@ class DeliveryTime:
     Attributes:
         synced: Until Argo CD had brought the cluster to it and found it healthy.
         acknowledged: Until each Envoy had taken it.
-        envoys: How many Envoys there are.
+        envoys: How many Envoys have taken it.
     """
 
     synced: float
@@ -71,6 +73,7 @@ def deliver(
     Raises:
         RolloutError: the cluster cannot be asked; or `meanwhile` raises.
     """
+    api = api_client(region)
     began = asked = time.monotonic()
     ask_to_look(region, application)
 
@@ -88,29 +91,36 @@ def deliver(
         is_well = now.health == HEALTHY or not healthy
         return time.monotonic() - began if is_well and is_there(now) else _not_synced(region, now)
 
-    behind: dict[str, str] = {}
+    taken: set[str] = set()
+    idle: set[str] = set()
     refused: set[str] = set()
 
-    def envoys_with_it() -> int | Problem:
-        nonlocal behind
-        envoys = read_envoys(region, [service], behind.keys() or None)[service.name]
-        behind = {envoy.pod: envoy.error for envoy in envoys if not is_taken(envoy)}
+    def behind(known: Collection[str]) -> dict[str, str]:
+        """The Envoys that have not taken it, with why they could not be asked; those of pods that are known are not asked."""
+        listed = (pod for pod in list_all_pods(region, api) if is_ready(pod) and container(pod, PROXY))
+        pods = [pod for pod in listed if pod["metadata"]["uid"] not in known]
+        uids = {f"{pod['metadata']['namespace']}/{pod['metadata']['name']}": pod["metadata"]["uid"] for pod in pods}
+        envoys = read_envoys(region, [service], pods)[service.name]
         for envoy in envoys:
+            if is_taken(envoy):
+                taken.add(uids[envoy.pod])
             if envoy.refused and envoy.pod not in refused:
                 refused.add(envoy.pod)
                 say(f"{region.name}: {envoy.pod} may not be asked ({envoy.error}), so nobody knows what it has taken")
-        if not behind:
-            # one that came meanwhile got its first configuration from the same istiod; it counts as well
-            envoys = read_envoys(region, [service])[service.name]
-            if envoys and all(map(is_taken, envoys)):
-                return len(envoys)
-        return _not_taken(region, service, behind)
+        idle.update(uids[name] for name in uids.keys() - {envoy.pod for envoy in envoys})
+        return {envoy.pod: envoy.error for envoy in envoys if not is_taken(envoy)}
+
+    def envoys_with_it() -> int | Problem:
+        # one that has taken it takes nothing older. Who could not send before may by now, and one that came meanwhile got its first
+        # configuration from the same istiod: both count as well
+        missing = behind(taken | idle) or behind(taken)
+        return _not_taken(region, service, missing) if missing or not taken else len(taken)
 
     synced = _await(synced_seconds, began, found_meanwhile)
     if isinstance(synced, Problem):
         return synced
-    taken = _await(envoys_with_it, began, found_meanwhile)
-    return taken if isinstance(taken, Problem) else DeliveryTime(synced, time.monotonic() - began, taken)
+    number = _await(envoys_with_it, began, found_meanwhile)
+    return number if isinstance(number, Problem) else DeliveryTime(synced, time.monotonic() - began, number)
 
 
 def await_commit(

@@ -205,7 +205,7 @@ def _pods(region: RegionAccess) -> list[Mapping[str, Any]]:
 def _envoys(
     region: RegionAccess, services: Sequence[ServiceAddress], pods: Future[list[Mapping[str, Any]]]
 ) -> dict[str, tuple[Envoy, ...]]:
-    return read_envoys(region, services, pods=pods.result())
+    return read_envoys(region, services, pods.result())
 
 
 def _connections(region: RegionAccess, pods: Future[list[Mapping[str, Any]]]) -> Mapping[str, str] | None:

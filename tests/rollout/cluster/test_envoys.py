@@ -19,7 +19,6 @@ from rollout.cluster.envoys import (
     read_routes,
 )
 from rollout.cluster.exec import Page
-from rollout.problem import RolloutError
 from rollout.weights import ALL_PODS
 from tests.rollout.cluster.captured import document, text
 from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, Exec, FakeCluster, exit_status, serving
@@ -321,10 +320,10 @@ def _failing(opened: Exec) -> None:
     opened.end(exit_status(255))
 
 
-def read(tmp_path: Path, cluster: FakeCluster, only: set[str] | None = None) -> tuple[Envoy, ...]:
+def read(tmp_path: Path, cluster: FakeCluster) -> tuple[Envoy, ...]:
     with serving(cluster) as port:
         region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
-        return read_envoys(region, [ECHO], only)["echo"]
+        return read_envoys(region, [ECHO], cluster.pods)["echo"]
 
 
 def of(*pods: dict[str, Any], script: Callable[[Exec], None] = answering) -> FakeCluster:
@@ -339,11 +338,6 @@ class TestRead:
             ("echo/a", {"v1": 90, "v2": 10}, {"v1": 1}),
             ("echo/b", {"v1": 90, "v2": 10}, {"v1": 1}),
         ]
-
-    def test_asks_only_those_that_are_wanted(self, tmp_path: Path) -> None:
-        asked = read(tmp_path, of(sidecar("a"), sidecar("b")), {"echo/b", "echo/gone"})
-
-        assert [envoy.pod for envoy in asked] == ["echo/b"]
 
     def test_tells_which_istio_each_runs_also_of_one_that_fails(self, tmp_path: Path) -> None:
         pods = [
@@ -407,15 +401,6 @@ class TestRead:
 
         assert (envoy.error, envoy.refused) == (f"exec failed: {code} not allowed", False)
 
-    def test_lists_no_pods_where_they_are_given(self, tmp_path: Path) -> None:
-        cluster = FakeCluster(pods=[], script=answering)
-        with serving(cluster) as port:
-            region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
-            found = read_envoys(region, [ECHO], pods=[sidecar("a")])
-
-        assert [envoy.weights for envoy in found["echo"]] == [{"v1": 90, "v2": 10}]
-        assert [path.rpartition("/")[2] for path in cluster.paths] == ["exec", "exec"]
-
     def test_leaves_out_one_that_goes_while_it_is_asked(self, tmp_path: Path) -> None:
         leaving = sidecar("a")
 
@@ -428,16 +413,12 @@ class TestRead:
 
         assert [envoy.pod for envoy in read(tmp_path, of(leaving, sidecar("b"), script=going))] == ["echo/b"]
 
-    def test_refuses_where_the_pods_may_not_be_listed(self, tmp_path: Path) -> None:
-        with pytest.raises(RolloutError, match="refused to list the pods of all namespaces: 403"):
-            read(tmp_path, FakeCluster(pods=[sidecar("a")], refuse_list=403))
-
 
 class TestReadOfTwoServices:
     def read(self, tmp_path: Path, cluster: FakeCluster) -> dict[str, tuple[Envoy, ...]]:
         with serving(cluster) as port:
             region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
-            return read_envoys(region, SERVICES)
+            return read_envoys(region, SERVICES, cluster.pods)
 
     def test_asks_a_sidecar_for_two_pages_of_both(self, tmp_path: Path) -> None:
         asked: list[str] = []
