@@ -25,6 +25,7 @@ WITHIN_SECONDS = 600.0
 
 _LOOK_EVERY_SECONDS = 0.5
 _ASK_EVERY_SECONDS = 10.0
+_SURE_SECONDS = 10.0
 _SHOWN = 5
 _Seen = TypeVar("_Seen")
 
@@ -91,7 +92,8 @@ def deliver(
         is_well = now.health == HEALTHY or not healthy
         return time.monotonic() - began if is_well and is_there(now) else _not_synced(region, now)
 
-    taken: set[str] = set()
+    # by uid, since when it is known
+    taken: dict[str, float] = {}
     idle: set[str] = set()
     refused: set[str] = set()
 
@@ -102,8 +104,9 @@ def deliver(
         uids = {f"{pod['metadata']['namespace']}/{pod['metadata']['name']}": pod["metadata"]["uid"] for pod in pods}
         envoys = read_envoys(region, [service], pods)[service.name]
         for envoy in envoys:
+            taken.pop(uids[envoy.pod], None)
             if is_taken(envoy):
-                taken.add(uids[envoy.pod])
+                taken[uids[envoy.pod]] = time.monotonic()
             if envoy.refused and envoy.pod not in refused:
                 refused.add(envoy.pod)
                 say(f"{region.name}: {envoy.pod} may not be asked ({envoy.error}), so nobody knows what it has taken")
@@ -111,9 +114,11 @@ def deliver(
         return {envoy.pod: envoy.error for envoy in envoys if not is_taken(envoy)}
 
     def envoys_with_it() -> int | Problem:
-        # one that has taken it takes nothing older. Who could not send before may by now, and one that came meanwhile got its first
-        # configuration from the same istiod: both count as well
-        missing = behind(taken | idle) or behind(taken)
+        # Those that could not send may by now, and those that came meanwhile got their first configuration from the same istiod: both
+        # count as well. A connection gets nothing older than before, but a new one may lead to an istiod that lags.
+        missing = behind({*taken, *idle}) or behind(
+            [uid for uid, at in taken.items() if at > time.monotonic() - _SURE_SECONDS]
+        )
         return _not_taken(region, service, missing) if missing or not taken else len(taken)
 
     synced = _await(synced_seconds, began, found_meanwhile)

@@ -139,6 +139,19 @@ def test_an_envoy_that_came_meanwhile_counts_as_well(run: Run) -> None:
     assert cluster.looks == [{"echo/a"}, {"echo/b"}, {"echo/b"}, set()]
 
 
+def test_an_envoy_that_took_it_long_ago_is_asked_once_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery_module, "_SURE_SECONDS", -1)
+    old, new = envoy("a", 100, 0), envoy("a", 90, 10)
+    late, there = envoy("b", 100, 0), envoy("b", 90, 10)
+    cluster = Cluster([SYNCED], [[new, late], [new, there], [old, there], [new, there], [new, there]])
+
+    delivery = run(cluster)
+
+    assert isinstance(delivery, DeliveryTime)
+    assert delivery.envoys == 2
+    assert cluster.looks == [{"echo/a", "echo/b"}, {"echo/b"}, {"echo/a", "echo/b"}, {"echo/a"}, {"echo/a", "echo/b"}]
+
+
 def test_an_envoy_that_could_not_send_is_asked_once_more(run: Run) -> None:
     taken, without_route, late = envoy("a", 90, 10), Envoy("echo/b"), envoy("b", 100, 0)
     cluster = Cluster([SYNCED], [[taken, without_route], [taken, late], [taken, envoy("b", 90, 10)]])
