@@ -162,6 +162,15 @@ def test_an_envoy_that_could_not_send_is_asked_once_more(run: Run) -> None:
     assert delivery.envoys == 2
 
 
+def test_an_envoy_that_cannot_send_is_not_asked_while_another_lags(run: Run) -> None:
+    late, there, without_route = envoy("a", 100, 0), envoy("a", 90, 10), Envoy("echo/b")
+    cluster = Cluster([SYNCED], [[late, without_route], [late, without_route], [there, without_route]])
+
+    run(cluster)
+
+    assert cluster.looks == [{"echo/a", "echo/b"}, {"echo/a"}, {"echo/a"}, {"echo/b"}]
+
+
 def test_an_envoy_that_came_anew_under_its_old_name_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster([SYNCED], [[envoy("a", 90, 10), envoy("b", 100, 0)], [envoy("a", 100, 0)], [envoy("a", 90, 10)]])
     listed = cluster.list_all_pods
