@@ -10,11 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rollout.access import RegionAccess
 from rollout.cli.output.progress import shown
 from rollout.git.repository import Repository
 from rollout.promote.clusters import Clusters
 from rollout.promote.upstream import Upstream, followed_branch, regions_at
-from rollout.regions import Discovery, discover, find_project, refuse_unknown, the_service
+from rollout.regions import Discovery, discover, find_project, refuse_unknown, select, the_service
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Clone:
         chosen = tuple(dict.fromkeys(self.names)) or tuple(declared)
         followed_branch(declared, chosen)
         return chosen
+
+    def accesses(self, regions: Sequence[str]) -> tuple[RegionAccess, ...]:
+        """How to reach these regions."""
+        return select(self.discovery.regions, regions)
 
     def clusters(self, regions: Sequence[str], rate: int) -> Clusters:
         """Their clusters; asks nothing yet."""

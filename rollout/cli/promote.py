@@ -92,6 +92,7 @@ def promote(
     """Promote a version step by step, region after region.
 
     Each step is proven before the next.
+    First it looks in all regions for what would keep a step, or its way back, from arriving, and refuses to begin where there is such.
     A step is committed on top of the branch that Argo CD follows and pushed. It is proven when Argo CD has synced it, every Envoy
     has acknowledged it, the measured shares are within two points, and the version is shown to be within its margins of the old ones
     over the same requests: how many fail, and how many are slow. False-alarm rate of a promotion: at most 0.1 %. A version that is shown
@@ -109,6 +110,7 @@ def promote(
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report
     from rollout.promote import promotion as engine
+    from rollout.promote.preflight import refuse_troubles
 
     with told("stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back") as messages:
         _refuse_confusion(
@@ -124,6 +126,9 @@ def promote(
             if dry_run:
                 results_console().print(promotion_report.preview_table(previewed))
                 return
+            upstream = found.upstream
+            where = found.accesses(plan.regions)
+            refuse_troubles(upstream.repository.project, where, plan.service, upstream.tip(), upstream.say)
             ended = engine.promote(found.upstream, found.clusters(plan.regions, rate), plan, resumed)
     if as_json:
         print_json(promotion_report.ended_as_json(ended))

@@ -28,6 +28,7 @@ def retire(
     """Remove a version that has weight 0, region after region.
 
     Its pods, its subset and its route go.
+    First it looks in all regions for what would keep that from arriving, and refuses to begin where there is such.
     In each region it waits until every Envoy has acknowledged the weight 0, removes the version by a commit, waits until no Envoy knows
     it any more, and counts the requests that are sent meanwhile. Where testers can ask for it, a commit with testers: false comes first,
     and is acknowledged as well. A version with requests is not removed: promote another one first.
@@ -41,6 +42,7 @@ def retire(
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report
     from rollout.promote import retirement
+    from rollout.promote.preflight import refuse_troubles
     from rollout.promote.upstream import refuse_promotion
 
     with (
@@ -56,6 +58,9 @@ def retire(
                 first = "its weight 0, and testers: false by a commit before" if asked_for else "its weight 0"
                 typer.echo(f"{name}: {called} would be removed once every Envoy has acknowledged {first}")
             return
+        upstream = found.upstream
+        where = found.accesses(regions)
+        refuse_troubles(upstream.repository.project, where, upstream.service, tip, upstream.say)
         retired = retirement.retire(found.upstream, found.clusters(regions, rate), version, regions)
     if as_json:
         print_json(promotion_report.retired_as_json(found.upstream.service, version, retired))

@@ -22,7 +22,7 @@ def status(
 ) -> None:
     """Show each region's weights and what disagrees.
 
-    It says who disagrees with whom, and since when.
+    It says who disagrees with whom, and since when; and what would keep a change from arriving, with what to do about it.
     The stack file is the one on the disk; Git is the overlay at HEAD of this clone (with `delivery: direct`, nothing); the
     cluster is its VirtualService; the Envoys are all sidecars and gateways that are ready and can send to the service, each
     asked what it routes by. No remote is asked and nothing is written. An Envoy of another Istio than istiod disagrees with
@@ -31,7 +31,7 @@ def status(
     \b
     Exit codes:
       0    all agree
-      1    something disagrees, is not ready, or is ejected
+      1    something disagrees, is not ready, is ejected, or is in the way of a change
       2    wrong usage or configuration, or something that cannot be seen
       130  stopped by Ctrl-C
     """
@@ -46,5 +46,5 @@ def status(
         print_json(status_report.as_json(found))
     else:
         status_report.print_status(results_console(), found)
-    print_problems(messages, [problem for one in found.regions for problem in one.problems])
+    print_problems(messages, [problem for one in found.regions for problem in one.unseen])
     raise typer.Exit(status_report.exit_code(found))

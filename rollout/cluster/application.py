@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubernetes import client
@@ -23,11 +23,29 @@ HEALTHY = "Healthy"
 
 _GROUP, _VERSION, _PLURAL = "argoproj.io", "v1alpha1", "applications"
 _REFRESH = "argocd.argoproj.io/refresh"
+_SKIP = "argocd.argoproj.io/skip-reconcile"
+# so does Argo CD read the annotation (strconv.ParseBool in canProcessApp of its controller/appcontroller.go)
+_TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _UNSAID = "Unknown"
 # A change of weight is there after a second; a new image takes as long as its pods.
 _SETTLES_WITHIN_SECONDS = 60.0
 _LOOK_EVERY_SECONDS = 0.2
 _FAILED_PHASES = ("Failed", "Error")
+
+
+@dataclass(frozen=True)
+class SyncPolicy:
+    """What Argo CD does for an Application by itself.
+
+    Attributes:
+        automated: Whether it syncs a new commit.
+        prune: Whether it then deletes what the commit no longer has.
+        self_heal: Whether it reverts what others change.
+    """
+
+    automated: bool = False
+    prune: bool = False
+    self_heal: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,8 +63,16 @@ class Application:
         history: The commits of the successful syncs, the last one last.
         tried_revision: The commit that the last sync applies; "" if there was none, or it did not get that far.
         is_syncing: Whether a sync goes on in which nothing failed yet.
-        complaints: What Argo CD says is wrong: its conditions, the last sync if something failed in it, and what failed.
+        conditions: Its conditions, as `ComparisonError: …`; a type ends with Error or Warning.
+        failures: The last sync if something failed in it, and what failed.
+        has_failed: Whether the last sync ended so, and is not tried again.
         asked: Whether it was asked to look for a newer commit, and has not yet.
+        skipped: Whether an annotation tells Argo CD to leave it alone.
+        leaving: Whether it is being deleted.
+        policy: What Argo CD does by itself.
+        project: The AppProject that it is of.
+        destinations: The cluster that it is applied to, by its address and by its name, as far as they are given.
+        namespace: The namespace that it is applied to.
     """
 
     name: str
@@ -59,8 +85,26 @@ class Application:
     history: tuple[str, ...]
     tried_revision: str
     is_syncing: bool
-    complaints: tuple[str, ...]
+    conditions: tuple[str, ...]
+    failures: tuple[str, ...]
+    has_failed: bool = False
     asked: bool = False
+    skipped: bool = False
+    leaving: bool = False
+    policy: SyncPolicy = field(default_factory=SyncPolicy)
+    project: str = ""
+    destinations: tuple[str, ...] = ()
+    namespace: str = ""
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """All that Argo CD says is wrong."""
+        return *self.conditions, *self.failures
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether Argo CD does nothing more about the commit that it last looked at, which it could not apply."""
+        return self.has_failed and not self.is_moving
 
     @property
     def is_moving(self) -> bool:
@@ -162,17 +206,18 @@ def parse_application(document: Mapping[str, Any]) -> Application:
     metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
     # an Application of several sources has no `source`
     source = spec.get("source") or {}
+    destination, annotations = spec.get("destination") or {}, metadata.get("annotations") or {}
     sync = status.get("sync") or {}
     operation = status.get("operationState") or {}
     result = operation.get("syncResult") or {}
     tried, phase = result.get("revision", ""), operation.get("phase")
     # also while it is tried again
     unapplied = [one for one in result.get("resources") or [] if one.get("status") == "SyncFailed"]
-    complaints = [f"{one['type']}: {one['message']}" for one in status.get("conditions") or []]
+    failures: list[str] = []
     if phase in _FAILED_PHASES or unapplied:
         at = f" of {tried}" if tried else ""
-        complaints.append(f"sync{at} {phase}: {operation.get('message', '')}")
-        complaints += [f"{one['kind']} {one['namespace']}/{one['name']}: {one.get('message', '')}" for one in unapplied]
+        failures.append(f"sync{at} {phase}: {operation.get('message', '')}")
+        failures += [f"{one['kind']} {one['namespace']}/{one['name']}: {one.get('message', '')}" for one in unapplied]
     return Application(
         name=f"{metadata['namespace']}/{metadata['name']}",
         repository=source.get("repoURL", ""),
@@ -184,6 +229,21 @@ def parse_application(document: Mapping[str, Any]) -> Application:
         history=tuple(entry["revision"] for entry in status.get("history") or [] if entry.get("revision")),
         tried_revision=tried,
         is_syncing=phase == "Running" and not unapplied,
-        complaints=tuple(complaints),
-        asked=_REFRESH in (metadata.get("annotations") or {}),
+        conditions=tuple(f"{one['type']}: {one['message']}" for one in status.get("conditions") or []),
+        failures=tuple(failures),
+        has_failed=phase in _FAILED_PHASES,
+        asked=_REFRESH in annotations,
+        skipped=annotations.get(_SKIP) in _TRUE,
+        leaving="deletionTimestamp" in metadata,
+        policy=_policy((spec.get("syncPolicy") or {}).get("automated")),
+        project=spec.get("project", ""),
+        destinations=tuple(filter(None, (destination.get("server"), destination.get("name")))),
+        namespace=destination.get("namespace", ""),
     )
+
+
+def _policy(automated: Mapping[str, Any] | None) -> SyncPolicy:
+    # `automated: {}` syncs, and so does one that does not say `enabled`
+    if automated is None or automated.get("enabled") is False:
+        return SyncPolicy()
+    return SyncPolicy(True, bool(automated.get("prune")), bool(automated.get("selfHeal")))

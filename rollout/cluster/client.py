@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,9 +18,6 @@ from rollout.problem import RolloutError, first_line
 
 # For `_request_timeout`: seconds to connect, and to wait for an answer's next part.
 REQUEST_TIMEOUT = (5.0, 15.0)
-
-# A pre-release's name has a dot (`1.31.0-rc.0`); what else follows is a variant of the same build (`1.31.1-distroless`).
-_ISTIO_TAG = re.compile(r"v?(\d+\.\d+(?:\.\d+)?(?:-[a-z]+\.\w+)?)(?:-[\w.-]*)?")
 
 _WHY = "only the region's own cluster knows what runs there, and can send requests from inside its mesh"
 
@@ -106,8 +102,8 @@ def list_pods(region: RegionAccess, api: client.ApiClient, namespace: str, selec
     return list(json.loads(answer.data)["items"])
 
 
-def list_running_pods(region: RegionAccess, api: client.ApiClient) -> list[Mapping[str, Any]]:
-    """The pods of all namespaces whose phase is Running, as plain values.
+def list_all_pods(region: RegionAccess, api: client.ApiClient) -> list[Mapping[str, Any]]:
+    """The pods of all namespaces that have not ended, as plain values.
 
     Raises:
         RolloutError: the cluster does not answer or refuses.
@@ -115,45 +111,8 @@ def list_running_pods(region: RegionAccess, api: client.ApiClient) -> list[Mappi
     answer: Any = None
     with asking(region, "list the pods of all namespaces", "get pods --all-namespaces"):
         answer = client.CoreV1Api(api).list_pod_for_all_namespaces(
-            field_selector="status.phase=Running", _preload_content=False, _request_timeout=REQUEST_TIMEOUT
+            field_selector="status.phase!=Succeeded,status.phase!=Failed",
+            _preload_content=False,
+            _request_timeout=REQUEST_TIMEOUT,
         )
     return list(json.loads(answer.data)["items"])
-
-
-def is_leaving(pod: Mapping[str, Any]) -> bool:
-    """Whether it is being deleted."""
-    return bool(pod["metadata"].get("deletionTimestamp"))
-
-
-def ready_condition(pod: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Its condition Ready; empty where the API server does not tell yet."""
-    conditions = pod.get("status", {}).get("conditions") or []
-    return next((one for one in conditions if one["type"] == "Ready"), {})
-
-
-def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Whether it is ready and not being deleted."""
-    return ready_condition(pod).get("status") == "True" and not is_leaving(pod)
-
-
-def container(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    """A container of a pod; None where it has none of that name."""
-    # a native sidecar is an init container
-    containers = [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
-    return next((each for each in containers if each["name"] == name), None)
-
-
-def istio_version(of: Mapping[str, Any] | None) -> str:
-    """The version of a container's Istio by its image's tag; "" where that tells none: `latest`, a word, a digest alone."""
-    image = str((of or {}).get("image", ""))
-    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
-    found = _ISTIO_TAG.fullmatch(tag)
-    return found[1] if found else ""
-
-
-def waiting_reasons(pod: Mapping[str, Any]) -> dict[str, str]:
-    """What its containers wait for, such as CrashLoopBackOff, by container; only those that wait."""
-    status = pod.get("status", {})
-    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    states = {one["name"]: one.get("state") or {} for one in containers}
-    return {name: state["waiting"].get("reason", "") for name, state in states.items() if "waiting" in state}

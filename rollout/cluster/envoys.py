@@ -9,32 +9,22 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-import websocket
-from kubernetes import client
-
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
-from rollout.cluster.client import api_client, container, is_ready, istio_version, list_running_pods
-from rollout.cluster.exec import STATUS, STDERR, STDOUT, ExecStream, ending, open_exec
+from rollout.cluster.client import api_client, list_all_pods
+from rollout.cluster.exec import Page, run
+from rollout.cluster.pods import PROXY, container, is_ready, istio_version
 from rollout.problem import first_line
 from rollout.weights import ALL, routed
 
-PROXY = "istio-proxy"
-
 # An exec takes 60 ms by itself; all of them are the work of one API server.
 _MOST_AT_ONCE = 8
-_EXEC_TIMEOUT_SECONDS = 10.0
-
-# How long a stop may go unnoticed.
-_POLL_SECONDS = 0.2
-_STOPPED = "was stopped"
 
 
 @dataclass(frozen=True)
@@ -48,6 +38,7 @@ class Envoy:
         ejected: How many pods of a subset it leaves out for now because they failed; only of subsets that have such.
         testers: The versions that it sends a request to whose header names the version, whatever their weights.
         error: Why it could not be asked, or its routes not read; "" where they could. Then it has none of the above.
+        refused: Whether the API server refused to ask it, as it will the next time.
         gateway: Whether it is a gateway. That has clusters of every service, and can send to those that it has a route to.
         istio: Its version of Istio, by its image's tag, which costs no request; "" where that tells none.
         workload: What `kubectl rollout restart` takes to replace its pod, as `deployment/name`; "" where there is none.
@@ -60,6 +51,7 @@ class Envoy:
     ejected: Mapping[str, int] = field(default_factory=dict)
     testers: frozenset[str] = frozenset()
     error: str = ""
+    refused: bool = False
     gateway: bool = False
     istio: str = ""
     workload: str = ""
@@ -89,9 +81,9 @@ def by_header(envoy: Envoy, testers: Collection[str]) -> frozenset[str]:
 
 
 def read_envoys(
-    region: RegionAccess, services: Sequence[ServiceAddress], only: Collection[str] | None = None
+    region: RegionAccess, services: Sequence[ServiceAddress], pods: Iterable[Mapping[str, Any]]
 ) -> dict[str, tuple[Envoy, ...]]:
-    """Asks every sidecar and gateway of the region's cluster; half a second for seven of them, however many services.
+    """Asks the sidecars and gateways of a region's cluster; half a second for seven of them, however many services.
 
     A pod that is not ready or is being deleted does not count, nor one that goes away meanwhile. One that does not answer
     within ten seconds is there with an `error`.
@@ -99,7 +91,7 @@ def read_envoys(
     Args:
         region: The region.
         services: The services.
-        only: The pods to ask, as `namespace/name`; None for all.
+        pods: The pods to ask, as they were just listed; what is none of these is passed over.
 
     Returns:
         By the name of each service, and by pod's name: those that can send to it, and those of which that is not known. A
@@ -110,10 +102,9 @@ def read_envoys(
     """
 
     def pages(envoy: Envoy) -> list[str]:
-        wanted = only is None or envoy.pod in only
-        return [_routes_page(services, envoy.gateway), clusters_page(services)] if wanted else []
+        return [_routes_page(services, envoy.gateway), clusters_page(services)]
 
-    read = [read_pages(envoy, services, *answers) for envoy, answers in ask_envoys(region, pages)]
+    read = [read_pages(envoy, services, *answers) for envoy, answers in ask_envoys(region, pods, pages)]
 
     def counts(envoy: Envoy) -> bool:
         return bool(envoy.error) or envoy.weights is not None or (bool(envoy.subsets) and not envoy.gateway)
@@ -121,21 +112,17 @@ def read_envoys(
     return {service.name: tuple(envoy for each in read if counts(envoy := each[service.name])) for service in services}
 
 
-@dataclass(frozen=True)
-class Page:
-    """What an exec gave: a page's text, or why there is none."""
-
-    text: str = ""
-    error: str = ""
-
-
 def ask_envoys(
-    region: RegionAccess, pages: Callable[[Envoy], Sequence[str]], stop: threading.Event | None = None
+    region: RegionAccess,
+    pods: Iterable[Mapping[str, Any]],
+    pages: Callable[[Envoy], Sequence[str]],
+    stop: threading.Event | None = None,
 ) -> list[tuple[Envoy, list[Page]]]:
-    """Asks the sidecars and gateways of the region's cluster for pages of their administration, eight pages at a time.
+    """Asks sidecars and gateways for pages of their administration, eight pages at a time.
 
     Args:
         region: The region.
+        pods: The pods to ask, as they were just listed; what is none of these is passed over.
         pages: What to ask an Envoy for; nothing to leave it out.
         stop: Ends it at once; the pages that are missing then say so.
 
@@ -147,16 +134,19 @@ def ask_envoys(
         RolloutError: no such context, or the cluster does not answer or refuses to list its pods.
     """
     api, stop = api_client(region), stop or threading.Event()
-    wanted = [(envoy, asked) for envoy in _ready(region, api) if (asked := pages(envoy))]
+    wanted = [(envoy, asked) for envoy in _ready(pods) if (asked := pages(envoy))]
     with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
         # also those of one pod at once: most of the time is the start of a process there
-        coming = [[pool.submit(_page, api, envoy.pod, page, stop) for page in asked] for envoy, asked in wanted]
+        coming = [
+            [pool.submit(run, api, envoy.pod, PROXY, _asking(page), stop=stop) for page in asked]
+            for envoy, asked in wanted
+        ]
         found = [
             (envoy, [page.result() for page in each]) for (envoy, _asked), each in zip(wanted, coming, strict=True)
         ]
     if stop.is_set() or not any(page.error for _envoy, each in found for page in each):
         return found
-    still_there = {envoy.uid for envoy in _ready(region, api)}
+    still_there = {envoy.uid for envoy in _ready(list_all_pods(region, api))}
     return [(envoy, each) for envoy, each in found if envoy.uid in still_there or not any(page.error for page in each)]
 
 
@@ -170,7 +160,7 @@ def read_pages(envoy: Envoy, services: Sequence[ServiceAddress], routes: Page, c
 
     def read(service: ServiceAddress) -> Envoy:
         if error:
-            return replace(envoy, error=error)
+            return replace(envoy, error=error, refused=routes.refused or clusters.refused)
         try:
             weights, testers = read_routes(dump, service, gateway=envoy.gateway)
             subsets, ejected = read_clusters(statuses, service)
@@ -224,6 +214,10 @@ def read_clusters(clusters: Mapping[str, Any], service: ServiceAddress) -> tuple
         for subset, found in hosts.items()
     }
     return frozenset(hosts), {subset: number for subset, number in ejected.items() if number}
+
+
+def _asking(page: str) -> Sequence[str]:
+    return ("pilot-agent", "request", "GET", page)
 
 
 def _routes_page(services: Sequence[ServiceAddress], gateway: bool) -> str:
@@ -314,48 +308,10 @@ def unreadable(error: Exception) -> str:
     return f"its administration's answer cannot be read: {first_line(str(error))}"
 
 
-def _page(api: client.ApiClient, pod: str, page: str, stop: threading.Event) -> Page:
-    if stop.is_set():
-        return Page(error=_STOPPED)
-    # the client turns a whole ApiClient into one for an exec while it opens it, so each has its own
-    core = client.CoreV1Api(client.ApiClient(api.configuration))
-    try:
-        opened = open_exec(
-            core,
-            pod,
-            PROXY,
-            ["pilot-agent", "request", "GET", page],
-            stdin=False,
-            timeout_seconds=_EXEC_TIMEOUT_SECONDS,
-        )
-        try:
-            return _answer(opened, stop)
-        finally:
-            opened.close(timeout=1)
-    except client.ApiException as error:
-        return Page(error=f"exec was refused: {first_line(error.reason)}")
-    except (websocket.WebSocketException, OSError) as error:
-        return Page(error=f"exec lost its connection: {first_line(str(error))}")
-
-
-def _answer(opened: ExecStream, stop: threading.Event) -> Page:
-    ends = time.monotonic() + _EXEC_TIMEOUT_SECONDS
-    while opened.is_open() and time.monotonic() < ends and not stop.is_set():
-        opened.update(timeout=_POLL_SECONDS)
-    if opened.is_open():
-        return Page(error=_STOPPED if stop.is_set() else f"gave no answer within {_EXEC_TIMEOUT_SECONDS:.0f} s")
-    text, complaint, status = (opened.read_channel(channel) for channel in (STDOUT, STDERR, STATUS))
-    if not status:
-        return Page(error="exec lost its connection")
-    if ending(status):
-        return Page(error=f"pilot-agent failed: {first_line(complaint.decode('utf-8', 'replace'))}")
-    return Page(text.decode("utf-8", "replace"))
-
-
-def _ready(region: RegionAccess, api: client.ApiClient) -> list[Envoy]:
+def _ready(pods: Iterable[Mapping[str, Any]]) -> list[Envoy]:
     """The Envoys of the pods that are ready, by pod's name, not asked yet."""
     found: list[Envoy] = []
-    for pod in list_running_pods(region, api):
+    for pod in pods:
         proxy = container(pod, PROXY)
         if proxy is not None and is_ready(pod):
             found.append(

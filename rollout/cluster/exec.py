@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import websocket
@@ -14,6 +17,22 @@ from rollout.problem import first_line
 
 STDOUT, STDERR, STATUS = 1, 2, 3
 """The channels of an exec; on the last one the API server says how the command ended."""
+
+_TIMEOUT_SECONDS = 10.0
+# How long a stop may go unnoticed.
+_POLL_SECONDS = 0.2
+_STOPPED = "was stopped"
+# the pod is gone; the API server has too much to do
+_PASSING = (404, 429)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What an exec gave: a text, or why there is none, and whether that is the API server's refusal."""
+
+    text: str = ""
+    error: str = ""
+    refused: bool = False
 
 
 class ExecStream(Protocol):
@@ -67,6 +86,19 @@ def open_exec(
     return opened
 
 
+def refusal(error: client.ApiException) -> tuple[bool, str]:
+    """Whether the API server will refuse such an exec again, by its permissions or its policies; and what it says."""
+    answer = error.__context__
+    if not isinstance(answer, websocket.WebSocketBadStatusException):
+        return False, first_line(error.reason)
+    try:
+        said = str(json.loads(answer.resp_body or b"")["message"])
+    except (ValueError, KeyError, TypeError):
+        said = answer.status_message or ""
+    lasts = 400 <= answer.status_code < 500 and answer.status_code not in _PASSING
+    return lasts, f"{answer.status_code} {first_line(said)}"
+
+
 def ending(status: bytes) -> str:
     """How an exec ended, from what the API server says last; "" for exit code 0."""
     if not status:
@@ -80,3 +112,41 @@ def ending(status: bytes) -> str:
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"ended with a status that cannot be read ({first_line(status.decode('utf-8', 'replace'))})"
     return f"ended with code {codes[0]}" if codes else f"failed ({first_line(str(parsed.get('message', '')))})"
+
+
+def run(
+    api: client.ApiClient, pod: str, container: str, command: Sequence[str], *, stop: threading.Event | None = None
+) -> Page:
+    """Runs a command to its end, for ten seconds at most, and gives what it printed.
+
+    Args:
+        api: The region's; each exec makes a client of its own from it.
+        pod: As `namespace/name`.
+        container: Its name there.
+        command: The command with its arguments.
+        stop: Ends it at once.
+    """
+    stop = stop or threading.Event()
+    core = client.CoreV1Api(client.ApiClient(api.configuration))
+    try:
+        opened = open_exec(core, pod, container, command, stdin=False, timeout_seconds=_TIMEOUT_SECONDS)
+        try:
+            ends = time.monotonic() + _TIMEOUT_SECONDS
+            while opened.is_open() and time.monotonic() < ends and not stop.is_set():
+                opened.update(timeout=_POLL_SECONDS)
+            ended = not opened.is_open()
+            text, complaint, status = (opened.read_channel(channel) for channel in (STDOUT, STDERR, STATUS))
+        finally:
+            opened.close(timeout=1)
+    except client.ApiException as error:
+        refused, why = refusal(error)
+        return Page(error=f"exec {'was refused' if refused else 'failed'}: {why}", refused=refused)
+    except (websocket.WebSocketException, OSError) as error:
+        return Page(error=f"exec lost its connection: {first_line(str(error))}")
+    if not ended:
+        return Page(error=_STOPPED if stop.is_set() else f"gave no answer within {_TIMEOUT_SECONDS:.0f} s")
+    if not status:
+        return Page(error="exec lost its connection")
+    if ending(status):
+        return Page(error=f"{command[0]} failed: {first_line(complaint.decode('utf-8', 'replace'))}")
+    return Page(text.decode("utf-8", "replace"))

@@ -1,35 +1,56 @@
-"""What a region's cluster has been told, whoever told it: the live route with its last author, and the pods of each version."""
+"""What a region's cluster has been told, whoever told it: the live route with its last author, the pods, and what is around them."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from kubernetes import client
 
-from components.names import ServiceAddress
+from components.names import ARGOCD_NAMESPACE, ServiceAddress
 from rollout.access import RegionAccess
-from rollout.cluster.client import (
-    REQUEST_TIMEOUT,
-    api_client,
-    asking,
+from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
+from rollout.cluster.pods import (
+    ISTIO_NAMESPACE,
     container,
     is_leaving,
     is_ready,
     istio_version,
-    list_pods,
     ready_condition,
     waiting_reasons,
 )
+from rollout.cluster.surroundings import (
+    Surroundings,
+    argo_cd_away,
+    injects,
+    other_destination_rules,
+    other_virtual_services,
+    parse_autoscalers,
+    parse_projects,
+    with_sidecars,
+    without_sidecar,
+)
+from rollout.problem import Problem, RolloutError
 from rollout.weights import ALL, ALL_PODS
 from rules.facts.versions import VERSION_LABEL
 
+_MOST_AT_ONCE = 8
+_Answer = TypeVar("_Answer")
+
+Document = Mapping[str, Any]
+"""An object as the API server gives it."""
+
 # group, version and plural
 _VIRTUAL_SERVICES = ("networking.istio.io", "v1", "virtualservices")
+_DESTINATION_RULES = ("networking.istio.io", "v1", "destinationrules")
 _DEPLOYMENTS = ("apps", "v1", "deployments")
+_AUTOSCALERS = ("autoscaling", "v2", "horizontalpodautoscalers")
+_PROJECTS = ("argoproj.io", "v1alpha1", "appprojects")
 
 
 @dataclass(frozen=True)
@@ -101,34 +122,93 @@ class Live:
         route: None where there is no VirtualService.
         pods: By version.
         istiod: Its versions, by its images' tags; two while it is upgraded, empty where a tag tells none or none is ready.
+        around: What a change of the service depends on, besides its own objects.
     """
 
     route: Route | None
     pods: Mapping[str, Pods]
     istiod: frozenset[str] = frozenset()
+    around: Surroundings = field(default_factory=Surroundings)
 
 
-def read_live(region: RegionAccess, service: ServiceAddress) -> Live:
-    """Asks the region's API server. Takes some tens of milliseconds, and at most 60 s.
+def read_live(
+    region: RegionAccess, services: Sequence[ServiceAddress], pods: Callable[[], Sequence[Document]], *, argo_cd: bool
+) -> dict[str, Live]:
+    """Asks the region's API server for all of it at once. Takes some tens of milliseconds, and at most 20 s.
+
+    Args:
+        region: The region.
+        services: The services.
+        pods: Gives all pods of the cluster, as `list_all_pods` does.
+        argo_cd: Whether Argo CD delivers there.
+
+    Raises:
+        RolloutError: no such context, or the cluster does not answer or refuses what tells the weights and the pods.
+    """
+    api = client.CustomObjectsApi(api_client(region))
+    namespaces = sorted({service.namespace for service in services})
+    with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
+        routes = pool.submit(_listed, region, api, _VIRTUAL_SERVICES)
+        rules = pool.submit(_listed, region, api, _DESTINATION_RULES)
+        projects = pool.submit(_listed, region, api, _PROJECTS, ARGOCD_NAMESPACE) if argo_cd else None
+        deployments = {name: pool.submit(_listed, region, api, _DEPLOYMENTS, name) for name in namespaces}
+        autoscalers = {name: pool.submit(_listed, region, api, _AUTOSCALERS, name) for name in namespaces}
+        labelled = {name: pool.submit(_namespace, region, api.api_client, name) for name in namespaces}
+        everywhere = pods()
+    unseen: list[Problem] = []
+    found_projects = _or_none(projects, unseen) if projects else None
+    found_rules = _or_none(rules, unseen) or []
+    around = Surroundings(
+        argo_cd_away=argo_cd_away(everywhere) if argo_cd else (),
+        projects=None if found_projects is None else parse_projects(found_projects),
+    )
+    clients = with_sidecars(everywhere)
+    istiod = parse_istiod(_of(everywhere, ISTIO_NAMESPACE, "istiod"))
+
+    def live(service: ServiceAddress) -> Live:
+        namespace, missing = service.namespace, [*unseen]
+        own = _of(everywhere, namespace, service.name)
+        deployed = _of(deployments[namespace].result(), namespace, service.name)
+        names = [each["metadata"]["name"] for each in deployed]
+        found = _or_none(labelled[namespace], missing)
+        scaled = _or_none(autoscalers[namespace], missing) or []
+        return Live(
+            route=parse_virtual_services(routes.result(), service),
+            pods=parse_pods(deployed, own),
+            istiod=istiod,
+            around=replace(
+                around,
+                namespace=namespace,
+                injects=found is None or injects(found),
+                without_sidecar=without_sidecar(own),
+                rivals=(
+                    *other_virtual_services(routes.result(), service),
+                    *other_destination_rules(found_rules, service, clients),
+                ),
+                autoscalers=parse_autoscalers(scaled, names),
+                unseen=tuple(missing),
+            ),
+        )
+
+    return {service.name: live(service) for service in services}
+
+
+def read_route(region: RegionAccess, service: ServiceAddress) -> Route | None:
+    """The route of a service, None where it has none; one request.
 
     Raises:
         RolloutError: no such context, or the cluster does not answer or refuses.
     """
     api = client.CustomObjectsApi(api_client(region))
-    namespace, selector = service.namespace, f"app={service.name}"
-    return Live(
-        route=parse_virtual_services(_listed(region, api, _VIRTUAL_SERVICES, namespace, ""), service),
-        pods=parse_pods(
-            _listed(region, api, _DEPLOYMENTS, namespace, selector),
-            list_pods(region, api.api_client, namespace, selector),
-        ),
-        istiod=parse_istiod(list_pods(region, api.api_client, "istio-system", "app=istiod")),
+    return parse_virtual_services(_listed(region, api, _VIRTUAL_SERVICES, service.namespace), service)
+
+
+def parse_virtual_services(documents: Iterable[Document], service: ServiceAddress) -> Route | None:
+    """The route of a service from VirtualServices; None where it has none of its own."""
+    named = service.namespace, service.name
+    found = next(
+        (each for each in documents if (each["metadata"]["namespace"], each["metadata"]["name"]) == named), None
     )
-
-
-def parse_virtual_services(documents: Iterable[Mapping[str, Any]], service: ServiceAddress) -> Route | None:
-    """The route of a service from the VirtualServices of its namespace; None where it has none."""
-    found = next((each for each in documents if each["metadata"]["name"] == service.name), None)
     if found is None:
         return None
     changed = last_change(found)
@@ -219,14 +299,44 @@ def _version(found: Mapping[str, Any]) -> str:
     return str((found["metadata"].get("labels") or {}).get(VERSION_LABEL, ALL_PODS))
 
 
+def _of(documents: Iterable[Document], namespace: str, app: str) -> list[Document]:
+    """Those of a namespace with the label `app`."""
+    return [
+        each
+        for each in documents
+        if each["metadata"]["namespace"] == namespace and (each["metadata"].get("labels") or {}).get("app") == app
+    ]
+
+
+def _or_none(asked: Future[_Answer], unseen: list[Problem]) -> _Answer | None:
+    """An answer; None where there is none, and then the problems are added to what is not seen."""
+    try:
+        return asked.result()
+    except RolloutError as error:
+        unseen.extend(error.problems)
+        return None
+
+
 # As plain values: the client has no class for a VirtualService.
 def _listed(
-    region: RegionAccess, api: client.CustomObjectsApi, kind: tuple[str, str, str], namespace: str, selector: str
-) -> list[Mapping[str, Any]]:
+    region: RegionAccess, api: client.CustomObjectsApi, kind: tuple[str, str, str], namespace: str | None = None
+) -> list[Document]:
     group, version, plural = kind
+    where, by_hand = ("all namespaces", "--all-namespaces") if namespace is None else (namespace, f"-n {namespace}")
     listed: Any
-    with asking(region, f"list {plural} in {namespace}", f"-n {namespace} get {plural}.{group}"):
-        listed = api.list_namespaced_custom_object(
-            group, version, namespace, plural, label_selector=selector, _request_timeout=REQUEST_TIMEOUT
-        )
+    with asking(region, f"list {plural} in {where}", f"{by_hand} get {plural}.{group}"):
+        if namespace is None:
+            listed = api.list_cluster_custom_object(group, version, plural, _request_timeout=REQUEST_TIMEOUT)
+        else:
+            listed = api.list_namespaced_custom_object(
+                group, version, namespace, plural, _request_timeout=REQUEST_TIMEOUT
+            )
     return list(listed["items"])
+
+
+def _namespace(region: RegionAccess, api: client.ApiClient, name: str) -> Document:
+    answer: Any = None
+    with asking(region, f"read the namespace {name}", f"get namespace {name}"):
+        answer = client.CoreV1Api(api).read_namespace(name, _preload_content=False, _request_timeout=REQUEST_TIMEOUT)
+    found: Document = json.loads(answer.data)
+    return found

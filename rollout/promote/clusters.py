@@ -31,6 +31,10 @@ class Changed(Protocol):
         """Its name."""
 
     @property
+    def say(self) -> Callable[[str], None]:
+        """Told in a line what goes on."""
+
+    @property
     def repository(self) -> Repository:
         """A clone of what is delivered."""
 
@@ -146,7 +150,16 @@ class Clusters:
             where, address(service), history.repository.project, history.contains, commit=commit, weights=weights
         )
         is_taken = takes(weights, service.for_testers) if without is None else lacks(without)
-        return deliver(where, address(service), application, is_there, is_taken, meanwhile=meanwhile, healthy=healthy)
+        return deliver(
+            where,
+            address(service),
+            application,
+            is_there,
+            is_taken,
+            meanwhile=meanwhile,
+            healthy=healthy,
+            say=history.say,
+        )
 
     @cached_property
     def _outputs(self) -> Mapping[str, ServiceOutputs]:

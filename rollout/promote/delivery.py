@@ -11,8 +11,10 @@ from typing import TypeVar
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
+from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
-from rollout.cluster.objects import read_live
+from rollout.cluster.objects import read_route
+from rollout.cluster.pods import PROXY, container, is_ready
 from rollout.git.repository import Repository
 from rollout.problem import Problem
 from rollout.status.overlay import overlay_split
@@ -23,6 +25,7 @@ WITHIN_SECONDS = 600.0
 
 _LOOK_EVERY_SECONDS = 0.5
 _ASK_EVERY_SECONDS = 10.0
+_SURE_SECONDS = 10.0
 _SHOWN = 5
 _Seen = TypeVar("_Seen")
 
@@ -34,7 +37,7 @@ class DeliveryTime:
     Attributes:
         synced: Until Argo CD had brought the cluster to it and found it healthy.
         acknowledged: Until each Envoy had taken it.
-        envoys: How many Envoys there are.
+        envoys: How many Envoys have taken it.
     """
 
     synced: float
@@ -51,6 +54,7 @@ def deliver(
     *,
     meanwhile: Callable[[], Problem | None],
     healthy: bool = True,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> DeliveryTime | Problem:
     """Waits until a region has what was committed, after asking Argo CD to look for it.
 
@@ -62,6 +66,7 @@ def deliver(
         is_taken: Whether an Envoy has it.
         meanwhile: Called twice a second; a problem that it finds ends the waiting.
         healthy: Whether all that was committed must be healthy as well.
+        say: Told in a line of each Envoy that may not be asked, once.
 
     Returns:
         How long it took; or what is missing after ten minutes, or what was found meanwhile.
@@ -69,6 +74,7 @@ def deliver(
     Raises:
         RolloutError: the cluster cannot be asked; or `meanwhile` raises.
     """
+    api = api_client(region)
     began = asked = time.monotonic()
     ask_to_look(region, application)
 
@@ -86,24 +92,40 @@ def deliver(
         is_well = now.health == HEALTHY or not healthy
         return time.monotonic() - began if is_well and is_there(now) else _not_synced(region, now)
 
-    behind: set[str] = set()
+    # by uid, since when it is known
+    taken: dict[str, float] = {}
+    idle: set[str] = set()
+    refused: set[str] = set()
+
+    def behind(known: Collection[str]) -> dict[str, str]:
+        """The Envoys that have not taken it, with why they could not be asked; those of pods that are known are not asked."""
+        listed = (pod for pod in list_all_pods(region, api) if is_ready(pod) and container(pod, PROXY))
+        pods = [pod for pod in listed if pod["metadata"]["uid"] not in known]
+        uids = {f"{pod['metadata']['namespace']}/{pod['metadata']['name']}": pod["metadata"]["uid"] for pod in pods}
+        envoys = read_envoys(region, [service], pods)[service.name]
+        for envoy in envoys:
+            taken.pop(uids[envoy.pod], None)
+            if is_taken(envoy):
+                taken[uids[envoy.pod]] = time.monotonic()
+            if envoy.refused and envoy.pod not in refused:
+                refused.add(envoy.pod)
+                say(f"{region.name}: {envoy.pod} may not be asked ({envoy.error}), so nobody knows what it has taken")
+        idle.update(uids[name] for name in uids.keys() - {envoy.pod for envoy in envoys})
+        return {envoy.pod: envoy.error for envoy in envoys if not is_taken(envoy)}
 
     def envoys_with_it() -> int | Problem:
-        nonlocal behind
-        envoys = read_envoys(region, [service], behind or None)[service.name]
-        behind = {envoy.pod for envoy in envoys if not is_taken(envoy)}
-        if not behind:
-            # one that came meanwhile got its first configuration from the same istiod; it counts as well
-            envoys = read_envoys(region, [service])[service.name]
-            if envoys and all(map(is_taken, envoys)):
-                return len(envoys)
-        return _not_taken(region, service, behind)
+        # Those that could not send may by now, and those that came meanwhile got their first configuration from the same istiod: both
+        # count as well. A connection gets nothing older than before, but a new one may lead to an istiod that lags.
+        missing = behind({*taken, *idle}) or behind(
+            [uid for uid, at in taken.items() if at > time.monotonic() - _SURE_SECONDS]
+        )
+        return _not_taken(region, service, missing) if missing or not taken else len(taken)
 
     synced = _await(synced_seconds, began, found_meanwhile)
     if isinstance(synced, Problem):
         return synced
-    taken = _await(envoys_with_it, began, found_meanwhile)
-    return taken if isinstance(taken, Problem) else DeliveryTime(synced, time.monotonic() - began, taken)
+    number = _await(envoys_with_it, began, found_meanwhile)
+    return number if isinstance(number, Problem) else DeliveryTime(synced, time.monotonic() - began, number)
 
 
 def await_commit(
@@ -175,7 +197,7 @@ def brings(
             return False
         if synced != commit and overlay_split(project, synced, application.path, service.name).weights != weights:
             return False
-        route = read_live(region, service).route
+        route = read_route(region, service)
         return route is not None and route.weights is not None and routed(route.weights) == routed(weights)
 
     return is_there
@@ -201,11 +223,12 @@ def _not_synced(region: RegionAccess, application: Application) -> Problem:
     )
 
 
-def _not_taken(region: RegionAccess, service: ServiceAddress, pods: Collection[str]) -> Problem:
+def _not_taken(region: RegionAccess, service: ServiceAddress, behind: Mapping[str, str]) -> Problem:
+    pods = [f"{pod} ({error})" if error else pod for pod, error in sorted(behind.items())]
     return Problem(
         f"{region.name}: not acknowledged within {WITHIN_SECONDS / 60:.0f} min by "
         + (
-            f"{len(pods)} Envoys: {', '.join(sorted(pods)[:_SHOWN])}"
+            f"{len(pods)} Envoys: {', '.join(pods[:_SHOWN])}"
             if pods
             else f"any Envoy: there is none that can send to {service.name}"
         ),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
 
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy, acknowledges, by_header
@@ -37,6 +35,8 @@ class Declaration:
         committed: Those of the stack file at HEAD.
         git: Those of the overlay at HEAD; None where there is none, and with `delivery: direct`.
         committed_at: When the newest commit up to HEAD was made that touched one of both; None where none did.
+        branch: What Argo CD is to follow; "" where it is not known.
+        path: Where the overlay is; "" where it is not known.
     """
 
     stack_file: str
@@ -46,6 +46,8 @@ class Declaration:
     committed: Weights | None
     git: Weights | None
     committed_at: datetime | None
+    branch: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class RegionStatus:
         synced_at: When that commit was made; None as `synced`.
         live: What the cluster has been told; None where it could not be asked.
         envoys: What each sidecar and gateway does that can send to it; None where they could not be asked.
-        problems: What could not be seen, and why.
+        problems: What of these could not be seen, and why.
+        connections: What the istiods say of their proxies, as `read_connections` does; None where they were not asked.
+        unasked: Why they could not be asked.
     """
 
     name: str
@@ -75,6 +79,8 @@ class RegionStatus:
     live: Live | None
     envoys: tuple[Envoy, ...] | None
     problems: tuple[Problem, ...] = ()
+    connections: Mapping[str, str] | None = None
+    unasked: tuple[Problem, ...] = ()
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -87,6 +93,11 @@ class RegionStatus:
         if self.live:
             named.update(self.live.pods)
         return tuple(sorted(named, key=by_number))
+
+    @property
+    def unseen(self) -> tuple[Problem, ...]:
+        """All that could not be seen: also of its surroundings, and of its connections."""
+        return *self.problems, *(self.live.around.unseen if self.live else ()), *self.unasked
 
     @property
     def live_weights(self) -> Weights | None:
@@ -141,12 +152,11 @@ def disagreements(region: RegionStatus) -> tuple[Disagreement, ...]:
         *_stack_and_git(region),
         *_git_and_cluster(region),
         *_cluster_and_envoys(region),
-        *_unasked_envoys(region),
         *_pods(region),
         *_ejected(region),
         *_argo_cd(region),
     )
-    return (*(replace(each, service=region.service) for each in of_service), *_istio(region))
+    return tuple(replace(each, service=region.service) for each in of_service)
 
 
 def told(weights: Weights) -> str:
@@ -237,7 +247,7 @@ def _cluster_and_envoys(region: RegionStatus) -> Iterator[Disagreement]:
     for doing, pods in by_doing.items():
         yield Disagreement(
             region.name,
-            f"{_count(len(pods), len(region.envoys))} {doing}: {_listed(pods)}",
+            f"{count(len(pods), len(region.envoys))} {doing}: {listed(pods)}",
             changed.at if changed else None,
         )
 
@@ -257,24 +267,10 @@ def _named(versions: Collection[str]) -> str:
     return " and ".join(sorted(versions, key=by_number)) or "none"
 
 
-def _unasked_envoys(region: RegionStatus) -> Iterator[Disagreement]:
-    if region.envoys is None:
-        return
-    if not region.envoys:
-        yield Disagreement(
-            region.name, "no Envoy is ready that can send requests, so nothing has acknowledged the weights"
-        )
-    failed = [f"{envoy.pod} ({envoy.error})" for envoy in region.envoys if envoy.error]
-    if failed:
-        yield Disagreement(
-            region.name, f"{_count(len(failed), len(region.envoys))} could not be asked: {_listed(failed)}"
-        )
-
-
 def _pods(region: RegionStatus) -> Iterator[Disagreement]:
     for version, pods in (region.live.pods if region.live else {}).items():
         if pods.ready < pods.wanted or pods.waiting:
-            waits = f": {_listed([f'{pod.name} ({pod.reason})' for pod in pods.waiting])}" if pods.waiting else ""
+            waits = f": {listed([f'{pod.name} ({pod.reason})' for pod in pods.waiting])}" if pods.waiting else ""
             first = min((pod.since for pod in pods.waiting if pod.since), default=None)
             yield Disagreement(region.name, f"{pods.ready} of {pods.wanted} pods of {version} are ready{waits}", first)
 
@@ -291,29 +287,7 @@ def _ejected(region: RegionStatus) -> Iterator[Disagreement]:
 def ejected(envoys: Sequence[Envoy], version: str) -> tuple[int, str]:
     """How many pods of a version are ejected, where most are, and by how many Envoys any is."""
     numbers = [envoy.ejected.get(version, 0) for envoy in envoys]
-    return max(numbers, default=0), _count(sum(number > 0 for number in numbers), len(envoys))
-
-
-def _istio(region: RegionStatus) -> Iterator[Disagreement]:
-    """Sidecars that run no version that istiod has: a sidecar is only replaced with its pod."""
-    istiod = region.live.istiod if region.live else frozenset()
-    envoys = region.envoys or ()
-    for version in sorted({envoy.istio for envoy in envoys if istiod and envoy.istio} - istiod):
-        those = [envoy for envoy in envoys if envoy.istio == version]
-        yield Disagreement(
-            region.name,
-            f"{_count(len(those), len(envoys))} run Istio {version}, and istiod is {' and '.join(sorted(istiod))}: "
-            f"{_listed([envoy.pod for envoy in those])}{_restart(region.context, those)}",
-        )
-
-
-def _restart(context: str, envoys: Sequence[Envoy]) -> str:
-    pairs = sorted({(envoy.pod.partition("/")[0], envoy.workload) for envoy in envoys if envoy.workload})
-    commands = [
-        ("kubectl", "--context", context, "--namespace", namespace, "rollout", "restart", *(each for _, each in found))
-        for namespace, found in groupby(pairs, key=lambda pair: pair[0])
-    ]
-    return f"; restart them, one region at a time: {' && '.join(map(shlex.join, commands))}" if commands else ""
+    return max(numbers, default=0), count(sum(number > 0 for number in numbers), len(envoys))
 
 
 def _argo_cd(region: RegionStatus) -> Iterator[Disagreement]:
@@ -321,18 +295,19 @@ def _argo_cd(region: RegionStatus) -> Iterator[Disagreement]:
     if application is None or application.is_well:
         return
     moving = ", and is at work" if application.is_moving else ""
-    complaints = "".join(f"; {complaint}" for complaint in application.complaints)
-    yield Disagreement(region.name, f"Argo CD says {application.sync}, {application.health}{moving}{complaints}")
+    yield Disagreement(region.name, f"Argo CD says {application.sync}, {application.health}{moving}")
 
 
 def _same(one: Weights | None, other: Weights | None) -> bool:
     return routed(one or {}) == routed(other or {})
 
 
-def _count(number: int, of: int) -> str:
+def count(number: int, of: int) -> str:
+    """How many Envoys, of how many."""
     return f"{number} of {of} Envoys"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
     more = len(names) - _PODS_SHOWN
     return ", ".join(names[:_PODS_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -7,11 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from components.names import address
+from components.names import ServiceAddress, address
 from rollout.access import RegionAccess
 from rollout.cluster.application import Application, read_application
+from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, read_envoys
+from rollout.cluster.istiod import read_connections
 from rollout.cluster.objects import Live, read_live
 from rollout.git.repository import Repository
 from rollout.plan.declaration import DeclaredRegion, WorkingTree, declared
@@ -27,22 +30,23 @@ from stackfile.model import RegionConfig, ServiceConfig
 _WHY = "without it nothing says which weights the region is to have"
 
 
-def gather(project: Path, regions: Sequence[RegionAccess], only: Sequence[str] = ()) -> Status:
+def gather(project: Path, regions: Sequence[RegionAccess], only: Sequence[str] = (), at: str | None = None) -> Status:
     """Looks at the services of regions. What cannot be seen of one is a problem of that one.
 
     Args:
         project: Directory of Pulumi.yaml, in a clone of the repository.
         regions: The regions.
         only: The services to look at, by name; none for all.
+        at: A commit whose files are meant, by its full hash; None for those on the disk and at HEAD.
 
     Raises:
         RolloutError: the repository cannot be read, the last commit of a promotion says nothing that can be used, or there is no
             service of a name.
     """
     repository = Repository(project)
-    head, _branch = repository.head()
-    on_disk = {each.stack: each for each in declared(WorkingTree(project))}
+    head = at or repository.head()[0]
     committed = {each.stack: each for each in declared(repository.at(head))}
+    on_disk = committed if at else {each.stack: each for each in declared(WorkingTree(project))}
     places = [
         _Place(region, on_disk.get(region.stack), committed.get(region.stack), project, repository, head)
         for region in regions
@@ -106,13 +110,17 @@ class _Place:
             committed=_stack_weights(self.then, service),
             git=_routed(routes) if routes else None,
             committed_at=touched.at if touched else None,
+            branch=self.config.repository.branch if self.config and self.config.repository else "",
+            path=overlay.place if overlay else "",
         )
 
     def status(self, seen: _Seen, service: str) -> RegionStatus:
         """A service there, as far as it could be seen."""
         problems = self._problems()
-        asked, live = seen.applications.get(service), seen.live[service]
+        asked = seen.applications.get(service)
         application = or_problems(asked.result, problems) if asked else None
+        unasked: list[Problem] = []
+        connections = or_problems(seen.connections.result, unasked)
         synced, synced_at = _synced(self.repository, application, service) if application else (None, None)
         return RegionStatus(
             name=self.region.name,
@@ -122,10 +130,12 @@ class _Place:
             application=application,
             synced=synced,
             synced_at=synced_at,
-            live=or_problems(live.result, problems),
+            live=or_problems(lambda: seen.live.result()[service], problems),
             envoys=or_problems(lambda: seen.envoys.result()[service], problems),
             # a cluster that does not answer does not answer any question
             problems=tuple(dict.fromkeys(problems)),
+            connections=connections,
+            unasked=tuple(each for each in unasked if each not in problems),
         )
 
     def unknown(self) -> RegionStatus:
@@ -161,27 +171,45 @@ class _Seen:
     """What a cluster was asked of its services, by their names, each part with its answer or why there is none."""
 
     applications: Mapping[str, Future[Application]]
-    live: Mapping[str, Future[Live]]
+    live: Future[dict[str, Live]]
     envoys: Future[dict[str, tuple[Envoy, ...]]]
+    connections: Future[Mapping[str, str] | None]
 
 
 def _ask(places: Sequence[_Place], chosen: Sequence[str]) -> Mapping[str, _Seen]:
     """Asks for all there is of all regions side by side; returns when each answer is there, or why it is not."""
-    with ThreadPoolExecutor(max_workers=max(1, 3 * len(places))) as pool:
+    # for each region the pods, what needs them, and an Application
+    with ThreadPoolExecutor(max_workers=max(1, 5 * len(places))) as pool:
         seen = {}
         for place in places:
             region = place.region
             services = [address(each) for name, each in place.services.items() if name in chosen]
             # Argo CD is only there where it delivers, also for the time of a handover
             by_argo_cd = services if place.delivery != "direct" else []
+            pods = pool.submit(_pods, region)
             seen[region.name] = _Seen(
                 {each.name: pool.submit(read_application, region, each.application) for each in by_argo_cd},
-                {each.name: pool.submit(read_live, region, each) for each in services},
-                pool.submit(read_envoys, region, services),
+                pool.submit(read_live, region, services, pods.result, argo_cd=bool(by_argo_cd)),
+                pool.submit(_envoys, region, services, pods),
+                pool.submit(_connections, region, pods),
             )
         for asked in seen.values():
-            await_all([*asked.applications.values(), *asked.live.values(), asked.envoys])
+            await_all([*asked.applications.values(), asked.live, asked.envoys, asked.connections])
     return seen
+
+
+def _pods(region: RegionAccess) -> list[Mapping[str, Any]]:
+    return list_all_pods(region, api_client(region))
+
+
+def _envoys(
+    region: RegionAccess, services: Sequence[ServiceAddress], pods: Future[list[Mapping[str, Any]]]
+) -> dict[str, tuple[Envoy, ...]]:
+    return read_envoys(region, services, pods.result())
+
+
+def _connections(region: RegionAccess, pods: Future[list[Mapping[str, Any]]]) -> Mapping[str, str] | None:
+    return read_connections(region, pods.result())
 
 
 def _synced(repository: Repository, application: Application, service: str) -> tuple[Weights | None, datetime | None]:

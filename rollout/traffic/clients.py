@@ -33,7 +33,9 @@ from typing import Any, NamedTuple, Self
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
-from rollout.cluster.envoys import PROXY, Envoy, ask_envoys, clusters_page, subset_of, unreadable
+from rollout.cluster.client import api_client, list_all_pods
+from rollout.cluster.envoys import Envoy, ask_envoys, clusters_page, subset_of, unreadable
+from rollout.cluster.pods import PROXY
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
 from rollout.traffic.attack import LONGEST_SECONDS
@@ -204,7 +206,7 @@ def read_clients(
     def pages(envoy: Envoy) -> list[str]:
         return [] if envoy.pod.partition("/")[0] in left_out else [clusters_page([service])]
 
-    for envoy, (page,) in ask_envoys(region, pages, stop):
+    for envoy, (page,) in ask_envoys(region, list_all_pods(region, api_client(region)), pages, stop):
         client = Client(envoy.pod, envoy.uid)
         try:
             if page.error:

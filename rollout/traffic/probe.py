@@ -13,8 +13,9 @@ import websocket
 from kubernetes import client
 
 from rollout.access import RegionAccess
-from rollout.cluster.client import api_client, is_leaving, is_ready, list_pods, waiting_reasons
-from rollout.cluster.exec import STATUS, STDERR, STDOUT, ExecStream, ending, open_exec
+from rollout.cluster.client import api_client, list_pods
+from rollout.cluster.exec import STATUS, STDERR, STDOUT, ExecStream, ending, open_exec, refusal
+from rollout.cluster.pods import is_leaving, is_ready, waiting_reasons
 from rollout.measurement import Count, Measurement, Result, ResultLines, UnreadableLineError, in_order
 from rollout.problem import Problem, RolloutError, first_line
 from rollout.traffic.attack import Attack
@@ -67,7 +68,7 @@ class Probe:
             )
         except client.ApiException as error:
             raise RolloutError.of(
-                f"{self.region.name}: exec in {NAMESPACE}/{self.pod} was refused: {first_line(error.reason)}",
+                f"{self.region.name}: exec in {NAMESPACE}/{self.pod} was refused: {refusal(error)[1]}",
                 _WHY_REACH,
                 f"see that context {self.region.context} may create pods/exec in {NAMESPACE}, "
                 "and that the node's kubelet answers (kubectl exec uses the same way)",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.rollout.stack_files import ROOT
 
 OVERLAY = "deploy/overlays/region-a/echo"
 
@@ -67,3 +70,14 @@ def without_maintenance(repository: Repository) -> None:
     """Keeps git from starting another process after each commit and each push, to see whether there is something to tidy up."""
     for setting in ("maintenance.auto", "receive.autoGC"):
         repository.git("config", setting, "false")
+
+
+def committed_project(directory: Path) -> Repository:
+    """A clone of the project as it is: two regions with weights 90 and 10."""
+    made = new_repository(directory)
+    for name in ("Pulumi.yaml", "Pulumi.region-a.yaml", "Pulumi.region-b.yaml"):
+        shutil.copy(ROOT / name, made.directory / name)
+    shutil.copytree(ROOT / "deploy", made.directory / "deploy")
+    made.git("add", "--all")
+    made.git("commit", "--quiet", "--message", "Begin")
+    return made

@@ -20,6 +20,7 @@ from rollout.cluster.objects import Live
 from rollout.git.record import PromotionState, Record
 from rollout.git.repository import Entry
 from rollout.status.disagreements import Disagreement, RegionStatus, Status, Weights, all_disagreements, ejected
+from rollout.status.preflight import Trouble, troubles
 
 _NOTHING = "-"
 _UNKNOWN = "of an unknown version"
@@ -29,9 +30,9 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 def exit_code(status: Status) -> int:
     """0 if all agree, 1 if some do not, 2 if something could not be seen."""
-    if any(region.problems for region in status.regions):
+    if any(region.unseen for region in status.regions):
         return UNUSABLE
-    return DIFFERS if all_disagreements(status) else 0
+    return DIFFERS if all_disagreements(status) or troubles(status) else 0
 
 
 def print_status(console: Console, status: Status) -> None:
@@ -46,10 +47,11 @@ def print_status(console: Console, status: Status) -> None:
             console.print(Text(f"{title}: {_istio(region.live, region.envoys)}"))
     for promotion in status.promotions:
         console.print(Text(_promotion(*promotion)))
-    found = all_disagreements(status)
-    for each in found:
+    for each in all_disagreements(status):
         console.print(Text(line(each, status.at), style="red"))
-    if not found and not any(region.problems for region in status.regions):
+    for trouble in troubles(status):
+        console.print(Text(str(trouble.titled), style="red"))
+    if exit_code(status) == 0:
         console.print(Text("all agree", style="green"))
 
 
@@ -62,7 +64,10 @@ def line(disagreement: Disagreement, now: datetime) -> str:
 
 
 def as_json(status: Status) -> dict[str, Any]:
-    """The same for a program. Weights are percents by version, without a key where nothing is said; times are ISO 8601."""
+    """The same for a program. Weights are percents by version, without a key where nothing is said; times are ISO 8601.
+
+    One that `stops` keeps `rollout promote` and `rollout retire` from beginning.
+    """
     return {
         "at": status.at.isoformat(),
         "head": status.head,
@@ -70,14 +75,8 @@ def as_json(status: Status) -> dict[str, Any]:
         "regions": [_region_json(region) for region in status.regions],
         "promotions": [_promotion_json(*promotion) for promotion in status.promotions],
         "disagreements": [
-            {
-                "region": each.region,
-                "service": each.service or None,
-                "what": each.what,
-                "since": each.since.isoformat() if each.since else None,
-                "by": each.by or None,
-            }
-            for each in all_disagreements(status)
+            *(_disagreement_json(each) for each in all_disagreements(status)),
+            *(_trouble_json(each) for each in troubles(status)),
         ],
     }
 
@@ -173,7 +172,31 @@ def _region_json(region: RegionStatus) -> dict[str, Any]:
         "istiod": sorted(live.istiod) or None if live else None,
         "envoys": None if region.envoys is None else [_envoy_json(envoy) for envoy in region.envoys],
         "application": application_json(region.application) if region.application else None,
-        "problems": [asdict(problem) for problem in region.problems],
+        "problems": [asdict(problem) for problem in region.unseen],
+    }
+
+
+def _disagreement_json(each: Disagreement) -> dict[str, Any]:
+    return {
+        "region": each.region,
+        "service": each.service or None,
+        "what": each.what,
+        "since": each.since.isoformat() if each.since else None,
+        "by": each.by or None,
+        "why": None,
+        "fix": None,
+        "stops": False,
+    }
+
+
+def _trouble_json(each: Trouble) -> dict[str, Any]:
+    return {
+        "region": each.region,
+        "service": each.service or None,
+        "since": None,
+        "by": None,
+        **asdict(each.problem),
+        "stops": each.stops,
     }
 
 

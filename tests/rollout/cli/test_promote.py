@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from rollout.__main__ import app
 from rollout.cli.clone import Clone
 from rollout.cli.promote import DEFAULT_STEPS
 from rollout.git.repository import Repository
+from rollout.problem import Problem, refuse
+from rollout.promote import preflight
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from tests.rollout.planned import REGIONS, Project
@@ -47,6 +50,7 @@ def regions(clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> FakeRegions:
         return fake
 
     monkeypatch.setattr(Clone, "clusters", clusters)
+    monkeypatch.setattr(preflight, "refuse_troubles", lambda *_arguments: refuse(fake.in_the_way))
     return fake
 
 
@@ -121,6 +125,37 @@ class TestRefused:
         with Repository(clones.operator.directory).locked("echo"):
             for verb in (["promote", "v2"], ["rollback"], ["retire", "v2"]):
                 refused(run(*verb), "another rollout of echo is at work in this clone (pid ")
+
+
+class TestInTheWay:
+    TROUBLE = Problem("region-a: automatic sync is off", "no way back", "switch it on")
+
+    @pytest.mark.parametrize("verb", [["promote", "v2"], ["retire", "v2"]])
+    def test_nothing_begins(self, clones: TwoClones, regions: FakeRegions, verb: list[str]) -> None:
+        regions.in_the_way = [self.TROUBLE, replace(self.TROUBLE, what="region-b: no sidecars")]
+
+        refused(run(*verb), "region-a: automatic sync is off", "what to do: switch it on", "region-b: no sidecars")
+        assert (clones.subjects(), regions.moments) == ([], [])
+
+    def test_nothing_goes_on(self, clones: TwoClones, regions: FakeRegions) -> None:
+        interrupted(regions)
+        before, moments = clones.subjects(), [*regions.moments]
+        regions.in_the_way = [self.TROUBLE]
+
+        refused(run("promote", "--resume"), "region-a: automatic sync is off")
+        assert (clones.subjects(), regions.moments) == (before, moments)
+
+    def test_the_way_back_is_taken_all_the_same(self, clones: TwoClones, regions: FakeRegions) -> None:
+        interrupted(regions)
+        regions.in_the_way = [self.TROUBLE]
+
+        assert run("rollback").exit_code == 0
+        assert clones.subjects()[-1] == "Roll back echo v2 in region-a"
+
+    def test_the_steps_are_shown_all_the_same(self, regions: FakeRegions) -> None:
+        regions.in_the_way = [self.TROUBLE]
+
+        assert run("promote", "v2", "--dry-run").exit_code == 0
 
 
 class TestInProgress:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,19 +20,21 @@ from rollout.cli.status import status
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live, Pods
+from rollout.cluster.surroundings import Surroundings
 from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.problem import Problem, RolloutError
 from rollout.status import snapshot
 from rollout.status.snapshot import gather
 from tests.rollout.cluster.applications import well
-from tests.rollout.repository import Repository, new_repository
-from tests.rollout.stack_files import ROOT, edit
+from tests.rollout.repository import Repository, committed_project
+from tests.rollout.stack_files import edit
 from tests.rollout.status.statuses import envoys, route
 
 app = typer.Typer()
 app.command()(status)
 
 WEIGHTS = {"v1": 90, "v2": 10}
+Listed = Sequence[Mapping[str, Any]]
 
 
 @dataclass
@@ -43,6 +45,8 @@ class Clusters:
     weights: Mapping[str, dict[str, int]] = field(default_factory=dict)
     silent: tuple[str, ...] = ()
     interrupted: bool = False
+    around: Surroundings = field(default_factory=Surroundings)
+    argo_cd: bool = False
 
     def read_application(self, region: RegionAccess, name: str) -> Application:
         assert name == "argocd/echo"
@@ -51,14 +55,26 @@ class Clusters:
         document["spec"]["source"]["path"] = f"deploy/overlays/{region.name}/echo"
         return parse_application(document)
 
-    def read_live(self, region: RegionAccess, _service: ServiceAddress) -> Live:
-        self._answer(region)
+    def read_live(
+        self, region: RegionAccess, services: Sequence[ServiceAddress], pods: Callable[[], Listed], *, argo_cd: bool
+    ) -> dict[str, Live]:
+        pods()
         if self.interrupted:
             raise KeyboardInterrupt
-        return Live(route(self._weights(region)), {"v1": Pods(3, 3), "v2": Pods(3, 3)})
+        self.argo_cd = argo_cd
+        live = Live(route(self._weights(region)), {"v1": Pods(3, 3), "v2": Pods(3, 3)}, around=self.around)
+        return {service.name: live for service in services}
 
-    def read_envoys(self, region: RegionAccess, services: Sequence[ServiceAddress]) -> dict[str, tuple[Envoy, ...]]:
+    def list_all_pods(self, region: RegionAccess, _api: RegionAccess) -> Listed:
         self._answer(region)
+        return []
+
+    def read_connections(self, _region: RegionAccess, _pods: Listed) -> Mapping[str, str] | None:
+        return None
+
+    def read_envoys(
+        self, region: RegionAccess, services: Sequence[ServiceAddress], _pods: Listed
+    ) -> dict[str, tuple[Envoy, ...]]:
         return {service.name: envoys(self._weights(region)) for service in services}
 
     def _weights(self, region: RegionAccess) -> dict[str, int]:
@@ -72,12 +88,7 @@ class Clusters:
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     """A clone of the project as it is: two regions with weights 90 and 10."""
-    made = new_repository(tmp_path / "clone")
-    for name in ("Pulumi.yaml", "Pulumi.region-a.yaml", "Pulumi.region-b.yaml"):
-        shutil.copy(ROOT / name, made.directory / name)
-    shutil.copytree(ROOT / "deploy", made.directory / "deploy")
-    made.git("add", "--all")
-    made.git("commit", "--quiet", "--message", "Begin")
+    made = committed_project(tmp_path / "clone")
     monkeypatch.chdir(made.directory)
     return made
 
@@ -85,8 +96,9 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 @pytest.fixture
 def clusters(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Clusters:
     made = Clusters(repository.git("rev-parse", "HEAD"))
-    for name in ("read_application", "read_live", "read_envoys"):
+    for name in ("read_application", "read_live", "read_envoys", "read_connections", "list_all_pods"):
         monkeypatch.setattr(snapshot, name, getattr(made, name))
+    monkeypatch.setattr(snapshot, "api_client", lambda region: region)
     return made
 
 

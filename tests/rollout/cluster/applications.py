@@ -22,6 +22,7 @@ def application(**status: Any) -> dict[str, Any]:
                 "targetRevision": "main",
                 "path": "deploy/overlays/region-a/echo",
             },
+            "syncPolicy": {"automated": {"prune": True, "selfHeal": True}},
         },
         **({"status": status} if status else {}),
     }

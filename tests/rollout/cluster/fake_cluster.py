@@ -90,12 +90,18 @@ class FakeCluster:
     """By `namespace/name`."""
     lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """What else is listed, by path; any other list is of `pods`."""
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Single objects, by path."""
+    refused: set[str] = field(default_factory=set)
+    """Paths that are refused."""
     script: Callable[[Exec], None] = lambda _exec: None
     refuse_list: int = 0
     refuse_exec: int = 0
+    refusal: str = "not allowed"
     refuse_applications: int = 0
     paths: list[str] = field(default_factory=list)
     queries: list[dict[str, list[str]]] = field(default_factory=list)
+    on_patch: Callable[[], None] = lambda: None
     client_went: threading.Event = field(default_factory=threading.Event)
 
     def kubeconfig(self, path: Path, context: str, port: int) -> Path:
@@ -122,14 +128,21 @@ def serving(cluster: FakeCluster) -> Iterator[int]:
             cluster.paths.append(asked.path)
             cluster.queries.append(parse_qs(asked.query))
             if asked.path.endswith("/exec"):
-                self._exec(parse_qs(asked.query)["command"])
-            elif asked.path.startswith(APPLICATIONS):
+                self._exec(parse_qs(asked.query)["command"], asked.path)
+            elif asked.path.startswith(APPLICATIONS) and "/applications/" in asked.path:
                 namespace, _plural, name = asked.path.removeprefix(APPLICATIONS).split("/")
                 found = cluster.applications.get(f"{namespace}/{name}")
                 self._json(cluster.refuse_applications or (200 if found else 404), found or {})
             else:
                 items = cluster.lists.get(asked.path, cluster.pods)
-                self._json(cluster.refuse_list or 200, {"kind": "PodList", "apiVersion": "v1", "items": items})
+                answer = cluster.objects.get(asked.path, {"kind": "PodList", "apiVersion": "v1", "items": items})
+                self._json(403 if asked.path in cluster.refused else cluster.refuse_list or 200, answer)
+
+        def do_PATCH(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            cluster.paths.append(f"PATCH {self.path}")
+            cluster.on_patch()
+            self._json(200, {})
 
         def _json(self, status: int, document: dict[str, Any]) -> None:
             body = json.dumps(document).encode()
@@ -139,9 +152,9 @@ def serving(cluster: FakeCluster) -> Iterator[int]:
             self.end_headers()
             self.wfile.write(body)
 
-        def _exec(self, command: list[str]) -> None:
-            if cluster.refuse_exec:
-                self._json(cluster.refuse_exec, {})
+        def _exec(self, command: list[str], path: str) -> None:
+            if refused := cluster.refuse_exec or (403 if path in cluster.refused else 0):
+                self._json(refused, {"kind": "Status", "message": cluster.refusal})
                 return
             key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
             self.send_response(101)

@@ -9,6 +9,7 @@ import pytest
 from rollout.access import RegionAccess
 from rollout.cluster.application import (
     Application,
+    SyncPolicy,
     parse_application,
     read_application,
     settled_application,
@@ -47,10 +48,16 @@ class TestParse:
             history=(OLD,),
             tried_revision=NEW,
             is_syncing=False,
-            complaints=(
+            conditions=(),
+            failures=(
                 f"sync of {NEW} Failed: one or more objects failed to apply",
                 "VirtualService echo/echo: weight 190 is too much",
             ),
+            has_failed=True,
+            policy=SyncPolicy(automated=True, prune=True, self_heal=True),
+            project="echo",
+            destinations=("https://kubernetes.default.svc",),
+            namespace="echo",
         )
 
     def test_of_one_that_argo_cd_has_not_seen_yet_knows_nothing(self) -> None:
@@ -65,6 +72,48 @@ class TestParse:
         document["status"][missing] = None
 
         assert parse_application(document).sync == "Synced"
+
+
+class TestPolicy:
+    @pytest.mark.parametrize(
+        ("automated", "policy"),
+        [
+            ({"prune": True, "selfHeal": True}, SyncPolicy(True, True, True)),
+            ({"enabled": True, "prune": True}, SyncPolicy(True, True, False)),
+            ({}, SyncPolicy(True, False, False)),
+            ({"enabled": False, "prune": True, "selfHeal": True}, SyncPolicy()),
+            (None, SyncPolicy()),
+        ],
+    )
+    def test_is_what_argo_cd_does_by_itself(self, automated: dict[str, bool] | None, policy: SyncPolicy) -> None:
+        document = application()
+        document["spec"]["syncPolicy"] = {"automated": automated} if automated is not None else {"retry": {"limit": 5}}
+
+        assert parse_application(document).policy == policy
+
+    @pytest.mark.parametrize(("value", "skipped"), [("true", True), ("1", True), ("false", False), ("yes", False)])
+    def test_is_to_leave_it_alone_where_an_annotation_says_so(self, value: str, skipped: bool) -> None:
+        document = application()
+        document["metadata"]["annotations"] = {"argocd.argoproj.io/skip-reconcile": value}
+
+        assert parse_application(document).skipped is skipped
+
+
+class TestHasGivenUp:
+    def test_on_a_commit_whose_sync_failed(self) -> None:
+        assert parse_application(refused()).has_given_up
+
+    def test_not_while_the_sync_is_tried_again(self) -> None:
+        document = refused()
+        document["status"]["operationState"]["phase"] = "Running"
+
+        assert not parse_application(document).has_given_up
+
+    def test_not_where_it_is_about_to_sync_another_commit(self) -> None:
+        document = refused()
+        document["status"]["sync"]["revision"] = OLD
+
+        assert not parse_application(document).has_given_up
 
 
 class TestSyncedRevision:

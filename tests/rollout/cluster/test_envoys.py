@@ -12,24 +12,23 @@ from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.envoys import (
     Envoy,
-    Page,
     acknowledges,
     read_clusters,
     read_envoys,
     read_pages,
     read_routes,
 )
-from rollout.problem import RolloutError
+from rollout.cluster.exec import Page
 from rollout.weights import ALL_PODS
 from tests.rollout.cluster.captured import document, text
-from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, serving
+from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, Exec, FakeCluster, exit_status, serving
+from tests.rollout.cluster.sidecars import CLUSTERS, ROUTES, answering, answers, sidecar
 
 ECHO = ServiceAddress("echo", "echo", hosts=("echo.example.com", "api.example.com"))
 SHOP = ServiceAddress("shop", "shop", 8080, ("shop.example.com",))
 SERVICES = (ECHO, SHOP)
 BOTH = frozenset({"v1", "v2"})
 NONE = frozenset[str]()
-ROUTES, CLUSTERS = "routes-90-10", "clusters-one-ejected"
 OF_TWO, CLUSTERS_OF_TWO = "routes-of-two-services", "clusters-of-two-services"
 GATEWAY, ANY_HOST, OF_OTHERS = "routes-of-a-gateway", "routes-of-a-gateway-of-any-host", "routes-of-a-gateway-of-others"
 
@@ -308,25 +307,6 @@ class TestPages:
         assert (found["shop"].error, found["shop"].weights) == ("", {"v1": 100})
 
 
-def sidecar(
-    name: str, *, native: bool = True, ready: bool = True, leaving: bool = False, image: str = "hub/proxyv2:1.31.1"
-) -> dict[str, Any]:
-    containers = [{"name": "echo"}]
-    proxy = [
-        {"name": "istio-proxy", "image": image, "args": ["proxy", "sidecar", "--domain", "echo.svc.cluster.local"]}
-    ]
-    return {
-        "metadata": {
-            "namespace": "echo",
-            "name": name,
-            "uid": f"uid-of-{name}",
-            **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if leaving else {}),
-        },
-        "spec": {"initContainers": proxy, "containers": containers} if native else {"containers": containers + proxy},
-        "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
-    }
-
-
 def gateway(name: str) -> dict[str, Any]:
     """As the webhook makes it of the official chart."""
     found = sidecar(name, native=False)
@@ -336,29 +316,14 @@ def gateway(name: str) -> dict[str, Any]:
     return found
 
 
-def answers(routes: str, clusters: str) -> Callable[[Exec], None]:
-    """Answers with captured pages, each in two parts."""
-
-    def answer(opened: Exec) -> None:
-        page = text(routes if "config_dump" in opened.command[-1] else clusters).encode()
-        opened.send(STDOUT, page[:1000])
-        opened.send(STDOUT, page[1000:])
-        opened.end(SUCCESS)
-
-    return answer
-
-
-answering = answers(ROUTES, CLUSTERS)
-
-
 def _failing(opened: Exec) -> None:
     opened.end(exit_status(255))
 
 
-def read(tmp_path: Path, cluster: FakeCluster, only: set[str] | None = None) -> tuple[Envoy, ...]:
+def read(tmp_path: Path, cluster: FakeCluster) -> tuple[Envoy, ...]:
     with serving(cluster) as port:
         region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
-        return read_envoys(region, [ECHO], only)["echo"]
+        return read_envoys(region, [ECHO], cluster.pods)["echo"]
 
 
 def of(*pods: dict[str, Any], script: Callable[[Exec], None] = answering) -> FakeCluster:
@@ -373,11 +338,6 @@ class TestRead:
             ("echo/a", {"v1": 90, "v2": 10}, {"v1": 1}),
             ("echo/b", {"v1": 90, "v2": 10}, {"v1": 1}),
         ]
-
-    def test_asks_only_those_that_are_wanted(self, tmp_path: Path) -> None:
-        asked = read(tmp_path, of(sidecar("a"), sidecar("b")), {"echo/b", "echo/gone"})
-
-        assert [envoy.pod for envoy in asked] == ["echo/b"]
 
     def test_tells_which_istio_each_runs_also_of_one_that_fails(self, tmp_path: Path) -> None:
         pods = [
@@ -430,9 +390,16 @@ class TestRead:
         assert "lost its connection" in envoy.error
 
     def test_tells_of_one_that_may_not_be_asked(self, tmp_path: Path) -> None:
-        (envoy,) = read(tmp_path, FakeCluster(pods=[sidecar("a")], refuse_exec=403))
+        forbidden = FakeCluster(pods=[sidecar("a")], refuse_exec=422, refusal="policy no-exec: not here")
+        (envoy,) = read(tmp_path, forbidden)
 
-        assert "exec was refused" in envoy.error
+        assert (envoy.error, envoy.refused) == ("exec was refused: 422 policy no-exec: not here", True)
+
+    @pytest.mark.parametrize("code", [404, 429, 500])
+    def test_tells_apart_what_may_pass(self, code: int, tmp_path: Path) -> None:
+        (envoy,) = read(tmp_path, FakeCluster(pods=[sidecar("a")], refuse_exec=code))
+
+        assert (envoy.error, envoy.refused) == (f"exec failed: {code} not allowed", False)
 
     def test_leaves_out_one_that_goes_while_it_is_asked(self, tmp_path: Path) -> None:
         leaving = sidecar("a")
@@ -446,16 +413,12 @@ class TestRead:
 
         assert [envoy.pod for envoy in read(tmp_path, of(leaving, sidecar("b"), script=going))] == ["echo/b"]
 
-    def test_refuses_where_the_pods_may_not_be_listed(self, tmp_path: Path) -> None:
-        with pytest.raises(RolloutError, match="refused to list the pods of all namespaces: 403"):
-            read(tmp_path, FakeCluster(pods=[sidecar("a")], refuse_list=403))
-
 
 class TestReadOfTwoServices:
     def read(self, tmp_path: Path, cluster: FakeCluster) -> dict[str, tuple[Envoy, ...]]:
         with serving(cluster) as port:
             region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "kubeconfig", "ctx", port))
-            return read_envoys(region, SERVICES)
+            return read_envoys(region, SERVICES, cluster.pods)
 
     def test_asks_a_sidecar_for_two_pages_of_both(self, tmp_path: Path) -> None:
         asked: list[str] = []

@@ -19,7 +19,9 @@ from rollout.cluster.objects import (
     parse_pods,
     parse_virtual_services,
     read_live,
+    read_route,
 )
+from rollout.cluster.surroundings import Autoscaler, Project, Surroundings
 from rollout.problem import RolloutError
 from tests.rollout.cluster.captured import document
 from tests.rollout.cluster.fake_cluster import FakeCluster, serving
@@ -53,9 +55,10 @@ def parsed(*documents: dict[str, Any]) -> Route | None:
 
 class TestRoute:
     def test_is_that_of_the_service(self) -> None:
-        other = {"metadata": {"name": "other"}, "spec": {}}
+        other = {"metadata": {"namespace": "echo", "name": "other"}, "spec": {}}
+        namesake = {"metadata": {"namespace": "shop", "name": "echo"}, "spec": {}}
 
-        assert parsed(other, document("virtual-service")) == Route({"v1": 90, "v2": 10}, BY_ARGO_CD)
+        assert parsed(other, namesake, document("virtual-service")) == Route({"v1": 90, "v2": 10}, BY_ARGO_CD)
 
     def test_is_none_without_a_virtual_service(self) -> None:
         assert parsed() is None
@@ -215,34 +218,102 @@ class TestIstiod:
         assert parse_istiod([istiod("pilot:1.30.2"), istiod("pilot:1.31.1", ready=False)]) == {"1.30.2"}
 
 
+NETWORKING = "/apis/networking.istio.io/v1"
 NAMESPACED = "namespaces/echo"
+AUTOSCALERS = f"/apis/autoscaling/v2/{NAMESPACED}/horizontalpodautoscalers"
+PROJECTS = "/apis/argoproj.io/v1alpha1/namespaces/argocd/appprojects"
+
+
+def of(namespace: str, found: dict[str, Any], **labels: str) -> dict[str, Any]:
+    metadata = found["metadata"]
+    labelled = {**metadata.get("labels", {}), **labels}
+    return {
+        "spec": {"containers": []},
+        **found,
+        "metadata": {"name": "x", **metadata, "namespace": namespace, "labels": labelled},
+    }
 
 
 @pytest.fixture
 def cluster() -> FakeCluster:
+    rival = {"metadata": {"namespace": "echo", "name": "second"}, "spec": {"host": "echo"}}
+    target = {"scaleTargetRef": {"kind": "Deployment", "name": "echo-v1"}, "maxReplicas": 5}
     return FakeCluster(
-        pods=[pod("v1")],
         lists={
-            f"/apis/networking.istio.io/v1/{NAMESPACED}/virtualservices": [document("virtual-service")],
-            f"/apis/apps/v1/{NAMESPACED}/deployments": [deployment("v1", 1)],
-            "/api/v1/namespaces/istio-system/pods": [istiod("pilot:1.31.1")],
+            f"{NETWORKING}/virtualservices": [document("virtual-service")],
+            f"{NETWORKING}/destinationrules": [rival],
+            f"/apis/apps/v1/{NAMESPACED}/deployments": [of("echo", deployment("v1", 1), app="echo")],
+            AUTOSCALERS: [{"metadata": {"name": "hpa"}, "spec": target}],
+            PROJECTS: [{"metadata": {"name": "echo"}, "spec": {"sourceRepos": ["*"]}}],
         },
+        objects={f"/api/v1/{NAMESPACED}": {"metadata": {"name": "echo"}}},
     )
 
 
-class TestRead:
-    def test_asks_for_the_route_and_the_pods(self, cluster: FakeCluster, tmp_path: Path) -> None:
-        with serving(cluster) as port:
-            found = read_live(
-                RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)), ECHO
-            )
+def everywhere() -> list[dict[str, Any]]:
+    return [
+        of("echo", pod("v1"), app="echo"),
+        of("echo", pod("v9"), app="other"),
+        of("shop", pod("v9"), app="echo"),
+        of("istio-system", istiod("pilot:1.31.1"), app="istiod"),
+    ]
 
-        assert found == Live(Route({"v1": 90, "v2": 10}, BY_ARGO_CD), {"v1": Pods(1, 1)}, frozenset({"1.31.1"}))
+
+class TestRead:
+    def read(self, cluster: FakeCluster, tmp_path: Path, *, argo_cd: bool = True) -> Live:
+        with serving(cluster) as port:
+            region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port))
+            return read_live(region, [ECHO], everywhere, argo_cd=argo_cd)["echo"]
+
+    def test_tells_of_the_route_the_pods_and_all_around_them(self, cluster: FakeCluster, tmp_path: Path) -> None:
+        assert self.read(cluster, tmp_path) == Live(
+            Route({"v1": 90, "v2": 10}, BY_ARGO_CD),
+            {"v1": Pods(1, 1)},
+            frozenset({"1.31.1"}),
+            Surroundings(
+                namespace="echo",
+                argo_cd_away=("argocd-application-controller", "argocd-repo-server"),
+                projects={"echo": Project(("*",))},
+                injects=False,
+                without_sidecar=("echo-v1-a",),
+                rivals=("DestinationRule echo/second",),
+                autoscalers=(Autoscaler("hpa", "echo-v1", 1, 5),),
+            ),
+        )
+
+    def test_does_not_ask_for_argo_cd_where_pulumi_delivers(self, cluster: FakeCluster, tmp_path: Path) -> None:
+        found = self.read(cluster, tmp_path, argo_cd=False).around
+
+        assert (found.argo_cd_away, found.projects) == ((), None)
+        assert PROJECTS not in cluster.paths
+
+    def test_of_two_services_of_a_namespace_lists_each_kind_once(self, cluster: FakeCluster, tmp_path: Path) -> None:
+        with serving(cluster) as port:
+            region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port))
+            found = read_live(region, [ECHO, ServiceAddress("other", "echo")], everywhere, argo_cd=True)
+
+        assert [each.pods for each in found.values()] == [{"v1": Pods(1, 1)}, {"v9": Pods(0, 1)}]
+        assert len(cluster.paths) == len({*cluster.paths}) == 6
+
+    @pytest.mark.parametrize("path", [f"{NETWORKING}/destinationrules", AUTOSCALERS, PROJECTS, f"/api/v1/{NAMESPACED}"])
+    def test_tells_what_is_around_as_far_as_it_may(self, path: str, cluster: FakeCluster, tmp_path: Path) -> None:
+        cluster.refused = {path}
+        found = self.read(cluster, tmp_path)
+
+        assert found.pods == {"v1": Pods(1, 1)}
+        assert [": 403 Forbidden" in problem.what for problem in found.around.unseen] == [True]
+
+    def test_of_the_route_alone_is_one_request(self, cluster: FakeCluster, tmp_path: Path) -> None:
+        path = f"{NETWORKING}/{NAMESPACED}/virtualservices"
+        cluster.lists[path] = [document("virtual-service")]
+        with serving(cluster) as port:
+            region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port))
+            assert read_route(region, ECHO) == Route({"v1": 90, "v2": 10}, BY_ARGO_CD)
+
+        assert cluster.paths == [path]
 
     def test_tells_what_was_refused(self, cluster: FakeCluster, tmp_path: Path) -> None:
         cluster.refuse_list = 403
-        with (
-            serving(cluster) as port,
-            pytest.raises(RolloutError, match="refused to list virtualservices in echo: 403"),
-        ):
-            read_live(RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port)), ECHO)
+
+        with pytest.raises(RolloutError, match="refused to list deployments in echo: 403"):
+            self.read(cluster, tmp_path)

@@ -66,6 +66,7 @@ class FakeRegions(Clusters):
         clients_failure_rate: How often it fails other clients than the probe, by region and version.
         slower: How many times as long a version takes, by region.
         arrives: Whether a region can be brought to such weights.
+        in_the_way: What the verbs find that would keep a change from arriving.
         moments: All that was done, in order.
     """
 
@@ -77,6 +78,7 @@ class FakeRegions(Clusters):
         self.clients_failure_rate: Callable[[str, str], float] = lambda _region, _version: 0.0
         self.slower: Callable[[str, str], float] = lambda _region, _version: 1.0
         self.unhealthy: set[str] = set()
+        self.in_the_way: list[Problem] = []
         self.moments: list[Moment] = []
         self._planned: list[tuple[Moment, Callable[[], object]]] = []
         self._remote = remote

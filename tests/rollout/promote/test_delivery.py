@@ -12,12 +12,13 @@ from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
-from rollout.cluster.objects import Live, Route
+from rollout.cluster.objects import Route
 from rollout.git.repository import Repository
 from rollout.problem import Problem, RolloutError
 from rollout.promote import delivery as delivery_module
 from rollout.promote.delivery import DeliveryTime, await_commit, brings, deliver, lacks, takes
 from tests.rollout.cluster.applications import NEW, OLD, application, well
+from tests.rollout.cluster.sidecars import sidecar
 from tests.rollout.promote.two_clones import TwoClones, new_two_clones
 
 REGION = RegionAccess("region-a", "region-a", "region-a")
@@ -30,6 +31,16 @@ def envoy(pod: str, v1: int, v2: int) -> Envoy:
     return Envoy(f"echo/{pod}", routed, frozenset({"v1", "v2"}))
 
 
+def _name(pod: dict[str, Any]) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+
+
+def _pod(name: str) -> dict[str, Any]:
+    found = sidecar(name.partition("/")[2])
+    found["metadata"]["uid"] = f"uid of {name}"
+    return found
+
+
 class Cluster:
     """What a cluster answers, one answer after the other; the last one from then on."""
 
@@ -37,7 +48,8 @@ class Cluster:
         self.applications = list(applications)
         self.envoys = list(envoys)
         self.asked: list[str] = []
-        self.only: list[Collection[str] | None] = []
+        self.looks: list[set[str]] = []
+        self.others: list[dict[str, Any]] = []
 
     def ask_to_look(self, _region: RegionAccess, name: str) -> None:
         self.asked.append(name)
@@ -45,17 +57,22 @@ class Cluster:
     def read_application(self, _region: RegionAccess, _name: str) -> Application:
         return self.applications.pop(0) if len(self.applications) > 1 else self.applications[0]
 
+    def list_all_pods(self, _region: RegionAccess, _api: object) -> list[dict[str, Any]]:
+        return [_pod(envoy.pod) for envoy in self.envoys[0]] + self.others
+
     def read_envoys(
-        self, _region: RegionAccess, services: Sequence[ServiceAddress], only: Collection[str] | None = None
+        self, _region: RegionAccess, services: Sequence[ServiceAddress], pods: Sequence[dict[str, Any]]
     ) -> dict[str, tuple[Envoy, ...]]:
+        """What has no route is not in an answer."""
         (service,) = services
-        self.only.append(only)
+        names = {_name(pod) for pod in pods}
+        self.looks.append(names)
         now = self.envoys.pop(0) if len(self.envoys) > 1 else self.envoys[0]
-        return {service.name: tuple(envoy for envoy in now if only is None or envoy.pod in only)}
+        return {service.name: tuple(envoy for envoy in now if envoy.pod in names and (envoy.weights or envoy.error))}
 
 
 Delivered = DeliveryTime | Problem
-Run = Callable[[Cluster], Delivered]
+Run = Callable[..., Delivered]
 
 
 @pytest.fixture
@@ -63,11 +80,22 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Waits until such a cluster has been brought to NEW and splits as wanted."""
     monkeypatch.setattr(delivery_module, "_LOOK_EVERY_SECONDS", 0)
 
-    def delivered(cluster: Cluster, meanwhile: Callable[[], Problem | None] = lambda: None) -> Delivered:
-        for name in ("ask_to_look", "read_application", "read_envoys"):
+    def delivered(
+        cluster: Cluster,
+        meanwhile: Callable[[], Problem | None] = lambda: None,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> Delivered:
+        for name in ("ask_to_look", "read_application", "read_envoys", "list_all_pods"):
             monkeypatch.setattr(delivery_module, name, getattr(cluster, name))
+        monkeypatch.setattr(delivery_module, "api_client", lambda _region: None)
         return deliver(
-            REGION, ECHO, "argocd/echo", lambda one: one.synced_revision == NEW, takes(WANTED, ()), meanwhile=meanwhile
+            REGION,
+            ECHO,
+            "argocd/echo",
+            lambda one: one.synced_revision == NEW,
+            takes(WANTED, ()),
+            meanwhile=meanwhile,
+            say=say,
         )
 
     return delivered
@@ -96,16 +124,101 @@ def test_is_there_when_all_envoys_have_taken_it(run: Run) -> None:
     assert isinstance(delivery, DeliveryTime)
     assert delivery.envoys == 2
     assert 0 <= delivery.synced <= delivery.acknowledged
-    # only those that were behind are asked again, and all of them at the end
-    assert cluster.only == [None, {"echo/b"}, {"echo/b"}, None]
+    # only those that were behind are asked again
+    assert cluster.looks == [{"echo/a", "echo/b"}, {"echo/b"}, {"echo/b"}, set()]
 
 
 def test_an_envoy_that_came_meanwhile_counts_as_well(run: Run) -> None:
-    cluster = Cluster([SYNCED], [[envoy("a", 90, 10)], [envoy("a", 90, 10), envoy("b", 100, 0)], [envoy("b", 90, 10)]])
+    old, new, ready = envoy("a", 90, 10), envoy("b", 100, 0), envoy("b", 90, 10)
+    cluster = Cluster([SYNCED], [[old], [old, new], [old, ready]])
+
+    delivery = run(cluster)
+
+    assert isinstance(delivery, DeliveryTime)
+    assert delivery.envoys == 2
+    assert cluster.looks == [{"echo/a"}, {"echo/b"}, {"echo/b"}, set()]
+
+
+def test_an_envoy_that_took_it_long_ago_is_asked_once_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery_module, "_SURE_SECONDS", -1)
+    old, new = envoy("a", 100, 0), envoy("a", 90, 10)
+    late, there = envoy("b", 100, 0), envoy("b", 90, 10)
+    cluster = Cluster([SYNCED], [[new, late], [new, there], [old, there], [new, there], [new, there]])
+
+    delivery = run(cluster)
+
+    assert isinstance(delivery, DeliveryTime)
+    assert delivery.envoys == 2
+    assert cluster.looks == [{"echo/a", "echo/b"}, {"echo/b"}, {"echo/a", "echo/b"}, {"echo/a"}, {"echo/a", "echo/b"}]
+
+
+def test_an_envoy_that_could_not_send_is_asked_once_more(run: Run) -> None:
+    taken, without_route, late = envoy("a", 90, 10), Envoy("echo/b"), envoy("b", 100, 0)
+    cluster = Cluster([SYNCED], [[taken, without_route], [taken, late], [taken, envoy("b", 90, 10)]])
+
+    delivery = run(cluster)
+
+    assert isinstance(delivery, DeliveryTime)
+    assert delivery.envoys == 2
+
+
+def test_an_envoy_that_cannot_send_is_not_asked_while_another_lags(run: Run) -> None:
+    late, there, without_route = envoy("a", 100, 0), envoy("a", 90, 10), Envoy("echo/b")
+    cluster = Cluster([SYNCED], [[late, without_route], [late, without_route], [there, without_route]])
 
     run(cluster)
 
-    assert len(cluster.only) > 2
+    assert cluster.looks == [{"echo/a", "echo/b"}, {"echo/a"}, {"echo/a"}, {"echo/b"}]
+
+
+def test_an_envoy_that_came_anew_under_its_old_name_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster([SYNCED], [[envoy("a", 90, 10), envoy("b", 100, 0)], [envoy("a", 100, 0)], [envoy("a", 90, 10)]])
+    listed = cluster.list_all_pods
+
+    def replaced(region: RegionAccess, api: object) -> list[dict[str, Any]]:
+        pods = listed(region, api)
+        if cluster.looks:
+            pods[0]["metadata"]["uid"] = "another"
+        return pods
+
+    monkeypatch.setattr(cluster, "list_all_pods", replaced)
+
+    run(cluster)
+
+    assert cluster.looks == [{"echo/a", "echo/b"}, {"echo/a"}, {"echo/a"}, set()]
+
+
+def test_pods_without_a_proxy_or_not_ready_are_not_asked(run: Run) -> None:
+    cluster = Cluster([SYNCED], [[envoy("a", 90, 10)]])
+    plain = _pod("echo/plain")
+    plain["spec"] = {"containers": [{"name": "echo"}]}
+    cluster.others = [plain, {**sidecar("new", ready=False)}]
+
+    run(cluster)
+
+    assert cluster.looks == [{"echo/a"}, set()]
+
+
+def test_one_that_may_not_be_asked_is_told_at_once_and_waited_for(run: Run) -> None:
+    refused = Envoy("echo/b", error="exec was refused: 403 no", refused=True)
+    cluster = Cluster([SYNCED], [[envoy("a", 90, 10), refused]] * 3 + [[envoy("a", 90, 10), envoy("b", 90, 10)]])
+    said: list[str] = []
+
+    delivery = run(cluster, say=said.append)
+
+    assert isinstance(delivery, DeliveryTime)
+    assert said == ["region-a: echo/b may not be asked (exec was refused: 403 no), so nobody knows what it has taken"]
+
+
+def test_one_that_may_not_be_asked_is_told_with_its_reason_when_it_is_late(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_module, "WITHIN_SECONDS", -60)
+    refused = Envoy("echo/b", error="exec was refused: 403 no", refused=True)
+
+    missing = run(Cluster([SYNCED], [[envoy("a", 100, 0), refused]]))
+
+    assert "by 2 Envoys: echo/a, echo/b (exec was refused: 403 no)" in str(missing)
 
 
 @pytest.mark.parametrize("envoys", [[envoy("a", 100, 0)], [Envoy("echo/a", error="connection refused")], []])
@@ -147,7 +260,7 @@ class TestBrings:
     def _cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Has what was wanted, as the API server tells it."""
         self.route: Route | None = Route({"v1": 90, "v2": 10}, None)
-        monkeypatch.setattr(delivery_module, "read_live", lambda _region, _service: Live(self.route, {}))
+        monkeypatch.setattr(delivery_module, "read_route", lambda _region, _service: self.route)
 
     def is_there(self, clones: TwoClones, commit: str, document: dict[str, Any]) -> bool:
         upstream = clones.upstream()
@@ -214,16 +327,15 @@ class TestAwaitCommit:
     @pytest.fixture
     def clones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoClones:
         monkeypatch.setattr(delivery_module, "_LOOK_EVERY_SECONDS", 0)
-        monkeypatch.setattr(
-            delivery_module, "read_live", lambda _region, _service: Live(Route({"v1": 90, "v2": 10}, None), {})
-        )
+        monkeypatch.setattr(delivery_module, "read_route", lambda _region, _service: Route({"v1": 90, "v2": 10}, None))
         return new_two_clones(tmp_path)
 
     def awaited(self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones, commit: str, *synced: str) -> Delivered:
         """Where Argo CD has these commits one after the other, and the Envoys what it has."""
         self.cluster = Cluster([parse_application(well(each)) for each in synced], [[envoy("a", 90, 10)]])
-        for name in ("ask_to_look", "read_application", "read_envoys"):
+        for name in ("ask_to_look", "read_application", "read_envoys", "list_all_pods"):
             monkeypatch.setattr(delivery_module, name, getattr(self.cluster, name))
+        monkeypatch.setattr(delivery_module, "api_client", lambda _region: None)
         return await_commit(REGION, ECHO, "argocd/echo", Repository(clones.colleague.directory), commit)
 
     def test_waits_for_the_commit_and_not_for_the_one_before(

@@ -11,10 +11,11 @@ from rich.console import Console
 
 from rollout.cli.output.status import as_json, exit_code, line, print_status
 from rollout.cluster.objects import Live, Pods
+from rollout.cluster.surroundings import Surroundings
 from rollout.git.record import Promotion, PromotionState, Record
 from rollout.git.repository import Entry
 from rollout.problem import Problem
-from rollout.status.disagreements import Disagreement, Status
+from rollout.status.disagreements import Disagreement, RegionStatus, Status
 from tests.rollout.cluster.applications import NEW, OLD
 from tests.rollout.status.statuses import (
     AGREED,
@@ -35,6 +36,11 @@ UNSEEN = region(live=None, envoys=None, problems=(Problem("it does not answer", 
 UPGRADED = region(
     live=replace(live(route(WEIGHTS)), istiod=frozenset({"1.31.1"})),
     envoys=(*envoys(istio="1.31.1")[:2], *envoys(istio="1.30.2")[2:]),
+)
+LABEL = "kubectl --context ctx-a label namespace echo istio-injection=enabled --overwrite"
+UNLABELLED = region(live=replace(live(route(WEIGHTS)), around=Surroundings(namespace="echo", injects=False)))
+HALF_SEEN = region(
+    live=replace(live(route(WEIGHTS)), around=Surroundings(unseen=(Problem("no projects", "why", "fix"),)))
 )
 PROMOTION = (
     Entry(NEW, "Ada", COMMITTED, "Promote v2", "Promote v2", ()),
@@ -64,8 +70,12 @@ class TestExitCode:
     def test_is_1_when_a_sidecar_is_not_of_istiods_version(self) -> None:
         assert exit_code(status(UPGRADED)) == 1
 
-    def test_is_2_when_something_cannot_be_seen(self) -> None:
-        assert exit_code(status(UNSEEN, BY_HAND)) == 2
+    def test_is_1_when_something_is_in_the_way(self) -> None:
+        assert exit_code(status(UNLABELLED)) == 1
+
+    @pytest.mark.parametrize("unseen", [UNSEEN, HALF_SEEN])
+    def test_is_2_when_something_cannot_be_seen(self, unseen: RegionStatus) -> None:
+        assert exit_code(status(unseen, BY_HAND)) == 2
 
 
 class TestTable:
@@ -116,6 +126,13 @@ class TestText:
             "region-a echo: the cluster has v1 85, v2 15, and 2222222, which Argo CD last synced, says v1 90, v2 10, "
             "since 2026-11-23 11:31:00 UTC (29 min ago), by kubectl-edit"
         )
+
+    def test_says_what_is_in_the_way_with_its_mend(self) -> None:
+        assert printed(status(UNLABELLED)).splitlines()[-3:] == [
+            "region-a echo: the namespace echo has no label by which Istio injects sidecars",
+            "  why it matters: a pod that starts now has none",
+            f"  what to do: give it back: {LABEL}",
+        ]
 
     def test_does_not_say_that_all_agree_where_something_cannot_be_seen(self) -> None:
         assert "all agree" not in printed(status(UNSEEN))
@@ -173,6 +190,23 @@ class TestJson:
             (CHANGED.isoformat(), "kubectl-edit")
         ]
 
+    def test_has_what_is_in_the_way_with_its_mend(self) -> None:
+        made = self.made(status(UNLABELLED))
+
+        assert made["agrees"] is False
+        assert made["disagreements"] == [
+            {
+                "region": "region-a",
+                "service": "echo",
+                "what": "the namespace echo has no label by which Istio injects sidecars",
+                "since": None,
+                "by": None,
+                "why": "a pod that starts now has none",
+                "fix": f"give it back: {LABEL}",
+                "stops": False,
+            }
+        ]
+
     def test_has_the_versions_of_istio_and_null_where_they_are_not_known(self) -> None:
         upgraded, unknown = self.made(status(UPGRADED, AGREED))["regions"]
 
@@ -191,6 +225,8 @@ class TestJson:
 
         assert (found["weights"]["cluster"], found["pods"], found["envoys"]) == (None, None, None)
         assert found["problems"] == [{"what": "it does not answer", "why": "why", "fix": "fix"}]
+        (half,) = self.made(status(HALF_SEEN))["regions"]
+        assert [each["what"] for each in half["problems"]] == ["no projects"]
 
     def test_has_the_promotion(self) -> None:
         made = self.made(replace(status(AGREED), promotions=(PROMOTION,)))["promotions"][0]

@@ -15,6 +15,12 @@ def text(name: str) -> str:
     return Path(__file__).with_name(f"{name}.json").read_text()
 
 
+def syncz() -> list[dict[str, Any]]:
+    """What an istiod says of three of its proxies, fresh."""
+    parsed: list[dict[str, Any]] = json.loads(text("syncz"))
+    return parsed
+
+
 def document(name: str) -> dict[str, Any]:
     """A fresh copy, for a test to change."""
     parsed: dict[str, Any] = json.loads(text(name))

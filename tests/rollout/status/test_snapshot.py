@@ -1,0 +1,88 @@
+"""A look at a cluster that is played: what it asks, how often, and what it makes of the answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rollout.status.disagreements import Status
+from rollout.status.preflight import troubles
+from rollout.status.snapshot import gather
+from tests.rollout.cluster.fake_cluster import FakeCluster
+from tests.rollout.repository import Repository, committed_project
+from tests.rollout.status.clusters import ARGO_CD, NETWORKING, cluster_of, region
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return committed_project(tmp_path / "clone")
+
+
+@pytest.fixture
+def cluster(repository: Repository) -> FakeCluster:
+    return cluster_of(repository.git("rev-parse", "HEAD"))
+
+
+def look(cluster: FakeCluster, repository: Repository, tmp_path: Path, at: str | None = None) -> Status:
+    with region(cluster, "region-a", tmp_path) as access:
+        return gather(repository.directory, [access], at=at)
+
+
+def stopping(found: Status) -> list[str]:
+    return [each.problem.what for each in troubles(found) if each.stops]
+
+
+def test_asks_for_each_thing_once(cluster: FakeCluster, repository: Repository, tmp_path: Path) -> None:
+    found = look(cluster, repository, tmp_path)
+
+    assert (found.regions[0].problems, found.regions[0].unseen) == ((), ())
+    asked = [path for path in cluster.paths if not path.endswith("/exec")]
+    assert sorted(asked) == sorted(
+        [
+            f"{ARGO_CD}/applications/echo",
+            "/api/v1/pods",
+            "/api/v1/namespaces/echo",
+            *cluster.lists,
+        ]
+    )
+    execs = sorted(path.split("/")[-2] for path in cluster.paths if path.endswith("/exec"))
+    assert execs == ["echo-v1", "echo-v1", "echo-v2", "echo-v2", "istiod-x"], "two pages of each sidecar, one of istiod"
+
+
+def test_finds_nothing_in_the_way_where_all_is_well(
+    cluster: FakeCluster, repository: Repository, tmp_path: Path
+) -> None:
+    assert not stopping(look(cluster, repository, tmp_path))
+
+
+def test_finds_all_that_is_in_the_way_at_once(cluster: FakeCluster, repository: Repository, tmp_path: Path) -> None:
+    del cluster.applications["argocd/echo"]["spec"]["syncPolicy"]["automated"]
+    cluster.applications["argocd/echo"]["spec"]["source"] |= {"targetRevision": "other", "path": "elsewhere"}
+    cluster.lists[f"{NETWORKING}/virtualservices"].append(
+        {"metadata": {"namespace": "shop", "name": "echo"}, "spec": {"hosts": ["echo.echo.svc.cluster.local"]}}
+    )
+    cluster.refused = {"/api/v1/namespaces/echo/pods/echo-v1/exec"}
+    cluster.refusal = "policy no-exec: not here"
+    cluster.pods.pop()
+
+    assert stopping(look(cluster, repository, tmp_path)) == [
+        "argocd-repo-server has no ready pod",
+        "automatic sync of Application argocd/echo is off",
+        "Application argocd/echo follows other, and Pulumi.region-a.yaml says main",
+        "Application argocd/echo reads elsewhere, and the overlay is deploy/overlays/region-a/echo",
+        "VirtualService shop/echo is of the host of echo too",
+        "1 of 2 Envoys may not be asked: echo/echo-v1 (exec was refused: 403 policy no-exec: not here)",
+    ]
+
+
+def test_looks_at_what_a_commit_declares(cluster: FakeCluster, repository: Repository, tmp_path: Path) -> None:
+    before = repository.git("rev-parse", "HEAD")
+    stack_file = repository.directory / "Pulumi.region-a.yaml"
+    stack_file.write_text(stack_file.read_text().replace("# revision: main", "revision: next"))
+    repository.git("commit", "--quiet", "--all", "--message", "Follow another branch")
+
+    assert stopping(look(cluster, repository, tmp_path)) == [
+        "Application argocd/echo follows main, and Pulumi.region-a.yaml says next"
+    ]
+    assert not stopping(look(cluster, repository, tmp_path, before))
