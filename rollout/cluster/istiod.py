@@ -1,7 +1,7 @@
 """What the istiods of a region say of their proxies: which are connected, and which refused what they were sent.
 
 Asked by `/debug/syncz`, as `istioctl proxy-status` does, by one exec into each istiod. It does not say that a proxy has taken a
-certain change (docs/decisions/0031-what-syncz-shows.md): for that, each is asked.
+certain change (docs/decisions/0032-what-syncz-shows.md): for that, each is asked.
 """
 
 from __future__ import annotations
