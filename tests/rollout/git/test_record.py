@@ -38,7 +38,7 @@ Rollout-Steps: 10,25,50,100
 Rollout-Regions: region-a,region-b
 Rollout-Bake: 120s
 Rollout-Before: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
-Rollout-Terms: keep=1 points=0.5 ratio=1.5 longest=600s
+Rollout-Terms: keep=1 points=0.5 ratio=2 longest=600s
 Rollout-State: in progress
 Rollout-Region: region-a
 Rollout-Weight: 25
@@ -156,7 +156,7 @@ class TestParse:
             ("120s", "2m", "Rollout-Bake: '2m'"),
             ("Service: echo", "Service: echo web", "Rollout-Service: 'echo web'"),
             ("Service: echo\n", "Service: echo\nRollout-Service: web\n", "Rollout-Service is there 2 times"),
-            ("ratio=1.5", "ratio=some", "Rollout-Terms: 'keep=1"),
+            ("ratio=2", "ratio=some", "Rollout-Terms: 'keep=1"),
             ("10,25", "10,,25", "Rollout-Steps: '10,,25,50,100'"),
             ("region-a,region-b", "region-a, region-b", "Rollout-Regions: 'region-a, region-b'"),
             ("1320 requests", "many requests", "Rollout-Proof: 'region-a v2 at"),
