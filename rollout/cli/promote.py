@@ -59,15 +59,17 @@ def promote(
     Each step is proven before the next.
     A step is committed on top of the branch that Argo CD follows and pushed; it is proven when Argo CD has synced it, every Envoy
     has acknowledged it, the measured shares are within two points at 99.9 %, and over the bake time the version failed no more often than
-    those it takes over from. One that is not is taken back by itself, in all regions: the version gets weight 0, and is not removed.
+    those it takes over from. One that is not is taken back by itself, in all regions at once: the version gets weight 0, and is not
+    removed. The way back is tried until it is through; only Ctrl-C ends it.
     All that a promotion has come to is in the messages of its commits (git log --grep Rollout-); your files are moved forward if nothing
     uncommitted is lost.
 
     \b
     Exit codes:
       0    every step was proven
-      1    a step failed, and all was taken back
-      2    refused, or it stopped where it is: --resume goes on, `rollout rollback` takes it back
+      1    a step failed, and all was taken back: every Envoy has acknowledged it
+      2    refused, or it stopped where it is: --resume goes on, `rollout rollback` takes it back; or a region is not known
+           to have the way back: `rollout rollback` sees to it
       130  stopped by Ctrl-C where it is
     """
     from rollout.cli.clone import opened

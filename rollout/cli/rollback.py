@@ -33,7 +33,8 @@ def rollback(
 
     The promotion may be in progress or done. One commit changes the weights in all its regions.
     Nothing is removed: the version stays with weight 0, and the others share the requests as they did
-    before the promotion. It can be run again: it then sees that it is so in every region.
+    before the promotion. A remote or a cluster that does not answer is tried again until it does; only Ctrl-C ends that. It
+    can be run again: it then sees that it is so in every region.
 
     \b
     Exit codes:
@@ -51,9 +52,9 @@ def rollback(
         told(PUSHED_GOES_ON) as messages,
         opened(messages, service, remote, branch, regions_file=regions_file, names=()) as found,
     ):
-        upstream = found.upstream
+        upstream = found.upstream.on_the_way_back()
         tip = upstream.tip()
-        record = _newest(upstream, tip)
+        record = upstream.tried(lambda: _newest(upstream, tip))
         clusters = found.clusters(record.promotion.regions, rate)
         if record.state is PromotionState.IN_PROGRESS or to_take_back(upstream, tip, record):
             undone = roll_back(upstream, clusters, lambda tip: _left(upstream, tip), reason)
@@ -62,7 +63,7 @@ def rollback(
                 f"nothing to commit: {upstream.service} {record.promotion.version} has no requests; sees that it is so everywhere"
             )
             weights = {name: upstream.weights(tip, name) for name in record.promotion.regions}
-            undone = confirm(clusters, tip, weights, time.monotonic())
+            undone = confirm(upstream, clusters, tip, weights, time.monotonic())
     if as_json:
         print_json(promotion_report.undone_as_json(undone))
     else:

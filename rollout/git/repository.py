@@ -11,7 +11,8 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +23,7 @@ from tempfile import TemporaryDirectory
 
 from rollout.git.command import git, said
 from rollout.git.record import MARK, OF_SERVICE, Record, parse
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, TransientError
 from stackfile.keys import ONLY_SERVICE
 
 _WHY = "a change of weight is a commit, and only what is in the remote's branch is delivered"
@@ -37,6 +38,10 @@ _CANDIDATES = 10
 """The newest commits with the mark among which to look for a record: those that only quote one are passed over."""
 _OLD = 1_000
 """The newest commits with the mark among which to look for a record that names no service."""
+_REFUSED = re.compile(
+    r"!\t[^\t]*\t\[remote rejected\] \((.*(?:declined|denied|prohibited|not (?:allowed|permitted)|refusing).*)\)"
+)
+"""A line of `git push --porcelain` where a hook or a rule of the remote refuses; without such a word it is busy or broken."""
 _NOT_THERE = 2
 """What `git ls-remote --exit-code` ends with where it finds nothing."""
 
@@ -120,6 +125,7 @@ class Repository:
         self._listed: dict[tuple[str, str], Mapping[str, tuple[str, str]]] = {}
         self._contents: dict[str, bytes] = {}
         self._fetched = _FETCHED
+        self._fetching = threading.Lock()
 
     def commit_of(self, revision: str) -> str | None:
         """The full hash of the commit that a revision names; None where there is no such commit here."""
@@ -188,13 +194,13 @@ class Repository:
         """The full hash of the tip of a remote's branch; None where it has no such branch. Brings nothing here.
 
         Raises:
-            RolloutError: it cannot be asked.
+            TransientError: it cannot be asked.
         """
         done = self._remotely("ls-remote", "--exit-code", "--end-of-options", remote, f"refs/heads/{branch}")
         if done.returncode == _NOT_THERE:
             return None
         if done.returncode != 0:
-            raise RolloutError.of(
+            raise TransientError.of(
                 f"{remote} cannot be asked for {branch}: {said(done)}",
                 _WHY,
                 f"see that `git ls-remote {remote}` works without asking for anything",
@@ -209,7 +215,8 @@ class Repository:
             branch: Its name there, without `refs/heads/`.
 
         Raises:
-            RolloutError: the remote cannot be reached, or has no such branch.
+            TransientError: the remote cannot be reached.
+            RolloutError: it has no such branch.
         """
         # A ref of its own: the next fetch overwrites FETCH_HEAD. Git may collect objects that no ref names. The remote's own ref is
         # left alone: of two fetches at once one could not lock it, and would fail.
@@ -222,9 +229,12 @@ class Repository:
             "--no-write-fetch-head",
             "--no-auto-maintenance",
         )
-        done = self._remotely("fetch", *options, "--end-of-options", remote, f"+refs/heads/{branch}:{kept}")
+        # two threads at once could not both lock the ref
+        with self._fetching:
+            done = self._remotely("fetch", *options, "--end-of-options", remote, f"+refs/heads/{branch}:{kept}")
         if done.returncode != 0:
-            raise RolloutError.of(
+            kind = TransientError if self._may_be_there(remote, branch) else RolloutError
+            raise kind.of(
                 f"{branch} of {remote} cannot be fetched: {said(done)}",
                 _WHY,
                 f"see that `git fetch {remote} {branch}` works without asking for anything",
@@ -240,18 +250,23 @@ class Repository:
             message: The message, kept to the letter.
 
         Raises:
-            RolloutError: the repository cannot be written to, or git does not know who commits or cannot sign.
+            TransientError: the repository cannot be written to now.
+            RolloutError: git does not know who commits, or cannot sign.
         """
-        with TemporaryDirectory(prefix="rollout-") as directory:
-            index = {"GIT_INDEX_FILE": str(Path(directory, "index"))}
-            self._needed("read-tree", parent, environment=index)
-            self._needed("update-index", "-z", "--index-info", given=self._index(parent, files), environment=index)
-            tree = self._needed("write-tree", environment=index)
-        signed = self._asked("config", "--type=bool", "--get", "commit.gpgSign").stdout.strip()
-        sign = ("--gpg-sign",) if signed == "true" else ()
-        return self._needed(
-            "-c", "i18n.commitEncoding=UTF-8", "commit-tree", tree, "-p", parent, *sign, given=message.encode()
-        )
+        return self._commit(parent, self._index(parent, files), message.encode(errors="surrogateescape"))
+
+    def replayed(self, commit: str) -> Callable[[str], str]:
+        """Makes a commit's change and message anew on top of another commit, in as little time as Git takes.
+
+        Raises:
+            TransientError: the commit cannot be read now.
+        """
+        raw = self._needed("diff-tree", "-r", "-z", "--no-renames", "--no-commit-id", commit).split("\0")
+        # each is `:<mode> <mode> <hash> <hash> <status>`, and then the path
+        changed = [(*line.split(), path) for line, path in zip(raw[::2], raw[1::2], strict=False)]
+        index = os.fsencode("".join(f"{mode} {hash_}\t{path}\0" for _, mode, _, hash_, _, path in changed))
+        message = self._needed("log", "-1", "--encoding=UTF-8", "--no-show-signature", "--format=%B", commit)
+        return lambda onto: self._commit(onto, index, message.encode(errors="surrogateescape"))
 
     def push(self, commit: str, remote: str, branch: str, *, onto: str | None = None) -> None:
         """Makes a commit the tip of a remote's branch. Nothing that the branch has is lost: never by force.
@@ -267,15 +282,25 @@ class Repository:
 
         Raises:
             OvertakenError: the branch has moved on; fetch it and make the commit anew.
-            RolloutError: the remote refuses (a protected branch, a hook), or cannot be reached.
+            TransientError: the remote cannot be reached, or is busy.
+            RolloutError: the remote refuses (a protected branch, a hook), or the clone's own hook.
         """
         lease = () if onto is None else (f"--force-with-lease=refs/heads/{branch}:{onto}",)
         refspec = f"{commit}:refs/heads/{branch}"
-        done = self._remotely("push", "--quiet", "--no-recurse-submodules", *lease, "--end-of-options", remote, refspec)
+        options = ("--quiet", "--porcelain", "--no-recurse-submodules")
+        done = self._remotely("push", *options, *lease, "--end-of-options", remote, refspec)
         if done.returncode == 0:
             return
+        refused = RolloutError.of(
+            f"{branch} of {remote} does not take {commit[:10]}: {said(done)}",
+            _WHY,
+            "do what the remote says; where the branch is protected, push to another one (--branch) and merge that",
+        )
+        if _REFUSED.search(done.stdout) or self._refused_here(done):
+            raise refused
         tip = self.tip(remote, branch)
-        if tip == commit:
+        # somebody may have pushed on top of it before its answer was lost
+        if tip == commit or (tip and self.contains(commit, self.fetch(remote, branch))):
             return
         if (tip or "") != onto if onto is not None else tip is not None and not self.contains(tip, commit):
             raise OvertakenError.of(
@@ -283,11 +308,7 @@ class Repository:
                 "somebody else's commit came first, and a push by force would take it away",
                 f"look at it (git fetch {remote} {branch}), then run this again",
             )
-        raise RolloutError.of(
-            f"{branch} of {remote} does not take {commit[:10]}: {said(done)}",
-            _WHY,
-            "do what the remote says; where the branch is protected, push to another one (--branch) and merge that",
-        )
+        raise TransientError(*refused.problems)
 
     def follow(self, commit: str, branch: str | None = None) -> bool:
         """Moves what is checked out forward to a commit, if that loses nothing: whether it is there now.
@@ -334,6 +355,21 @@ class Repository:
         options = ("--date-order", "--no-mailmap", f"--max-count={most}", *form, *files, *only)
         text = self._needed("--literal-pathspecs", "log", *options, "--end-of-options", tip, "--", *paths)
         return tuple(map(_entry, text.split(mark)[1:]))
+
+    def differs(self, one: str, other: str, paths: Sequence[str]) -> bool:
+        """Whether two commits differ in some of the project's files.
+
+        Args:
+            one: A commit's full hash.
+            other: Another's.
+            paths: Files, directories, and patterns in which `*` stands for anything; they need not be there.
+        """
+        return self._asked("diff-tree", "-r", "--quiet", one, other, "--", *paths).returncode != 0
+
+    def has_records(self, revisions: str) -> bool:
+        """Whether some commits, such as `old..new`, have a message of a promotion's; true where that cannot be told."""
+        found = self._asked("rev-list", "--max-count=1", f"--grep={MARK}", revisions)
+        return found.returncode != 0 or bool(found.stdout)
 
     def newest_record(self, revisions: str, service: str) -> tuple[Entry, Record] | None:
         """The newest commit of a promotion of a service, with what it says; None where there is none.
@@ -416,6 +452,51 @@ class Repository:
             file.flush()
             yield
 
+    def _may_be_there(self, remote: str, branch: str) -> bool:
+        try:
+            return self.tip(remote, branch) is not None
+        except TransientError:
+            return True
+
+    def _commit(self, parent: str, index: bytes, message: bytes) -> str:
+        """A commit on top of another, with what `index` has for `git update-index --index-info`."""
+        with TemporaryDirectory(prefix="rollout-") as directory:
+            place = {"GIT_INDEX_FILE": str(Path(directory, "index"))}
+            self._needed("read-tree", parent, environment=place)
+            self._needed("update-index", "-z", "--index-info", given=index, environment=place)
+            tree = self._needed("write-tree", environment=place)
+        command = ("-c", "i18n.commitEncoding=UTF-8", "commit-tree", tree, "-p", parent)
+        if self._signs():
+            return self._signed(*command, "--gpg-sign", given=message)
+        try:
+            return self._needed(*command, given=message)
+        except TransientError as error:
+            if self._asked("var", "GIT_COMMITTER_IDENT").returncode == 0:
+                raise
+            # only a person can say who it is
+            raise RolloutError(*error.problems) from error
+
+    def _refused_here(self, done: subprocess.CompletedProcess[str]) -> bool:
+        """Whether the clone's own hook is why a push failed: then Git never says what became of the branch, and ends with 1."""
+        if done.returncode != 1 or "\n!" in done.stdout:
+            return False
+        hook = self.project / self._needed("rev-parse", "--git-path", "hooks/pre-push")
+        return os.access(hook, os.X_OK)
+
+    def _signs(self) -> bool:
+        return self._asked("config", "--type=bool", "--get", "commit.gpgSign").stdout.strip() == "true"
+
+    def _signed(self, *command: str, given: bytes) -> str:
+        try:
+            return self._needed(*command, given=given)
+        except TransientError as error:
+            raise RolloutError.of(
+                f"the commit cannot be signed: {error.problems[0].what}",
+                "commit.gpgSign asks for a signature, and a program that asks for a word gets none here",
+                "unlock the key (`git commit-tree -S HEAD^{tree} -m test` must ask nothing), then run this again; or commit "
+                "without a signature, if the remote takes that: git config commit.gpgSign false",
+            ) from error
+
     def _index(self, parent: str, files: Mapping[str, bytes | None]) -> bytes:
         """What `git update-index --index-info` reads: a mode, an object, a path from the top of the repository for each file."""
         lines = []
@@ -482,7 +563,7 @@ class Repository:
         done = self._asked(*arguments, given=given, environment=environment)
         if done.returncode != 0:
             shown = next(each for each in arguments if each.replace("-", "x").isalpha() and not each.startswith("-"))
-            raise RolloutError.of(
+            raise TransientError.of(
                 f"git {shown} in {self.project}: {said(done)}", _WHY, "do what git says, then run this again"
             )
         return done.stdout.removesuffix("\n")

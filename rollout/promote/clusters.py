@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
 from typing import Protocol
 
 from components.names import address
 from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
 from rollout.git.repository import Repository
 from rollout.judge.checks import no_failures_but_its_own
+from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError
 from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
 from rollout.regions import Discovery, select
@@ -64,9 +65,14 @@ class Clusters:
         self._upstream, self._rate, self._shown = upstream, rate, shown
         self._pulumi = discovery.pulumi
         self._regions = {region.name: region for region in select(discovery.regions, names)}
+        self._read: dict[str, ServiceOutputs] = {}
 
-    def certify(self, regions: Sequence[str]) -> Sequence[Outcome]:
+    def certify(self, regions: Sequence[str], stop: threading.Event | None = None) -> Sequence[Outcome]:
         """Measures the split of these regions side by side, each until it is decided; failures of its own versions are counted only.
+
+        Args:
+            regions: By their names.
+            stop: Ends it when it is set; then how far it is is not shown, since several may be measured at the same time.
 
         Raises:
             RolloutError: one is not ready to be measured.
@@ -76,6 +82,8 @@ class Clusters:
         ready = prepare(
             [self._regions[name] for name in regions], self._pulumi, services=[self._upstream.service], rate=self._rate
         )
+        if stop is not None:
+            return measure_and_judge(ready, _until(stop), no_failures_but_its_own)
         with self._shown(ready) as progress:
             return measure_and_judge(ready, progress, no_failures_but_its_own)
 
@@ -85,7 +93,7 @@ class Clusters:
         Raises:
             RolloutError: it has no probe that is ready.
         """
-        return Watch(connect(self._regions[region]), attack_on(self._outputs[region], MOST_REQUESTS, self._rate))
+        return Watch(connect(self._regions[region]), attack_on(self._outputs(region), MOST_REQUESTS, self._rate))
 
     def deliver(
         self,
@@ -111,7 +119,7 @@ class Clusters:
             RolloutError: the region has no Application, or its cluster cannot be asked.
         """
         where = self._regions[region]
-        application = self._outputs[region].application
+        application = self._outputs(region).application
         if application is None:
             raise RolloutError.of(
                 f"stack {where.stack}: it has no Application of {self._upstream.service}",
@@ -126,7 +134,16 @@ class Clusters:
         is_taken = takes(weights, service.for_testers) if without is None else lacks(without)
         return deliver(where, address(service), application, is_there, is_taken, meanwhile=meanwhile, healthy=healthy)
 
-    @cached_property
-    def _outputs(self) -> Mapping[str, ServiceOutputs]:
-        found = {name: read_outputs(self._pulumi, region) for name, region in self._regions.items()}
-        return {name: outputs.service(self._upstream.service, self._regions[name]) for name, outputs in found.items()}
+    def _outputs(self, name: str) -> ServiceOutputs:
+        if name not in self._read:
+            region = self._regions[name]
+            self._read[name] = read_outputs(self._pulumi, region).service(self._upstream.service, region)
+        return self._read[name]
+
+
+def _until(stop: threading.Event) -> Progress:
+    def looked(_one: Ready, _so_far: Measurement) -> None:
+        if stop.is_set():
+            raise RolloutError.of("stopped")
+
+    return looked

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from itertools import count
+from typing import TypeVar
 
 from rollout.git.record import PromotionState, Record
 from rollout.git.repository import Entry, OvertakenError, Repository
 from rollout.plan.comparison import Plan
-from rollout.plan.declaration import DeclaredRegion, Tree, declared, refuse_unusable
+from rollout.plan.declaration import STACK_FILES, DeclaredRegion, Tree, declared, refuse_unusable
 from rollout.plan.overlays import edited
 from rollout.plan.plan import make_plan
 from rollout.plan.report import as_text
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, TransientError
+from rollout.promote.persistence import Persistence
 from rules.finding import Severity
 from stackfile.editing import with_weights
 from stackfile.model import RegionConfig, ServiceConfig
@@ -25,6 +29,10 @@ _MERGED_WITHIN_SECONDS = 24 * 3600.0
 _LOOK_EVERY_SECONDS = 5.0
 _MOST_OVERTAKEN = 5
 _REMEMBERED = 64
+_JUDGED = (STACK_FILES, "*.py", "requirements.txt", "deploy")
+"""With the overlays, wherever they are, all that a change is judged by; patterns of Git."""
+
+_Value = TypeVar("_Value")
 
 
 class InterferenceError(RolloutError):
@@ -87,6 +95,8 @@ class Upstream:
         branch: What Argo CD follows there.
         proposal: A branch to push to instead, where people or checks stand before the other one; None to push to it.
         say: Told in a line what goes on.
+        pause: Waits for so many seconds before something is tried again.
+        persistent: Whether what did not answer is tried again until it does, and others may be first as often as they like.
     """
 
     repository: Repository
@@ -95,14 +105,31 @@ class Upstream:
     branch: str
     proposal: str | None
     say: Callable[[str], None]
+    pause: Callable[[float], object] = field(default=time.sleep, repr=False)
+    persistent: bool = False
+
+    def on_the_way_back(self) -> Upstream:
+        """The same, but it does not give up: only a person does, and what cannot succeed. A terminal that is gone ends nothing."""
+
+        def say(line: str) -> None:
+            # rich ends the program where nobody reads any more
+            with suppress(OSError, SystemExit):
+                self.say(line)
+
+        return self if self.persistent else replace(self, say=say, persistent=True)
+
+    def tried(self, attempt: Callable[[], _Value]) -> _Value:
+        """What an attempt returns: the first one, or where this is persistent the one that is through."""
+        return Persistence(self.say, self.pause).until_through(attempt) if self.persistent else attempt()
 
     def tip(self) -> str:
         """The commit that is to be delivered now; its full hash. Asks the remote.
 
         Raises:
-            RolloutError: the remote does not answer, or has no such branch.
+            TransientError: the remote does not answer.
+            RolloutError: it has no such branch.
         """
-        return self.repository.fetch(self.remote, self.branch)
+        return self.tried(lambda: self.repository.fetch(self.remote, self.branch))
 
     def regions(self, commit: str) -> Mapping[str, RegionConfig]:
         """What a commit declares of the regions that have the service, by their names.
@@ -181,25 +208,31 @@ class Upstream:
         Raises:
             RolloutError: `make` does; the remote refuses it; others push without an end; or it is not merged within a day.
         """
-        for _ in range(_MOST_OVERTAKEN):
+        judged, again = "", make
+        for times in count(1):
             tip = self.tip()
-            made = make(tip)
-            proposed = self._proposed(made, tip)
+            if not judged or self._concerns(judged, tip):
+                judged, again = tip, make
+            made = self.tried(partial(again, tip))
+            proposed = self.tried(partial(self._proposed, made, tip))
             commit = proposed or made
             try:
                 if proposed is None:
                     # not on what somebody has set back meanwhile: it would bring again what they removed
                     onto = None if self.proposal else tip
-                    self.repository.push(commit, self.remote, self.proposal or self.branch, onto=onto)
+                    push = partial(self.repository.push, commit, self.remote, self.proposal or self.branch, onto=onto)
+                    self.tried(push)
             except OvertakenError:
-                self.say(f"somebody pushed to {self.proposal or self.branch} meanwhile; looks again")
+                # not a line each time: with others who push all the time it may take many
+                if times.bit_count() == 1:
+                    self.say(f"somebody pushed to {self.proposal or self.branch} meanwhile; makes it anew ({times})")
+                if times == _MOST_OVERTAKEN and not self.persistent:
+                    break
+                # takes a tenth of the time, and so gets in where others push all the time
+                again = self.tried(partial(self.repository.replayed, made))
                 continue
             delivered = self._await_merge(commit, tip) if self.proposal else commit
-            if not self.repository.follow(delivered, self.branch):
-                self.say(
-                    f"your branch and files stay as they are: they hold what {delivered[:10]} lacks; "
-                    "`git pull` when you are ready"
-                )
+            self._follow(delivered)
             return delivered
         raise RolloutError.of(
             f"{_MOST_OVERTAKEN} times in a row somebody else pushed to {self.proposal or self.branch} first",
@@ -264,9 +297,28 @@ class Upstream:
             )
         return change.commit
 
+    def _follow(self, delivered: str) -> None:
+        try:
+            followed = self.repository.follow(delivered, self.branch)
+        except TransientError:
+            # it is pushed: what is checked out is for later
+            followed = False
+        if not followed:
+            self.say(
+                f"your branch and files stay as they are: they hold what {delivered[:10]} lacks; "
+                "`git pull` when you are ready"
+            )
+
+    def _concerns(self, old: str, tip: str) -> bool:
+        """Whether a commit that was made and judged on top of one could be another one on top of the other."""
+        places = [
+            region.overlays[name].place for region in declared(self.repository.at(old)) for name in region.overlays
+        ]
+        return self.repository.differs(old, tip, [*_JUDGED, *places]) or self.repository.has_records(f"{old}..{tip}")
+
     def _await_merge(self, commit: str, parent: str) -> str:
         self.say(f"pushed {commit[:10]} to {self.proposal}; waits until it is merged into {self.branch}")
-        wanted = self._says(commit)
+        wanted = self.tried(partial(self._says, commit))
         ends = time.monotonic() + _MERGED_WITHIN_SECONDS
         known = parent
         while time.monotonic() < ends:
@@ -274,7 +326,7 @@ class Upstream:
             if tip != known and self.repository.contains(commit, tip):
                 return commit
             # what it says may be there by another commit: a squashed one
-            if tip != known and self._says(tip) == wanted:
+            if tip != known and self.tried(partial(self._says, tip)) == wanted:
                 return tip
             known = tip
             time.sleep(_LOOK_EVERY_SECONDS)

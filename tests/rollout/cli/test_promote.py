@@ -14,6 +14,7 @@ from rollout.__main__ import app
 from rollout.cli.clone import Clone
 from rollout.cli.promote import DEFAULT_STEPS
 from rollout.git.repository import Repository
+from rollout.promote import persistence
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from tests.rollout.planned import REGIONS, Project
@@ -252,6 +253,17 @@ class TestPromote:
         assert "requests that went to v2" in ran.stdout
         assert clones.weights("region-a") == BEFORE
 
+    def test_a_way_back_that_does_not_arrive_ends_with_2(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.arrives = lambda _region, weights: weights["v2"] > 0
+
+        ran = run("promote", "v2", *ONE)
+
+        assert ran.exit_code == 2, ran.output
+        assert "region-a: v1 100 %, v2 0 % by " in ran.stdout
+        assert "NOT known to be delivered" in ran.stdout
+        assert clones.weights("region-a") == BEFORE
+
     def test_somebody_else_ends_it_with_2(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.once("look", "region-a", 50, lambda: clones.somebody_weighs("region-a", v1=70, v2=30))
 
@@ -301,6 +313,29 @@ class TestResume:
 
 
 class TestRollback:
+    def test_a_remote_that_does_not_answer_at_first_is_asked_again(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        interrupted(regions)
+        fetch, remote = Repository.fetch, clones.remote.directory
+        away = remote.rename(remote.with_name("away"))
+
+        def comes_back(repository: Repository, name: str, branch: str) -> str:
+            try:
+                return fetch(repository, name, branch)
+            finally:
+                if away.exists():
+                    away.rename(remote)
+
+        monkeypatch.setattr(Repository, "fetch", comes_back)
+        monkeypatch.setattr(persistence, "FIRST_PAUSE_SECONDS", 0)
+
+        ran = run("rollback")
+
+        assert ran.exit_code == 0, ran.output
+        assert "main of origin cannot be fetched: fatal: " in ran.stderr
+        assert clones.weights("region-a") == BEFORE
+
     def test_takes_back_what_is_done(self, clones: TwoClones, regions: FakeRegions) -> None:
         run("promote", "v2", *ONE)
 

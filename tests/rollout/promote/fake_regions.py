@@ -14,7 +14,7 @@ from typing import Self
 from rollout.access import RegionAccess
 from rollout.judge.checks import no_failures_but_its_own
 from rollout.measurement import Count, Measurement, Result
-from rollout.problem import Problem
+from rollout.problem import Problem, TransientError
 from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.overlay import parse_split
@@ -58,6 +58,7 @@ class FakeRegions(Clusters):
     Attributes:
         service: The one that is asked.
         failure_rate: How often a version fails, 0..1, by region, version and the version's weight there.
+        silent: Regions whose cluster does not answer.
         unhealthy: Regions in which Argo CD finds that something is not well, whatever is synced.
         unanswered_rate: How often nobody answers, 0..1, by region.
         arrives: Whether a region can be brought to such weights.
@@ -69,6 +70,7 @@ class FakeRegions(Clusters):
         self.failure_rate: Callable[[str, str, int], float] = never_fails
         self.unanswered_rate: Callable[[str], float] = lambda _region: 0.0
         self.arrives: Callable[[str, Mapping[str, int]], bool] = lambda _region, _weights: True
+        self.silent: set[str] = set()
         self.unhealthy: set[str] = set()
         self.moments: list[Moment] = []
         self._planned: list[tuple[Moment, Callable[[], object]]] = []
@@ -84,7 +86,7 @@ class FakeRegions(Clusters):
         """The weights by which a region splits its requests now."""
         return self._weights[region]
 
-    def certify(self, regions: Sequence[str]) -> Sequence[Outcome]:
+    def certify(self, regions: Sequence[str], stop: threading.Event | None = None) -> Sequence[Outcome]:
         for region in regions:
             self._sync(region)
             self._comes_to("certify", region, self._weights[region])
@@ -115,6 +117,8 @@ class FakeRegions(Clusters):
         without: str | None = None,
     ) -> DeliveryTime | Problem:
         assert without not in weights
+        if region in self.silent:
+            raise TransientError.of(f"{region}: the cluster does not answer")
         if healthy and region in self.unhealthy:
             return Problem(f"{region}: not synced within 10 min: Degraded")
         self._comes_to("deliver", region, weights)

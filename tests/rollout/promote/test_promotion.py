@@ -246,14 +246,6 @@ class TestTakenBack:
         assert [clones.weights(region) for region in REGIONS] == [BEFORE, BEFORE]
         assert clones.subjects()[-1] == "Roll back echo v2 in region-b, region-a"
 
-    def test_the_region_that_is_not_well_is_delivered_first(self, clones: TwoClones, regions: FakeRegions) -> None:
-        regions.failure_rate = lambda region, version, _weight: float((region, version) == ("region-b", "v2"))
-
-        begin(clones, regions, planned(clones))
-
-        delivered = [(moment.region, moment.weight) for moment in regions.moments if moment.what == "deliver"]
-        assert delivered[-2:] == [("region-b", 0), ("region-a", 0)]
-
     def test_what_it_cost_is_counted_by_version(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
 
