@@ -70,6 +70,7 @@ def promote(
       1    a step failed, and all was taken back: every Envoy has acknowledged it
       2    refused, or it stopped where it is: --resume goes on, `rollout rollback` takes it back; or a region is not known
            to have the way back: `rollout rollback` sees to it
+      70   a fault of rollout itself: what was done stays done
       130  stopped by Ctrl-C where it is
     """
     from rollout.cli.clone import opened

@@ -31,6 +31,7 @@ def render(
       0    the overlays are what the stack files say
       1    with --check: they are not
       2    wrong usage or stack files, or a file in an overlay that was not rendered; nothing is written
+      70   a fault of rollout itself: what was done stays done
     """
     from rollout.plan import overlays as rendering
 

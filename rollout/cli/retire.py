@@ -36,6 +36,7 @@ def retire(
     Exit codes:
       0    it is gone, and no request was lost
       2    refused, or it stopped: what is done stays done; run again, it goes on with the regions that still have it
+      70   a fault of rollout itself: what was done stays done
       130  stopped by Ctrl-C
     """
     from rollout.cli.clone import opened

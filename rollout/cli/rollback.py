@@ -41,6 +41,7 @@ def rollback(
       0    taken back, acknowledged by every Envoy, and the regions hold
       1    taken back, and a region does not hold
       2    it could not be committed, delivered or measured
+      70   a fault of rollout itself: what was done stays done
       130  stopped by Ctrl-C
     """
     from rollout.cli.clone import opened

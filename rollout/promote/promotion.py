@@ -216,7 +216,9 @@ class _Run:
         version = self.promotion.version
         if ended := self._certify(region):
             return ended
-        weight = self.upstream.weights(self.upstream.tip(), region)[version]
+        tip = self.upstream.tip()
+        self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+        weight = self.upstream.weights(tip, region)[version]
         for step in steps_left(self.promotion, weight):
             if ended := self._step(region, step):
                 return ended
@@ -313,11 +315,11 @@ class _Run:
         """The step committed where it is delivered; one that was, before this run, is not committed again."""
         version = self.promotion.version
         tip = self.upstream.tip()
+        self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
         before = self.upstream.weights(tip, region)
         weights = shifted(before, version, weight)
         step = Step(region, version, weights, before, self.old.get(region, Tally()))
         if self.record and (self.record.region, self.record.weight) == (region, weight):
-            self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
             return step
         record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
 

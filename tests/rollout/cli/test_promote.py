@@ -278,6 +278,23 @@ class TestPromote:
         refused(run("promote", "v2", *ONE), "nothing was changed")
         assert clones.subjects() == []
 
+    @pytest.mark.parametrize("fault", [KeyError("v2"), SystemExit(1), BrokenPipeError()], ids=repr)
+    def test_a_fault_of_its_own_ends_with_70_and_says_where_it_came_from(
+        self, clones: TwoClones, regions: FakeRegions, fault: BaseException
+    ) -> None:
+        def fails() -> None:
+            raise fault
+
+        regions.once("look", "region-a", 50, fails)
+
+        ran = run("promote", "v2", *ONE)
+
+        assert ran.exit_code == 70, ran.output
+        assert f"error: rollout itself failed: {type(fault).__name__}" in ran.stderr
+        assert "in fails" in ran.stderr
+        assert clones.weights("region-a") == {"v1": 50, "v2": 50}
+        assert run("promote", "--resume").exit_code == 0
+
     def test_ctrl_c_ends_with_130_and_says_how_to_go_on(self, regions: FakeRegions) -> None:
         ran = interrupted(regions)
 

@@ -442,6 +442,21 @@ class TestOthers:
         assert ended.state is PromotionState.ENDED
         assert [clones.weights(region) for region in REGIONS] == [HALF, HALF]
 
+    @pytest.mark.parametrize(("what", "weight"), [("certify", 0), ("look", 100), ("watch", 0)])
+    def test_a_version_that_is_taken_from_the_next_region_ends_it(
+        self, clones: TwoClones, regions: FakeRegions, what: str, weight: int
+    ) -> None:
+        def removes() -> None:
+            clones.somebody("Remove v2", lambda project: project.remove_version("region-b", "v2"))
+
+        regions.once(what, "region-a" if what == "look" else "region-b", weight, removes)
+
+        ended = begin(clones, regions, planned(clones))
+
+        assert ended.state is PromotionState.ENDED
+        assert "region-b was changed by somebody else meanwhile" in ended.reason
+        assert clones.weights("region-b") == {"v1": 100}
+
     def test_a_change_while_the_last_step_is_proven_is_not_taken_for_done(
         self, clones: TwoClones, regions: FakeRegions
     ) -> None:
