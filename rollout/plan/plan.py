@@ -98,7 +98,9 @@ def _followed(repository: Repository, region: DeclaredRegion) -> Mapping[str, Ov
     """The overlays of a region on the branch that it names, as far as this clone knows it."""
     assert region.usable.repository is not None, "Argo CD reads one"
     name = region.usable.repository.branch
-    commit = next((found for ref in (f"origin/{name}", name) if (found := repository.commit_of(ref))), None)
+    # by their full names: a tag of the same name would come first; the name alone is that of a tag, or a commit
+    refs = (f"refs/remotes/origin/{name}", f"refs/heads/{name}", name)
+    commit = next((found for ref in refs if (found := repository.commit_of(ref))), None)
     places = {service: found.place for service, found in region.overlays.items()}
     return {
         service: Overlay(place, overlay_at(repository.at(commit), place) if commit else None)

@@ -378,7 +378,7 @@ class Upstream:
 
 
 def followed_branch(regions: Mapping[str, RegionConfig], names: Sequence[str]) -> str:
-    """The branch that Argo CD follows in these regions.
+    """The branch that Argo CD follows in these regions, without `refs/heads/`.
 
     Raises:
         RolloutError: it is not one and the same, or commits are not what is delivered.
@@ -391,7 +391,7 @@ def followed_branch(regions: Mapping[str, RegionConfig], names: Sequence[str]) -
             "change the weights with `pulumi up`, or hand the region over to Argo CD (docs/handover.md)",
         )
     repositories = {name: regions[name].repository for name in names}
-    branches = {name: repository.revision for name, repository in repositories.items() if repository}
+    branches = {name: repository.branch for name, repository in repositories.items() if repository}
     if len(set(branches.values())) != 1:
         raise RolloutError.of(
             f"the regions follow different branches: {', '.join(f'{name} {branch}' for name, branch in branches.items())}",

@@ -236,6 +236,20 @@ class TestPromote:
         assert "echo v2 has 100 % in region-a: each step was proven." in ran.stdout
         assert clones.weights("region-a") == regions.in_force("region-a") == ALL
 
+    def test_a_branch_by_its_full_name_where_a_tag_has_the_same(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def by_full_name(project: Project) -> None:
+            for region in REGIONS:
+                project.replace(region, "    # revision: main ", "    revision: refs/heads/main ")
+
+        clones.somebody("Name the branch", by_full_name)
+        clones.operator.repository.git("pull", "--quiet", "--ff-only")
+        clones.operator.repository.git("tag", "main", "HEAD~1")
+
+        ran = run("promote", "v2", *ONE)
+
+        assert ran.exit_code == 0, ran.output
+        assert clones.weights("region-a") == regions.in_force("region-a") == ALL
+
     def test_json_is_all_that_is_on_stdout(self, regions: FakeRegions) -> None:
         ran = run("promote", "v2", *ONE, "--json")
 

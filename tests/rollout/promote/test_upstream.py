@@ -268,6 +268,14 @@ class TestFollowedBranch:
     def test_is_the_one_of_all_regions(self, upstream: Upstream, clones: TwoClones) -> None:
         assert followed_branch(self.regions(upstream, clones), REGIONS) == "main"
 
+    def test_may_be_written_with_its_full_name(self, upstream: Upstream, clones: TwoClones) -> None:
+        regions = self.regions(upstream, clones)
+        repository = regions["region-b"].repository
+        assert repository is not None
+        regions["region-b"] = _with(regions["region-b"], repository=_with(repository, revision="refs/heads/main"))
+
+        assert followed_branch(regions, ["region-b"]) == followed_branch(regions, REGIONS) == "main"
+
     def test_more_than_one_are_refused(self, upstream: Upstream, clones: TwoClones) -> None:
         regions = self.regions(upstream, clones)
         repository = regions["region-b"].repository
