@@ -98,7 +98,7 @@ def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> P
     from rollout.promote.upstream import refuse_promotion
 
     tip = found.upstream.tip()
-    refuse_promotion(found.upstream.repository.newest_record(tip, found.upstream.service))
+    refuse_promotion(found.upstream.last_promotion(tip))
     return Promotion(
         # two that begin at the same commit cannot both push
         id=f"{found.upstream.service}-{version}-{tip[:12]}",
@@ -114,7 +114,7 @@ def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> P
 def _resumed(found: Clone) -> tuple[Promotion, tuple[str, Record]]:
     from rollout.git.record import PromotionState
 
-    newest = found.upstream.repository.newest_record(found.upstream.tip(), found.upstream.service)
+    newest = found.upstream.last_promotion(found.upstream.tip())
     if newest is None or newest[1].state is not PromotionState.IN_PROGRESS:
         last = f"the last one, {newest[1].promotion.id}, is {newest[1].state}" if newest else "there never was one"
         raise RolloutError.of(

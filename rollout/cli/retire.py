@@ -49,7 +49,7 @@ def retire(
         opened(messages, service, remote, branch, regions_file=regions_file, names=region or []) as found,
     ):
         tip = found.upstream.tip()
-        refuse_promotion(found.upstream.repository.newest_record(tip, found.upstream.service))
+        refuse_promotion(found.upstream.last_promotion(tip))
         regions = found.regions(tip)
         if dry_run:
             for name, asked_for in retirement.preview(found.upstream, version, regions).items():

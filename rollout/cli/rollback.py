@@ -80,7 +80,7 @@ def _left(upstream: Upstream, tip: str) -> tuple[Record, Sequence[str]]:
 
 
 def _newest(upstream: Upstream, tip: str) -> Record:
-    newest = upstream.repository.newest_record(tip, upstream.service)
+    newest = upstream.last_promotion(tip)
     if newest is None:
         raise RolloutError.of(
             f"there was no promotion of {upstream.service} to take back",

@@ -29,6 +29,8 @@ from stackfile.keys import ONLY_SERVICE
 _WHY = "a change of weight is a commit, and only what is in the remote's branch is delivered"
 _WHY_READ = "a change is judged against the revision that runs now, and that one is read from Git"
 _REMOTE_SECONDS = 120.0
+_WHOLE_SECONDS = 3600.0
+"""How long it may take to fetch the history that a shallow clone lacks."""
 _FETCHED = "refs/rollout/fetched"
 _FILE_MODE = "100644"
 _FILE_MODES = (_FILE_MODE, "100755", "100664")
@@ -208,7 +210,7 @@ class Repository:
         return done.stdout.split()[0]
 
     def fetch(self, remote: str, branch: str) -> str:
-        """The full hash of the tip of a remote's branch, with all that leads to it brought here.
+        """The full hash of the tip of a remote's branch, with all that leads to it brought here, also into a shallow clone.
 
         Args:
             remote: By its name, or an address.
@@ -231,7 +233,10 @@ class Repository:
         )
         # two threads at once could not both lock the ref
         with self._fetching:
-            done = self._remotely("fetch", *options, "--end-of-options", remote, f"+refs/heads/{branch}:{kept}")
+            whole, seconds = (("--unshallow",), _WHOLE_SECONDS) if self.shallow else ((), _REMOTE_SECONDS)
+            refspec = f"+refs/heads/{branch}:{kept}"
+            done = self._remotely("fetch", *options, *whole, "--end-of-options", remote, refspec, seconds=seconds)
+            self.shallow = self.shallow and self._needed("rev-parse", "--is-shallow-repository") == "true"
         if done.returncode != 0:
             kind = TransientError if self._may_be_there(remote, branch) else RolloutError
             raise kind.of(
@@ -355,6 +360,22 @@ class Repository:
         options = ("--date-order", "--no-mailmap", f"--max-count={most}", *form, *files, *only)
         text = self._needed("--literal-pathspecs", "log", *options, "--end-of-options", tip, "--", *paths)
         return tuple(map(_entry, text.split(mark)[1:]))
+
+    def refuse_cut(self, revision: str) -> None:
+        """Refuses a revision whose history is not all here.
+
+        Raises:
+            RolloutError: it is not: the clone is shallow.
+        """
+        if not self.shallow:
+            return
+        cut = (self.project / self._needed("rev-parse", "--git-path", "shallow")).read_text().split()
+        if not {*cut}.isdisjoint(self._needed("rev-list", revision).split()):
+            raise RolloutError.of(
+                f"the history of {revision[:10]} is not all in the repository of {self.project}",
+                "a promotion that is in progress may be below what is here, and two hands undo each other",
+                self._how_to_get_it(),
+            )
 
     def differs(self, one: str, other: str, paths: Sequence[str]) -> bool:
         """Whether two commits differ in some of the project's files.
@@ -573,8 +594,8 @@ class Repository:
     ) -> subprocess.CompletedProcess[str]:
         return git(self.project, *arguments, why=_WHY, given=given, environment=environment)
 
-    def _remotely(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return git(self.project, *arguments, why=_WHY, timeout_seconds=_REMOTE_SECONDS)
+    def _remotely(self, *arguments: str, seconds: float = _REMOTE_SECONDS) -> subprocess.CompletedProcess[str]:
+        return git(self.project, *arguments, why=_WHY, timeout_seconds=seconds)
 
 
 def newest_record(entries: Iterable[Entry], service: str) -> tuple[Entry, Record] | None:

@@ -129,7 +129,21 @@ class Upstream:
             TransientError: the remote does not answer.
             RolloutError: it has no such branch.
         """
+        if self.repository.shallow:
+            self.say("this clone is shallow: fetches the history that it lacks")
         return self.tried(lambda: self.repository.fetch(self.remote, self.branch))
+
+    def last_promotion(self, tip: str) -> tuple[Entry, Record] | None:
+        """The newest commit of a promotion of it, with what it says; None where there was none.
+
+        Args:
+            tip: The commit that is to be delivered now.
+
+        Raises:
+            RolloutError: the history is not all here, or the commit says something that cannot be read.
+        """
+        self.repository.refuse_cut(tip)
+        return self.repository.newest_record(tip, self.service)
 
     def regions(self, commit: str) -> Mapping[str, RegionConfig]:
         """What a commit declares of the regions that have the service, by their names.

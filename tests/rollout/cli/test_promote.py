@@ -20,6 +20,7 @@ from rollout.promote import upstream as upstream_module
 from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
+from tests.rollout.repository import Repository as Work
 
 ALL = {"v1": 0, "v2": 100}
 QUICK = ("--steps", "50,100", "--bake", "0s")
@@ -135,6 +136,68 @@ class TestInProgress:
         monkeypatch.chdir(clones.colleague.directory)
 
         refused(run("promote", "v2"), "is in progress")
+
+
+class TestShallow:
+    """A clone of depth 1, below whose only commit there is a promotion in progress."""
+
+    @pytest.fixture
+    def shallow(self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch) -> Work:
+        interrupted(regions)
+        clones.somebody_writes()
+        return self.cloned(clones, monkeypatch)
+
+    def cloned(self, clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> Work:
+        directory = clones.remote.directory.with_name("shallow")
+        clones.remote.git("clone", "--quiet", "--depth=1", f"file://{clones.remote.directory}", str(directory))
+        clone = Work(directory)
+        clone.git("config", "user.name", "shallow")
+        clone.git("config", "user.email", "shallow@corp.local")
+        monkeypatch.chdir(directory)
+        assert clone.git("rev-list", "--count", "HEAD") == "1"
+        return clone
+
+    @pytest.mark.usefixtures("shallow")
+    @pytest.mark.parametrize("verb", [["promote", "v2"], ["promote", "v2", "--dry-run"], ["retire", "v2"]])
+    def test_nothing_else_begins(self, verb: list[str]) -> None:
+        refused(
+            run(*verb), "this clone is shallow: fetches the history", "is in progress: echo v2 has 50 % in region-a"
+        )
+
+    @pytest.mark.usefixtures("shallow")
+    def test_a_weight_is_not_set(self, clones: TwoClones) -> None:
+        wish = ["set", "v2=20", "--region", "region-a"]
+
+        refused(run(*wish), "the history of ", "git fetch --unshallow origin")
+        refused(run(*wish, "--push"), "is in progress: echo v2 has 50 % in region-a")
+        refused(run(*wish), "is in progress")
+        assert clones.subjects()[-1] == "Write"
+
+    @pytest.mark.usefixtures("shallow")
+    def test_it_is_taken_back(self, clones: TwoClones, regions: FakeRegions) -> None:
+        ran = run("rollback")
+
+        assert ran.exit_code == 0, ran.output
+        assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+
+    @pytest.mark.usefixtures("shallow")
+    def test_it_is_gone_on_with(self, clones: TwoClones) -> None:
+        assert run("promote", "--resume").exit_code == 0
+        assert clones.weights("region-a") == ALL
+
+    def test_a_remote_that_is_shallow_itself_is_refused(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        interrupted(regions)
+        clones.somebody_writes()
+        self.cloned(clones, monkeypatch).git("remote", "rename", "origin", "whole")
+        directory = clones.remote.directory.with_name("second")
+        clones.remote.git(
+            "clone", "--quiet", "--depth=1", f"file://{clones.remote.directory.with_name('shallow')}", str(directory)
+        )
+        monkeypatch.chdir(directory)
+
+        refused(run("promote", "v2"), "the history of ", "a promotion that is in progress may be below")
 
 
 class TestDryRun:
