@@ -47,6 +47,9 @@ def promote(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the promotion that Git has in progress.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Promote it although its image was taken back before.")
+    ] = False,
     branch: Proposal = None,
     remote: Remote = None,
     rate: WatchRate = DEFAULT_RATE,
@@ -61,6 +64,7 @@ def promote(
     has acknowledged it, the measured shares are within two points at 99.9 %, and over the bake time the version failed no more often than
     those it takes over from. One that is not is taken back by itself, in all regions at once: the version gets weight 0, and is not
     removed. The way back is tried until it is through; only Ctrl-C ends it.
+    A version whose image was taken back before is refused, with the reason from Git, without --again.
     All that a promotion has come to is in the messages of its commits (git log --grep Rollout-); your files are moved forward if nothing
     uncommitted is lost.
 
@@ -78,9 +82,11 @@ def promote(
     from rollout.promote import promotion as engine
 
     with told("stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back") as messages:
-        _refuse_confusion(version, resume=resume, told=[steps, regions, bake], dry_run=dry_run)
+        _refuse_confusion(version, resume=resume, told=[steps, regions, bake], alone=dry_run or again)
         with opened(messages, service, remote, branch, regions_file=regions_file, names=_listed(regions)) as found:
-            plan, resumed = _resumed(found) if resume else (_begun(found, version or "", steps, bake), None)
+            plan, resumed = (
+                _resumed(found) if resume else (_begun(found, version or "", steps, bake, again=again), None)
+            )
             previewed = () if resumed else engine.preview(found.upstream, plan)
             if dry_run:
                 results_console().print(promotion_report.preview_table(previewed))
@@ -93,13 +99,13 @@ def promote(
     raise typer.Exit(promotion_report.exit_code(ended))
 
 
-def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> Promotion:
+def _begun(found: Clone, version: str, steps: str | None, bake: str | None, *, again: bool) -> Promotion:
     from rollout.git.record import Promotion
     from rollout.promote.upstream import refuse_promotion
 
     tip = found.upstream.tip()
     refuse_promotion(found.upstream.last_promotion(tip))
-    return Promotion(
+    promotion = Promotion(
         # two that begin at the same commit cannot both push
         id=f"{found.upstream.service}-{version}-{tip[:12]}",
         service=found.upstream.service,
@@ -109,6 +115,9 @@ def _begun(found: Clone, version: str, steps: str | None, bake: str | None) -> P
         bake_seconds=_seconds(bake or _BAKE),
         before=tip,
     )
+    if not again:
+        found.upstream.refuse_taken_back(promotion)
+    return promotion
 
 
 def _resumed(found: Clone) -> tuple[Promotion, tuple[str, Record]]:
@@ -126,10 +135,10 @@ def _resumed(found: Clone) -> tuple[Promotion, tuple[str, Record]]:
     return record.promotion, (entry.commit, record)
 
 
-def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[str | None], dry_run: bool) -> None:
-    if resume and (version or any(told) or dry_run):
+def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[str | None], alone: bool) -> None:
+    if resume and (version or any(told) or alone):
         raise RolloutError.of(
-            "--resume stands beside a version, --steps, --regions, --bake or --dry-run",
+            "--resume stands beside a version, --steps, --regions, --bake, --again or --dry-run",
             "a promotion goes on as it began, and its commits say how that was",
             "leave them out, or roll it back and begin another",
         )

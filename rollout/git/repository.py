@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from rollout.git.command import git, said
-from rollout.git.record import MARK, OF_SERVICE, Record, parse
+from rollout.git.record import MARK, OF_SERVICE, OF_VERSION, Record, parse
 from rollout.problem import Problem, RolloutError, TransientError
 from stackfile.keys import ONLY_SERVICE
 
@@ -39,7 +39,7 @@ _TREE_MODE = "040000"
 _CANDIDATES = 10
 """The newest commits with the mark among which to look for a record: those that only quote one are passed over."""
 _OLD = 1_000
-"""The newest commits with the mark among which to look for a record that names no service."""
+"""The newest commits among which to look for a record that names no service, or for one of a certain version."""
 _REFUSED = re.compile(
     r"!\t[^\t]*\t\[remote rejected\] \((.*(?:declined|denied|prohibited|not (?:allowed|permitted)|refusing).*)\)"
 )
@@ -392,16 +392,20 @@ class Repository:
         found = self._asked("rev-list", "--max-count=1", f"--grep={MARK}", revisions)
         return found.returncode != 0 or bool(found.stdout)
 
-    def newest_record(self, revisions: str, service: str) -> tuple[Entry, Record] | None:
+    def newest_record(self, revisions: str, service: str, version: str | None = None) -> tuple[Entry, Record] | None:
         """The newest commit of a promotion of a service, with what it says; None where there is none.
 
         Args:
             revisions: A commit for its history, or a range of commits.
             service: The service's name.
+            version: The version's; None for whichever was promoted.
 
         Raises:
             RolloutError: it says something that cannot be read.
         """
+        if version is not None:
+            saying = f"^{OF_VERSION}{version}[[:space:]]*$"
+            return newest_record(self.log(revisions, _OLD, saying=saying), service, version)
         newest = newest_record(self.log(revisions, _CANDIDATES, saying=f"^{OF_SERVICE}{service}[[:space:]]*$"), service)
         if newest is None and service == ONLY_SERVICE:
             # from before there were several services; since then each record names its own
@@ -598,8 +602,10 @@ class Repository:
         return git(self.project, *arguments, why=_WHY, timeout_seconds=seconds)
 
 
-def newest_record(entries: Iterable[Entry], service: str) -> tuple[Entry, Record] | None:
+def newest_record(entries: Iterable[Entry], service: str, version: str | None = None) -> tuple[Entry, Record] | None:
     """The first of the commits, the newest first, that has a record of a service, with it; None where none has.
+
+    With a version's name, only a record of that version is one.
 
     Raises:
         RolloutError: it has one that cannot be read.
@@ -614,7 +620,7 @@ def newest_record(entries: Iterable[Entry], service: str) -> tuple[Entry, Record
                     for each in error.problems
                 )
             ) from error
-        if record is not None and record.promotion.service == service:
+        if record and record.promotion.service == service and version in (None, record.promotion.version):
             return entry, record
     return None
 

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from itertools import count
 from typing import TypeVar
 
-from rollout.git.record import PromotionState, Record
+from rollout.git.record import Promotion, PromotionState, Record
 from rollout.git.repository import Entry, OvertakenError, Repository
 from rollout.plan.comparison import Plan
 from rollout.plan.declaration import STACK_FILES, DeclaredRegion, Tree, declared, refuse_unusable
@@ -253,6 +253,33 @@ class Upstream:
             "a commit goes on top of what is there",
             "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
         )
+
+    def refuse_taken_back(self, promotion: Promotion) -> None:
+        """Refuses to promote what was taken back before, and is still the same image in some region.
+
+        Raises:
+            RolloutError: it was: by whom, and why.
+        """
+        version = promotion.version
+        found = self.repository.newest_record(promotion.before, self.service, version)
+        if found is None or found[1].state is not PromotionState.ROLLED_BACK:
+            return
+        entry, record = found
+        now = self._images(promotion.before, promotion.regions, version)
+        same = now & self._images(entry.commit, record.promotion.regions, version)
+        if same:
+            raise RolloutError.of(
+                f"{self.service} {version} was taken back on {entry.at:%Y-%m-%d} by {entry.commit[:10]} of {entry.author}: "
+                f"{record.reason or 'no reason given'}",
+                f"its image is the same as then: {', '.join(sorted(same))}",
+                f"bring another image; or, where the reason is gone, promote it again: rollout promote {version} --again",
+            )
+
+    def _images(self, commit: str, regions: Iterable[str], version: str) -> frozenset[str]:
+        """What a version of the service runs in these regions at a commit, as far as it says so."""
+        configs = [each.config for each in declared(self.repository.at(commit)) if each.name in regions]
+        services = [config.services.get(self.service) for config in configs if config]
+        return frozenset(each.images[version] for each in services if each and version in each.images)
 
     def promoted_since(self, ours: str, tip: str) -> Entry | None:
         """The newest commit of a promotion of it that is in the history of one commit and not of another; None if there is none."""

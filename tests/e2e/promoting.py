@@ -59,7 +59,7 @@ def promote(
     kill_at: str | None = None,
     rate: int = RATE,
 ) -> Promoted:
-    """Run `rollout promote`.
+    """Run `rollout promote`; with --again, since the drills promote the same image each time.
 
     Args:
         lab: Where.
@@ -68,7 +68,8 @@ def promote(
         kill_at: Send it SIGKILL when it says a line with this text.
         rate: Requests a second that it sends in each region that it measures.
     """
-    command = [sys.executable, "-m", "rollout", "promote", *arguments, f"--rate={rate}", "--json"]
+    again = () if "--resume" in arguments else ("--again",)
+    command = [sys.executable, "-m", "rollout", "promote", *arguments, *again, f"--rate={rate}", "--json"]
     child = subprocess.Popen(
         command,
         cwd=lab.place.checkout,

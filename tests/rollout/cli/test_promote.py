@@ -13,6 +13,7 @@ from typer.testing import Result as Ran
 from rollout.__main__ import app
 from rollout.cli.clone import Clone
 from rollout.cli.promote import DEFAULT_STEPS
+from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.git.repository import Repository
 from rollout.promote import persistence
 from rollout.promote import promotion as engine
@@ -86,7 +87,7 @@ class TestRefused:
         refused(run("promote"), "no version is named", "rollout promote v2")
 
     @pytest.mark.parametrize(
-        "told", [["v2"], ["--steps", "50"], ["--regions", "region-a"], ["--bake", "1s"], ["--dry-run"]]
+        "told", [["v2"], ["--steps", "50"], ["--regions", "region-a"], ["--bake", "1s"], ["--again"], ["--dry-run"]]
     )
     def test_anything_beside_resume(self, told: list[str]) -> None:
         refused(run("promote", "--resume", *told), "--resume stands beside")
@@ -406,6 +407,51 @@ class TestResume:
         )
 
 
+class TestAgain:
+    """After a version was taken back."""
+
+    @pytest.fixture(autouse=True)
+    def taken_back(self, clones: TwoClones, regions: FakeRegions) -> None:
+        interrupted(regions)
+        assert run("rollback", "--reason", "answers slowly").exit_code == 0
+        clones.somebody_writes()
+
+    @pytest.mark.parametrize("more", [(), ("--dry-run",), ("--regions", "region-b")])
+    def test_the_same_image_is_refused_with_the_reason(self, clones: TwoClones, more: tuple[str, ...]) -> None:
+        back = clones.remote.git("rev-parse", "main~1")
+
+        refused(
+            run("promote", "v2", *QUICK, *more),
+            "echo v2 was taken back on 20",
+            f" by {back[:10]} of operator: answers slowly",
+            "registry.corp.local/echo:2.0.0",
+            "rollout promote v2 --again",
+        )
+        assert clones.subjects()[-1] == "Write"
+
+    def test_it_is_promoted_where_a_person_says_so(self, clones: TwoClones) -> None:
+        assert run("promote", "v2", *ONE, "--again").exit_code == 0
+        assert clones.weights("region-a") == ALL
+
+    def test_so_it_is_with_another_image(self, clones: TwoClones) -> None:
+        def another(project: Project) -> None:
+            for region in REGIONS:
+                project.replace(region, "echo:2.0.0", "echo:2.0.1")
+            project.render()
+
+        clones.somebody("Mend v2", another)
+
+        assert run("promote", "v2", *ONE).exit_code == 0
+
+    def test_a_promotion_of_another_version_since_then_is_no_pardon(self, clones: TwoClones) -> None:
+        upstream = clones.upstream(of=clones.colleague)
+        promotion = Promotion("v1-x", "echo", "v1", (100,), REGIONS, 0, clones.tip)
+        done = message("echo v1 is promoted", Record(promotion, PromotionState.DONE, "region-b", 100))
+        upstream.placed(lambda tip: upstream.shifted(tip, {}, done))
+
+        refused(run("promote", "v2", *ONE), "answers slowly")
+
+
 class TestRollback:
     def test_a_remote_that_does_not_answer_at_first_is_asked_again(
         self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
@@ -448,7 +494,7 @@ class TestRollback:
 
         assert ran.exit_code == 0, ran.output
         assert clones.weights("region-a") == BEFORE
-        assert run("promote", "v2", *ONE).exit_code == 0
+        assert run("promote", "v2", *ONE, "--again").exit_code == 0
 
     def test_a_region_that_does_not_hold_after_it_ends_with_1(self, clones: TwoClones, regions: FakeRegions) -> None:
         interrupted(regions)
