@@ -336,6 +336,11 @@ class Repository:
         listed = self._needed("--literal-pathspecs", "status", "--porcelain", "-z", "--no-renames", "--", *paths)
         return tuple(entry[3:].removeprefix(self._prefix) for entry in listed.split("\0") if entry)
 
+    def untracked(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """The files at or below these paths of the project that Git does not track, ignored ones too: `git commit -a` leaves them out."""
+        listed = self._needed("--literal-pathspecs", "ls-files", "--others", "-z", "--", *paths) if paths else ""
+        return tuple(sorted(path for path in listed.split("\0") if path))
+
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history; false where one of them is not here."""
         return self._asked("merge-base", "--is-ancestor", commit, tip).returncode == 0
