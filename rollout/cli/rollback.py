@@ -10,7 +10,7 @@ import typer
 
 from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote, Service, WatchRate
 from rollout.cli.terminal import DIFFERS, PUSHED_GOES_ON, UNUSABLE, print_json, results_console, told
-from rollout.problem import RolloutError
+from rollout.problem import RolloutError, refuse
 from rollout.traffic.attack import DEFAULT_RATE
 
 # ruff: noqa: PLC0415
@@ -63,7 +63,9 @@ def rollback(
             messages.print(
                 f"nothing to commit: {upstream.service} {record.promotion.version} has no requests; sees that it is so everywhere"
             )
-            weights = {name: upstream.weights(tip, name) for name in record.promotion.regions}
+            refuse(upstream.problems(tip, record.promotion.regions))
+            there = [name for name in record.promotion.regions if name in upstream.regions(tip)]
+            weights = {name: upstream.weights(tip, name) for name in there}
             undone = confirm(upstream, clusters, tip, weights, time.monotonic())
     if as_json:
         print_json(promotion_report.undone_as_json(undone))

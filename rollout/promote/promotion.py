@@ -102,12 +102,17 @@ def roll_back(
     began = time.monotonic()
     upstream = upstream.on_the_way_back()
     weights: Mapping[str, Mapping[str, int]] = {}
+    promoted: Sequence[str] = ()
 
     def make(tip: str) -> str:
-        nonlocal weights
+        nonlocal weights, promoted
         record, regions = where(tip)
+        promoted = record.promotion.regions
         version = record.promotion.version
         weights = {region: _way_back(upstream, record.promotion, tip, region) for region in regions}
+        if not weights:
+            # a commit that takes nothing back must not say that it did
+            refuse(upstream.problems(tip, promoted))
         told = replace(record, state=PromotionState.ROLLED_BACK, weight=_NO_WEIGHT, proof=None, reason=reason)
         called = f"{upstream.service} {version}"
         subject = f"Roll back {called} in {', '.join(weights)}" if weights else f"Roll back {called}"
@@ -116,7 +121,8 @@ def roll_back(
     placed = upstream.placed(make)
     told = "; ".join(f"{region}: {percents(split)}" for region, split in weights.items())
     upstream.say(f"rolled back by {placed[:10]}: {told}")
-    return confirm(upstream, clusters, placed, weights, began)
+    undone = confirm(upstream, clusters, placed, weights, began)
+    return replace(undone, problems=(*upstream.problems(placed, promoted), *undone.problems))
 
 
 def confirm(
@@ -158,7 +164,7 @@ def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
     promotion = record.promotion
     ordered = sorted(promotion.regions, key=lambda region: region != record.region)
     declared = upstream.regions(tip)
-    # a region that somebody took away has nothing to be taken back
+    # a region that somebody took away has nothing to be taken back, and in one whose stack file is broken nothing can be
     services = {region: declared[region].services[upstream.service] for region in ordered if region in declared}
     return [region for region, service in services.items() if service.weights.get(promotion.version)]
 

@@ -63,7 +63,13 @@ class JudgedCommit:
 
 
 def commit_edits(
-    repository: Repository, parent: str, service: str, edits: Mapping[str, Callable[[str], str]], message: str
+    repository: Repository,
+    parent: str,
+    service: str,
+    edits: Mapping[str, Callable[[str], str]],
+    message: str,
+    *,
+    alone: bool = False,
 ) -> JudgedCommit:
     """Commits edited stack files, with the overlays of a service rendered anew.
 
@@ -73,6 +79,7 @@ def commit_edits(
         service: The service that is changed.
         edits: Makes the stack file's new text from the old, by region. Where nothing changes, the commit is an empty one.
         message: The commit's.
+        alone: Whether these regions are judged without the others, whose stack files need not be usable then.
 
     Raises:
         RolloutError: a stack file cannot be used or an edit refuses.
@@ -81,7 +88,8 @@ def commit_edits(
     for region, edit in edits.items():
         files |= edited(repository.at(parent), region, service, edit)
     commit = repository.commit(parent, files, message)
-    return JudgedCommit(commit, service, files, make_plan(repository, parent, commit, list(edits)) if edits else None)
+    plan = make_plan(repository, parent, commit, list(edits), alone=alone) if edits else None
+    return JudgedCommit(commit, service, files, plan)
 
 
 @dataclass(frozen=True)
@@ -146,10 +154,10 @@ class Upstream:
         return self.repository.newest_record(tip, self.service)
 
     def regions(self, commit: str) -> Mapping[str, RegionConfig]:
-        """What a commit declares of the regions that have the service, by their names.
+        """What a commit declares of the regions that have the service, by their names; of those whose stack file can be used.
 
         Raises:
-            RolloutError: a stack file cannot be used.
+            RolloutError: none can be used.
         """
         found = regions_at(self.repository, commit)
         return {name: config for name, config in found.items() if self.service in config.services}
@@ -170,12 +178,20 @@ class Upstream:
         """
         regions = self.regions(commit)
         if region not in regions:
+            refuse_unusable(self._unusable(commit, [region]))
             raise RolloutError.of(
                 f"{region}: there is no region of this name with the service {self.service} at {commit[:10]}",
                 "only what a commit declares is delivered",
                 f"there are: {', '.join(regions) or 'none'}",
             )
         return regions[region].services[self.service]
+
+    def problems(self, commit: str, regions: Sequence[str]) -> list[Problem]:
+        """Why some regions cannot be changed on top of a commit: their stack files cannot be used."""
+        return [Problem(problem) for each in self._unusable(commit, regions) for problem in each.problems]
+
+    def _unusable(self, commit: str, regions: Sequence[str]) -> list[DeclaredRegion]:
+        return [each for each in declared(self.repository.at(commit)) if each.problems and each.name in regions]
 
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history; fetches what is new before it says no.
@@ -329,7 +345,10 @@ class Upstream:
         }
 
     def _commit(self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str) -> str:
-        change = commit_edits(self.repository, parent, self.service, edits, message)
+        # a stack file that somebody broke elsewhere keeps no way back from being made
+        others = [each for each in declared(self.repository.at(parent)) if each.name not in edits]
+        alone = self.persistent and any(each.problems for each in others)
+        change = commit_edits(self.repository, parent, self.service, edits, message, alone=alone)
         if change.plan and change.is_refused:
             raise RolloutError.of(
                 f"the rules refuse it:\n{as_text(change.plan)}",
@@ -464,11 +483,13 @@ def refuse_promotion(newest: tuple[Entry, Record] | None) -> None:
 # what a commit declares never changes, and each step asks for the weights of the same few
 @lru_cache(maxsize=_REMEMBERED)
 def regions_at(repository: Repository, commit: str) -> Mapping[str, RegionConfig]:
-    """What a commit declares of its regions, by their names.
+    """What a commit declares of its regions, by their names; of those whose stack file can be used.
 
     Raises:
-        RolloutError: a stack file cannot be used.
+        RolloutError: none can be used.
     """
     found = declared(repository.at(commit))
-    refuse_unusable(found)
-    return {region.name: region.usable for region in found}
+    usable = {region.name: region.config for region in found if region.config}
+    if not usable:
+        refuse_unusable(found)
+    return usable

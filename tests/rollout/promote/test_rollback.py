@@ -268,6 +268,42 @@ class TestSideBySide:
         assert clones.weights("region-b") == BEFORE
 
 
+@pytest.mark.parametrize("promoted", [True, False], ids=["with the version", "without it"])
+def test_a_broken_stack_file_of_another_region_does_not_stand_in_the_way(
+    clones: TwoClones, regions: FakeRegions, promoted: bool
+) -> None:
+    begin(clones, regions, planned(clones, (50,), REGIONS if promoted else ("region-a",)))
+    clones.somebody("Break region-b", lambda project: project.replace("region-b", "services:", "service:"))
+
+    undone = back(clones, regions)
+
+    assert [*undone.weights] == [*undone.deliveries] == ["region-a"]
+    assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+    # where the version has requests that stay with it, this is told
+    told = {problem.what.partition(":")[0] for problem in undone.problems}
+    assert told == ({"Pulumi.region-b.yaml"} if promoted else set())
+    assert undone.holds is not promoted
+
+
+def test_a_broken_stack_file_of_the_only_region_is_told_and_nothing_is_said_to_be_back(
+    clones: TwoClones, regions: FakeRegions
+) -> None:
+    begun(clones, regions)
+    clones.somebody("Break region-a", lambda project: project.replace("region-a", "services:", "service:"))
+
+    with pytest.raises(RolloutError, match=r"Pulumi\.region-a\.yaml"):
+        back(clones, regions)
+
+    assert newest(clones).state is PromotionState.IN_PROGRESS
+
+
+def test_steps_forward_are_refused_with_a_broken_stack_file(clones: TwoClones, regions: FakeRegions) -> None:
+    clones.somebody("Break region-b", lambda project: project.replace("region-b", "services:", "service:"))
+
+    with pytest.raises(RolloutError, match=r"Pulumi\.region-b\.yaml"):
+        begin(clones, regions, planned(clones, (50,), ("region-a",)))
+
+
 def test_a_region_that_somebody_took_away_has_nothing_to_be_taken_back(clones: TwoClones, regions: FakeRegions) -> None:
     in_both_regions(clones, regions)
     clones.somebody("Remove region-b", lambda project: project.stack_file("region-b").unlink())
