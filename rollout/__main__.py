@@ -6,13 +6,40 @@ from importlib.metadata import version as version_of
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from rollout.cli import plan, promote, render, retire, rollback, status, verify
 from rollout.cli import set as set_
+from rollout.cli.terminal import told_fault
+
+
+class _Verbs(TyperGroup):
+    """The verbs; what none of them expects ends with a code of its own, and not with the 1 that Python gives it."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Runs the verb.
+
+        Raises:
+            typer.Exit: with the verb's code, or that of a fault.
+        """
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, TyperException):
+            raise
+        # rich leaves by the second where nobody reads what it prints
+        except (Exception, SystemExit) as error:
+            raise told_fault(error) from error
+
 
 # Plain help: it is the same on a terminal and in a pipe.
 app = typer.Typer(
-    name="rollout", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    name="rollout",
+    cls=_Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 
 

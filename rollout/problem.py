@@ -40,6 +40,10 @@ class RolloutError(Exception):
         return cls(Problem(what, why, fix))
 
 
+class TransientError(RolloutError):
+    """What did not answer or was busy: the same thing may go through when it is tried again."""
+
+
 def refuse(problems: Iterable[Problem]) -> None:
     """Raises the problems, all of them together; nothing where there are none."""
     if found := tuple(problems):

@@ -13,6 +13,8 @@ from rich.console import Console
 from rollout.access import RegionAccess
 from rollout.cli.output.progress import shown
 from rollout.git.repository import Repository
+from rollout.plan.declaration import declared as declared_at
+from rollout.plan.declaration import refuse_unusable
 from rollout.promote.clusters import Clusters
 from rollout.promote.upstream import Upstream, followed_branch, regions_at
 from rollout.regions import Discovery, discover, find_project, refuse_unknown, select, the_service
@@ -38,8 +40,10 @@ class Clone:
         """The regions that the command line names; without names, all regions in which the commit declares the service.
 
         Raises:
-            RolloutError: one is not there, is not delivered by Argo CD, or they follow different branches.
+            RolloutError: a stack file cannot be used, a region is not there or is not delivered by Argo CD, or they follow different
+                branches.
         """
+        refuse_unusable(declared_at(self.upstream.repository.at(commit)))
         declared = self.upstream.regions(commit)
         refuse_unknown([*declared], self.names)
         chosen = tuple(dict.fromkeys(self.names)) or tuple(declared)

@@ -48,6 +48,7 @@ def plan(
       1    warnings
       2    refused, or wrong usage, or a stack file or a revision that cannot be used
       3    refused by these rules, accepted by the change's own (--against): the owners of the rules decide
+      70   a fault of rollout itself: what was done stays done
       130  stopped by Ctrl-C
     """
     from rollout.git.repository import Repository

@@ -82,6 +82,9 @@ def promote(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the promotion that Git has in progress.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Promote it although its image was taken back before.")
+    ] = False,
     branch: Proposal = None,
     remote: Remote = None,
     rate: WatchRate = DEFAULT_RATE,
@@ -96,15 +99,18 @@ def promote(
     A step is committed on top of the branch that Argo CD follows and pushed. It is proven when Argo CD has synced it, every Envoy
     has acknowledged it, the measured shares are within two points, and the version is shown to be within its margins of the old ones
     over the same requests: how many fail, and how many are slow. False-alarm rate of a promotion: at most 0.1 %. A version that is shown
-    to be worse is taken back in all regions: it gets weight 0, and is not removed.
+    to be worse is taken back in all regions at once: it gets weight 0, and is not removed. The way back is tried until it is through;
+    only Ctrl-C ends it. A version whose image was taken back before is refused, with the reason from Git, without --again.
     All that a promotion has come to is in the messages of its commits (git log --grep Rollout-); your files are moved forward if nothing
     uncommitted is lost.
 
     \b
     Exit codes:
       0    every step was proven
-      1    a step failed, and all was taken back
-      2    refused, or it stopped where it is: --resume goes on, `rollout rollback` takes it back
+      1    a step failed, and all was taken back: every Envoy has acknowledged it
+      2    refused, or it stopped where it is: --resume goes on, `rollout rollback` takes it back; or a region is not known
+           to have the way back: `rollout rollback` sees to it
+      70   a fault of rollout itself: what was done stays done
       130  stopped by Ctrl-C where it is
     """
     from rollout.cli.clone import opened
@@ -113,14 +119,12 @@ def promote(
     from rollout.promote.preflight import refuse_troubles
 
     with told("stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back") as messages:
-        _refuse_confusion(
-            version, resume=resume, told=[steps, regions, bake, keep, margin, slower, longest], dry_run=dry_run
-        )
+        how = [steps, regions, bake, keep, margin, slower, longest]
+        _refuse_confusion(version, resume=resume, told=how, alone=dry_run or again)
         with opened(messages, service, remote, branch, regions_file=regions_file, names=_listed(regions)) as found:
+            terms = _terms(keep, margin, slower, longest)
             plan, resumed = (
-                _resumed(found)
-                if resume
-                else (_begun(found, version or "", steps, bake, _terms(keep, margin, slower, longest)), None)
+                _resumed(found) if resume else (_begun(found, version or "", steps, bake, terms, again=again), None)
             )
             previewed = () if resumed else engine.preview(found.upstream, plan)
             if dry_run:
@@ -137,13 +141,13 @@ def promote(
     raise typer.Exit(promotion_report.exit_code(ended))
 
 
-def _begun(found: Clone, version: str, steps: str | None, bake: str | None, terms: Terms) -> Promotion:
+def _begun(found: Clone, version: str, steps: str | None, bake: str | None, terms: Terms, *, again: bool) -> Promotion:
     from rollout.git.record import Promotion
     from rollout.promote.upstream import refuse_promotion
 
     tip = found.upstream.tip()
-    refuse_promotion(found.upstream.repository.newest_record(tip, found.upstream.service))
-    return Promotion(
+    refuse_promotion(found.upstream.last_promotion(tip))
+    promotion = Promotion(
         # two that begin at the same commit cannot both push
         id=f"{found.upstream.service}-{version}-{tip[:12]}",
         service=found.upstream.service,
@@ -154,6 +158,9 @@ def _begun(found: Clone, version: str, steps: str | None, bake: str | None, term
         before=tip,
         terms=terms,
     )
+    if not again:
+        found.upstream.refuse_taken_back(promotion)
+    return promotion
 
 
 def _terms(keep: int | None, margin: float | None, slower: float | None, longest: str | None) -> Terms:
@@ -169,7 +176,7 @@ def _terms(keep: int | None, margin: float | None, slower: float | None, longest
 def _resumed(found: Clone) -> tuple[Promotion, tuple[str, Record]]:
     from rollout.git.record import PromotionState
 
-    newest = found.upstream.repository.newest_record(found.upstream.tip(), found.upstream.service)
+    newest = found.upstream.last_promotion(found.upstream.tip())
     if newest is None or newest[1].state is not PromotionState.IN_PROGRESS:
         last = f"the last one, {newest[1].promotion.id}, is {newest[1].state}" if newest else "there never was one"
         raise RolloutError.of(
@@ -181,10 +188,10 @@ def _resumed(found: Clone) -> tuple[Promotion, tuple[str, Record]]:
     return record.promotion, (entry.commit, record)
 
 
-def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[object], dry_run: bool) -> None:
-    if resume and (version or any(each is not None for each in told) or dry_run):
+def _refuse_confusion(version: str | None, *, resume: bool, told: Sequence[object], alone: bool) -> None:
+    if resume and (version or any(each is not None for each in told) or alone):
         raise RolloutError.of(
-            "--resume stands beside a version, --dry-run or an option that says how to promote",
+            "--resume stands beside a version, --again, --dry-run or an option that says how to promote",
             "a promotion goes on as it began, and its commits say how that was",
             "leave them out, or roll it back and begin another",
         )

@@ -37,6 +37,7 @@ def retire(
     Exit codes:
       0    it is gone, and no request was lost
       2    refused, or it stopped: what is done stays done; run again, it goes on with the regions that still have it
+      70   a fault of rollout itself: what was done stays done
       130  stopped by Ctrl-C
     """
     from rollout.cli.clone import opened
@@ -50,7 +51,7 @@ def retire(
         opened(messages, service, remote, branch, regions_file=regions_file, names=region or []) as found,
     ):
         tip = found.upstream.tip()
-        refuse_promotion(found.upstream.repository.newest_record(tip, found.upstream.service))
+        refuse_promotion(found.upstream.last_promotion(tip))
         regions = found.regions(tip)
         if dry_run:
             for name, asked_for in retirement.preview(found.upstream, version, regions).items():

@@ -10,7 +10,7 @@ import typer
 
 from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote, Service, WatchRate
 from rollout.cli.terminal import DIFFERS, PUSHED_GOES_ON, UNUSABLE, print_json, results_console, told
-from rollout.problem import RolloutError
+from rollout.problem import RolloutError, refuse
 from rollout.traffic.attack import DEFAULT_RATE
 
 # ruff: noqa: PLC0415
@@ -33,13 +33,15 @@ def rollback(
 
     The promotion may be in progress or done. One commit changes the weights in all its regions.
     Nothing is removed: the version stays with weight 0, and the others share the requests as they did
-    before the promotion. It can be run again: it then sees that it is so in every region.
+    before the promotion. A remote or a cluster that does not answer is tried again until it does; only Ctrl-C ends that. It
+    can be run again: it then sees that it is so in every region.
 
     \b
     Exit codes:
       0    taken back, acknowledged by every Envoy, and the regions hold
       1    taken back, and a region does not hold
       2    it could not be committed, delivered or measured
+      70   a fault of rollout itself: what was done stays done
       130  stopped by Ctrl-C
     """
     from rollout.cli.clone import opened
@@ -51,9 +53,9 @@ def rollback(
         told(PUSHED_GOES_ON) as messages,
         opened(messages, service, remote, branch, regions_file=regions_file, names=()) as found,
     ):
-        upstream = found.upstream
+        upstream = found.upstream.on_the_way_back()
         tip = upstream.tip()
-        record = _newest(upstream, tip)
+        record = upstream.tried(lambda: _newest(upstream, tip))
         clusters = found.clusters(record.promotion.regions, rate)
         if record.state is PromotionState.IN_PROGRESS or to_take_back(upstream, tip, record):
             undone = roll_back(upstream, clusters, lambda tip: _left(upstream, tip), reason)
@@ -61,8 +63,10 @@ def rollback(
             messages.print(
                 f"nothing to commit: {upstream.service} {record.promotion.version} has no requests; sees that it is so everywhere"
             )
-            weights = {name: upstream.weights(tip, name) for name in record.promotion.regions}
-            undone = confirm(clusters, tip, weights, time.monotonic())
+            refuse(upstream.problems(tip, record.promotion.regions))
+            there = [name for name in record.promotion.regions if name in upstream.regions(tip)]
+            weights = {name: upstream.weights(tip, name) for name in there}
+            undone = confirm(upstream, clusters, tip, weights, time.monotonic())
     if as_json:
         print_json(promotion_report.undone_as_json(undone))
     else:
@@ -78,7 +82,7 @@ def _left(upstream: Upstream, tip: str) -> tuple[Record, Sequence[str]]:
 
 
 def _newest(upstream: Upstream, tip: str) -> Record:
-    newest = upstream.repository.newest_record(tip, upstream.service)
+    newest = upstream.last_promotion(tip)
     if newest is None:
         raise RolloutError.of(
             f"there was no promotion of {upstream.service} to take back",

@@ -42,6 +42,7 @@ def set_weights(
     Exit codes:
       0    committed (with --push: pushed), or the weights are so already
       2    refused by the plan or by the remote, wrong usage, or something that cannot be used; nothing is changed
+      70   a fault of rollout itself: what was done stays done
       130  stopped by Ctrl-C
     """
     from rollout.git.repository import Repository

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
@@ -18,6 +19,8 @@ DIFFERS = 1
 """It was looked at, and it is not as it should be."""
 UNUSABLE = 2
 """Wrong usage, or something that is needed cannot be used."""
+FAULT = 70
+"""`rollout` itself failed, as sysexits.h says it (EX_SOFTWARE): what is so of the regions is not known to it."""
 INTERRUPTED = 130
 """Stopped by Ctrl-C, as a shell says it."""
 
@@ -40,7 +43,7 @@ def told(interrupted: str) -> Iterator[Console]:
     Raises:
         typer.Exit: with 2 or 130.
     """
-    messages = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    messages = messages_console()
     try:
         yield messages
     except RolloutError as error:
@@ -49,6 +52,26 @@ def told(interrupted: str) -> Iterator[Console]:
     except KeyboardInterrupt as error:
         messages.print(interrupted)
         raise typer.Exit(INTERRUPTED) from error
+
+
+def told_fault(error: BaseException) -> typer.Exit:
+    """Says what nobody expected, with where it came from; how to end then."""
+    traceback.print_exception(error)
+    problem = Problem(
+        f"rollout itself failed: {type(error).__name__}: {error}",
+        "what it had done until then stays as it is, and what it would have done is not done",
+        "see where the regions are (rollout status); a promotion goes on with `rollout promote --resume`, or back with `rollout "
+        "rollback`; report the lines above",
+    )
+    # where nobody reads any more, the code is all that is left
+    with suppress(OSError, SystemExit):
+        print_problems(messages_console(), [problem])
+    return typer.Exit(FAULT)
+
+
+def messages_console() -> Console:
+    """Where it is said what goes on."""
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_problems(messages: Console, problems: Sequence[Problem]) -> None:

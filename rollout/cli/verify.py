@@ -72,6 +72,7 @@ def verify(
       0    every region holds
       1    a region does not hold, is not yet known after N requests, or its requests are not independent
       2    wrong usage or configuration, or a region that cannot be measured
+      70   a fault of rollout itself: what was done stays done
       130  stopped by Ctrl-C; the probes stop too
     """
     from rollout.cli.output import progress

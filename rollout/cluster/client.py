@@ -14,7 +14,7 @@ from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
 from rollout.access import RegionAccess
-from rollout.problem import RolloutError, first_line
+from rollout.problem import RolloutError, TransientError, first_line
 
 # For `_request_timeout`: seconds to connect, and to wait for an answer's next part.
 REQUEST_TIMEOUT = (5.0, 15.0)
@@ -55,7 +55,9 @@ def api_client(region: RegionAccess) -> client.ApiClient:
                 kubeconfig, region.context, client_configuration=settings
             )
     except (ConfigException, yaml.YAMLError, OSError, ValueError) as error:
-        raise RolloutError.of(f"{region.name}: {where} cannot be used: {first_line(str(error))}", _WHY, fix) from error
+        raise TransientError.of(
+            f"{region.name}: {where} cannot be used: {first_line(str(error))}", _WHY, fix
+        ) from error
     return api
 
 
@@ -69,19 +71,19 @@ def asking(region: RegionAccess, request: str, by_hand: str) -> Iterator[None]:
         by_hand: The arguments with which kubectl asks the same.
 
     Raises:
-        RolloutError: the API server refuses, or does not answer.
+        TransientError: the API server refuses, as it also does while it starts, or does not answer.
     """
     where = f"{region.name}: the cluster of context {region.context}"
     try:
         yield
     except client.ApiException as error:
-        raise RolloutError.of(
+        raise TransientError.of(
             f"{where} refused to {request}: {error.status} {first_line(error.reason)}",
             _WHY,
             f"see that the context's user may do it: kubectl --context {region.context} {by_hand}",
         ) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise RolloutError.of(
+        raise TransientError.of(
             f"{where} does not answer: {first_line(str(error))}",
             _WHY,
             f"see that it is up: kubectl --context {region.context} version (in the lab: python -m lab status)",

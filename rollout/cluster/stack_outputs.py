@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from components.names import ServiceAddress
 from rollout.access import PulumiAccess, RegionAccess
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, TransientError
 from stackfile.model import RequestConfig
 
 _TIMEOUT_SECONDS = 60.0
@@ -93,11 +93,12 @@ def read_outputs(pulumi: PulumiAccess, region: RegionAccess) -> StackOutputs:
     """Asks the Pulumi CLI for the outputs of the region's stack. Takes about a quarter of a second.
 
     Raises:
-        RolloutError: there is no CLI, it fails, or the stack's outputs are not those of a region that is up.
+        TransientError: the CLI gives no answer, or fails for a reason that may pass.
+        RolloutError: there is no CLI, no such stack, or the stack's outputs are not those of a region that is up.
     """
     answer = _ask_pulumi(pulumi, region)
     if answer.returncode != 0:
-        raise RolloutError(_refusal(region, answer))
+        raise _refusal(region, answer)
     return parse_outputs(answer.stdout, region)
 
 
@@ -156,7 +157,7 @@ def _ask_pulumi(pulumi: PulumiAccess, region: RegionAccess) -> subprocess.Comple
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise RolloutError.of(
+        raise TransientError.of(
             f"`pulumi stack output -s {region.stack}` gave no answer within {_TIMEOUT_SECONDS:.0f} s",
             _WHY,
             "run it by hand; the state backend may be out of reach",
@@ -165,15 +166,15 @@ def _ask_pulumi(pulumi: PulumiAccess, region: RegionAccess) -> subprocess.Comple
         raise RolloutError.of(f"{program} cannot be run: {error}", _WHY, "install the Pulumi CLI anew") from error
 
 
-def _refusal(region: RegionAccess, answer: subprocess.CompletedProcess[str]) -> Problem:
+def _refusal(region: RegionAccess, answer: subprocess.CompletedProcess[str]) -> RolloutError:
     said = " ".join(answer.stderr.split())[:_STDERR_CHARACTERS] or "nothing"
     if "no stack named" in answer.stderr:
-        return Problem(
+        return RolloutError.of(
             f"there is no stack {region.stack} in Pulumi's state (pulumi said: {said})",
             _WHY,
             f"bring it up: pulumi stack init {region.stack} && pulumi up -s {region.stack} (in the lab: make up)",
         )
-    return Problem(
+    return TransientError.of(
         f"`pulumi stack output -s {region.stack}` ended with code {answer.returncode} and said: {said}",
         _WHY,
         "log in to the state's backend (pulumi login), and see that its passphrase or token is in the environment",

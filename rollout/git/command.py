@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from rollout.problem import RolloutError
+from rollout.problem import TransientError
 
 _LOCAL_SECONDS = 30.0
 # A hook or an alias sets these for the repository that it runs in; here it is the project's directory that says which is meant.
@@ -33,7 +33,7 @@ def git(
         timeout_seconds: How long it may take.
 
     Raises:
-        RolloutError: there is no git, or it does not end in time.
+        TransientError: git cannot be started, or it does not end in time.
     """
     try:
         done = subprocess.run(
@@ -45,7 +45,7 @@ def git(
             check=False,
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise RolloutError.of(
+        raise TransientError.of(
             f"git cannot be run: {error}", why, "install git, or see what keeps it waiting"
         ) from error
     # not as text, in which a carriage return would become the end of a line

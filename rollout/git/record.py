@@ -23,6 +23,8 @@ MARK = "Rollout-Promotion: "
 _PREFIX = "Rollout-"
 OF_SERVICE = f"{_PREFIX}Service: "
 """In every message with a record, before the name of its service; not in those from before there were several services."""
+OF_VERSION = f"{_PREFIX}Version: "
+"""In every message with a record, before the name of the version."""
 _LINE = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9-]*): (?P<value>.*)")
 _RULE = re.compile(r"-+")
 _WHY = "a promotion is resumed or undone by what its commits say"

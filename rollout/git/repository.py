@@ -11,7 +11,8 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,13 +22,15 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from rollout.git.command import git, said
-from rollout.git.record import MARK, OF_SERVICE, Record, parse
-from rollout.problem import Problem, RolloutError
+from rollout.git.record import MARK, OF_SERVICE, OF_VERSION, Record, parse
+from rollout.problem import Problem, RolloutError, TransientError
 from stackfile.keys import ONLY_SERVICE
 
 _WHY = "a change of weight is a commit, and only what is in the remote's branch is delivered"
 _WHY_READ = "a change is judged against the revision that runs now, and that one is read from Git"
 _REMOTE_SECONDS = 120.0
+_WHOLE_SECONDS = 3600.0
+"""How long it may take to fetch the history that a shallow clone lacks."""
 _FETCHED = "refs/rollout/fetched"
 _FILE_MODE = "100644"
 _FILE_MODES = (_FILE_MODE, "100755", "100664")
@@ -36,7 +39,11 @@ _TREE_MODE = "040000"
 _CANDIDATES = 10
 """The newest commits with the mark among which to look for a record: those that only quote one are passed over."""
 _OLD = 1_000
-"""The newest commits with the mark among which to look for a record that names no service."""
+"""The newest commits among which to look for a record that names no service, or for one of a certain version."""
+_REFUSED = re.compile(
+    r"!\t[^\t]*\t\[remote rejected\] \((.*(?:declined|denied|prohibited|not (?:allowed|permitted)|refusing).*)\)"
+)
+"""A line of `git push --porcelain` where a hook or a rule of the remote refuses; without such a word it is busy or broken."""
 _NOT_THERE = 2
 """What `git ls-remote --exit-code` ends with where it finds nothing."""
 
@@ -120,6 +127,7 @@ class Repository:
         self._listed: dict[tuple[str, str], Mapping[str, tuple[str, str]]] = {}
         self._contents: dict[str, bytes] = {}
         self._fetched = _FETCHED
+        self._fetching = threading.Lock()
 
     def commit_of(self, revision: str) -> str | None:
         """The full hash of the commit that a revision names; None where there is no such commit here."""
@@ -188,13 +196,13 @@ class Repository:
         """The full hash of the tip of a remote's branch; None where it has no such branch. Brings nothing here.
 
         Raises:
-            RolloutError: it cannot be asked.
+            TransientError: it cannot be asked.
         """
         done = self._remotely("ls-remote", "--exit-code", "--end-of-options", remote, f"refs/heads/{branch}")
         if done.returncode == _NOT_THERE:
             return None
         if done.returncode != 0:
-            raise RolloutError.of(
+            raise TransientError.of(
                 f"{remote} cannot be asked for {branch}: {said(done)}",
                 _WHY,
                 f"see that `git ls-remote {remote}` works without asking for anything",
@@ -202,14 +210,15 @@ class Repository:
         return done.stdout.split()[0]
 
     def fetch(self, remote: str, branch: str) -> str:
-        """The full hash of the tip of a remote's branch, with all that leads to it brought here.
+        """The full hash of the tip of a remote's branch, with all that leads to it brought here, also into a shallow clone.
 
         Args:
             remote: By its name, or an address.
             branch: Its name there, without `refs/heads/`.
 
         Raises:
-            RolloutError: the remote cannot be reached, or has no such branch.
+            TransientError: the remote cannot be reached.
+            RolloutError: it has no such branch.
         """
         # A ref of its own: the next fetch overwrites FETCH_HEAD. Git may collect objects that no ref names. The remote's own ref is
         # left alone: of two fetches at once one could not lock it, and would fail.
@@ -222,9 +231,15 @@ class Repository:
             "--no-write-fetch-head",
             "--no-auto-maintenance",
         )
-        done = self._remotely("fetch", *options, "--end-of-options", remote, f"+refs/heads/{branch}:{kept}")
+        # two threads at once could not both lock the ref
+        with self._fetching:
+            whole, seconds = (("--unshallow",), _WHOLE_SECONDS) if self.shallow else ((), _REMOTE_SECONDS)
+            refspec = f"+refs/heads/{branch}:{kept}"
+            done = self._remotely("fetch", *options, *whole, "--end-of-options", remote, refspec, seconds=seconds)
+            self.shallow = self.shallow and self._needed("rev-parse", "--is-shallow-repository") == "true"
         if done.returncode != 0:
-            raise RolloutError.of(
+            kind = TransientError if self._may_be_there(remote, branch) else RolloutError
+            raise kind.of(
                 f"{branch} of {remote} cannot be fetched: {said(done)}",
                 _WHY,
                 f"see that `git fetch {remote} {branch}` works without asking for anything",
@@ -240,18 +255,23 @@ class Repository:
             message: The message, kept to the letter.
 
         Raises:
-            RolloutError: the repository cannot be written to, or git does not know who commits or cannot sign.
+            TransientError: the repository cannot be written to now.
+            RolloutError: git does not know who commits, or cannot sign.
         """
-        with TemporaryDirectory(prefix="rollout-") as directory:
-            index = {"GIT_INDEX_FILE": str(Path(directory, "index"))}
-            self._needed("read-tree", parent, environment=index)
-            self._needed("update-index", "-z", "--index-info", given=self._index(parent, files), environment=index)
-            tree = self._needed("write-tree", environment=index)
-        signed = self._asked("config", "--type=bool", "--get", "commit.gpgSign").stdout.strip()
-        sign = ("--gpg-sign",) if signed == "true" else ()
-        return self._needed(
-            "-c", "i18n.commitEncoding=UTF-8", "commit-tree", tree, "-p", parent, *sign, given=message.encode()
-        )
+        return self._commit(parent, self._index(parent, files), message.encode(errors="surrogateescape"))
+
+    def replayed(self, commit: str) -> Callable[[str], str]:
+        """Makes a commit's change and message anew on top of another commit, in as little time as Git takes.
+
+        Raises:
+            TransientError: the commit cannot be read now.
+        """
+        raw = self._needed("diff-tree", "-r", "-z", "--no-renames", "--no-commit-id", commit).split("\0")
+        # each is `:<mode> <mode> <hash> <hash> <status>`, and then the path
+        changed = [(*line.split(), path) for line, path in zip(raw[::2], raw[1::2], strict=False)]
+        index = os.fsencode("".join(f"{mode} {hash_}\t{path}\0" for _, mode, _, hash_, _, path in changed))
+        message = self._needed("log", "-1", "--encoding=UTF-8", "--no-show-signature", "--format=%B", commit)
+        return lambda onto: self._commit(onto, index, message.encode(errors="surrogateescape"))
 
     def push(self, commit: str, remote: str, branch: str, *, onto: str | None = None) -> None:
         """Makes a commit the tip of a remote's branch. Nothing that the branch has is lost: never by force.
@@ -267,15 +287,25 @@ class Repository:
 
         Raises:
             OvertakenError: the branch has moved on; fetch it and make the commit anew.
-            RolloutError: the remote refuses (a protected branch, a hook), or cannot be reached.
+            TransientError: the remote cannot be reached, or is busy.
+            RolloutError: the remote refuses (a protected branch, a hook), or the clone's own hook.
         """
         lease = () if onto is None else (f"--force-with-lease=refs/heads/{branch}:{onto}",)
         refspec = f"{commit}:refs/heads/{branch}"
-        done = self._remotely("push", "--quiet", "--no-recurse-submodules", *lease, "--end-of-options", remote, refspec)
+        options = ("--quiet", "--porcelain", "--no-recurse-submodules")
+        done = self._remotely("push", *options, *lease, "--end-of-options", remote, refspec)
         if done.returncode == 0:
             return
+        refused = RolloutError.of(
+            f"{branch} of {remote} does not take {commit[:10]}: {said(done)}",
+            _WHY,
+            "do what the remote says; where the branch is protected, push to another one (--branch) and merge that",
+        )
+        if _REFUSED.search(done.stdout) or self._refused_here(done):
+            raise refused
         tip = self.tip(remote, branch)
-        if tip == commit:
+        # somebody may have pushed on top of it before its answer was lost
+        if tip == commit or (tip and self.contains(commit, self.fetch(remote, branch))):
             return
         if (tip or "") != onto if onto is not None else tip is not None and not self.contains(tip, commit):
             raise OvertakenError.of(
@@ -283,11 +313,7 @@ class Repository:
                 "somebody else's commit came first, and a push by force would take it away",
                 f"look at it (git fetch {remote} {branch}), then run this again",
             )
-        raise RolloutError.of(
-            f"{branch} of {remote} does not take {commit[:10]}: {said(done)}",
-            _WHY,
-            "do what the remote says; where the branch is protected, push to another one (--branch) and merge that",
-        )
+        raise TransientError(*refused.problems)
 
     def follow(self, commit: str, branch: str | None = None) -> bool:
         """Moves what is checked out forward to a commit, if that loses nothing: whether it is there now.
@@ -309,6 +335,11 @@ class Repository:
         """Those of the project's files that are not as in the commit that is checked out, or are not in it."""
         listed = self._needed("--literal-pathspecs", "status", "--porcelain", "-z", "--no-renames", "--", *paths)
         return tuple(entry[3:].removeprefix(self._prefix) for entry in listed.split("\0") if entry)
+
+    def untracked(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """The files at or below these paths of the project that Git does not track, ignored ones too: `git commit -a` leaves them out."""
+        listed = self._needed("--literal-pathspecs", "ls-files", "--others", "-z", "--", *paths) if paths else ""
+        return tuple(sorted(path for path in listed.split("\0") if path))
 
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history; false where one of them is not here."""
@@ -335,16 +366,51 @@ class Repository:
         text = self._needed("--literal-pathspecs", "log", *options, "--end-of-options", tip, "--", *paths)
         return tuple(map(_entry, text.split(mark)[1:]))
 
-    def newest_record(self, revisions: str, service: str) -> tuple[Entry, Record] | None:
+    def refuse_cut(self, revision: str) -> None:
+        """Refuses a revision whose history is not all here.
+
+        Raises:
+            RolloutError: it is not: the clone is shallow.
+        """
+        if not self.shallow:
+            return
+        cut = (self.project / self._needed("rev-parse", "--git-path", "shallow")).read_text().split()
+        if not {*cut}.isdisjoint(self._needed("rev-list", revision).split()):
+            raise RolloutError.of(
+                f"the history of {revision[:10]} is not all in the repository of {self.project}",
+                "a promotion that is in progress may be below what is here, and two hands undo each other",
+                self._how_to_get_it(),
+            )
+
+    def differs(self, one: str, other: str, paths: Sequence[str]) -> bool:
+        """Whether two commits differ in some of the project's files.
+
+        Args:
+            one: A commit's full hash.
+            other: Another's.
+            paths: Files, directories, and patterns in which `*` stands for anything; they need not be there.
+        """
+        return self._asked("diff-tree", "-r", "--quiet", one, other, "--", *paths).returncode != 0
+
+    def has_records(self, revisions: str) -> bool:
+        """Whether some commits, such as `old..new`, have a message of a promotion's; true where that cannot be told."""
+        found = self._asked("rev-list", "--max-count=1", f"--grep={MARK}", revisions)
+        return found.returncode != 0 or bool(found.stdout)
+
+    def newest_record(self, revisions: str, service: str, version: str | None = None) -> tuple[Entry, Record] | None:
         """The newest commit of a promotion of a service, with what it says; None where there is none.
 
         Args:
             revisions: A commit for its history, or a range of commits.
             service: The service's name.
+            version: The version's; None for whichever was promoted.
 
         Raises:
             RolloutError: it says something that cannot be read.
         """
+        if version is not None:
+            saying = f"^{OF_VERSION}{version}[[:space:]]*$"
+            return newest_record(self.log(revisions, _OLD, saying=saying), service, version)
         newest = newest_record(self.log(revisions, _CANDIDATES, saying=f"^{OF_SERVICE}{service}[[:space:]]*$"), service)
         if newest is None and service == ONLY_SERVICE:
             # from before there were several services; since then each record names its own
@@ -416,6 +482,51 @@ class Repository:
             file.flush()
             yield
 
+    def _may_be_there(self, remote: str, branch: str) -> bool:
+        try:
+            return self.tip(remote, branch) is not None
+        except TransientError:
+            return True
+
+    def _commit(self, parent: str, index: bytes, message: bytes) -> str:
+        """A commit on top of another, with what `index` has for `git update-index --index-info`."""
+        with TemporaryDirectory(prefix="rollout-") as directory:
+            place = {"GIT_INDEX_FILE": str(Path(directory, "index"))}
+            self._needed("read-tree", parent, environment=place)
+            self._needed("update-index", "-z", "--index-info", given=index, environment=place)
+            tree = self._needed("write-tree", environment=place)
+        command = ("-c", "i18n.commitEncoding=UTF-8", "commit-tree", tree, "-p", parent)
+        if self._signs():
+            return self._signed(*command, "--gpg-sign", given=message)
+        try:
+            return self._needed(*command, given=message)
+        except TransientError as error:
+            if self._asked("var", "GIT_COMMITTER_IDENT").returncode == 0:
+                raise
+            # only a person can say who it is
+            raise RolloutError(*error.problems) from error
+
+    def _refused_here(self, done: subprocess.CompletedProcess[str]) -> bool:
+        """Whether the clone's own hook is why a push failed: then Git never says what became of the branch, and ends with 1."""
+        if done.returncode != 1 or "\n!" in done.stdout:
+            return False
+        hook = self.project / self._needed("rev-parse", "--git-path", "hooks/pre-push")
+        return os.access(hook, os.X_OK)
+
+    def _signs(self) -> bool:
+        return self._asked("config", "--type=bool", "--get", "commit.gpgSign").stdout.strip() == "true"
+
+    def _signed(self, *command: str, given: bytes) -> str:
+        try:
+            return self._needed(*command, given=given)
+        except TransientError as error:
+            raise RolloutError.of(
+                f"the commit cannot be signed: {error.problems[0].what}",
+                "commit.gpgSign asks for a signature, and a program that asks for a word gets none here",
+                "unlock the key (`git commit-tree -S HEAD^{tree} -m test` must ask nothing), then run this again; or commit "
+                "without a signature, if the remote takes that: git config commit.gpgSign false",
+            ) from error
+
     def _index(self, parent: str, files: Mapping[str, bytes | None]) -> bytes:
         """What `git update-index --index-info` reads: a mode, an object, a path from the top of the repository for each file."""
         lines = []
@@ -482,7 +593,7 @@ class Repository:
         done = self._asked(*arguments, given=given, environment=environment)
         if done.returncode != 0:
             shown = next(each for each in arguments if each.replace("-", "x").isalpha() and not each.startswith("-"))
-            raise RolloutError.of(
+            raise TransientError.of(
                 f"git {shown} in {self.project}: {said(done)}", _WHY, "do what git says, then run this again"
             )
         return done.stdout.removesuffix("\n")
@@ -492,12 +603,14 @@ class Repository:
     ) -> subprocess.CompletedProcess[str]:
         return git(self.project, *arguments, why=_WHY, given=given, environment=environment)
 
-    def _remotely(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return git(self.project, *arguments, why=_WHY, timeout_seconds=_REMOTE_SECONDS)
+    def _remotely(self, *arguments: str, seconds: float = _REMOTE_SECONDS) -> subprocess.CompletedProcess[str]:
+        return git(self.project, *arguments, why=_WHY, timeout_seconds=seconds)
 
 
-def newest_record(entries: Iterable[Entry], service: str) -> tuple[Entry, Record] | None:
+def newest_record(entries: Iterable[Entry], service: str, version: str | None = None) -> tuple[Entry, Record] | None:
     """The first of the commits, the newest first, that has a record of a service, with it; None where none has.
+
+    With a version's name, only a record of that version is one.
 
     Raises:
         RolloutError: it has one that cannot be read.
@@ -512,7 +625,7 @@ def newest_record(entries: Iterable[Entry], service: str) -> tuple[Entry, Record
                     for each in error.problems
                 )
             ) from error
-        if record is not None and record.promotion.service == service:
+        if record and record.promotion.service == service and version in (None, record.promotion.version):
             return entry, record
     return None
 

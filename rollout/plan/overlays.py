@@ -10,6 +10,7 @@ from pathlib import Path
 
 from components.names import overlay, overlays
 from components.service import workload_objects
+from rollout.git.repository import Repository
 from rollout.plan.declaration import (
     STACK_FILES,
     DeclaredRegion,
@@ -96,6 +97,22 @@ def changes(project: Path, names: Sequence[str]) -> tuple[FileChange, ...]:
         FileChange(Path(path), _text(present.get(path, b"")), None if content is None else _text(content))
         for path, content in _differing(present, wanted).items()
     )
+
+
+def untracked(repository: Repository, names: Sequence[str]) -> tuple[str, ...]:
+    """The stack files, and the files of their overlays, that Git does not track: what kustomization.yaml lists would not be there.
+
+    Args:
+        repository: The project's.
+        names: The regions to look at; none for all.
+
+    Raises:
+        RolloutError: Git cannot be asked, or a name is no region's.
+    """
+    regions = select(declared(WorkingTree(repository.project)), names)
+    folders = [found.place for each in regions for found in each.overlays.values()]
+    stack_files = [each.stack_file for each in regions]
+    return tuple(path for path in repository.untracked([*stack_files, *folders]) if path.endswith(_OF_AN_OVERLAY))
 
 
 def rendered(region: DeclaredRegion, service: str) -> Mapping[str, bytes]:

@@ -34,7 +34,9 @@ _PROGRAM = (("", "__main__.py"), ("", "requirements.txt"), ("components", "*.py"
 """What the objects are made by."""
 
 
-def make_plan(repository: Repository, base: str, head: str | None, names: Sequence[str]) -> Plan:
+def make_plan(
+    repository: Repository, base: str, head: str | None, names: Sequence[str], *, alone: bool = False
+) -> Plan:
     """Plans the change from a base to a revision or to the working tree.
 
     Where base and head went apart, the change is what happened since then on the side of the head: what `git diff base...head`
@@ -45,6 +47,7 @@ def make_plan(repository: Repository, base: str, head: str | None, names: Sequen
         base: A revision, as Git names them.
         head: Another; None for the working tree, which is on top of HEAD.
         names: The regions to speak of; none for all.
+        alone: Whether only these regions are looked at: what is wrong with others, and between them, is not seen.
 
     Raises:
         RolloutError: no such revision, stack files of the head that cannot be used or are of one region, or a
@@ -55,12 +58,16 @@ def make_plan(repository: Repository, base: str, head: str | None, names: Sequen
     base_commit = _set_out(repository, tip_commit, head_commit)
     base_tree = repository.at(base_commit)
     head_tree = repository.at(head_commit) if head_commit else WorkingTree(repository.project)
-    regions = declared(head_tree)
+
+    def looked_at(tree: Tree) -> tuple[DeclaredRegion, ...]:
+        return tuple(each for each in declared(tree) if not alone or each.name in names)
+
+    regions = looked_at(head_tree)
     refuse_unusable(regions)
-    before = tip = Revision(base, base_commit, declared(base_tree))
+    before = tip = Revision(base, base_commit, looked_at(base_tree))
     if base_commit != tip_commit:
         before = replace(before, parted_from=head or "HEAD")
-        tip = Revision(base, tip_commit, declared(repository.at(tip_commit)))
+        tip = Revision(base, tip_commit, looked_at(repository.at(tip_commit)))
     program = _changed_program(base_tree, head_tree)
     touched = [each for each in regions if argo_cd_applies(each) and (program or each not in before.regions)]
     stale = {
@@ -98,7 +105,9 @@ def _followed(repository: Repository, region: DeclaredRegion) -> Mapping[str, Ov
     """The overlays of a region on the branch that it names, as far as this clone knows it."""
     assert region.usable.repository is not None, "Argo CD reads one"
     name = region.usable.repository.branch
-    commit = next((found for ref in (f"origin/{name}", name) if (found := repository.commit_of(ref))), None)
+    # by their full names: a tag of the same name would come first; the name alone is that of a tag, or a commit
+    refs = (f"refs/remotes/origin/{name}", f"refs/heads/{name}", name)
+    commit = next((found for ref in refs if (found := repository.commit_of(ref))), None)
     places = {service: found.place for service, found in region.overlays.items()}
     return {
         service: Overlay(place, overlay_at(repository.at(commit), place) if commit else None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property, partial
+from functools import partial
 from typing import Protocol
 
 from components.names import address
@@ -12,6 +13,7 @@ from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
 from rollout.git.repository import Repository
 from rollout.judge.shares import RISK
 from rollout.judge.step import nearly_all_answered
+from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError
 from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
 from rollout.regions import Discovery, select
@@ -70,18 +72,22 @@ class Clusters:
         self._upstream, self._rate, self._shown = upstream, rate, shown
         self._pulumi = discovery.pulumi
         self._regions = {region.name: region for region in select(discovery.regions, names)}
+        self._read: dict[str, ServiceOutputs] = {}
 
     @property
     def rate(self) -> int:
         """Requests a second that are sent in a region."""
         return self._rate
 
-    def certify(self, regions: Sequence[str], risk: float = RISK) -> Sequence[Outcome]:
+    def certify(
+        self, regions: Sequence[str], risk: float = RISK, stop: threading.Event | None = None
+    ) -> Sequence[Outcome]:
         """Measures the split of these regions side by side, each until it is decided; failures of its own versions are counted only.
 
         Args:
             regions: By their names.
             risk: How often each test may be wrong, at most.
+            stop: Ends it when it is set; then how far it is is not shown, since several may be measured at the same time.
 
         Raises:
             RolloutError: one is not ready to be measured.
@@ -91,8 +97,11 @@ class Clusters:
         ready = prepare(
             [self._regions[name] for name in regions], self._pulumi, services=[self._upstream.service], rate=self._rate
         )
+        answered = partial(nearly_all_answered, risk=risk)
+        if stop is not None:
+            return measure_and_judge(ready, _until(stop), answered, risk)
         with self._shown(ready) as progress:
-            return measure_and_judge(ready, progress, partial(nearly_all_answered, risk=risk), risk)
+            return measure_and_judge(ready, progress, answered, risk)
 
     def watched(self, region: str, bounds_ms: Sequence[float] = ()) -> Watch:
         """A region watched for as long as a block lasts.
@@ -105,7 +114,7 @@ class Clusters:
             RolloutError: it has no probe that is ready.
         """
         return Watch(
-            connect(self._regions[region]), attack_on(self._outputs[region], MOST_REQUESTS, self._rate), bounds_ms
+            connect(self._regions[region]), attack_on(self._outputs(region), MOST_REQUESTS, self._rate), bounds_ms
         )
 
     def clients(self, region: str) -> ClientsWatch:
@@ -137,7 +146,7 @@ class Clusters:
             RolloutError: the region has no Application, or its cluster cannot be asked.
         """
         where = self._regions[region]
-        application = self._outputs[region].application
+        application = self._outputs(region).application
         if application is None:
             raise RolloutError.of(
                 f"stack {where.stack}: it has no Application of {self._upstream.service}",
@@ -161,7 +170,16 @@ class Clusters:
             say=history.say,
         )
 
-    @cached_property
-    def _outputs(self) -> Mapping[str, ServiceOutputs]:
-        found = {name: read_outputs(self._pulumi, region) for name, region in self._regions.items()}
-        return {name: outputs.service(self._upstream.service, self._regions[name]) for name, outputs in found.items()}
+    def _outputs(self, name: str) -> ServiceOutputs:
+        if name not in self._read:
+            region = self._regions[name]
+            self._read[name] = read_outputs(self._pulumi, region).service(self._upstream.service, region)
+        return self._read[name]
+
+
+def _until(stop: threading.Event) -> Progress:
+    def looked(_one: Ready, _so_far: Measurement) -> None:
+        if stop.is_set():
+            raise RolloutError.of("stopped")
+
+    return looked

@@ -6,8 +6,10 @@ measurement that was under way.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
@@ -32,6 +34,7 @@ from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.promote.results import PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
+from rollout.status.answers import await_all
 from rollout.status.verification import Outcome
 from rollout.traffic.clients import ClientsWatch
 from rollout.traffic.watch import Watch
@@ -40,6 +43,7 @@ from rules.region.capacity import stable_of
 
 _LOOK_EVERY_SECONDS = 0.2
 _NO_WEIGHT = 0
+_STOPPED = Problem("stopped")
 
 
 def promote(
@@ -102,7 +106,8 @@ def roll_back(
     """Takes all requests from a promoted version: one commit for all regions, delivered and measured. It removes nothing.
 
     The others share the requests as they did before the promotion. Not the weights from before it: then a version that is not well
-    might keep some. Once it is pushed, what cannot be delivered or measured is told, and is no reason to stop.
+    might keep some. It is tried until it is through, whatever does not answer meanwhile. Once it is pushed, what cannot be delivered
+    or measured is told, and is no reason to stop.
 
     Args:
         upstream: The branch that Argo CD follows.
@@ -111,16 +116,23 @@ def roll_back(
         reason: Why, a sentence.
 
     Raises:
-        RolloutError: it cannot be committed; or what `where` raises.
+        RolloutError: it can never be committed, whoever waits: the rules or the remote refuse it, or it cannot be signed; or
+            what `where` raises.
     """
     began = time.monotonic()
+    upstream = upstream.on_the_way_back()
     weights: Mapping[str, Mapping[str, int]] = {}
+    promoted: Sequence[str] = ()
 
     def make(tip: str) -> str:
-        nonlocal weights
+        nonlocal weights, promoted
         record, regions = where(tip)
+        promoted = record.promotion.regions
         version = record.promotion.version
         weights = {region: _way_back(upstream, record.promotion, tip, region) for region in regions}
+        if not weights:
+            # a commit that takes nothing back must not say that it did
+            refuse(upstream.problems(tip, promoted))
         told = replace(record, state=PromotionState.ROLLED_BACK, weight=_NO_WEIGHT, proof=None, reason=reason)
         called = f"{upstream.service} {version}"
         subject = f"Roll back {called} in {', '.join(weights)}" if weights else f"Roll back {called}"
@@ -129,38 +141,36 @@ def roll_back(
     placed = upstream.placed(make)
     told = "; ".join(f"{region}: {percents(split)}" for region, split in weights.items())
     upstream.say(f"rolled back by {placed[:10]}: {told}")
-    return confirm(clusters, placed, weights, began)
+    undone = confirm(upstream, clusters, placed, weights, began)
+    return replace(undone, problems=(*upstream.problems(placed, promoted), *undone.problems))
 
 
-def confirm(clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, int]], began: float) -> RollbackResult:
-    """Waits until regions have the weights of a commit, and measures them; tells what cannot be delivered or measured.
+def confirm(
+    upstream: Upstream, clusters: Clusters, commit: str, weights: Mapping[str, Mapping[str, int]], began: float
+) -> RollbackResult:
+    """Waits until regions have the weights of a commit, and measures them, side by side: none waits for another.
+
+    A region that cannot be asked is asked until it answers. What is answered, and keeps the commit from being delivered or measured,
+    is told.
 
     Args:
+        upstream: The branch that Argo CD follows.
         clusters: The regions.
         commit: By its full hash.
         weights: Whole percents by version, by region.
         began: When it began, as `time.monotonic` has it.
     """
-    deliveries: dict[str, DeliveryTime] = {}
-    problems: list[Problem] = []
-    for region, split in weights.items():
-        try:
-            # pods that are not well are no reason to wait: it is from them that the requests are taken
-            delivery = clusters.deliver(region, commit, split, lambda: None, healthy=False)
-        except RolloutError as error:
-            problems += error.problems
-            continue
-        if isinstance(delivery, Problem):
-            problems.append(delivery)
-        else:
-            deliveries[region] = delivery
-    seconds = time.monotonic() - began
-    outcomes: Sequence[Outcome] = ()
-    try:
-        outcomes = clusters.certify([*deliveries]) if deliveries else ()
-    except RolloutError as error:
-        problems += error.problems
-    return RollbackResult(commit, weights, deliveries, outcomes, seconds, problems=tuple(problems))
+    confirmation = _Confirmation(upstream.on_the_way_back(), clusters, commit, weights, began)
+    found = _side_by_side(confirmation.of, [*weights], confirmation.stop)
+    deliveries = {region: one.delivery for region, one in found.items() if one.delivery}
+    return RollbackResult(
+        commit,
+        weights,
+        deliveries,
+        outcomes=[outcome for one in found.values() for outcome in one.outcomes],
+        seconds=max((one.seconds for one in found.values()), default=time.monotonic() - began),
+        problems=tuple(problem for one in found.values() for problem in one.problems),
+    )
 
 
 def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
@@ -173,7 +183,10 @@ def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
     """
     promotion = record.promotion
     ordered = sorted(promotion.regions, key=lambda region: region != record.region)
-    return [region for region in ordered if upstream.weights(tip, region).get(promotion.version)]
+    declared = upstream.regions(tip)
+    # a region that somebody took away has nothing to be taken back, and in one whose stack file is broken nothing can be
+    services = {region: declared[region].services[upstream.service] for region in ordered if region in declared}
+    return [region for region, service in services.items() if service.weights.get(promotion.version)]
 
 
 @dataclass(frozen=True)
@@ -281,7 +294,9 @@ class _Run:
         # those that were done before this run are watched with the others
         for done in self.promotion.regions[: self.promotion.regions.index(region)]:
             self._watch(done)
-        weight = self.upstream.weights(self.upstream.tip(), region)[version]
+        tip = self.upstream.tip()
+        self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+        weight = self.upstream.weights(tip, region)[version]
         for step in steps_left(self.promotion, weight):
             if ended := self._step(region, step):
                 return ended
@@ -438,7 +453,8 @@ class _Run:
         weight = watched.step.weights[watched.step.version]
         self.upstream.say(f"{region}: {watched.step.version} {weight} % failed: {reason}")
         # what somebody else made of the region says nothing of the step
-        self.upstream.refuse_changed_by_others(self.last, self.upstream.tip(), [region])
+        back = self.upstream.on_the_way_back()
+        back.tried(lambda: back.refuse_changed_by_others(self.last, back.tip(), [region]))
         before = [watched.coming] if watched.coming else []
         return self._back(f"{region}: {reason}", lambda: _cost(region, before, watched.watch))
 
@@ -446,11 +462,11 @@ class _Run:
         """The step committed where it is delivered; one that was, before this run, is not committed again."""
         version = self.promotion.version
         tip = self.upstream.tip()
+        self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
         before = self.upstream.weights(tip, region)
         weights = shifted(before, version, weight)
         step = self._judged(region, weights, before)
         if self.record and (self.record.region, self.record.weight) == (region, weight):
-            self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
             return step
         record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
         self._commit(f"Promote {self.upstream.service} {version} in {region}: {weight} %", {region: weights}, record)
@@ -529,6 +545,103 @@ class _Run:
         self.upstream.say(f"{state} by {placed[:10]}")
 
 
+@dataclass(frozen=True)
+class _Confirmed:
+    """What is known of a region: how long the commit took to get there, what was measured, and what was in the way."""
+
+    seconds: float
+    delivery: DeliveryTime | None = None
+    outcomes: Sequence[Outcome] = ()
+    problems: Sequence[Problem] = ()
+
+
+class _Confirmation:
+    """A commit that is followed into regions.
+
+    Attributes:
+        stop: Set when nobody waits for it any more.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        clusters: Clusters,
+        commit: str,
+        weights: Mapping[str, Mapping[str, int]],
+        began: float,
+    ) -> None:
+        self.stop = threading.Event()
+        self._upstream, self._clusters, self._commit = upstream, clusters, commit
+        self._weights, self._began = weights, began
+        self._missing, self._lock = [*weights], threading.Lock()
+
+    def of(self, region: str) -> _Confirmed:
+        """A region's; ends when the region has it and is measured, or it is known why not."""
+        upstream, asked = self._upstream, time.monotonic()
+        try:
+            delivery = upstream.tried(lambda: self._deliver(region, asked))
+        except RolloutError as error:
+            return _Confirmed(self._seconds, problems=error.problems)
+        if isinstance(delivery, Problem):
+            return _Confirmed(self._seconds, problems=[delivery])
+        seconds = self._seconds
+        self._tell(region, seconds)
+        try:
+            outcomes = upstream.tried(lambda: self._clusters.certify([region], stop=self.stop))
+        except RolloutError as error:
+            return _Confirmed(seconds, delivery, problems=error.problems)
+        return _Confirmed(seconds, delivery, outcomes)
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _deliver(self, region: str, asked: float) -> DeliveryTime | Problem:
+        if self.stop.is_set():
+            return _STOPPED
+        before = time.monotonic() - asked
+        # pods that are not well are no reason to wait: it is from them that the requests are taken
+        delivery = self._clusters.deliver(region, self._commit, self._weights[region], self._stopped, healthy=False)
+        if isinstance(delivery, Problem):
+            return delivery
+        return replace(delivery, synced=before + delivery.synced, acknowledged=before + delivery.acknowledged)
+
+    def _stopped(self) -> Problem | None:
+        return _STOPPED if self.stop.is_set() else None
+
+    def _tell(self, region: str, seconds: float) -> None:
+        with self._lock:
+            self._missing.remove(region)
+            missing = f"; not yet in {', '.join(self._missing)}" if self._missing else ""
+            self._upstream.say(f"{region}: {percents(self._weights[region])} after {seconds:.1f} s{missing}")
+
+
+def _side_by_side(
+    work: Callable[[str], _Confirmed], regions: Sequence[str], stop: threading.Event
+) -> Mapping[str, _Confirmed]:
+    """What becomes of each region, by region. An interruption sets `stop` and waits for none of them.
+
+    Raises:
+        Exception: what was raised in the first of them that raised something, once all have ended.
+    """
+    found: dict[str, Future[_Confirmed]] = {region: Future() for region in regions}
+
+    def follow(region: str) -> None:
+        try:
+            found[region].set_result(work(region))
+        except BaseException as error:
+            found[region].set_exception(error)
+
+    try:
+        for region in regions:
+            # not a pool: the interpreter would wait for its threads, and one may hang in a region that is dead
+            threading.Thread(target=follow, args=(region,), name=f"back {region}", daemon=True).start()
+        await_all(found.values())
+    finally:
+        stop.set()
+    return {region: future.result() for region, future in found.items()}
+
+
 def _proof(step: Step, seen: Observation, seconds: float) -> Proof:
     assert seen.proof is not None, "nothing is proven before it is measured"
     where = interval(step, seen)
@@ -587,6 +700,7 @@ def _cost(region: str, before: Sequence[Measurement], watch: Watch) -> dict[str,
 
 
 def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -> dict[str, int]:
+    """The weights of a region once a promotion is taken back, whole percents by version."""
     now = upstream.weights(tip, region)
     before = upstream.weights(promotion.before, region)
     shares = {version: before.get(version, 0) for version in now}

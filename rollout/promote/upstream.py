@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from itertools import count
+from typing import TypeVar
 
-from rollout.git.record import PromotionState, Record
+from rollout.git.record import Promotion, PromotionState, Record
 from rollout.git.repository import Entry, OvertakenError, Repository
 from rollout.plan.comparison import Plan
-from rollout.plan.declaration import DeclaredRegion, Tree, declared, refuse_unusable
+from rollout.plan.declaration import STACK_FILES, DeclaredRegion, Tree, declared, refuse_unusable
 from rollout.plan.overlays import edited
 from rollout.plan.plan import make_plan
 from rollout.plan.report import as_text
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, TransientError
+from rollout.promote.persistence import Persistence
 from rules.finding import Severity
 from stackfile.editing import with_weights
 from stackfile.model import RegionConfig, ServiceConfig
@@ -25,6 +29,10 @@ _MERGED_WITHIN_SECONDS = 24 * 3600.0
 _LOOK_EVERY_SECONDS = 5.0
 _MOST_OVERTAKEN = 5
 _REMEMBERED = 64
+_JUDGED = (STACK_FILES, "*.py", "requirements.txt", "deploy")
+"""With the overlays, wherever they are, all that a change is judged by; patterns of Git."""
+
+_Value = TypeVar("_Value")
 
 
 class InterferenceError(RolloutError):
@@ -55,7 +63,13 @@ class JudgedCommit:
 
 
 def commit_edits(
-    repository: Repository, parent: str, service: str, edits: Mapping[str, Callable[[str], str]], message: str
+    repository: Repository,
+    parent: str,
+    service: str,
+    edits: Mapping[str, Callable[[str], str]],
+    message: str,
+    *,
+    alone: bool = False,
 ) -> JudgedCommit:
     """Commits edited stack files, with the overlays of a service rendered anew.
 
@@ -65,6 +79,7 @@ def commit_edits(
         service: The service that is changed.
         edits: Makes the stack file's new text from the old, by region. Where nothing changes, the commit is an empty one.
         message: The commit's.
+        alone: Whether these regions are judged without the others, whose stack files need not be usable then.
 
     Raises:
         RolloutError: a stack file cannot be used or an edit refuses.
@@ -73,7 +88,8 @@ def commit_edits(
     for region, edit in edits.items():
         files |= edited(repository.at(parent), region, service, edit)
     commit = repository.commit(parent, files, message)
-    return JudgedCommit(commit, service, files, make_plan(repository, parent, commit, list(edits)) if edits else None)
+    plan = make_plan(repository, parent, commit, list(edits), alone=alone) if edits else None
+    return JudgedCommit(commit, service, files, plan)
 
 
 @dataclass(frozen=True)
@@ -87,6 +103,8 @@ class Upstream:
         branch: What Argo CD follows there.
         proposal: A branch to push to instead, where people or checks stand before the other one; None to push to it.
         say: Told in a line what goes on.
+        pause: Waits for so many seconds before something is tried again.
+        persistent: Whether what did not answer is tried again until it does, and others may be first as often as they like.
     """
 
     repository: Repository
@@ -95,20 +113,51 @@ class Upstream:
     branch: str
     proposal: str | None
     say: Callable[[str], None]
+    pause: Callable[[float], object] = field(default=time.sleep, repr=False)
+    persistent: bool = False
+
+    def on_the_way_back(self) -> Upstream:
+        """The same, but it does not give up: only a person does, and what cannot succeed. A terminal that is gone ends nothing."""
+
+        def say(line: str) -> None:
+            # rich ends the program where nobody reads any more
+            with suppress(OSError, SystemExit):
+                self.say(line)
+
+        return self if self.persistent else replace(self, say=say, persistent=True)
+
+    def tried(self, attempt: Callable[[], _Value]) -> _Value:
+        """What an attempt returns: the first one, or where this is persistent the one that is through."""
+        return Persistence(self.say, self.pause).until_through(attempt) if self.persistent else attempt()
 
     def tip(self) -> str:
         """The commit that is to be delivered now; its full hash. Asks the remote.
 
         Raises:
-            RolloutError: the remote does not answer, or has no such branch.
+            TransientError: the remote does not answer.
+            RolloutError: it has no such branch.
         """
-        return self.repository.fetch(self.remote, self.branch)
+        if self.repository.shallow:
+            self.say("this clone is shallow: fetches the history that it lacks")
+        return self.tried(lambda: self.repository.fetch(self.remote, self.branch))
 
-    def regions(self, commit: str) -> Mapping[str, RegionConfig]:
-        """What a commit declares of the regions that have the service, by their names.
+    def last_promotion(self, tip: str) -> tuple[Entry, Record] | None:
+        """The newest commit of a promotion of it, with what it says; None where there was none.
+
+        Args:
+            tip: The commit that is to be delivered now.
 
         Raises:
-            RolloutError: a stack file cannot be used.
+            RolloutError: the history is not all here, or the commit says something that cannot be read.
+        """
+        self.repository.refuse_cut(tip)
+        return self.repository.newest_record(tip, self.service)
+
+    def regions(self, commit: str) -> Mapping[str, RegionConfig]:
+        """What a commit declares of the regions that have the service, by their names; of those whose stack file can be used.
+
+        Raises:
+            RolloutError: none can be used.
         """
         found = regions_at(self.repository, commit)
         return {name: config for name, config in found.items() if self.service in config.services}
@@ -129,12 +178,20 @@ class Upstream:
         """
         regions = self.regions(commit)
         if region not in regions:
+            refuse_unusable(self._unusable(commit, [region]))
             raise RolloutError.of(
                 f"{region}: there is no region of this name with the service {self.service} at {commit[:10]}",
                 "only what a commit declares is delivered",
                 f"there are: {', '.join(regions) or 'none'}",
             )
         return regions[region].services[self.service]
+
+    def problems(self, commit: str, regions: Sequence[str]) -> list[Problem]:
+        """Why some regions cannot be changed on top of a commit: their stack files cannot be used."""
+        return [Problem(problem) for each in self._unusable(commit, regions) for problem in each.problems]
+
+    def _unusable(self, commit: str, regions: Sequence[str]) -> list[DeclaredRegion]:
+        return [each for each in declared(self.repository.at(commit)) if each.problems and each.name in regions]
 
     def contains(self, commit: str, tip: str) -> bool:
         """Whether a commit is another one or in its history; fetches what is new before it says no.
@@ -181,31 +238,64 @@ class Upstream:
         Raises:
             RolloutError: `make` does; the remote refuses it; others push without an end; or it is not merged within a day.
         """
-        for _ in range(_MOST_OVERTAKEN):
+        judged, again = "", make
+        for times in count(1):
             tip = self.tip()
-            made = make(tip)
-            proposed = self._proposed(made, tip)
+            if not judged or self._concerns(judged, tip):
+                judged, again = tip, make
+            made = self.tried(partial(again, tip))
+            proposed = self.tried(partial(self._proposed, made, tip))
             commit = proposed or made
             try:
                 if proposed is None:
                     # not on what somebody has set back meanwhile: it would bring again what they removed
                     onto = None if self.proposal else tip
-                    self.repository.push(commit, self.remote, self.proposal or self.branch, onto=onto)
+                    push = partial(self.repository.push, commit, self.remote, self.proposal or self.branch, onto=onto)
+                    self.tried(push)
             except OvertakenError:
-                self.say(f"somebody pushed to {self.proposal or self.branch} meanwhile; looks again")
+                # not a line each time: with others who push all the time it may take many
+                if times.bit_count() == 1:
+                    self.say(f"somebody pushed to {self.proposal or self.branch} meanwhile; makes it anew ({times})")
+                if times == _MOST_OVERTAKEN and not self.persistent:
+                    break
+                # takes a tenth of the time, and so gets in where others push all the time
+                again = self.tried(partial(self.repository.replayed, made))
                 continue
             delivered = self._await_merge(commit, tip) if self.proposal else commit
-            if not self.repository.follow(delivered, self.branch):
-                self.say(
-                    f"your branch and files stay as they are: they hold what {delivered[:10]} lacks; "
-                    "`git pull` when you are ready"
-                )
+            self._follow(delivered)
             return delivered
         raise RolloutError.of(
             f"{_MOST_OVERTAKEN} times in a row somebody else pushed to {self.proposal or self.branch} first",
             "a commit goes on top of what is there",
             "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
         )
+
+    def refuse_taken_back(self, promotion: Promotion) -> None:
+        """Refuses to promote what was taken back before, and is still the same image in some region.
+
+        Raises:
+            RolloutError: it was: by whom, and why.
+        """
+        version = promotion.version
+        found = self.repository.newest_record(promotion.before, self.service, version)
+        if found is None or found[1].state is not PromotionState.ROLLED_BACK:
+            return
+        entry, record = found
+        now = self._images(promotion.before, promotion.regions, version)
+        same = now & self._images(entry.commit, record.promotion.regions, version)
+        if same:
+            raise RolloutError.of(
+                f"{self.service} {version} was taken back on {entry.at:%Y-%m-%d} by {entry.commit[:10]} of {entry.author}: "
+                f"{record.reason or 'no reason given'}",
+                f"its image is the same as then: {', '.join(sorted(same))}",
+                f"bring another image; or, where the reason is gone, promote it again: rollout promote {version} --again",
+            )
+
+    def _images(self, commit: str, regions: Iterable[str], version: str) -> frozenset[str]:
+        """What a version of the service runs in these regions at a commit, as far as it says so."""
+        configs = [each.config for each in declared(self.repository.at(commit)) if each.name in regions]
+        services = [config.services.get(self.service) for config in configs if config]
+        return frozenset(each.images[version] for each in services if each and version in each.images)
 
     def promoted_since(self, ours: str, tip: str) -> Entry | None:
         """The newest commit of a promotion of it that is in the history of one commit and not of another; None if there is none."""
@@ -255,7 +345,10 @@ class Upstream:
         }
 
     def _commit(self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str) -> str:
-        change = commit_edits(self.repository, parent, self.service, edits, message)
+        # a stack file that somebody broke elsewhere keeps no way back from being made
+        others = [each for each in declared(self.repository.at(parent)) if each.name not in edits]
+        alone = self.persistent and any(each.problems for each in others)
+        change = commit_edits(self.repository, parent, self.service, edits, message, alone=alone)
         if change.plan and change.is_refused:
             raise RolloutError.of(
                 f"the rules refuse it:\n{as_text(change.plan)}",
@@ -264,9 +357,28 @@ class Upstream:
             )
         return change.commit
 
+    def _follow(self, delivered: str) -> None:
+        try:
+            followed = self.repository.follow(delivered, self.branch)
+        except TransientError:
+            # it is pushed: what is checked out is for later
+            followed = False
+        if not followed:
+            self.say(
+                f"your branch and files stay as they are: they hold what {delivered[:10]} lacks; "
+                "`git pull` when you are ready"
+            )
+
+    def _concerns(self, old: str, tip: str) -> bool:
+        """Whether a commit that was made and judged on top of one could be another one on top of the other."""
+        places = [
+            region.overlays[name].place for region in declared(self.repository.at(old)) for name in region.overlays
+        ]
+        return self.repository.differs(old, tip, [*_JUDGED, *places]) or self.repository.has_records(f"{old}..{tip}")
+
     def _await_merge(self, commit: str, parent: str) -> str:
         self.say(f"pushed {commit[:10]} to {self.proposal}; waits until it is merged into {self.branch}")
-        wanted = self._says(commit)
+        wanted = self.tried(partial(self._says, commit))
         ends = time.monotonic() + _MERGED_WITHIN_SECONDS
         known = parent
         while time.monotonic() < ends:
@@ -274,7 +386,7 @@ class Upstream:
             if tip != known and self.repository.contains(commit, tip):
                 return commit
             # what it says may be there by another commit: a squashed one
-            if tip != known and self._says(tip) == wanted:
+            if tip != known and self.tried(partial(self._says, tip)) == wanted:
                 return tip
             known = tip
             time.sleep(_LOOK_EVERY_SECONDS)
@@ -326,7 +438,7 @@ class Upstream:
 
 
 def followed_branch(regions: Mapping[str, RegionConfig], names: Sequence[str]) -> str:
-    """The branch that Argo CD follows in these regions.
+    """The branch that Argo CD follows in these regions, without `refs/heads/`.
 
     Raises:
         RolloutError: it is not one and the same, or commits are not what is delivered.
@@ -339,7 +451,7 @@ def followed_branch(regions: Mapping[str, RegionConfig], names: Sequence[str]) -
             "change the weights with `pulumi up`, or hand the region over to Argo CD (docs/handover.md)",
         )
     repositories = {name: regions[name].repository for name in names}
-    branches = {name: repository.revision for name, repository in repositories.items() if repository}
+    branches = {name: repository.branch for name, repository in repositories.items() if repository}
     if len(set(branches.values())) != 1:
         raise RolloutError.of(
             f"the regions follow different branches: {', '.join(f'{name} {branch}' for name, branch in branches.items())}",
@@ -371,11 +483,13 @@ def refuse_promotion(newest: tuple[Entry, Record] | None) -> None:
 # what a commit declares never changes, and each step asks for the weights of the same few
 @lru_cache(maxsize=_REMEMBERED)
 def regions_at(repository: Repository, commit: str) -> Mapping[str, RegionConfig]:
-    """What a commit declares of its regions, by their names.
+    """What a commit declares of its regions, by their names; of those whose stack file can be used.
 
     Raises:
-        RolloutError: a stack file cannot be used.
+        RolloutError: none can be used.
     """
     found = declared(repository.at(commit))
-    refuse_unusable(found)
-    return {region.name: region.usable for region in found}
+    usable = {region.name: region.config for region in found if region.config}
+    if not usable:
+        refuse_unusable(found)
+    return usable

@@ -71,9 +71,9 @@ def change_weights(
         dry_run: Only to make the plan.
 
     Raises:
-        RolloutError: there is no such region or version, or no split of 100; a promotion of the region is in progress; uncommitted
-            changes would be lost; with a remote, the branch there is not at the commit that is checked out, or does not take the new
-            one; or another rollout is at work.
+        RolloutError: there is no such region or version, or no split of 100; a promotion of the region is in progress, or the clone
+            is shallow, so that this is not known; uncommitted changes would be lost; with a remote, the branch there is not at the
+            commit that is checked out, or does not take the new one; or another rollout is at work.
     """
     with repository.locked(service):
         head, branch = repository.head()
@@ -84,6 +84,7 @@ def change_weights(
                 "check the branch out first: git switch main",
             )
         onto = _remote_tip(repository, remote, branch, head) if remote is not None else None
+        repository.refuse_cut(head)
         newest = repository.newest_record(head, service)
         if newest and region in newest[1].promotion.regions:
             refuse_promotion(newest)

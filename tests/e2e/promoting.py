@@ -61,7 +61,7 @@ def promote(
     kill_at: str | None = None,
     rate: int = RATE,
 ) -> Promoted:
-    """Run `rollout promote`.
+    """Run `rollout promote`; with --again, since the drills promote the same image each time.
 
     Args:
         lab: Where.
@@ -70,8 +70,8 @@ def promote(
         kill_at: Send it SIGKILL when it says a line with this text.
         rate: Requests a second that it sends in each region that it measures.
     """
-    margins = () if "--resume" in arguments else _MARGINS
-    command = [sys.executable, "-m", "rollout", "promote", *arguments, *margins, f"--rate={rate}", "--json"]
+    options = () if "--resume" in arguments else (*_MARGINS, "--again")
+    command = [sys.executable, "-m", "rollout", "promote", *arguments, *options, f"--rate={rate}", "--json"]
     child = subprocess.Popen(
         command,
         cwd=lab.place.checkout,

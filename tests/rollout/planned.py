@@ -16,6 +16,7 @@ from typer.testing import Result as Ran
 
 from rollout.__main__ import app
 from rollout.plan.overlays import changes, make
+from stackfile.editing import without_version
 from tests.rollout.repository import Repository, new_repository
 from tests.rollout.stack_files import ROOT, edit, stack_file
 
@@ -69,6 +70,12 @@ class Project:
             text, found = re.subn(r"(?m)^    web:\n(?:      .*\n)+", "", self.stack_file(region).read_text())
             assert found == 1, f"web is not in {region}"
             self.stack_file(region).write_text(text)
+        self.render()
+
+    def remove_version(self, region: str, version: str) -> None:
+        """Removes a version of echo that has no requests from a region, and renders it."""
+        text = self.stack_file(region).read_text()
+        self.stack_file(region).write_text(without_version(text, "echo", version))
         self.render()
 
     def add_region(self, name: str) -> None:

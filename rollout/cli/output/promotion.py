@@ -21,7 +21,9 @@ from rollout.weights import percents
 
 
 def exit_code(ended: PromotionResult) -> int:
-    """0 if it is done, 1 if it was taken back, 2 if it ended before it was done."""
+    """0 if it is done, 1 if it was taken back everywhere, 2 if it ended before it was done or is not known to be back."""
+    if ended.undone and ended.undone.problems:
+        return UNUSABLE
     return {PromotionState.DONE: 0, PromotionState.ROLLED_BACK: DIFFERS}.get(ended.state, UNUSABLE)
 
 

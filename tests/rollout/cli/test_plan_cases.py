@@ -145,6 +145,18 @@ def test_a_branch_with_the_same_overlay_may_be_followed(project: Project) -> Non
     assert refused(project) == set()
 
 
+def test_a_tag_of_the_branchs_name_is_not_taken_for_it(project: Project) -> None:
+    project.repository.git("branch", "release")
+    project.repository.git("tag", "release")
+    project.repository.git("switch", "--quiet", "release")
+    project.weigh(v1=75, v2=25)
+    project.commit()
+    project.repository.git("switch", "--quiet", "main")
+    edit(project.stack_file("region-a"), "    # revision: main", "    revision: refs/heads/release")
+
+    assert refused(project) == {"delivered-elsewhere"}
+
+
 def test_a_plan_against_a_branch_that_nobody_follows_is_refused(project: Project) -> None:
     project.repository.git("branch", "release")
     project.weigh(v1=75, v2=25)

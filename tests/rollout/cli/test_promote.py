@@ -15,14 +15,16 @@ from typer.testing import Result as Ran
 from rollout.__main__ import app
 from rollout.cli.clone import Clone
 from rollout.cli.promote import DEFAULT_STEPS
+from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.git.repository import Repository
 from rollout.problem import Problem, refuse
-from rollout.promote import preflight
+from rollout.promote import persistence, preflight
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
+from tests.rollout.repository import Repository as Work
 
 ALL = {"v1": 0, "v2": 100}
 QUICK = ("--steps", "50,100", "--bake", "0s", "--keep=0", "--margin=2", "--slower=20")
@@ -97,6 +99,7 @@ class TestRefused:
             ["--bake", "1s"],
             ["--keep", "0"],
             ["--margin", "1"],
+            ["--again"],
             ["--dry-run"],
         ],
     )
@@ -179,6 +182,68 @@ class TestInProgress:
         monkeypatch.chdir(clones.colleague.directory)
 
         refused(run("promote", "v2"), "is in progress")
+
+
+class TestShallow:
+    """A clone of depth 1, below whose only commit there is a promotion in progress."""
+
+    @pytest.fixture
+    def shallow(self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch) -> Work:
+        interrupted(regions)
+        clones.somebody_writes()
+        return self.cloned(clones, monkeypatch)
+
+    def cloned(self, clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> Work:
+        directory = clones.remote.directory.with_name("shallow")
+        clones.remote.git("clone", "--quiet", "--depth=1", f"file://{clones.remote.directory}", str(directory))
+        clone = Work(directory)
+        clone.git("config", "user.name", "shallow")
+        clone.git("config", "user.email", "shallow@corp.local")
+        monkeypatch.chdir(directory)
+        assert clone.git("rev-list", "--count", "HEAD") == "1"
+        return clone
+
+    @pytest.mark.usefixtures("shallow")
+    @pytest.mark.parametrize("verb", [["promote", "v2"], ["promote", "v2", "--dry-run"], ["retire", "v2"]])
+    def test_nothing_else_begins(self, verb: list[str]) -> None:
+        refused(
+            run(*verb), "this clone is shallow: fetches the history", "is in progress: echo v2 has 50 % in region-a"
+        )
+
+    @pytest.mark.usefixtures("shallow")
+    def test_a_weight_is_not_set(self, clones: TwoClones) -> None:
+        wish = ["set", "v2=20", "--region", "region-a"]
+
+        refused(run(*wish), "the history of ", "git fetch --unshallow origin")
+        refused(run(*wish, "--push"), "is in progress: echo v2 has 50 % in region-a")
+        refused(run(*wish), "is in progress")
+        assert clones.subjects()[-1] == "Write"
+
+    @pytest.mark.usefixtures("shallow")
+    def test_it_is_taken_back(self, clones: TwoClones, regions: FakeRegions) -> None:
+        ran = run("rollback")
+
+        assert ran.exit_code == 0, ran.output
+        assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+
+    @pytest.mark.usefixtures("shallow")
+    def test_it_is_gone_on_with(self, clones: TwoClones) -> None:
+        assert run("promote", "--resume").exit_code == 0
+        assert clones.weights("region-a") == ALL
+
+    def test_a_remote_that_is_shallow_itself_is_refused(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        interrupted(regions)
+        clones.somebody_writes()
+        self.cloned(clones, monkeypatch).git("remote", "rename", "origin", "whole")
+        directory = clones.remote.directory.with_name("second")
+        clones.remote.git(
+            "clone", "--quiet", "--depth=1", f"file://{clones.remote.directory.with_name('shallow')}", str(directory)
+        )
+        monkeypatch.chdir(directory)
+
+        refused(run("promote", "v2"), "the history of ", "a promotion that is in progress may be below")
 
 
 class TestDryRun:
@@ -283,6 +348,20 @@ class TestPromote:
         assert "echo v2 has 100 % in region-a: each step was proven." in ran.stdout
         assert clones.weights("region-a") == regions.in_force("region-a") == ALL
 
+    def test_a_branch_by_its_full_name_where_a_tag_has_the_same(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def by_full_name(project: Project) -> None:
+            for region in REGIONS:
+                project.replace(region, "    # revision: main ", "    revision: refs/heads/main ")
+
+        clones.somebody("Name the branch", by_full_name)
+        clones.operator.repository.git("pull", "--quiet", "--ff-only")
+        clones.operator.repository.git("tag", "main", "HEAD~1")
+
+        ran = run("promote", "v2", *ONE)
+
+        assert ran.exit_code == 0, ran.output
+        assert clones.weights("region-a") == regions.in_force("region-a") == ALL
+
     def test_json_is_all_that_is_on_stdout(self, regions: FakeRegions) -> None:
         ran = run("promote", "v2", *ONE, "--json")
 
@@ -300,6 +379,17 @@ class TestPromote:
         assert "requests that went to v2" in ran.stdout
         assert clones.weights("region-a") == BEFORE
 
+    def test_a_way_back_that_does_not_arrive_ends_with_2(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.arrives = lambda _region, weights: weights["v2"] > 0
+
+        ran = run("promote", "v2", *ONE)
+
+        assert ran.exit_code == 2, ran.output
+        assert "region-a: v1 100 %, v2 0 % by " in ran.stdout
+        assert "NOT known to be delivered" in ran.stdout
+        assert clones.weights("region-a") == BEFORE
+
     def test_somebody_else_ends_it_with_2(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.once("look", "region-a", 50, lambda: clones.somebody_weighs("region-a", v1=70, v2=30))
 
@@ -313,6 +403,23 @@ class TestPromote:
 
         refused(run("promote", "v2", *ONE), "nothing was changed")
         assert clones.subjects() == []
+
+    @pytest.mark.parametrize("fault", [KeyError("v2"), SystemExit(1), BrokenPipeError()], ids=repr)
+    def test_a_fault_of_its_own_ends_with_70_and_says_where_it_came_from(
+        self, clones: TwoClones, regions: FakeRegions, fault: BaseException
+    ) -> None:
+        def fails() -> None:
+            raise fault
+
+        regions.once("look", "region-a", 50, fails)
+
+        ran = run("promote", "v2", *ONE)
+
+        assert ran.exit_code == 70, ran.output
+        assert f"error: rollout itself failed: {type(fault).__name__}" in ran.stderr
+        assert "in fails" in ran.stderr
+        assert clones.weights("region-a") == {"v1": 50, "v2": 50}
+        assert run("promote", "--resume").exit_code == 0
 
     def test_ctrl_c_ends_with_130_and_says_how_to_go_on(self, regions: FakeRegions) -> None:
         ran = interrupted(regions)
@@ -348,7 +455,75 @@ class TestResume:
         )
 
 
+class TestAgain:
+    """After a version was taken back."""
+
+    @pytest.fixture(autouse=True)
+    def taken_back(self, clones: TwoClones, regions: FakeRegions) -> None:
+        interrupted(regions)
+        assert run("rollback", "--reason", "answers slowly").exit_code == 0
+        clones.somebody_writes()
+
+    @pytest.mark.parametrize("more", [(), ("--dry-run",), ("--regions", "region-b")])
+    def test_the_same_image_is_refused_with_the_reason(self, clones: TwoClones, more: tuple[str, ...]) -> None:
+        back = clones.remote.git("rev-parse", "main~1")
+
+        refused(
+            run("promote", "v2", *QUICK, *more),
+            "echo v2 was taken back on 20",
+            f" by {back[:10]} of operator: answers slowly",
+            "registry.corp.local/echo:2.0.0",
+            "rollout promote v2 --again",
+        )
+        assert clones.subjects()[-1] == "Write"
+
+    def test_it_is_promoted_where_a_person_says_so(self, clones: TwoClones) -> None:
+        assert run("promote", "v2", *ONE, "--again").exit_code == 0
+        assert clones.weights("region-a") == ALL
+
+    def test_so_it_is_with_another_image(self, clones: TwoClones) -> None:
+        def another(project: Project) -> None:
+            for region in REGIONS:
+                project.replace(region, "echo:2.0.0", "echo:2.0.1")
+            project.render()
+
+        clones.somebody("Mend v2", another)
+
+        assert run("promote", "v2", *ONE).exit_code == 0
+
+    def test_a_promotion_of_another_version_since_then_is_no_pardon(self, clones: TwoClones) -> None:
+        upstream = clones.upstream(of=clones.colleague)
+        promotion = Promotion("v1-x", "echo", "v1", (100,), REGIONS, 0, clones.tip)
+        done = message("echo v1 is promoted", Record(promotion, PromotionState.DONE, "region-b", 100))
+        upstream.placed(lambda tip: upstream.shifted(tip, {}, done))
+
+        refused(run("promote", "v2", *ONE), "answers slowly")
+
+
 class TestRollback:
+    def test_a_remote_that_does_not_answer_at_first_is_asked_again(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        interrupted(regions)
+        fetch, remote = Repository.fetch, clones.remote.directory
+        away = remote.rename(remote.with_name("away"))
+
+        def comes_back(repository: Repository, name: str, branch: str) -> str:
+            try:
+                return fetch(repository, name, branch)
+            finally:
+                if away.exists():
+                    away.rename(remote)
+
+        monkeypatch.setattr(Repository, "fetch", comes_back)
+        monkeypatch.setattr(persistence, "FIRST_PAUSE_SECONDS", 0)
+
+        ran = run("rollback")
+
+        assert ran.exit_code == 0, ran.output
+        assert "main of origin cannot be fetched: fatal: " in ran.stderr
+        assert clones.weights("region-a") == BEFORE
+
     def test_takes_back_what_is_done(self, clones: TwoClones, regions: FakeRegions) -> None:
         run("promote", "v2", *ONE)
 
@@ -367,7 +542,7 @@ class TestRollback:
 
         assert ran.exit_code == 0, ran.output
         assert clones.weights("region-a") == BEFORE
-        assert run("promote", "v2", *ONE).exit_code == 0
+        assert run("promote", "v2", *ONE, "--again").exit_code == 0
 
     def test_a_region_that_does_not_hold_after_it_ends_with_1(self, clones: TwoClones, regions: FakeRegions) -> None:
         interrupted(regions)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
 from rollout.__main__ import app
+from tests.rollout.repository import Repository, new_repository
 from tests.rollout.stack_files import RENDERED, ROOT, edit, files_below, new_rendered_project, stack_file
 
 OVERLAY = "deploy/overlays/region-a/echo"
@@ -91,6 +92,65 @@ class TestCheck:
         render("--check")
 
         assert files_below(changed) == before
+
+
+class TestNewFiles:
+    """What `git commit -am` would leave out."""
+
+    @pytest.fixture
+    def work(self, project: Path) -> Repository:
+        """The project in a clone, all of it committed, and then a third version in region-a that is not rendered yet."""
+        work = new_repository(project)
+        work.git("add", "--all")
+        work.git("commit", "--quiet", "--message", "Begin")
+        v3 = "        v3: {image: registry.corp.local/echo:3.0.0, replicas: 3, weight: 0}\n"
+        text = stack_file(project, "region-a").read_text()
+        at = text.index("        v1: ")
+        stack_file(project, "region-a").write_text(text[:at] + v3 + text[at:])
+        return work
+
+    def told(self, ran: Ran) -> tuple[list[str], str]:
+        """The files that are named, and the line that says how to add them."""
+        lines = ran.stderr.splitlines()
+        start = next(number for number, line in enumerate(lines) if "`git commit -a` leaves them out:" in line)
+        return [line.strip() for line in lines[start + 1 : -1]], lines[-1]
+
+    def test_are_named_with_how_to_add_them(self, work: Repository) -> None:
+        ran = render()
+
+        files, how = self.told(ran)
+        assert ran.exit_code == 0
+        assert files == [f"{OVERLAY}/{name}" for name in ("deployment-v3.yaml", "pdb-v3.yaml")]
+        assert how == f"add them: git -C {work.directory} add {OVERLAY}"
+        work.git(*how.removeprefix("add them: git ").split())
+        assert render().stderr == ""
+
+    def test_are_named_as_long_as_git_does_not_track_them(self, work: Repository) -> None:
+        render()
+        work.git("commit", "--quiet", "--all", "--message", "Bring v3")
+
+        ran, checked = render(), render("--check")
+
+        assert (ran.stdout, ran.exit_code, checked.exit_code) == ("nothing to do\n", 0, 1)
+        assert self.told(ran) == self.told(checked)
+
+    def test_of_a_new_region_are_its_stack_file_as_well(self, work: Repository) -> None:
+        text = stack_file(work.directory, "region-b").read_text()
+        stack_file(work.directory, "region-c").write_text(
+            text.replace("region-b", "region-c").replace("network-b", "c")
+        )
+
+        files, how = self.told(render("--region", "region-c"))
+
+        assert files[0] == "Pulumi.region-c.yaml"
+        assert len(files) == 1 + len(RENDERED)
+        work.git(*how.removeprefix("add them: git ").split())
+        assert render("--check", "--region", "region-c").exit_code == 0
+
+    def test_that_somebody_ignores_are_named_too(self, work: Repository) -> None:
+        (work.directory / ".gitignore").write_text("*-v3.yaml\n")
+
+        assert self.told(render())[0] == [f"{OVERLAY}/{name}" for name in ("deployment-v3.yaml", "pdb-v3.yaml")]
 
 
 class TestRefusal:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rollout.git.repository import Entry, OvertakenError, Repository
-from rollout.problem import RolloutError
+from rollout.problem import RolloutError, TransientError
 from tests.rollout.repository import Repository as Work
 from tests.rollout.repository import new_repository
 from tests.rollout.stack_files import files_below
@@ -84,10 +84,12 @@ def install_hook(repository: Work, name: str, text: str) -> None:
     hook.chmod(0o755)
 
 
-def problem_of(action: Callable[[], object]) -> str:
+def problem_of(action: Callable[[], object], *, passes: bool = False) -> str:
+    """What is told of it; `passes` is whether it may go through when it is tried again."""
     with pytest.raises(RolloutError) as refused:
         action()
     assert not isinstance(refused.value, OvertakenError)
+    assert isinstance(refused.value, TransientError) is passes
     return str(refused.value)
 
 
@@ -219,7 +221,9 @@ class TestFetch:
 
     @pytest.mark.parametrize(("remote_name", "branch"), [("origin", "gone"), ("nowhere", "main"), ("--all", "main")])
     def test_of_what_is_not_there_is_told(self, repository: Repository, remote_name: str, branch: str) -> None:
-        assert problem_of(lambda: repository.fetch(remote_name, branch)).startswith(
+        # a remote that cannot be asked may be back in a moment; a branch that it does not have is gone
+        passes = remote_name != "origin"
+        assert problem_of(lambda: repository.fetch(remote_name, branch), passes=passes).startswith(
             f"{branch} of {remote_name} cannot be fetched: fatal: "
         )
 
@@ -227,7 +231,74 @@ class TestFetch:
         assert (repository.tip("origin", "main"), repository.tip("origin", "ma")) == (tip(remote), None)
 
     def test_a_remote_that_cannot_be_asked_is_told(self, repository: Repository) -> None:
-        assert problem_of(lambda: repository.tip("nowhere", "main")).startswith("nowhere cannot be asked for main: ")
+        told = problem_of(lambda: repository.tip("nowhere", "main"), passes=True)
+        assert told.startswith("nowhere cannot be asked for main: ")
+
+
+class TestCannotCommit:
+    """What a person must do first is told apart from what may go through later."""
+
+    def test_without_a_signature(self, clone: Work, repository: Repository) -> None:
+        clone.git("config", "gpg.program", "false")
+        clone.git("config", "commit.gpgSign", "true")
+
+        told = problem_of(lambda: repository.commit(tip(clone), {}, "x\n"))
+
+        assert told.startswith("the commit cannot be signed: git commit-tree in ")
+
+    def test_without_a_name(self, clone: Work, repository: Repository) -> None:
+        clone.git("config", "user.useConfigOnly", "true")
+        clone.git("config", "--unset", "user.email")
+
+        assert "git commit-tree in " in problem_of(lambda: repository.commit(tip(clone), {}, "x\n"))
+
+    def test_in_a_repository_that_cannot_be_written_to_now(self, clone: Work, repository: Repository) -> None:
+        parent, objects = tip(clone), clone.directory / ".git" / "objects"
+        away = objects.rename(objects.with_name("away"))
+
+        assert "git read-tree in " in problem_of(lambda: repository.commit(parent, {}, "x\n"), passes=True)
+
+        away.rename(objects)
+        assert repository.commit(parent, {}, "x\n")
+
+
+class TestReplayed:
+    def test_is_the_same_change_with_the_same_message_on_top_of_another_commit(
+        self, clone: Work, repository: Repository
+    ) -> None:
+        parent = tip(clone)
+        text = "v2 10 → 25 %\n\nRollout-A: b\n"
+        commit = repository.commit(parent, {"a": b"2\n", "infra/b": None, "new/né": b"3\n"}, text)
+        other = repository.commit(parent, {"c": b"4\n"}, "theirs\n")
+
+        made = repository.replayed(commit)(other)
+
+        assert files_at(clone, made) == {"a": "2", "new/né": "3", "c": "4"}
+        assert clone.git("rev-parse", f"{made}^@") == other
+        assert repository.log(made, 1)[0].message == text
+
+    def test_of_a_commit_that_changes_nothing_changes_nothing(self, clone: Work, repository: Repository) -> None:
+        parent = tip(clone)
+        other = repository.commit(parent, {"c": b"4\n"}, "theirs\n")
+
+        made = repository.replayed(repository.commit(parent, {}, "x\n"))(other)
+
+        assert files_at(clone, made) == files_at(clone, other)
+
+
+class TestDiffers:
+    @pytest.mark.parametrize(
+        ("changed", "differs"),
+        [("infra/Pulumi.a.yaml", True), ("infra/deploy/x/y", True), ("infra/README", False), ("deploy/x", False)],
+    )
+    def test_sees_what_is_below_the_project_alone(self, clone: Work, changed: str, differs: bool) -> None:
+        one = tip(clone)
+        other = Repository(clone.directory).commit(one, {changed: b"x"}, "x\n")
+
+        repository = Repository(clone.directory / "infra")
+
+        assert repository.differs(one, other, ["Pulumi.*.yaml", "deploy", "gone"]) is differs
+        assert not repository.differs(one, one, ["deploy"])
 
 
 class TestPush:
@@ -328,9 +399,40 @@ class TestPush:
     def test_to_a_remote_that_is_not_there_is_told(self, clone: Work, repository: Repository) -> None:
         commit = repository.commit(tip(clone), {}, "x\n")
 
-        assert problem_of(lambda: repository.push(commit, "nowhere", "main")).startswith(
-            "nowhere cannot be asked for main: "
+        told = problem_of(lambda: repository.push(commit, "nowhere", "main"), passes=True)
+        assert told.startswith("nowhere cannot be asked for main: ")
+
+    def test_to_a_remote_that_is_busy_may_go_through_later(
+        self, clone: Work, remote: Work, repository: Repository
+    ) -> None:
+        commit = repository.commit(tip(clone), {}, "x\n")
+        lock = remote.directory / "refs" / "heads" / "main.lock"
+        lock.touch()
+
+        told = problem_of(lambda: repository.push(commit, "origin", "main", onto=tip(clone)), passes=True)
+        lock.unlink()
+        repository.push(commit, "origin", "main", onto=tip(clone))
+
+        assert "cannot lock ref" in told
+        assert tip(remote) == commit
+
+    def test_whose_answer_was_lost_and_that_somebody_built_upon_is_a_success(
+        self, clone: Work, remote: Work, repository: Repository
+    ) -> None:
+        # the remote takes the commit, somebody pushes on top of it, then the connection breaks
+        install_hook(
+            remote,
+            "post-update",
+            "#!/bin/sh\n"
+            "made=$(git -c user.name=a -c user.email=a@b commit-tree 'main^{tree}' -p main -m theirs)\n"
+            'git update-ref refs/heads/main "$made"\n'
+            "kill -9 $PPID\n",
         )
+        commit = repository.commit(tip(clone), {}, "x\n")
+
+        repository.push(commit, "origin", "main", onto=tip(clone))
+
+        assert remote.git("log", "--format=%s", "-2", "main").splitlines() == ["theirs", "x"]
 
 
 class TestFollow:
@@ -470,7 +572,7 @@ class TestLog:
         assert [entry.files for entry in repository.log("HEAD", 1)] == [("b",)]
 
     def test_of_a_commit_that_is_not_here_is_told(self, repository: Repository) -> None:
-        assert problem_of(lambda: repository.log("1" * 40, 1)).startswith("git log in ")
+        assert problem_of(lambda: repository.log("1" * 40, 1), passes=True).startswith("git log in ")
 
 
 class TestHead:

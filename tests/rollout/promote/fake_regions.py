@@ -16,7 +16,7 @@ from rollout.access import RegionAccess
 from rollout.judge.shares import RISK
 from rollout.judge.step import nearly_all_answered
 from rollout.measurement import Count, Measurement, Result, Tally
-from rollout.problem import Problem
+from rollout.problem import Problem, TransientError
 from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.overlay import parse_split
@@ -61,6 +61,7 @@ class FakeRegions(Clusters):
     Attributes:
         service: The one that is asked.
         failure_rate: How often a version fails, 0..1, by region, version and the version's weight there.
+        silent: Regions whose cluster does not answer.
         unhealthy: Regions in which Argo CD finds that something is not well, whatever is synced.
         unanswered_rate: How often nobody answers, 0..1, by region.
         clients_failure_rate: How often it fails other clients than the probe, by region and version.
@@ -77,6 +78,7 @@ class FakeRegions(Clusters):
         self.arrives: Callable[[str, Mapping[str, int]], bool] = lambda _region, _weights: True
         self.clients_failure_rate: Callable[[str, str], float] = lambda _region, _version: 0.0
         self.slower: Callable[[str, str], float] = lambda _region, _version: 1.0
+        self.silent: set[str] = set()
         self.unhealthy: set[str] = set()
         self.in_the_way: list[Problem] = []
         self.moments: list[Moment] = []
@@ -98,7 +100,9 @@ class FakeRegions(Clusters):
     def rate(self) -> int:
         return RATE
 
-    def certify(self, regions: Sequence[str], risk: float = RISK) -> Sequence[Outcome]:
+    def certify(
+        self, regions: Sequence[str], risk: float = RISK, stop: threading.Event | None = None
+    ) -> Sequence[Outcome]:
         for region in regions:
             self._sync(region)
             self._comes_to("certify", region, self._weights[region])
@@ -132,6 +136,8 @@ class FakeRegions(Clusters):
         without: str | None = None,
     ) -> DeliveryTime | Problem:
         assert without not in weights
+        if region in self.silent:
+            raise TransientError.of(f"{region}: the cluster does not answer")
         if healthy and region in self.unhealthy:
             return Problem(f"{region}: not synced within 10 min: Degraded")
         self._comes_to("deliver", region, weights)

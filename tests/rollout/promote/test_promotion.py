@@ -249,14 +249,6 @@ class TestTakenBack:
         assert [clones.weights(region) for region in REGIONS] == [BEFORE, BEFORE]
         assert clones.subjects()[-1] == "Roll back echo v2 in region-b, region-a"
 
-    def test_the_region_that_is_not_well_is_delivered_first(self, clones: TwoClones, regions: FakeRegions) -> None:
-        regions.failure_rate = lambda region, version, _weight: float((region, version) == ("region-b", "v2"))
-
-        begin(clones, regions, planned(clones))
-
-        delivered = [(moment.region, moment.weight) for moment in regions.moments if moment.what == "deliver"]
-        assert delivered[-2:] == [("region-b", 0), ("region-a", 0)]
-
     def test_what_it_cost_is_counted_by_version(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
 
@@ -607,6 +599,21 @@ class TestOthers:
 
         assert ended.state is PromotionState.ENDED
         assert [clones.weights(region) for region in REGIONS] == [HALF, HALF]
+
+    @pytest.mark.parametrize(("what", "weight"), [("certify", 0), ("look", 100), ("watch", 0)])
+    def test_a_version_that_is_taken_from_the_next_region_ends_it(
+        self, clones: TwoClones, regions: FakeRegions, what: str, weight: int
+    ) -> None:
+        def removes() -> None:
+            clones.somebody("Remove v2", lambda project: project.remove_version("region-b", "v2"))
+
+        regions.once(what, "region-a" if what == "look" else "region-b", weight, removes)
+
+        ended = begin(clones, regions, planned(clones))
+
+        assert ended.state is PromotionState.ENDED
+        assert "region-b was changed by somebody else meanwhile" in ended.reason
+        assert clones.weights("region-b") == {"v1": 100}
 
     def test_a_change_while_the_last_step_is_proven_is_not_taken_for_done(
         self, clones: TwoClones, regions: FakeRegions

@@ -95,19 +95,49 @@ class TestPlaced:
         assert "weight: 10" in clones.operator.stack_file("region-a").read_text()
 
     def test_is_made_anew_on_top_of_what_somebody_else_pushed(self, clones: TwoClones, upstream: Upstream) -> None:
+        commit = upstream.placed(self.overtaken(upstream, [], lambda: clones.somebody_weighs("region-b", v1=90, v2=10)))
+
+        assert clones.subjects() == ["Set weights", "Canary"]
+        assert [upstream.weights(commit, region) for region in REGIONS] == [CANARY, CANARY]
+
+    def test_is_judged_anew_where_others_changed_what_it_is_judged_by(
+        self, clones: TwoClones, upstream: Upstream
+    ) -> None:
+        text = message("Promote", record(clones))
+        theirs = clones.upstream(of=clones.colleague)
+        for action in (
+            lambda: clones.somebody_weighs("region-b", v1=90, v2=10),
+            lambda: clones.somebody_writes("__main__.py"),
+            lambda: theirs.placed(lambda tip: theirs.shifted(tip, {}, text)),
+        ):
+            tips: list[str] = []
+
+            upstream.placed(self.overtaken(upstream, tips, action))
+
+            assert len(tips) == 2
+
+    def test_is_not_judged_again_where_others_changed_something_else(
+        self, clones: TwoClones, upstream: Upstream
+    ) -> None:
         tips: list[str] = []
+
+        commit = upstream.placed(self.overtaken(upstream, tips, clones.somebody_writes))
+
+        assert len(tips) == 1
+        assert clones.subjects() == ["Write", "Canary"]
+        assert [upstream.weights(commit, region) for region in REGIONS] == [CANARY, BEFORE]
+
+    def overtaken(self, upstream: Upstream, tips: list[str], action: Callable[[], object]) -> Callable[[str], str]:
+        """Makes the canary, and notes on top of what; somebody else does something before it is pushed, the first time."""
 
         def make(tip: str) -> str:
             tips.append(tip)
             commit = upstream.shifted(tip, {"region-a": CANARY}, "Canary")
             if len(tips) == 1:
-                clones.somebody_writes()
+                action()
             return commit
 
-        upstream.placed(make)
-
-        assert len(tips) == 2
-        assert clones.subjects() == ["Write", "Canary"]
+        return make
 
     def test_what_somebody_set_back_meanwhile_is_not_brought_again(self, clones: TwoClones, upstream: Upstream) -> None:
         first = clones.tip
@@ -237,6 +267,14 @@ class TestFollowedBranch:
 
     def test_is_the_one_of_all_regions(self, upstream: Upstream, clones: TwoClones) -> None:
         assert followed_branch(self.regions(upstream, clones), REGIONS) == "main"
+
+    def test_may_be_written_with_its_full_name(self, upstream: Upstream, clones: TwoClones) -> None:
+        regions = self.regions(upstream, clones)
+        repository = regions["region-b"].repository
+        assert repository is not None
+        regions["region-b"] = _with(regions["region-b"], repository=_with(repository, revision="refs/heads/main"))
+
+        assert followed_branch(regions, ["region-b"]) == followed_branch(regions, REGIONS) == "main"
 
     def test_more_than_one_are_refused(self, upstream: Upstream, clones: TwoClones) -> None:
         regions = self.regions(upstream, clones)

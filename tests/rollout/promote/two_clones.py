@@ -29,6 +29,7 @@ class TwoClones:
     Attributes:
         said: What the operator was told, a line each.
         hearing: Called with each of these lines.
+        paused: How long the operator's command would have waited before it tried again, in seconds each.
     """
 
     remote: Work
@@ -36,6 +37,7 @@ class TwoClones:
     colleague: Project
     said: list[str] = field(default_factory=list)
     hearing: list[Callable[[str], None]] = field(default_factory=list)
+    paused: list[float] = field(default_factory=list)
 
     @property
     def tip(self) -> str:
@@ -43,7 +45,7 @@ class TwoClones:
 
     def upstream(self, service: str = "echo", *, proposal: str | None = None, of: Project | None = None) -> Upstream:
         project = of or self.operator
-        return Upstream(Repository(project.directory), service, REMOTE, BRANCH, proposal, self._say)
+        return Upstream(Repository(project.directory), service, REMOTE, BRANCH, proposal, self._say, self.paused.append)
 
     def weights(self, region: str, commit: str = "", service: str = "echo") -> Mapping[str, int]:
         """What the remote has of a service in a region now, or had at a commit."""

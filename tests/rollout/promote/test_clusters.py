@@ -1,0 +1,66 @@
+"""A measurement that nobody waits for any more ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from rollout.access import PulumiAccess, RegionAccess
+from rollout.measurement import Result
+from rollout.promote import clusters as clusters_module
+from rollout.promote.clusters import Clusters
+from rollout.regions import Discovery
+from rollout.status.verification import Progress, Ready
+from rollout.traffic.attack import Attack
+from rollout.traffic.probe import LOOK_EVERY
+from tests.rollout.answers import ok
+from tests.rollout.promote.two_clones import TwoClones, new_two_clones
+
+REGION = RegionAccess("region-a", "region-a", "region-a")
+# far fewer than decide that v1 gets all of them
+ENOUGH = 40
+
+
+@dataclass(frozen=True)
+class Endless:
+    """Answers without an end; after some of them nobody waits any more."""
+
+    gone: threading.Event
+    region: RegionAccess = REGION
+
+    def results(self, attack: Attack, _stop: threading.Event) -> Iterator[Result]:
+        for sequence in range(attack.requests):
+            if sequence == ENOUGH:
+                self.gone.set()
+            yield replace(ok("v1", "region-a"), sequence=sequence)
+
+
+@pytest.fixture
+def clones(tmp_path: Path) -> TwoClones:
+    return new_two_clones(tmp_path)
+
+
+def test_ends_at_the_next_look(clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = threading.Event()
+    ready = Ready(
+        REGION, "echo", "mesh", {"v1": 100, "v2": 0}, source=Endless(gone), attack=Attack("http://echo", 50_000, 500)
+    )
+    monkeypatch.setattr(clusters_module, "prepare", lambda *_arguments, **_options: [ready])
+    found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
+    regions = Clusters(clones.upstream(), found, ["region-a"], 500, _unshown)
+
+    (outcome,) = regions.certify(["region-a"], stop=gone)
+
+    assert outcome.verdict is not None
+    measured = outcome.verdict.measurement
+    assert (measured.interruption, measured.requests) == ("stopped", ENOUGH + LOOK_EVERY)
+    assert not outcome.holds
+
+
+def _unshown(_ready: Sequence[Ready]) -> AbstractContextManager[Progress]:
+    raise AssertionError("several are measured at the same time")

@@ -1,0 +1,46 @@
+"""What is tried until it is through waits longer each time, says so, and ends only for what cannot succeed."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+
+from rollout.problem import RolloutError, TransientError
+from rollout.promote.persistence import Persistence
+
+
+class Attempts:
+    """Fail so many times, and then return how many there were."""
+
+    def __init__(self, failures: int, error: type[RolloutError] = TransientError) -> None:
+        self.numbers, self.failures, self.error = count(1), failures, error
+
+    def __call__(self) -> int:
+        if (number := next(self.numbers)) <= self.failures:
+            raise self.error.of(f"the remote does not answer ({number})", "why", "fix")
+        return number
+
+
+def test_waits_longer_each_time_and_says_what_failed() -> None:
+    said: list[str] = []
+    paused: list[float] = []
+
+    number = Persistence(said.append, paused.append).until_through(Attempts(8))
+
+    assert number == 9
+    assert paused == [0.5, 1, 2, 4, 8, 15, 15, 15]
+    assert said[:2] == [
+        "the remote does not answer (1); tries again in 0.5 s",
+        "the remote does not answer (2); tries again in 1 s",
+    ]
+    assert len(said) == 8
+
+
+def test_what_cannot_succeed_ends_it_at_once() -> None:
+    paused: list[float] = []
+
+    with pytest.raises(RolloutError, match="does not answer"):
+        Persistence(lambda _line: None, paused.append).until_through(Attempts(1, RolloutError))
+
+    assert paused == []

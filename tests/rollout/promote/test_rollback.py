@@ -1,0 +1,312 @@
+"""The way back is given up by a person and by nothing that does not answer, and no region waits for another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rollout.git.record import PromotionState, Record
+from rollout.git.repository import Repository
+from rollout.problem import RolloutError, TransientError
+from rollout.promote.promotion import roll_back, to_take_back
+from rollout.promote.results import RollbackResult
+from rollout.promote.upstream import Upstream
+from tests.rollout.planned import REGIONS, Project
+from tests.rollout.promote.fake_regions import FakeRegions
+from tests.rollout.promote.test_promotion import begin, interrupt, make_fast_and_nobodys, newest, planned
+from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
+
+MOST_PAUSES = 1_000
+"""Far more than any test needs: what goes on after so many waits for what will never be."""
+
+
+@pytest.fixture(autouse=True)
+def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_fast_and_nobodys(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def clones(tmp_path: Path) -> TwoClones:
+    return new_two_clones(tmp_path)
+
+
+@pytest.fixture
+def regions(clones: TwoClones) -> FakeRegions:
+    return FakeRegions(clones.remote)
+
+
+def begun(clones: TwoClones, regions: FakeRegions) -> None:
+    """A promotion that was stopped with v2 at 50 % in region-a."""
+    regions.once("look", "region-a", 50, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        begin(clones, regions, planned(clones, (50,)))
+    assert clones.weights("region-a") == {"v1": 50, "v2": 50}
+
+
+def in_both_regions(clones: TwoClones, regions: FakeRegions) -> None:
+    begin(clones, regions, planned(clones, (50,)))
+
+
+def back(clones: TwoClones, regions: FakeRegions, upstream: Upstream | None = None) -> RollbackResult:
+    upstream = upstream or clones.upstream()
+
+    def where(tip: str) -> tuple[Record, list[str]]:
+        record = newest(clones)
+        return record, to_take_back(upstream, tip, record)
+
+    return roll_back(upstream, regions, where, "by hand")
+
+
+def pausing(clones: TwoClones, number: int, action: Callable[[], object]) -> Upstream:
+    """The operator's upstream, with something that is done at the pause of this number, counted from 1."""
+
+    def pause(seconds: float) -> None:
+        clones.paused.append(seconds)
+        if len(clones.paused) == number:
+            action()
+        assert len(clones.paused) < MOST_PAUSES
+
+    return replace(clones.upstream(), pause=pause)
+
+
+def lock_main(clones: TwoClones) -> Path:
+    """Makes the remote's main one that cannot be pushed to, until the file goes."""
+    lock = clones.remote.directory / "refs" / "heads" / "main.lock"
+    lock.touch()
+    return lock
+
+
+class TestNeverGivenUp:
+    def test_while_the_remote_is_away(self, clones: TwoClones, regions: FakeRegions) -> None:
+        remote = clones.remote.directory
+        upstream = pausing(clones, 3, lambda: remote.with_name("away").rename(remote))
+
+        def goes_away() -> None:
+            regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+            remote.rename(remote.with_name("away"))
+
+        regions.once("look", "region-a", 50, lambda: None)
+        regions.once("look", "region-a", 50, lambda: None)
+        regions.once("look", "region-a", 50, goes_away)
+
+        ended = begin(clones, regions, planned(clones, (50, 100)), upstream)
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+        assert clones.paused == [0.5, 1, 2]
+        told = [line for line in clones.said if line.startswith("main of origin cannot be fetched: fatal: ")]
+        assert [line.rpartition("; ")[2] for line in told] == [f"tries again in {pause:g} s" for pause in (0.5, 1, 2)]
+
+    def test_while_the_remote_takes_no_push(self, clones: TwoClones, regions: FakeRegions) -> None:
+        begun(clones, regions)
+        lock = lock_main(clones)
+
+        undone = back(clones, regions, pausing(clones, 4, lock.unlink))
+
+        assert undone.holds
+        assert clones.weights("region-a") == BEFORE
+        assert len(clones.paused) == 4
+
+    def test_while_others_are_always_first(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun(clones, regions)
+        push, pushes = Repository.push, 0
+
+        def overtaken(
+            repository: Repository, commit: str, remote: str, branch: str, *, onto: str | None = None
+        ) -> None:
+            nonlocal pushes
+            pushes += 1
+            if pushes <= 12:
+                clones.somebody_writes()
+            push(repository, commit, remote, branch, onto=onto)
+
+        monkeypatch.setattr(Repository, "push", overtaken)
+
+        back(clones, regions)
+
+        assert clones.weights("region-a") == BEFORE
+        assert clones.subjects()[1:] == ["Write"] * 12 + ["Roll back echo v2 in region-a"]
+        # told at the first, second, fourth and eighth
+        assert sum("somebody pushed to main meanwhile" in line for line in clones.said) == 4
+
+    def test_while_a_cluster_does_not_answer(self, clones: TwoClones, regions: FakeRegions) -> None:
+        in_both_regions(clones, regions)
+        regions.silent = {"region-b"}
+
+        undone = back(clones, regions, pausing(clones, 5, regions.silent.clear))
+
+        assert undone.holds
+        assert [*undone.deliveries] == ["region-b", "region-a"]
+        assert regions.in_force("region-b") == BEFORE
+        assert any(
+            line.startswith("region-b: the cluster does not answer") and line.endswith("tries again in 8 s")
+            for line in clones.said
+        )
+
+    @pytest.mark.parametrize("gone", [BrokenPipeError, SystemExit])
+    def test_by_a_terminal_that_is_gone(
+        self, clones: TwoClones, regions: FakeRegions, gone: type[BaseException]
+    ) -> None:
+        begun(clones, regions)
+
+        def nobody_reads(_line: str) -> None:
+            raise gone
+
+        assert back(clones, regions, replace(clones.upstream(), say=nobody_reads)).holds
+
+    def test_but_by_a_person(self, clones: TwoClones, regions: FakeRegions) -> None:
+        begun(clones, regions)
+        lock_main(clones)
+
+        with pytest.raises(KeyboardInterrupt):
+            back(clones, regions, pausing(clones, 2, interrupt))
+
+    def test_forward_steps_are_tried_once(self, clones: TwoClones, regions: FakeRegions) -> None:
+        lock_main(clones)
+
+        with pytest.raises(TransientError, match="cannot lock ref"):
+            begin(clones, regions, planned(clones, (50,)))
+
+        assert clones.paused == []
+
+
+class TestWhatCannotSucceed:
+    """Ends the way back at once, with what a person has to do."""
+
+    def refused(self, clones: TwoClones, regions: FakeRegions, match: str) -> None:
+        with pytest.raises(RolloutError, match=match) as refused:
+            back(clones, regions)
+        assert not isinstance(refused.value, TransientError)
+        assert clones.paused == []
+
+    def test_a_hook_of_the_remote_that_refuses(self, clones: TwoClones, regions: FakeRegions) -> None:
+        begun(clones, regions)
+        hook = clones.remote.directory / "hooks" / "pre-receive"
+        hook.write_text("#!/bin/sh\necho 'main is protected' >&2\nexit 1\n")
+        hook.chmod(0o755)
+
+        self.refused(clones, regions, r"(?s)main is protected.*push to another one \(--branch\)")
+
+    def test_a_signature_that_needs_a_person(self, clones: TwoClones, regions: FakeRegions) -> None:
+        begun(clones, regions)
+        clones.operator.repository.git("config", "gpg.program", "false")
+        clones.operator.repository.git("config", "commit.gpgSign", "true")
+
+        self.refused(clones, regions, r"(?s)the commit cannot be signed: .*unlock the key")
+
+    def test_the_rules(self, clones: TwoClones, regions: FakeRegions) -> None:
+        begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+        # what would get all requests at once never had them
+        clones.somebody("Another v1", _another_v1)
+
+        self.refused(clones, regions, "the rules refuse it")
+
+
+def _another_v1(project: Project) -> None:
+    project.replace("region-a", "echo:1.0.0", "echo:1.0.1")
+    project.render()
+
+
+class TestSideBySide:
+    def test_every_region_is_told_before_one_is_through(self, clones: TwoClones, regions: FakeRegions) -> None:
+        in_both_regions(clones, regions)
+        met = threading.Barrier(len(REGIONS), timeout=30)
+        for region in REGIONS:
+            regions.once("deliver", region, 0, met.wait)
+
+        assert back(clones, regions).holds
+
+    def test_a_dead_region_delays_no_other(self, clones: TwoClones, regions: FakeRegions) -> None:
+        in_both_regions(clones, regions)
+        regions.silent = {"region-b"}
+        measured = threading.Event()
+        regions.once("certify", "region-a", 0, measured.set)
+
+        def comes_back_when_the_other_is_measured(_seconds: float) -> None:
+            assert measured.wait(60)
+            regions.silent.clear()
+
+        undone = back(clones, regions, replace(clones.upstream(), pause=comes_back_when_the_other_is_measured))
+
+        assert undone.holds
+        assert [line.partition(" after ")[0] for line in clones.said if " after " in line][-2:] == [
+            "region-a: v1 100 %, v2 0 %",
+            "region-b: v1 100 %, v2 0 %",
+        ]
+        assert any(line.endswith("; not yet in region-b") for line in clones.said)
+
+    def test_what_is_answered_and_in_the_way_is_told_by_region(self, clones: TwoClones, regions: FakeRegions) -> None:
+        in_both_regions(clones, regions)
+        regions.arrives = lambda region, _weights: region != "region-b"
+
+        undone = back(clones, regions)
+
+        assert [problem.what for problem in undone.problems] == ["region-b: not synced within 10 min"]
+        assert [*undone.deliveries] == [outcome.region.name for outcome in undone.outcomes] == ["region-a"]
+        assert not undone.holds
+
+    def test_a_fault_of_ours_in_one_is_raised_when_the_others_are_through(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        in_both_regions(clones, regions)
+
+        def fault() -> None:
+            raise KeyError("v2")
+
+        regions.once("deliver", "region-b", 0, fault)
+
+        with pytest.raises(KeyError):
+            back(clones, regions)
+
+        assert regions.in_force("region-a") == BEFORE
+        assert clones.weights("region-b") == BEFORE
+
+
+@pytest.mark.parametrize("promoted", [True, False], ids=["with the version", "without it"])
+def test_a_broken_stack_file_of_another_region_does_not_stand_in_the_way(
+    clones: TwoClones, regions: FakeRegions, promoted: bool
+) -> None:
+    begin(clones, regions, planned(clones, (50,), REGIONS if promoted else ("region-a",)))
+    clones.somebody("Break region-b", lambda project: project.replace("region-b", "services:", "service:"))
+
+    undone = back(clones, regions)
+
+    assert [*undone.weights] == [*undone.deliveries] == ["region-a"]
+    assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+    # where the version has requests that stay with it, this is told
+    told = {problem.what.partition(":")[0] for problem in undone.problems}
+    assert told == ({"Pulumi.region-b.yaml"} if promoted else set())
+    assert undone.holds is not promoted
+
+
+def test_a_broken_stack_file_of_the_only_region_is_told_and_nothing_is_said_to_be_back(
+    clones: TwoClones, regions: FakeRegions
+) -> None:
+    begun(clones, regions)
+    clones.somebody("Break region-a", lambda project: project.replace("region-a", "services:", "service:"))
+
+    with pytest.raises(RolloutError, match=r"Pulumi\.region-a\.yaml"):
+        back(clones, regions)
+
+    assert newest(clones).state is PromotionState.IN_PROGRESS
+
+
+def test_steps_forward_are_refused_with_a_broken_stack_file(clones: TwoClones, regions: FakeRegions) -> None:
+    clones.somebody("Break region-b", lambda project: project.replace("region-b", "services:", "service:"))
+
+    with pytest.raises(RolloutError, match=r"Pulumi\.region-b\.yaml"):
+        begin(clones, regions, planned(clones, (50,), ("region-a",)))
+
+
+def test_a_region_that_somebody_took_away_has_nothing_to_be_taken_back(clones: TwoClones, regions: FakeRegions) -> None:
+    in_both_regions(clones, regions)
+    clones.somebody("Remove region-b", lambda project: project.stack_file("region-b").unlink())
+
+    assert [*back(clones, regions).weights] == ["region-a"]
+    assert clones.weights("region-a") == BEFORE
