@@ -32,6 +32,9 @@ MOST_REQUESTS = DEFAULT_MOST
 _MOMENTS_OF_A_STALL = 4
 """Two seconds: several times as long as a version stands still that lost its processor to others. See `bench/judge.py`."""
 
+_MANY = 1_000
+"""Requests of which the part that is slow is known well enough to say how many a proof takes."""
+
 _OF_STEP = 4 + 2 * (1 + len(LATENCIES))
 """The tests of a step: shares, independence, unanswered requests, failures of clients; of the probe's failures and of each latency whether
 the new version is worse, and whether it is within its margin."""
@@ -268,7 +271,7 @@ def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ..
                 _bad(seen, others, measure),
                 _most(step, seen, measure),
                 measure.margin.points,
-                is_needed=_is_needed(step, measure, rate),
+                is_needed=_is_needed(step, seen, measure, rate),
                 worse=log_evidence(samples, Margin(), together=measure.together) >= -math.log(step.risk),
             )
         )
@@ -293,7 +296,7 @@ def is_proven(step: Step, seen: Observation, rate: float) -> bool:
     return all(
         is_within(_of_proof(step, seen, measure), measure.margin, step.risk)
         for measure in step.measures
-        if _is_needed(step, measure, rate)
+        if _is_needed(step, seen, measure, rate)
     )
 
 
@@ -371,11 +374,13 @@ def _clients_fail(step: Step, seen: Observation) -> str | None:
     )
 
 
-def _is_needed(step: Step, measure: Measure, rate: float) -> bool:
-    """Failures always; a latency where its proof can be expected in half of the longest time."""
+def _is_needed(step: Step, seen: Observation, measure: Measure, rate: float) -> bool:
+    """Failures always; a latency where its proof can be expected in half of the longest time, by how many are slow now."""
     if measure.usual is None:
         return True
-    needed = expected_requests(step.share, measure.usual, measure.margin, step.risk)
+    now = _total(seen.proof.moments, [*step.weights], measure) if seen.proof else Tally()
+    usual = now.failures / now.requests if now.requests >= _MANY else measure.usual
+    needed = expected_requests(step.share, usual, measure.margin, step.risk)
     return needed is not None and needed <= rate * step.terms.longest_seconds / 2
 
 

@@ -336,6 +336,9 @@ class _Run:
             )
         if not outcome.holds:
             return f"{outcome.verdict.word}: {'; '.join(finding.text for finding in outcome.verdict.findings)}"
+        if self.promotion.version not in outcome.weights:
+            # somebody has taken it away, which ends the promotion
+            return None
         step = self._judged(outcome.region.name, outcome.weights, outcome.weights)
         return new_one_is_worse(replace(step, bounds=()), Observation(measured))
 

@@ -181,7 +181,7 @@ class TestLatency:
         )
 
     def test_a_bound_is_to_be_proven_where_that_takes_half_of_the_longest_time(self) -> None:
-        seen = Observation(NOTHING, failing(RIGHT, bounds_ms=[bound.ms for bound in self.STEP.bounds]))
+        seen = Observation(NOTHING, failing({"v1": 810, "v2": 90}, bounds_ms=[bound.ms for bound in self.STEP.bounds]))
 
         def needed(seconds: int) -> list[bool]:
             step = replace(self.STEP, terms=Terms(longest_seconds=seconds))
@@ -190,6 +190,13 @@ class TestLatency:
         assert needed(1) == [True, False, False, False]
         assert needed(30) == [True, True, False, False]
         assert needed(3600) == [True, True, True, True]
+
+    def test_how_many_are_slow_now_says_how_long_a_proof_takes(self) -> None:
+        seen = Observation(NOTHING, failing(RIGHT, bounds_ms=[bound.ms for bound in self.STEP.bounds]))
+        step = replace(self.STEP, bounds=(Bound(1.0, 0.3), Bound(1.5, 0.0), Bound(3.0, 0.3)))
+
+        # a tenth takes longer than 1.5 ms, and none longer than 3
+        assert [each.is_needed for each in compared(step, seen, RATE)] == [True, True, True, False]
 
     def test_nothing_is_compared_where_the_new_one_has_all(self) -> None:
         last = Step(REGION, "v2", {"v1": 0, "v2": 100}, {"v1": 50, "v2": 50}, self.STEP.bounds)
