@@ -471,7 +471,7 @@ def main() -> None:
         limits = (pool.max_connections, pool.http1_max_pending_requests)
         figures = (f"{one.rate:,.0f}", f"{one.p50:.1f}", f"{one.p99:.1f}", f"{one.overflowed:.1%}")
         by_pool.add_row(*map(str, limits), *figures)
-    console = Console()
+    console = Console(width=180)
     console.print(by_way)
     console.print(by_pool)
 
