@@ -19,7 +19,7 @@ from tests.e2e.laboratory import Laboratory
 RATE = 600
 """Requests a second that a promotion sends in each region that it measures, beside the drills' own."""
 _SECONDS = 900
-_MARGINS = ("--margin=2", "--slower=3", "--longest=1m")
+_MARGINS = ("--margin=5", "--slower=10", "--longest=3m")
 """Wide ones, which fewer requests prove."""
 _IDENTITY = {
     f"GIT_{who}_{what}": value

@@ -168,9 +168,9 @@ def _answers(lab: Laboratory, region: str, request: str) -> set[tuple[str, str]]
 def test_both_services_are_promoted_at_the_same_time_and_one_is_taken_back(
     lab: Laboratory, web: str, drills: list[Row], notes: list[str]
 ) -> None:
-    """Echo goes through both regions to the end and its old version is retired, web through one and back."""
+    """Echo goes through both regions to the end, keeping v1 a part until then, and v1 is retired; web through one and back."""
     drill = "echo and web promoted at the same time"
-    asked = {"echo": ([*REGIONS], ["50", "100"]), "web": (["region-a"], ["10", "50", "100"])}
+    asked = {"echo": ([*REGIONS], ["50", "99"], 1), "web": (["region-a"], ["10", "50", "100"], 0)}
     with under_load(lab, drill, drills), ThreadPoolExecutor() as pool:
         running = {
             service: pool.submit(
@@ -179,12 +179,13 @@ def test_both_services_are_promoted_at_the_same_time_and_one_is_taken_back(
                 "v2",
                 f"--service={service}",
                 f"--regions={','.join(regions)}",
-                f"--steps={','.join(steps)}",
+                f"--steps={','.join([*steps[:-1], '100'])}",
+                f"--keep={keep}",
                 "--bake=5s",
                 # two of them, and the drill's own, share two processors with all that they measure
                 rate=RATE // 2,
             )
-            for service, (regions, steps) in asked.items()
+            for service, (regions, steps, keep) in asked.items()
         }
         done = {service: each.result() for service, each in running.items()}
     assert {service: each.code for service, each in done.items()} == {"echo": 0, "web": 0}, "\n".join(
@@ -192,11 +193,11 @@ def test_both_services_are_promoted_at_the_same_time_and_one_is_taken_back(
     )
     lab.git("pull", "--quiet", "--ff-only", "lab", "main")
     told = trailers(lab, web)
-    for service, (regions, steps) in asked.items():
+    for service, (regions, steps, keep) in asked.items():
         own = [each for each in told if each["Rollout-Service"] == service]
         assert [(each["Rollout-Region"], each["Rollout-Weight"]) for each in own] == [
             *((region, weight) for region in regions for weight in steps),
-            (regions[-1], "100"),
+            *[(regions[-1], "100")] * (1 + keep),
         ]
         assert {each["Rollout-State"] for each in own[:-1]} == {"in progress"}
         assert own[-1]["Rollout-State"] == "done"
