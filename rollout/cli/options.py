@@ -44,7 +44,7 @@ Proposal = Annotated[
 WatchRate = Annotated[
     int,
     typer.Option(
-        "--rate", metavar="R", min=10, max=HIGHEST_RATE, help="Requests per second in the region that is changed."
+        "--rate", metavar="R", min=10, max=HIGHEST_RATE, help="Requests per second in each region that is changed."
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Judge and show the steps, and change nothing.")]
