@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -121,6 +124,59 @@ def test_a_version_that_fails_is_taken_back_by_itself(
         assert {row["version"] for row in done.result["undone"]["cost"] if row["failures"]} == {"v2"}
         assert done.result["undone"]["holds"]
     notes.append(f"{drill}: {_cost(done)}")
+
+
+def _processes(lab: Laboratory, region: str, version: str) -> list[int]:
+    """The processes of echo in the pods of a version, on this machine."""
+    pods = lab.get(region, "pods", "--namespace=echo", f"--selector=version={version}")["items"]
+    uids = [pod["metadata"]["uid"] for pod in pods]
+    found = []
+    for directory in Path("/proc").iterdir():
+        with suppress(OSError):
+            if directory.name.isdigit() and (directory / "cmdline").read_bytes().startswith(b"/echo\0"):
+                groups = (directory / "cgroup").read_text().replace("_", "-")
+                found += [int(directory.name)] * any(uid in groups for uid in uids)
+    assert len(found) == len(pods), (found, uids)
+    return found
+
+
+@contextmanager
+def _stalls(processes: Sequence[int]) -> Iterator[Callable[[], None]]:
+    """Gives a block the hand to let processes stand still for 0.6 s of every 0.65 s, until its end."""
+    over = threading.Event()
+
+    def stall() -> None:
+        while not over.is_set():
+            for signal_, seconds in ((signal.SIGSTOP, 0.6), (signal.SIGCONT, 0.05)):
+                for process in processes:
+                    os.kill(process, signal_)
+                over.wait(seconds)
+
+    thread = threading.Thread(target=stall, daemon=True)
+    try:
+        yield thread.start
+    finally:
+        over.set()
+        if thread.ident is not None:
+            thread.join()
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+@pytest.mark.drill
+def test_a_version_that_stands_still_again_and_again_is_taken_back(
+    lab: Laboratory, drills: list[Row], notes: list[str]
+) -> None:
+    """None of its requests fails: they only wait."""
+    drill = "v2 stands still for 0.6 s of every 0.65 s from 25 % on"
+    with _restored(lab), _stalls(_processes(lab, "region-a", "v2")) as stall:
+        with _story(lab, drill, drills):
+            done = promote(lab, "v2", "--bake=5s", "--regions=region-a", when={"v2 25 %: committed": stall})
+        assert done.code == 1, str(done)
+        assert "is slow more than 10 times as often as v1" in done.result["reason"]
+        assert _weights(lab, "region-a") == {"v1": 100}
+    assert none_failed(drills, drill)
+    notes.append(f"{drill}: {_cost(done)}; {done.result['reason']}")
 
 
 @pytest.mark.drill
