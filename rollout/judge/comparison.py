@@ -87,9 +87,9 @@ class Sample:
     """
 
     share: float
-    requests: int
-    new: int
-    old: int
+    requests: float
+    new: float
+    old: float
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:

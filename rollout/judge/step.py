@@ -32,12 +32,15 @@ MOST_REQUESTS = DEFAULT_MOST
 _MOMENTS_OF_A_STALL = 4
 """Two seconds: several times as long as a version stands still that lost its processor to others. See `bench/judge.py`."""
 
+_ATTEMPTS = 3
+"""Of a request, at most, where nothing is set: the first one and Istio's two retries, each of which a client's Envoy counts."""
+
 _MANY = 1_000
 """Requests of which the part that is slow is known well enough to say how many a proof takes."""
 
-_OF_STEP = 4 + 2 * (1 + len(LATENCIES))
-"""The tests of a step: shares, independence, unanswered requests, failures of clients; of the probe's failures and of each latency whether
-the new version is worse, and whether it is within its margin."""
+_OF_STEP = 5 + 2 * (1 + len(LATENCIES))
+"""The tests of a step: shares, independence, unanswered requests in two windows, failures of clients; of the probe's failures and of each
+latency whether the new version is worse, and whether it is within its margin."""
 
 _OF_REGION = 4
 """The tests of a region before another one begins: shares, independence, unanswered requests, failures."""
@@ -79,7 +82,8 @@ class Step:
         bounds: What is slow, one for each of `LATENCIES`; none where the others' latencies are not known.
         terms: What the versions are held against.
         risk: How often each test may be wrong, at most.
-        usual: The part of the others' requests that failed before, 0..1: for where they have none that could be compared.
+        usual: The part of the requests that failed before, 0..1: for where the others have none that could be compared.
+        has_testers: Whether a header asks for the new version: then other clients' requests to it were not all drawn.
     """
 
     region: str
@@ -90,6 +94,7 @@ class Step:
     terms: Terms = field(default_factory=Terms)
     risk: float = RISK
     usual: float = 0.0
+    has_testers: bool = False
 
     @property
     def is_alone(self) -> bool:
@@ -272,7 +277,8 @@ def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ..
                 _most(step, seen, measure),
                 measure.margin.points,
                 is_needed=_is_needed(step, seen, measure, rate),
-                worse=log_evidence(samples, Margin(), together=measure.together) >= -math.log(step.risk),
+                worse=not step.is_alone
+                and log_evidence(samples, Margin(), together=measure.together) >= -math.log(step.risk),
             )
         )
     if seen.clients:
@@ -291,13 +297,16 @@ def is_proven(step: Step, seen: Observation, rate: float) -> bool:
         seen: What was measured of it.
         rate: Requests a second.
     """
-    if seen.proof is None or split_standing(seen.proof, step.weights, step.risk) is not Standing.HOLDS:
-        return False
-    return all(
+    return split_is_proven(step, seen) and all(
         is_within(_of_proof(step, seen, measure), measure.margin, step.risk)
         for measure in step.measures
         if _is_needed(step, seen, measure, rate)
     )
+
+
+def split_is_proven(step: Step, seen: Observation) -> bool:
+    """Whether the shares are what they are to be, at the declared risk."""
+    return seen.proof is not None and split_standing(seen.proof, step.weights, step.risk) is Standing.HOLDS
 
 
 def interval(step: Step, seen: Observation) -> Interval:
@@ -359,12 +368,21 @@ def _bad_of_clients(step: Step, seen: Observation) -> tuple[Tally, Tally]:
 
 
 def _clients_evidence(step: Step, seen: Observation, margin: Margin) -> float:
-    return log_evidence(_samples(step, seen.clients, step.highest_share, step.measures[0]), margin, together=False)
+    samples = _samples(step, seen.clients, step.highest_share, step.measures[0])
+    # all attempts of a request go to one version: the product to the power of 1/n is that of the requests, or less (Jensen)
+    attempts = (
+        Sample(each.share, each.requests / _ATTEMPTS, each.new / _ATTEMPTS, each.old / _ATTEMPTS) for each in samples
+    )
+    return log_evidence(attempts, margin, together=False)
 
 
 def _clients_fail(step: Step, seen: Observation) -> str | None:
     """That the new version fails its other clients more often; None while it is not shown, and where no other version has requests."""
-    if step.is_alone or _clients_evidence(step, seen, step.measures[0].margin) < -math.log(step.risk):
+    if (
+        step.is_alone
+        or step.has_testers
+        or _clients_evidence(step, seen, step.measures[0].margin) < -math.log(step.risk)
+    ):
         return None
     new, old = _bad_of_clients(step, seen)
     return (
@@ -402,13 +420,22 @@ def _worse(step: Step, seen: Observation, measure: Measure) -> str:
     )
 
 
+def _most_requests(risk: float) -> float:
+    """So many prove a right share, whatever the risk, as seldom not as `DEFAULT_MOST` do at the risk of a single verdict."""
+    return MOST_REQUESTS * math.log(2 / risk) / math.log(2 / RISK)
+
+
 def _share_is_off(step: Step, seen: Observation, *, proven: bool) -> str | None:
     if seen.proof is None:
         return None
     if off := independent(seen.proof, step.weights, step.risk) or shares_match(seen.proof, step.weights, step.risk):
         return next((each for each in off if each.row == step.version), off[0]).text
     requests = seen.proof.requests
-    if proven or requests < MOST_REQUESTS or split_standing(seen.proof, step.weights, step.risk) is Standing.HOLDS:
+    if (
+        proven
+        or requests < _most_requests(step.risk)
+        or split_standing(seen.proof, step.weights, step.risk) is Standing.HOLDS
+    ):
         return None
     percent = 100 * seen.proof.tally([step.version]).requests / requests
     return (

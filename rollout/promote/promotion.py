@@ -27,6 +27,7 @@ from rollout.judge.step import (
     new_tally,
     old_tally,
     risk_of_each,
+    split_is_proven,
 )
 from rollout.measurement import Drawn, Measurement, Tally, together
 from rollout.problem import Problem, RolloutError, refuse
@@ -42,7 +43,10 @@ from rollout.weights import percents, shifted
 from rules.region.capacity import stable_of
 
 _LOOK_EVERY_SECONDS = 0.2
+_PAUSE_PER_LOOK = 5
 _NO_WEIGHT = 0
+_MANY = 1_000
+"""Requests of a version that tell how often it usually fails."""
 _STOPPED = Problem("stopped")
 
 
@@ -211,7 +215,11 @@ class _Watched:
         Raises:
             RolloutError: no more requests are sent, and why.
         """
-        spans = self.clients.seen().spans
+        try:
+            spans = self.clients.seen().spans
+        except RolloutError:
+            # the probe's requests are judged all the same
+            spans = ()
         clients = tuple(
             {version: Drawn(tally.requests, tally.failures) for version, tally in span.versions.items()}
             for span in spans
@@ -238,7 +246,7 @@ class _Run:
         proof: Of the step before.
         taken: The steps so far.
         bounds: What is slow, by region, as known from the old versions before its first step.
-        usual: The part of the old versions' requests that failed, by region, when they last had some.
+        usual: The part of the requests that failed, by region, when they were last compared.
         watched: The regions that have begun, until all are done.
         risk: Of each test.
     """
@@ -252,7 +260,7 @@ class _Run:
         self.proof = self.record.proof if self.record else None
         self.taken: list[StepResult] = []
         self.bounds: dict[str, tuple[Bound, ...]] = {}
-        self.usual = {self.proof.region: _part(self.proof.old)} if self.proof else {}
+        self.usual = {self.proof.region: _part(self.proof.new + self.proof.old)} if self.proof else {}
         self.watched: dict[str, _Watched] = {}
         self.risk = risk_of_each(len(promotion.weights) + 1, len(promotion.regions))
         self.watches = ExitStack()
@@ -312,17 +320,19 @@ class _Run:
             if reason := self._wrong_with(outcome):
                 return self._unwell(f"{name}: {reason}")
             if outcome.verdict:
-                self._note_the_old(name, outcome.verdict.measurement)
+                self._note_usual(name, outcome.verdict.measurement)
         return None
 
-    def _note_the_old(self, region: str, measured: Measurement) -> None:
-        """What the old versions do with their requests; those that have none any more had them before."""
+    def _note_usual(self, region: str, measured: Measurement) -> None:
+        """What is usual before a region's first step, or before the first one of this run."""
         old = measured.versions.keys() - {self.promotion.version}
-        if not (tally := measured.tally(old)).requests:
-            return
-        self.usual[region] = _part(tally)
-        latencies = together(measured.latencies[version] for version in old & measured.latencies.keys())
-        self.bounds.setdefault(region, Bound.of(latencies))
+        tally = measured.tally(old)
+        # few requests say little of a seldom failure
+        many = tally if tally.requests >= _MANY else measured.tally(measured.versions.keys())
+        self.usual.setdefault(region, _part(many))
+        if tally.requests:
+            latencies = together(measured.latencies[version] for version in old & measured.latencies.keys())
+            self.bounds.setdefault(region, Bound.of(latencies))
 
     def _wrong_with(self, outcome: Outcome) -> str | None:
         if outcome.verdict is None:
@@ -344,8 +354,18 @@ class _Run:
 
     def _judged(self, region: str, weights: Mapping[str, int], before: Mapping[str, int]) -> Step:
         bounds, terms = self.bounds.get(region, ()), self.promotion.terms
-        usual = self.usual.get(region, 0.0)
-        return Step(region, self.promotion.version, weights, before, bounds, terms, self.risk, usual)
+        asked_for = self.promotion.version in self.upstream.declared(self.last, region).for_testers
+        return Step(
+            region,
+            self.promotion.version,
+            weights,
+            before,
+            bounds,
+            terms,
+            self.risk,
+            usual=self.usual.get(region, 0.0),
+            has_testers=asked_for,
+        )
 
     def _unwell(self, reason: str) -> PromotionResult:
         if self.record is None:
@@ -360,6 +380,9 @@ class _Run:
         if not self.upstream.proposal:
             self._watch(region).turn()
         step = self._commit_step(region, weight)
+        if self.upstream.proposal:
+            # what was sent while it waited to be merged is of the step before
+            self._watch(region).turn()
         self.watched[region] = replace(self._watch(region), step=step, coming=None)
         return self._prove_step(step)
 
@@ -409,33 +432,44 @@ class _Run:
         return None
 
     def _doubted(self, but: str | None = None) -> tuple[str, str] | None:
-        """The first region in which something is wrong, and what; None while all are well."""
+        """The first region in which something is wrong, and what; None while all are well.
+
+        Raises:
+            RolloutError: none is shown to be wrong, and one of them cannot be seen.
+        """
+        unseen: RolloutError | None = None
         for region, watched in self.watched.items():
-            if region != but and (reason := doubt(watched.step, watched.seen(), proven=True)):
-                return region, reason
+            try:
+                if region != but and (reason := doubt(watched.step, watched.seen(), proven=True)):
+                    return region, reason
+            except RolloutError as error:
+                unseen = error
+        if unseen:
+            raise unseen
         return None
 
     def _give_the_rest(self) -> PromotionResult | None:
         """All regions are done: the new version gets what was kept for the others, and is proven with it."""
         version, last, tip = self.promotion.version, self.promotion.steps[-1], self.upstream.tip()
-        before = {region: self.upstream.weights(tip, region) for region in self.promotion.regions}
-        missing = {
-            region: shifted(weights, version, last) for region, weights in before.items() if weights[version] < last
-        }
-        if not missing:
+        if last in self.promotion.weights:
             return None
-        for region in missing:
+        regions = self.promotion.regions
+        before = {region: self.upstream.weights(tip, region) for region in regions}
+        after = {region: shifted(weights, version, last) for region, weights in before.items()}
+        for region in regions:
             self._watch(region).turn()
-        record = Record(self.promotion, PromotionState.IN_PROGRESS, self.promotion.regions[-1], last, self.proof)
-        self._commit(f"Promote {self.upstream.service} {version} everywhere: {last} %", missing, record)
-        for region, weights in missing.items():
+        if not self.record or self.record.weight != last:
+            missing = {region: weights for region, weights in after.items() if weights != before[region]}
+            record = Record(self.promotion, PromotionState.IN_PROGRESS, regions[-1], last, self.proof)
+            self._commit(f"Promote {self.upstream.service} {version} everywhere: {last} %", missing, record)
+        for region, weights in after.items():
             step = self._judged(region, weights, before[region])
             self.watched[region] = replace(self.watched[region], step=step, coming=None)
             self.taken.append(StepResult(region, last, self.last))
-        for region, weights in missing.items():
+        for region, weights in after.items():
             if ended := self._deliver(region, weights):
                 return ended
-        for region in missing:
+        for region in regions:
             proof = self._prove(self.watched[region], bake_seconds=0)
             if not isinstance(proof, Proof):
                 return self._failed(*proof)
@@ -449,7 +483,8 @@ class _Run:
         beside = compared(watched.step, watched.seen(), self.clusters.rate)
         self.taken[self.taken.index(took)] = replace(took, proof=proof, compared=beside)
         if proof.old.requests:
-            self.usual[region] = _part(proof.old)
+            # of both: the old one alone may have had few, and the new one is shown to be within the margin
+            self.usual[region] = _part(proof.new + proof.old)
 
     def _failed(self, region: str, reason: str) -> PromotionResult:
         watched = self.watched[region]
@@ -482,7 +517,7 @@ class _Run:
 
         self.last = self.upstream.placed(make)
         self.record = record
-        where = ", ".join(weights)
+        where = ", ".join(weights or record.promotion.regions)
         self.upstream.say(f"{where}: {record.promotion.version} {record.weight} %: committed as {self.last[:10]}")
 
     def _prove(self, watched: _Watched, bake_seconds: float) -> Proof | tuple[str, str]:
@@ -492,14 +527,15 @@ class _Run:
             RolloutError: it cannot be proven in the longest time.
         """
         step, began = watched.step, time.monotonic()
-        proven = False
+        proven = split = False
         while True:
-            seen = watched.seen()
-            if reason := doubt(step, seen, proven=proven):
+            looked, seen = time.monotonic(), watched.seen()
+            if reason := doubt(step, seen, proven=split):
                 return step.region, reason
             if elsewhere := self._doubted(step.region):
                 return elsewhere
-            proven = proven or is_proven(step, seen, self.clusters.rate)
+            split = split or split_is_proven(step, seen)
+            proven = proven or (split and is_proven(step, seen, self.clusters.rate))
             now = time.monotonic()
             if proven and now - began >= bake_seconds:
                 proof = _proof(step, seen, now - began)
@@ -507,7 +543,8 @@ class _Run:
                 return proof
             if not proven and now - began > max(bake_seconds, step.terms.longest_seconds):
                 raise RolloutError(_undecided(step, seen, self.clusters.rate))
-            time.sleep(_LOOK_EVERY_SECONDS)
+            # after hours there is much to look at
+            time.sleep(max(1.0, _PAUSE_PER_LOOK * (now - looked)) * _LOOK_EVERY_SECONDS)
 
     def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict) -> PromotionResult:
         assert self.record is not None, "there is nothing to take back before the first commit"

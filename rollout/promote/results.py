@@ -47,7 +47,7 @@ class RollbackResult:
         deliveries: How long it took to get there, by region.
         outcomes: What was measured after it.
         seconds: From the doubt, or the command, until the last Envoy had acknowledged it.
-        cost: What the watched region did with its requests from the failed step's commit until all of that was done, by version; ""
+        cost: What the region that failed did with its requests from its last step's commit until all of that was done, by version; ""
             for those that no version answered. Empty where nothing was watched.
         problems: What could not be delivered or measured.
     """

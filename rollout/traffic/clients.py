@@ -242,7 +242,7 @@ def read_counters(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[
 class ClientsWatch:
     """What all clients of a region get of a service all the time, from reading to reading.
 
-    It lasts as long as the block that it is entered for, a day at most. A client that cannot be asked is told, and is no
+    It lasts as long as the block that it is entered for, two weeks at most. A client that cannot be asked is told, and is no
     reason to end.
 
     Args:

@@ -24,7 +24,7 @@ from rollout.judge.step import (
     risk_of_each,
     somebody_else_answered,
 )
-from rollout.measurement import Count, Measurement, Result, Tally
+from rollout.measurement import Count, Drawn, Measurement, Result, Tally
 from rollout.terms import Terms
 from tests.rollout.answers import AT_NS, REGION, fault, measured, numbered, ok, other, page
 
@@ -207,7 +207,24 @@ class TestLatency:
 
 
 def test_all_tests_of_a_promotion_risk_what_is_declared() -> None:
-    assert risk_of_each(5, 2) * 2 * (5 * 12 + 3 * 4) == pytest.approx(RISK)
+    assert risk_of_each(5, 2) * 2 * (5 * 13 + 3 * 4) == pytest.approx(RISK)
+
+
+class TestClients:
+    SEEN = Observation(NOTHING, NOTHING, ({"v1": Drawn(900, 0), "v2": Drawn(100, 30)},) * 6)
+
+    def test_a_version_that_fails_other_clients_is_doubted(self) -> None:
+        assert doubted(self.SEEN).startswith(
+            "v2 fails clients more often than v1, by more than 0.5 points: 180 of 600 requests, against 0 of 5,400"
+        )
+
+    def test_what_testers_ask_for_was_not_drawn(self) -> None:
+        assert doubt(replace(STEP, has_testers=True), self.SEEN, proven=False) is None
+
+    def test_three_attempts_of_a_request_are_one(self) -> None:
+        few = Observation(NOTHING, NOTHING, ({"v1": Drawn(900, 0), "v2": Drawn(100, 3)},) * 3)
+
+        assert doubt(STEP, few, proven=False) is None
 
 
 class TestSomebodyElse:

@@ -16,7 +16,7 @@ from rollout.access import RegionAccess
 from rollout.judge.shares import RISK
 from rollout.judge.step import nearly_all_answered
 from rollout.measurement import Count, Measurement, Result, Tally
-from rollout.problem import Problem, TransientError
+from rollout.problem import Problem, RolloutError, TransientError
 from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.overlay import parse_split
@@ -64,6 +64,7 @@ class FakeRegions(Clusters):
         silent: Regions whose cluster does not answer.
         unhealthy: Regions in which Argo CD finds that something is not well, whatever is synced.
         unanswered_rate: How often nobody answers, 0..1, by region.
+        clients_away: Whether no other client can be asked.
         clients_failure_rate: How often it fails other clients than the probe, by region and version.
         slower: How many times as long a version takes, by region.
         arrives: Whether a region can be brought to such weights.
@@ -76,6 +77,7 @@ class FakeRegions(Clusters):
         self.failure_rate: Callable[[str, str, int], float] = never_fails
         self.unanswered_rate: Callable[[str], float] = lambda _region: 0.0
         self.arrives: Callable[[str, Mapping[str, int]], bool] = lambda _region, _weights: True
+        self.clients_away = False
         self.clients_failure_rate: Callable[[str, str], float] = lambda _region, _version: 0.0
         self.slower: Callable[[str, str], float] = lambda _region, _version: 1.0
         self.silent: set[str] = set()
@@ -245,6 +247,8 @@ class FakeClients(ClientsWatch):
         """Nothing was started."""
 
     def seen(self) -> Window:
+        if self._of.clients_away:
+            raise RolloutError.of(f"{self._where}: no client of echo could be asked")
         weights = self._of.in_force(self._where)
         failures = {
             version: round(weight * self._of.clients_failure_rate(self._where, version))

@@ -485,6 +485,34 @@ class TestKept:
         assert ended.state is PromotionState.ROLLED_BACK
         assert ended.reason.startswith("region-a: v2 fails more often than v1")
 
+    def test_one_killed_while_all_get_the_rest_proves_it(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("look", "region-a", 100, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones, (50, 100), ("region-a",), keep=5))
+
+        ended = resume(clones, regions)
+
+        assert ended.state is PromotionState.DONE
+        assert [(step.weight, bool(step.proof)) for step in ended.taken] == [(100, True)]
+        assert clones.subjects()[-2:] == ["Promote echo v2 everywhere: 100 %", "echo v2 is promoted"]
+
+    def test_one_that_has_all_already_is_proven(self, clones: TwoClones) -> None:
+        clones.somebody_weighs("region-a", v1=0, v2=100)
+
+        ended = begin(clones, FakeRegions(clones.remote), planned(clones, (50, 100), ("region-a",), keep=5))
+
+        assert ended.state is PromotionState.DONE
+        assert [(step.weight, bool(step.proof)) for step in ended.taken] == [(100, True)]
+
+    def test_failures_that_are_usual_are_no_doubt_once_it_has_all(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        regions.failure_rate = lambda _region, _version, _weight: 0.02
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",), keep=5))
+
+        assert ended.state is PromotionState.DONE
+
     def test_a_version_that_fails_once_it_has_all_is_taken_back(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.failure_rate = lambda _region, version, weight: 0.1 if version == "v2" and weight == 100 else 0.0
 
@@ -502,6 +530,13 @@ class TestClients:
 
         assert ended.state is PromotionState.ROLLED_BACK
         assert ended.reason.startswith("region-a: v2 fails clients more often than v1, by more than 2 points")
+
+    def test_without_them_the_probes_requests_are_judged(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.clients_away = True
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.DONE
 
     def test_clients_whom_both_versions_fail_accuse_nobody(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.clients_failure_rate = lambda _region, _version: 0.3
