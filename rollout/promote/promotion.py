@@ -485,6 +485,18 @@ class _Run:
         if proof.old.requests:
             # of both: the old one alone may have had few, and the new one is shown to be within the margin
             self.usual[region] = _part(proof.new + proof.old)
+        self._tell_clients(region)
+
+    def _tell_clients(self, region: str) -> None:
+        """Whose requests were counted beside the probe's."""
+        try:
+            coverage = self.watched[region].clients.seen().coverage
+        except RolloutError as error:
+            self.upstream.say(f"{error.problems[0].what}; the probe's requests alone are judged")
+            return
+        silent = [f"{pod}: {why}" for pod, why in coverage.silent.items()]
+        told = f"; {len(silent)} could not be asked ({silent[0]})" if silent else ""
+        self.upstream.say(f"{region}: the requests of {len(coverage.counted)} other clients are counted{told}")
 
     def _failed(self, region: str, reason: str) -> PromotionResult:
         watched = self.watched[region]

@@ -41,7 +41,7 @@ from rollout.problem import RolloutError
 from rollout.traffic.attack import LONGEST_SECONDS
 from rollout.traffic.probe import NAMESPACE
 
-EVERY_SECONDS = 5.0
+EVERY_SECONDS = 10.0
 
 _QUIET_SECONDS = 60.0
 """Longer than a reading of forty Envoys that hang, eight at a time and each for ten seconds."""
