@@ -168,9 +168,9 @@ def _answers(lab: Laboratory, region: str, request: str) -> set[tuple[str, str]]
 def test_both_services_are_promoted_at_the_same_time_and_one_is_taken_back(
     lab: Laboratory, web: str, drills: list[Row], notes: list[str]
 ) -> None:
-    """Echo goes through both regions to the end, keeping v1 a part until then, and v1 is retired; web through one and back."""
+    """Echo goes through both regions to the end and its old version is retired, web through one, keeping v1 a part, and back."""
     drill = "echo and web promoted at the same time"
-    asked = {"echo": ([*REGIONS], ["50", "99"], 1), "web": (["region-a"], ["10", "50", "100"], 0)}
+    asked = {"echo": ([*REGIONS], ["50", "100"], 0), "web": (["region-a"], ["10", "50", "99"], 1)}
     with under_load(lab, drill, drills), ThreadPoolExecutor() as pool:
         running = {
             service: pool.submit(
