@@ -281,8 +281,8 @@ def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ..
                 and log_evidence(samples, Margin(), together=measure.together) >= -math.log(step.risk),
             )
         )
-    if seen.clients:
-        new, old = _bad_of_clients(step, seen)
+    new, old = _bad_of_clients(step, seen)
+    if new.requests or old.requests:
         worse = _clients_evidence(step, seen, Margin()) >= -math.log(step.risk)
         allowed = step.terms.points / 100
         found.append(Comparison("failed of other clients", new, old, None, allowed, is_needed=False, worse=worse))
