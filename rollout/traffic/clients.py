@@ -43,6 +43,9 @@ from rollout.traffic.probe import NAMESPACE
 
 EVERY_SECONDS = 10.0
 
+_REST = 10
+"""How many times as long as a reading took the pause after it is at least: each asks with a process in every pod."""
+
 _QUIET_SECONDS = 60.0
 """Longer than a reading of forty Envoys that hang, eight at a time and each for ten seconds."""
 
@@ -248,7 +251,7 @@ class ClientsWatch:
     Args:
         region: The region.
         service: The service.
-        every_seconds: The pause between two readings.
+        every_seconds: The pause between two readings, at least; ten times as long as a reading takes where that is longer.
         left_out: The namespaces whose pods are not asked; by default the probe's, which tells of each request itself.
     """
 
@@ -261,6 +264,7 @@ class ClientsWatch:
     ) -> None:
         self._region, self._service = region, service
         self._every_seconds, self._left_out = every_seconds, left_out
+        self._pause_seconds = every_seconds
         self._stop = threading.Event()
         self._news = threading.Condition()
         self._turns = 0
@@ -291,7 +295,7 @@ class ClientsWatch:
         """
         with self._news:
             quiet_seconds = time.monotonic() - self._answered_at
-            if quiet_seconds > _QUIET_SECONDS + self._every_seconds:
+            if quiet_seconds > _QUIET_SECONDS + self._pause_seconds:
                 raise self._is_quiet(quiet_seconds)
             return Window(tuple(self._spans), self._coverage) if self._turned == self._turns else Window()
 
@@ -307,17 +311,18 @@ class ClientsWatch:
     def _follow(self) -> None:
         ends = time.monotonic() + LONGEST_SECONDS
         while not self._stop.is_set() and time.monotonic() < ends:
-            turns = self._turns
+            turns, began = self._turns, time.monotonic()
             try:
                 self._add(read_clients(self._region, self._service, self._left_out, self._stop), turns)
             except RolloutError as error:
                 self._trouble = "; ".join(problem.what for problem in error.problems)
+            self._pause_seconds = max(self._every_seconds, _REST * (time.monotonic() - began))
             self._pause(turns)
         self._trouble = f"they were watched for {LONGEST_SECONDS / 3600:.0f} h without an end"
 
     def _pause(self, turns: int) -> None:
         with self._news:
-            self._news.wait_for(lambda: self._stop.is_set() or self._turns != turns, self._every_seconds)
+            self._news.wait_for(lambda: self._stop.is_set() or self._turns != turns, self._pause_seconds)
 
     def _add(self, now: Reading, turns: int) -> None:
         with self._news:

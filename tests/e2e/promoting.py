@@ -71,7 +71,7 @@ def promote(
         rate: Requests a second that it sends in each region that it measures.
     """
     options = () if "--resume" in arguments else (*_MARGINS, "--again")
-    command = [sys.executable, "-m", "rollout", "promote", *arguments, *options, f"--rate={rate}", "--json"]
+    command = [sys.executable, "-m", "rollout", "promote", *options, *arguments, f"--rate={rate}", "--json"]
     child = subprocess.Popen(
         command,
         cwd=lab.place.checkout,

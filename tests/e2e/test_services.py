@@ -182,8 +182,9 @@ def test_both_services_are_promoted_at_the_same_time_and_one_is_taken_back(
                 f"--steps={','.join([*steps[:-1], '100'])}",
                 f"--keep={keep}",
                 "--bake=5s",
-                # two of them, and the drill's own, share two processors with all that they measure
-                rate=RATE // 2,
+                "--longest=5m",
+                # three regions of theirs are watched, and the drill sends its own, on two processors with all that they measure
+                rate=RATE // 3,
             )
             for service, (regions, steps, keep) in asked.items()
         }
