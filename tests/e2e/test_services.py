@@ -165,6 +165,7 @@ def _answers(lab: Laboratory, region: str, request: str) -> set[tuple[str, str]]
     return {(each.get("subset", ""), each["body"]) for each in results}
 
 
+@pytest.mark.drill
 def test_both_services_are_promoted_at_the_same_time_and_one_is_taken_back(
     lab: Laboratory, web: str, drills: list[Row], notes: list[str]
 ) -> None:
