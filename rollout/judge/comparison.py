@@ -66,7 +66,6 @@ _MIXED = 24
 _SMALLEST, _LARGEST = 1e-4, 4.0
 # where no request may be bad, one that is gets a factor of about 1 / this
 _NEVER = 1e-9
-_MOST_TO_GO = 1_000_000
 # the smallest rate that is found is one of so many
 _RATES = 100_000
 _MOST_EXPECTED = 1_000_000_000
@@ -175,21 +174,6 @@ def bounds(samples: Iterable[Sample], ratio: float, risk: float) -> Interval:
 def is_within(samples: Iterable[Sample], margin: Margin, risk: float) -> bool:
     """Whether the new version is proven to be within the margin: the upper one of the `bounds` is. Far cheaper than these."""
     return _Average.of(samples, margin.ratio, above=True).is_below(margin.points, risk)
-
-
-def requests_to_go(samples: Iterable[Sample], margin: Margin, risk: float) -> int | None:
-    """How many more requests prove that the new version is within the margin, if rates and shares stay as seen; 0 when it is proven.
-
-    An estimate for the reader. None for more than 1,000,000, and before the first request.
-    """
-    seen = _Average.of(samples, margin.ratio, above=True)
-
-    def proven(more: int) -> bool:
-        return seen.times(1 + more / seen.requests).is_below(margin.points, risk)
-
-    if not seen.requests or not proven(_MOST_TO_GO):
-        return None
-    return bisect_left(range(_MOST_TO_GO), True, key=proven)
 
 
 def expected_requests(share: float, bad_rate: float, margin: Margin, risk: float) -> int | None:

@@ -24,7 +24,6 @@ from rollout.judge.comparison import (
     log_growth_of_average,
     mixed,
     pooled,
-    requests_to_go,
     smallest_found,
 )
 from rollout.judge.shares import RISK
@@ -373,24 +372,6 @@ class TestBounds:
 
         assert is_within([Sample(share, round(1.02 * enough), 0, 0)], HALF_A_POINT, RISK)
         assert not is_within([Sample(share, round(0.98 * enough), 0, 0)], HALF_A_POINT, RISK)
-
-
-class TestRequestsToGo:
-    @settings(max_examples=50)
-    @given(share=shares, requests=st.integers(1, 5_000))
-    def test_are_as_many_as_prove_it_if_all_stays_well(self, share: float, requests: int) -> None:
-        to_go = requests_to_go([Sample(share, requests, 0, 0)], HALF_A_POINT, RISK)
-        assert to_go is not None
-
-        assert is_within([Sample(share, requests + to_go, 0, 0)], HALF_A_POINT, RISK)
-        assert to_go == 0 or not is_within([Sample(share, requests + to_go - 1, 0, 0)], HALF_A_POINT, RISK)
-
-    def test_are_none_where_it_is_proven(self) -> None:
-        assert requests_to_go([Sample(0.5, 100_000, 0, 0)], HALF_A_POINT, RISK) == 0
-
-    @pytest.mark.parametrize("seen", [[], [Sample(0.1, 6_000, 60, 0)], [Sample(0.1, 10, 1, 0)]])
-    def test_are_not_known_where_nothing_was_seen_or_it_is_not_so(self, seen: list[Sample]) -> None:
-        assert requests_to_go(seen, HALF_A_POINT, RISK) is None
 
 
 class TestExpectedRequests:
