@@ -28,7 +28,7 @@ class Clone:
         upstream: The branch that Argo CD follows.
         discovery: Where the regions are.
         names: The regions that were named, in that order; none for all.
-        messages: Where it is said what goes on.
+        messages: The console for messages.
     """
 
     upstream: Upstream
@@ -72,7 +72,7 @@ def opened(
     """The project that the working directory is in, for as long as a block lasts.
 
     Args:
-        messages: Where it is said what goes on.
+        messages: The console for messages.
         service: The service that was named; None for the only one.
         remote: The Git remote that was asked for; None for the usual one.
         proposal: A branch to push to, to be merged by somebody; None to push where Argo CD reads.

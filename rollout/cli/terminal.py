@@ -70,7 +70,7 @@ def told_fault(error: BaseException) -> typer.Exit:
 
 
 def messages_console() -> Console:
-    """Where it is said what goes on."""
+    """The console for messages: standard error."""
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 

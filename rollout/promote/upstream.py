@@ -274,7 +274,7 @@ class Upstream:
         """Refuses to promote what was taken back before, and is still the same image in some region.
 
         Raises:
-            RolloutError: it was: by whom, and why.
+            RolloutError: the version was taken back, with who did it and why.
         """
         version = promotion.version
         found = self.repository.newest_record(promotion.before, self.service, version)

@@ -19,7 +19,7 @@ DEFAULT_RATE = 500
 _WORKERS_PER_RATE = 10
 
 LONGEST_SECONDS = 14 * 24 * 3600.0
-"""A watch sends no longer than this, whoever forgot it."""
+"""A watch ends after this time, also where nobody ends it."""
 
 # The last request may take the probe's timeout of 5 s; a machine that is busy may fall behind the rate by half.
 _SLACK_SECONDS = 30.0
