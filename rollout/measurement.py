@@ -190,7 +190,7 @@ def quantile_ms(latencies: Latencies, part: float) -> float:
     for each in sorted(latencies):
         missing -= latencies[each]
         if missing <= 0:
-            return float(2 ** (each / _CLASSES_PER_DOUBLING))
+            return _edge_ms(each)
     return 0.0
 
 
@@ -202,7 +202,7 @@ def part_beyond(latencies: Latencies, bound_ms: float) -> float:
 
 def edge_ms(at_least_ms: float) -> float:
     """The lowest upper edge of a class that is not below this."""
-    return float(2 ** (math.ceil(_CLASSES_PER_DOUBLING * math.log2(at_least_ms)) / _CLASSES_PER_DOUBLING))
+    return _edge_ms(_class_of(at_least_ms))
 
 
 def together(latencies: Iterable[Latencies]) -> Latencies:
@@ -210,8 +210,13 @@ def together(latencies: Iterable[Latencies]) -> Latencies:
     return sum((Counter(each) for each in latencies), Counter())
 
 
-def _latency_class(latency_ns: int) -> int:
-    return math.ceil(_CLASSES_PER_DOUBLING * math.log2(max(latency_ns, 1) / 1e6))
+def _class_of(latency_ms: float) -> int:
+    return math.ceil(_CLASSES_PER_DOUBLING * math.log2(latency_ms))
+
+
+def _edge_ms(latency_class: int) -> float:
+    """The upper edge of a class."""
+    return float(2 ** (latency_class / _CLASSES_PER_DOUBLING))
 
 
 @dataclass(frozen=True)
@@ -372,7 +377,7 @@ class Count:
         counts[1] += failed
         for place, bound in enumerate(self._bounds_ns, start=2):
             counts[place] += result.latency_ns > bound
-        self._latencies.setdefault(version, Counter())[_latency_class(result.latency_ns)] += 1
+        self._latencies.setdefault(version, Counter())[_class_of(max(result.latency_ns, 1) / 1e6)] += 1
 
     def _drawn(self) -> Moment:
         """The moment so far."""

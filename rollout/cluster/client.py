@@ -16,6 +16,9 @@ from kubernetes.config.config_exception import ConfigException
 from rollout.access import RegionAccess
 from rollout.problem import RolloutError, TransientError, first_line
 
+MOST_AT_ONCE = 8
+"""Requests to one API server at the same time. An exec takes 60 ms by itself, and all of them are that server's work."""
+
 # For `_request_timeout`: seconds to connect, and to wait for an answer's next part.
 REQUEST_TIMEOUT = (5.0, 15.0)
 

@@ -17,14 +17,11 @@ from typing import Any
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
-from rollout.cluster.client import api_client, list_all_pods
+from rollout.cluster.client import MOST_AT_ONCE, api_client, list_all_pods
 from rollout.cluster.exec import Page, run
 from rollout.cluster.pods import PROXY, container, is_ready, istio_version
 from rollout.problem import first_line
 from rollout.weights import ALL, routed
-
-# An exec takes 60 ms by itself; all of them are the work of one API server.
-_MOST_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ def ask_envoys(
     """
     api, stop = api_client(region), stop or threading.Event()
     wanted = [(envoy, asked) for envoy in _ready(pods) if (asked := pages(envoy))]
-    with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
+    with ThreadPoolExecutor(max_workers=MOST_AT_ONCE) as pool:
         # also those of one pod at once: most of the time is the start of a process there
         coming = [
             [pool.submit(run, api, envoy.pod, PROXY, _asking(page), stop=stop) for page in asked]
@@ -197,6 +194,20 @@ def read_routes(
     return found[0]
 
 
+def hosts_of(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """The pods that an Envoy knows of a service, by subset; one that has a cluster and no pods is there too.
+
+    Args:
+        clusters: The page `clusters?format=json`.
+        service: The service.
+    """
+    return {
+        subset: cluster.get("host_statuses") or []
+        for cluster in clusters.get("cluster_statuses") or []
+        if (subset := subset_of(cluster["name"], service))
+    }
+
+
 def read_clusters(clusters: Mapping[str, Any], service: ServiceAddress) -> tuple[frozenset[str], dict[str, int]]:
     """A service's subsets that have a cluster, ready for requests or without pods; and how many pods of a subset are ejected.
 
@@ -204,11 +215,7 @@ def read_clusters(clusters: Mapping[str, Any], service: ServiceAddress) -> tuple
         clusters: The page `clusters?format=json`.
         service: The service.
     """
-    hosts = {
-        subset: cluster.get("host_statuses") or []
-        for cluster in clusters.get("cluster_statuses") or []
-        if (subset := subset_of(cluster["name"], service))
-    }
+    hosts = hosts_of(clusters, service)
     ejected = {
         subset: sum(bool(host["health_status"].get("failed_outlier_check")) for host in found)
         for subset, found in hosts.items()

@@ -12,14 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rollout.access import RegionAccess
-from rollout.cluster.client import api_client
+from rollout.cluster.client import MOST_AT_ONCE, api_client
 from rollout.cluster.exec import Page, run
-from rollout.cluster.pods import ISTIO_NAMESPACE, is_ready
+from rollout.cluster.pods import ISTIO_NAMESPACE, is_ready, of_app
 from rollout.problem import RolloutError, first_line
 
 _DISCOVERY = "discovery"
 _SYNCZ = ("pilot-discovery", "request", "GET", "/debug/syncz")
-_MOST_AT_ONCE = 8
 _WHY = "a proxy that is connected to no istiod, or that refuses what it is sent, takes no change"
 
 
@@ -39,12 +38,10 @@ def read_connections(region: RegionAccess, pods: Sequence[Mapping[str, Any]]) ->
     api = api_client(region)
     names = [
         f"{ISTIO_NAMESPACE}/{pod['metadata']['name']}"
-        for pod in pods
-        if pod["metadata"]["namespace"] == ISTIO_NAMESPACE
-        and (pod["metadata"].get("labels") or {}).get("app") == "istiod"
-        and is_ready(pod)
+        for pod in of_app(pods, ISTIO_NAMESPACE, "istiod")
+        if is_ready(pod)
     ]
-    with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
+    with ThreadPoolExecutor(max_workers=MOST_AT_ONCE) as pool:
         pages = dict(zip(names, pool.map(lambda name: run(api, name, _DISCOVERY, _SYNCZ), names), strict=True))
     if not pages:
         return None

@@ -1,4 +1,4 @@
-"""What a region's cluster has been told, whoever told it: the live route with its last author, the pods, and what is around them."""
+"""What is in a region's cluster, of any author: the live route and who wrote it last, the pods, and what is around them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from kubernetes import client
 
 from components.names import ARGOCD_NAMESPACE, ServiceAddress
 from rollout.access import RegionAccess
-from rollout.cluster.client import REQUEST_TIMEOUT, api_client, asking
+from rollout.cluster.client import MOST_AT_ONCE, REQUEST_TIMEOUT, api_client, asking
 from rollout.cluster.pods import (
     ISTIO_NAMESPACE,
     container,
     is_leaving,
     is_ready,
     istio_version,
+    of_app,
     ready_condition,
     waiting_reasons,
 )
@@ -39,7 +40,6 @@ from rollout.problem import Problem, RolloutError
 from rollout.weights import ALL, ALL_PODS
 from rules.facts.versions import VERSION_LABEL
 
-_MOST_AT_ONCE = 8
 _Answer = TypeVar("_Answer")
 
 Document = Mapping[str, Any]
@@ -147,7 +147,7 @@ def read_live(
     """
     api = client.CustomObjectsApi(api_client(region))
     namespaces = sorted({service.namespace for service in services})
-    with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE) as pool:
+    with ThreadPoolExecutor(max_workers=MOST_AT_ONCE) as pool:
         routes = pool.submit(_listed, region, api, _VIRTUAL_SERVICES)
         rules = pool.submit(_listed, region, api, _DESTINATION_RULES)
         projects = pool.submit(_listed, region, api, _PROJECTS, ARGOCD_NAMESPACE) if argo_cd else None
@@ -163,12 +163,12 @@ def read_live(
         projects=None if found_projects is None else parse_projects(found_projects),
     )
     clients = with_sidecars(everywhere)
-    istiod = parse_istiod(_of(everywhere, ISTIO_NAMESPACE, "istiod"))
+    istiod = parse_istiod(of_app(everywhere, ISTIO_NAMESPACE, "istiod"))
 
     def live(service: ServiceAddress) -> Live:
         namespace, missing = service.namespace, [*unseen]
-        own = _of(everywhere, namespace, service.name)
-        deployed = _of(deployments[namespace].result(), namespace, service.name)
+        own = of_app(everywhere, namespace, service.name)
+        deployed = of_app(deployments[namespace].result(), namespace, service.name)
         names = [each["metadata"]["name"] for each in deployed]
         found = _or_none(labelled[namespace], missing)
         scaled = _or_none(autoscalers[namespace], missing) or []
@@ -297,15 +297,6 @@ def _waiting(pod: Mapping[str, Any]) -> WaitingPod:
 
 def _version(found: Mapping[str, Any]) -> str:
     return str((found["metadata"].get("labels") or {}).get(VERSION_LABEL, ALL_PODS))
-
-
-def _of(documents: Iterable[Document], namespace: str, app: str) -> list[Document]:
-    """Those of a namespace with the label `app`."""
-    return [
-        each
-        for each in documents
-        if each["metadata"]["namespace"] == namespace and (each["metadata"].get("labels") or {}).get("app") == app
-    ]
 
 
 def _or_none(asked: Future[_Answer], unseen: list[Problem]) -> _Answer | None:

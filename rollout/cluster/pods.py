@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 PROXY = "istio-proxy"
@@ -30,6 +30,15 @@ def ready_condition(pod: Mapping[str, Any]) -> Mapping[str, Any]:
 def is_ready(pod: Mapping[str, Any]) -> bool:
     """Whether it is ready and not being deleted."""
     return ready_condition(pod).get("status") == "True" and not is_leaving(pod)
+
+
+def of_app(documents: Iterable[Mapping[str, Any]], namespace: str, app: str) -> list[Mapping[str, Any]]:
+    """Those objects of a namespace that have the label `app`."""
+    return [
+        each
+        for each in documents
+        if each["metadata"]["namespace"] == namespace and (each["metadata"].get("labels") or {}).get("app") == app
+    ]
 
 
 def container(pod: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -6,7 +6,7 @@ The new version and the others are compared over the same requests: see `rollout
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -35,8 +35,8 @@ _MOMENTS_OF_A_STALL = 4
 _ATTEMPTS = 3
 """Of a request, at most, where nothing is set: the first one and Istio's two retries, each of which a client's Envoy counts."""
 
-_MANY = 1_000
-"""Requests of which the part that is slow is known well enough to say how many a proof takes."""
+MANY = 1_000
+"""Requests of which the part that is bad is known well enough to say what is usual."""
 
 _OF_STEP = 5 + 2 * (1 + len(LATENCIES))
 """The tests of a step: shares, independence, unanswered requests in two windows, failures of clients; of the probe's failures and of each
@@ -225,8 +225,7 @@ def doubt(step: Step, seen: Observation, *, proven: bool) -> str | None:
 def new_one_is_worse(step: Step, seen: Observation) -> str | None:
     """That the new version is shown to be worse than the others by more than a margin, in a sentence; None while it is not."""
     for measure in step.measures:
-        samples = [*_of_coming(step, seen, measure), *_of_proof(step, seen, measure)]
-        if log_evidence(samples, measure.margin, together=measure.together) >= -math.log(step.risk):
+        if _is_beyond(step, seen, measure, measure.margin):
             return _worse(step, seen, measure)
     return _clients_fail(step, seen)
 
@@ -268,7 +267,6 @@ def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ..
     others = {*step.weights} - {step.version}
     found = []
     for measure in step.measures:
-        samples = [*_of_coming(step, seen, measure), *_of_proof(step, seen, measure)]
         found.append(
             Comparison(
                 measure.name,
@@ -277,13 +275,12 @@ def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ..
                 _most(step, seen, measure),
                 measure.margin.points,
                 is_needed=_is_needed(step, seen, measure, rate),
-                worse=not step.is_alone
-                and log_evidence(samples, Margin(), together=measure.together) >= -math.log(step.risk),
+                worse=not step.is_alone and _is_beyond(step, seen, measure, Margin()),
             )
         )
     new, old = _bad_of_clients(step, seen)
     if new.requests or old.requests:
-        worse = _clients_evidence(step, seen, Margin()) >= -math.log(step.risk)
+        worse = _clients_are_beyond(step, seen, Margin())
         allowed = step.terms.points / 100
         found.append(Comparison("failed of other clients", new, old, None, allowed, is_needed=False, worse=worse))
     return tuple(found)
@@ -297,10 +294,11 @@ def is_proven(step: Step, seen: Observation, rate: float) -> bool:
         seen: What was measured of it.
         rate: Requests a second.
     """
+    # how many requests a proof takes is worked out only where there is none yet
     return split_is_proven(step, seen) and all(
         is_within(_of_proof(step, seen, measure), measure.margin, step.risk)
+        or not _is_needed(step, seen, measure, rate)
         for measure in step.measures
-        if _is_needed(step, seen, measure, rate)
     )
 
 
@@ -321,6 +319,17 @@ def interval(step: Step, seen: Observation) -> Interval:
 def _slower(bound: Bound, place: int, ratio: float) -> Measure:
     name = f"slower than {bound.ms:.3g} ms ({SLOW:g} x p{100 * LATENCIES[place]:.0f})"
     return Measure(name, Margin(ratio=ratio), lambda drawn: drawn.slow[place], usual=bound.usual)
+
+
+def _is_shown(step: Step, samples: Iterable[Sample], margin: Margin, *, together: bool) -> bool:
+    """Whether the new version is shown to be worse than a margin allows, at the risk of each test."""
+    return log_evidence(samples, margin, together=together) >= -math.log(step.risk)
+
+
+def _is_beyond(step: Step, seen: Observation, measure: Measure, margin: Margin) -> bool:
+    """Whether it is, by all requests of the probe since the step began."""
+    samples = [*_of_coming(step, seen, measure), *_of_proof(step, seen, measure)]
+    return _is_shown(step, samples, margin, together=measure.together)
 
 
 def _of_coming(step: Step, seen: Observation, measure: Measure) -> Iterator[Sample]:
@@ -367,22 +376,19 @@ def _bad_of_clients(step: Step, seen: Observation) -> tuple[Tally, Tally]:
     return _total(seen.clients, {step.version}, failed), _total(seen.clients, others, failed)
 
 
-def _clients_evidence(step: Step, seen: Observation, margin: Margin) -> float:
+def _clients_are_beyond(step: Step, seen: Observation, margin: Margin) -> bool:
+    """Whether it is, by the requests of all other clients since the step began."""
     samples = _samples(step, seen.clients, step.highest_share, step.measures[0])
     # all attempts of a request go to one version: the product to the power of 1/n is that of the requests, or less (Jensen)
     attempts = (
         Sample(each.share, each.requests / _ATTEMPTS, each.new / _ATTEMPTS, each.old / _ATTEMPTS) for each in samples
     )
-    return log_evidence(attempts, margin, together=False)
+    return _is_shown(step, attempts, margin, together=False)
 
 
 def _clients_fail(step: Step, seen: Observation) -> str | None:
     """That the new version fails its other clients more often; None while it is not shown, and where no other version has requests."""
-    if (
-        step.is_alone
-        or step.has_testers
-        or _clients_evidence(step, seen, step.measures[0].margin) < -math.log(step.risk)
-    ):
+    if step.is_alone or step.has_testers or not _clients_are_beyond(step, seen, step.measures[0].margin):
         return None
     new, old = _bad_of_clients(step, seen)
     return (
@@ -397,7 +403,7 @@ def _is_needed(step: Step, seen: Observation, measure: Measure, rate: float) -> 
     if measure.usual is None:
         return True
     now = _total(seen.proof.moments, [*step.weights], measure) if seen.proof else Tally()
-    usual = now.failures / now.requests if now.requests >= _MANY else measure.usual
+    usual = now.failures / now.requests if now.requests >= MANY else measure.usual
     needed = expected_requests(step.share, usual, measure.margin, step.risk)
     return needed is not None and needed <= rate * step.terms.longest_seconds / 2
 

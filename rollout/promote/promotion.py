@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.shares import Standing
 from rollout.judge.step import (
+    MANY,
     Bound,
     Observation,
     Step,
@@ -45,8 +46,6 @@ from rules.region.capacity import stable_of
 _LOOK_EVERY_SECONDS = 0.2
 _PAUSE_PER_LOOK = 5
 _NO_WEIGHT = 0
-_MANY = 1_000
-"""Requests of a version that tell how often it usually fails."""
 _STOPPED = Problem("stopped")
 
 
@@ -120,7 +119,7 @@ def roll_back(
         reason: Why, a sentence.
 
     Raises:
-        RolloutError: it can never be committed, whoever waits: the rules or the remote refuse it, or it cannot be signed; or
+        RolloutError: waiting does not help: the rules or the remote refuse the commit, or Git cannot sign it; or
             what `where` raises.
     """
     began = time.monotonic()
@@ -328,7 +327,7 @@ class _Run:
         old = measured.versions.keys() - {self.promotion.version}
         tally = measured.tally(old)
         # few requests say little of a seldom failure
-        many = tally if tally.requests >= _MANY else measured.tally(measured.versions.keys())
+        many = tally if tally.requests >= MANY else measured.tally(measured.versions.keys())
         self.usual.setdefault(region, _part(many))
         if tally.requests:
             latencies = together(measured.latencies[version] for version in old & measured.latencies.keys())
@@ -383,8 +382,8 @@ class _Run:
         if self.upstream.proposal:
             # what was sent while it waited to be merged is of the step before
             self._watch(region).turn()
-        self.watched[region] = replace(self._watch(region), step=step, coming=None)
-        return self._prove_step(step)
+        self._begin(step)
+        return self._deliver(region, step.weights) or self._proven(region, self.promotion.bake_seconds)
 
     def _watch(self, region: str) -> _Watched:
         """The region's requests from now on, until all regions are done."""
@@ -397,16 +396,23 @@ class _Run:
             self.watched[region] = _Watched(self._judged(region, weights, weights), watch, clients)
         return self.watched[region]
 
-    def _prove_step(self, step: Step) -> PromotionResult | None:
-        region, weight = step.region, step.weights[step.version]
-        self.taken.append(StepResult(region, weight, self.last))
-        if ended := self._deliver(region, step.weights):
-            return ended
-        proof = self._prove(self.watched[region], self.promotion.bake_seconds)
+    def _begin(self, step: Step) -> None:
+        """What is seen of a region from now on is of this step."""
+        self.watched[step.region] = replace(self._watch(step.region), step=step, coming=None)
+        self.taken.append(StepResult(step.region, step.weights[step.version], self.last))
+
+    def _proven(self, region: str, bake_seconds: float) -> PromotionResult | None:
+        """Waits until the region's step is proven, and notes what came of it."""
+        proof = self._prove(self.watched[region], bake_seconds)
         if not isinstance(proof, Proof):
             return self._failed(*proof)
         self._note_proof(region, proof)
         return None
+
+    def _note(self, region: str, noted: Callable[[StepResult], StepResult]) -> None:
+        """Adds to what is known of the region's last step."""
+        took = next(each for each in reversed(self.taken) if each.region == region)
+        self.taken[self.taken.index(took)] = noted(took)
 
     def _deliver(self, region: str, weights: Mapping[str, int]) -> PromotionResult | None:
         """Waits until the last commit is there, with an eye on all regions."""
@@ -422,9 +428,8 @@ class _Run:
             return self._failed(*(found or (region, str(delivery))))
         step, coming = self.watched[region].step, self.watched[region].watch.turn()
         self.watched[region] = replace(self.watched[region], coming=coming)
-        took = next(each for each in reversed(self.taken) if each.region == region)
         tally = Tally(coming.requests, coming.failures)
-        self.taken[self.taken.index(took)] = replace(took, delivery=delivery, coming=tally)
+        self._note(region, lambda took: replace(took, delivery=delivery, coming=tally))
         self.upstream.say(
             f"{region}: {step.version} {step.weights[step.version]} %: synced after {delivery.synced:.1f} s, "
             f"acknowledged by {delivery.envoys} Envoys after {delivery.acknowledged:.1f} s"
@@ -463,25 +468,20 @@ class _Run:
             record = Record(self.promotion, PromotionState.IN_PROGRESS, regions[-1], last, self.proof)
             self._commit(f"Promote {self.upstream.service} {version} everywhere: {last} %", missing, record)
         for region, weights in after.items():
-            step = self._judged(region, weights, before[region])
-            self.watched[region] = replace(self.watched[region], step=step, coming=None)
-            self.taken.append(StepResult(region, last, self.last))
+            self._begin(self._judged(region, weights, before[region]))
         for region, weights in after.items():
             if ended := self._deliver(region, weights):
                 return ended
         for region in regions:
-            proof = self._prove(self.watched[region], bake_seconds=0)
-            if not isinstance(proof, Proof):
-                return self._failed(*proof)
-            self._note_proof(region, proof)
+            if ended := self._proven(region, bake_seconds=0):
+                return ended
         return None
 
     def _note_proof(self, region: str, proof: Proof) -> None:
         self.proof = proof
         watched = self.watched[region]
-        took = next(each for each in reversed(self.taken) if each.region == region)
         beside = compared(watched.step, watched.seen(), self.clusters.rate)
-        self.taken[self.taken.index(took)] = replace(took, proof=proof, compared=beside)
+        self._note(region, lambda took: replace(took, proof=proof, compared=beside))
         if proof.old.requests:
             # of both: the old one alone may have had few, and the new one is shown to be within the margin
             self.usual[region] = _part(proof.new + proof.old)

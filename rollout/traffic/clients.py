@@ -34,7 +34,7 @@ from typing import Any, NamedTuple, Self
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, list_all_pods
-from rollout.cluster.envoys import Envoy, ask_envoys, clusters_page, subset_of, unreadable
+from rollout.cluster.envoys import Envoy, ask_envoys, clusters_page, hosts_of, unreadable
 from rollout.cluster.pods import PROXY
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
@@ -228,11 +228,7 @@ def read_counters(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[
         clusters: The page `clusters?format=json`.
         service: The service.
     """
-    versions = {
-        subset: cluster.get("host_statuses") or []
-        for cluster in clusters.get("cluster_statuses") or []
-        if (subset := subset_of(cluster["name"], service))
-    }
+    versions = hosts_of(clusters, service)
     if not versions:
         return None
     return {

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +18,7 @@ from rollout.status.verification import Progress, Ready
 from rollout.traffic.attack import Attack
 from rollout.traffic.probe import LOOK_EVERY
 from tests.rollout.answers import ok
-from tests.rollout.promote.two_clones import TwoClones, new_two_clones
+from tests.rollout.promote.two_clones import TwoClones
 
 REGION = RegionAccess("region-a", "region-a", "region-a")
 # far fewer than decide that v1 gets all of them
@@ -38,11 +37,6 @@ class Endless:
             if sequence == ENOUGH:
                 self.gone.set()
             yield replace(ok("v1", "region-a"), sequence=sequence)
-
-
-@pytest.fixture
-def clones(tmp_path: Path) -> TwoClones:
-    return new_two_clones(tmp_path)
 
 
 def test_ends_at_the_next_look(clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> None:

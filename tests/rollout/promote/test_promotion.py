@@ -42,16 +42,6 @@ def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_fast_and_nobodys(tmp_path, monkeypatch)
 
 
-@pytest.fixture
-def clones(tmp_path: Path) -> TwoClones:
-    return new_two_clones(tmp_path)
-
-
-@pytest.fixture
-def regions(clones: TwoClones) -> FakeRegions:
-    return FakeRegions(clones.remote)
-
-
 def planned(
     clones: TwoClones, steps: tuple[int, ...] = (50, 100), regions: tuple[str, ...] = REGIONS, keep: int = 0
 ) -> Promotion:

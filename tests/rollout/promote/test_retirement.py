@@ -25,16 +25,6 @@ def _nobodys_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
 
 
-@pytest.fixture
-def clones(tmp_path: Path) -> TwoClones:
-    return new_two_clones(tmp_path)
-
-
-@pytest.fixture
-def regions(clones: TwoClones) -> FakeRegions:
-    return FakeRegions(clones.remote)
-
-
 def test_each_region_loses_it_by_a_commit(clones: TwoClones, regions: FakeRegions) -> None:
     retired = retire(clones.upstream(), regions, "v2", REGIONS)
 

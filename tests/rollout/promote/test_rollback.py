@@ -18,7 +18,7 @@ from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.test_promotion import begin, interrupt, make_fast_and_nobodys, newest, planned
-from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
+from tests.rollout.promote.two_clones import BEFORE, TwoClones
 
 MOST_PAUSES = 1_000
 """Far more than any test needs: what goes on after so many waits for what will never be."""
@@ -27,16 +27,6 @@ MOST_PAUSES = 1_000
 @pytest.fixture(autouse=True)
 def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_fast_and_nobodys(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def clones(tmp_path: Path) -> TwoClones:
-    return new_two_clones(tmp_path)
-
-
-@pytest.fixture
-def regions(clones: TwoClones) -> FakeRegions:
-    return FakeRegions(clones.remote)
 
 
 def begun(clones: TwoClones, regions: FakeRegions) -> None:

@@ -17,7 +17,7 @@ from rollout.promote.upstream import InterferenceError, Upstream, followed_branc
 from stackfile.editing import without_version
 from stackfile.model import RegionConfig
 from tests.rollout.planned import REGIONS
-from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
+from tests.rollout.promote.two_clones import BEFORE, TwoClones
 
 CANARY = {"v1": 90, "v2": 10}
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -29,11 +29,6 @@ def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-
-
-@pytest.fixture
-def clones(tmp_path: Path) -> TwoClones:
-    return new_two_clones(tmp_path)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -347,27 +347,34 @@ class TestRead:
 QUICK_SECONDS = 0.01
 
 
-def until(watch: ClientsWatch, holds: Callable[[Window], bool]) -> Window:
-    """The window, once it is as it should be."""
+_Seen = TypeVar("_Seen")
+
+
+def awaited(look: Callable[[], _Seen], holds: Callable[[_Seen], bool]) -> _Seen:
+    """What is seen, once it is as it should be."""
     ends = time.monotonic() + PATIENCE_SECONDS
-    while not holds(seen := watch.seen()):
+    while not holds(seen := look()):
         assert time.monotonic() < ends, seen
         time.sleep(QUICK_SECONDS)
     return seen
 
 
+def until(watch: ClientsWatch, holds: Callable[[Window], bool]) -> Window:
+    """The window, once it is as it should be."""
+    return awaited(watch.seen, holds)
+
+
 def complaint(watch: ClientsWatch, why: str) -> str:
     """What is told once a reading has ended with this."""
-    ends = time.monotonic() + PATIENCE_SECONDS
-    told = ""
-    while why not in told:
-        assert time.monotonic() < ends, told
-        time.sleep(QUICK_SECONDS)
+
+    def told() -> str:
         try:
             watch.seen()
         except RolloutError as error:
-            told = str(error)
-    return told
+            return str(error)
+        return ""
+
+    return awaited(told, lambda text: why in text)
 
 
 def total(window: Window, version: str) -> Tally:
@@ -402,10 +409,7 @@ class TestWatch:
     def test_turns_at_once(self, mesh: Mesh, region: RegionAccess) -> None:
         with ClientsWatch(region, ECHO, every_seconds=3600) as watch:
             for turns in range(1, 3):
-                ends = time.monotonic() + PATIENCE_SECONDS
-                while len(mesh.asked) < 3 * turns:
-                    assert time.monotonic() < ends
-                    time.sleep(QUICK_SECONDS)
+                awaited(lambda: len(mesh.asked), (3 * turns).__le__)
                 watch.turn()
 
     def test_does_not_begin_a_window_with_a_reading_that_began_before_the_turn(
