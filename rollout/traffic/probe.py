@@ -24,6 +24,12 @@ NAMESPACE = "echo-probe"
 _INSIDE = "app=probe"
 _OUTSIDE = "app=probe-outside"
 _CONTAINER = "probe"
+_UNKNOWN = "not defined"
+"""What an older probe says of an option."""
+_UNKNOWN_OPTION = (
+    "its image is older than this program: build app/probe anew, push it, and raise probe.image in the stack file"
+)
+_KILLED = f"kubectl -n {NAMESPACE} describe pod says if it was killed; then start again"
 
 _EXEC_TIMEOUT_SECONDS = 30.0
 _CLOSE_TIMEOUT_SECONDS = 1.0
@@ -170,8 +176,9 @@ def results(stream: ExecStream, attack: Attack, stop: threading.Event, name: str
         ended = ending(_read(stream, STATUS))
     if ended or given < attack.requests:
         said = f"{ended or 'ended early'} after {given:,} of {attack.requests:,} results"
-        heard = f", and said: {first_line(complaints.decode('utf-8', 'replace'))}" if complaints.strip() else ""
-        raise _ended(name, said + heard, f"kubectl -n {NAMESPACE} describe pod says if it was killed; then start again")
+        words = " ".join(complaints.decode("utf-8", "replace").split())
+        heard = f", and said: {first_line(words)}" if words else ""
+        raise _ended(name, said + heard, _UNKNOWN_OPTION if _UNKNOWN in words else _KILLED)
 
 
 def _refuse_to_go_on(attack: Attack, stop: threading.Event, deadline: float, name: str) -> None:

@@ -116,12 +116,22 @@ class TestMeasure:
         assert measurement.requests >= 1
 
     def test_a_probe_that_ends_before_the_first_result_is_a_problem(self, tmp_path: Path) -> None:
-        cluster = FakeCluster(script=says(status=exit_status(2), complaint=b"probe attack: cannot start:\n"))
+        cluster = FakeCluster(
+            script=says(status=exit_status(2), complaint=b"probe attack: cannot start:\nno such plan\n")
+        )
 
         assert refusal(lambda: measured_by(cluster, tmp_path)) == (
             "region-a: probe pod echo-probe/probe-1 ended with code 2 after 0 of 3 results, "
-            "and said: probe attack: cannot start:"
+            "and said: probe attack: cannot start: no such plan"
         )
+
+    def test_of_a_probe_that_is_older_it_is_said_that_it_must_be_raised(self, tmp_path: Path) -> None:
+        complaint = b"probe attack: cannot start: flag provided but not defined: -version-header\n"
+
+        with pytest.raises(RolloutError) as caught:
+            measured_by(FakeCluster(script=says(status=exit_status(2), complaint=complaint)), tmp_path)
+
+        assert "older than this program" in caught.value.problems[0].fix
 
     def test_an_exec_that_is_refused_is_a_problem(self, tmp_path: Path) -> None:
         assert "exec in echo-probe/probe-1 was refused" in refusal(
