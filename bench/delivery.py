@@ -29,9 +29,9 @@ from lab.machine.waiting import comes_true
 from lab.place import CHECKOUT, Lab
 from rollout.cluster.application import read_application
 from rollout.git.repository import Repository
-from rollout.promote.upstream import commit_edits
+from rollout.plan.overlays import weighed
+from rollout.promote.upstream import commit_files
 from rollout.regions import discover
-from stackfile.editing import with_weights
 
 _WINDOWS_A_SECOND = 10
 """How often a half is told."""
@@ -81,8 +81,9 @@ class Project:
     def push(self, version: str) -> float:
         """Give a version all requests in all regions by a commit, and push it; when the push began, in Unix time."""
         weights = {name: 100 if name == version else 0 for name in ("v1", "v2")}
-        edits = {region.name: lambda text: with_weights(text, "echo", weights) for region in self.lab.regions}
-        self._tip = commit_edits(self._repository, self._tip, "echo", edits, f"Weigh {weights}").commit
+        tree = self._repository.at(self._tip)
+        files = {region.name: weighed(tree, region.name, "echo", weights) for region in self.lab.regions}
+        self._tip = commit_files(self._repository, self._tip, "echo", files, f"Weigh {weights}").commit
         began = time.time()
         self._repository.push(self._tip, "lab", "main")
         return began

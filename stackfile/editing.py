@@ -7,7 +7,7 @@ refused unless it says what was meant and nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -19,6 +19,7 @@ from stackfile.messages import nearest_of
 from stackfile.model import PROJECT
 
 _CONFIG = ("config",)
+_ROUTES = ("spec", "http")
 _SERVICES = f"{PROJECT}:services"
 _WHY = "the file is changed at this one place, and the rest of it stays as it is"
 _BY_HAND = "change it by hand, render (make render) and commit"
@@ -56,6 +57,29 @@ def with_weights(text: str, service: str, weights: Mapping[str, int]) -> str:
         edits.append(_digits(text, _entry(versions, version, path)[1], (*path, version), weight))
         _object_at(expected, (*path, version))["weight"] = weight
     return _edited(text, edits, expected, path)
+
+
+def with_route_weights(text: str, weights: Mapping[str, int]) -> str:
+    """The VirtualService that is rendered of a stack file, with these weights: their digits change and nothing else.
+
+    Args:
+        text: What is in its file.
+        weights: Whole percents by version, which is the name of its subset; one that is not named gets none.
+
+    Raises:
+        EditError: no destination is a version that has a weight, or the file is no YAML.
+    """
+    node = _mapping(text, ())
+    expected = read_document(text.encode()).value
+    edits, missing = [], {version for version, weight in weights.items() if weight}
+    for owner, said in _destinations(node, expected):
+        subset = str(_object_at(said, ("destination",)).get("subset"))
+        said["weight"] = weights.get(subset, 0)
+        edits.append(_digits(text, owner, _ROUTES, weights.get(subset, 0)))
+        missing.discard(subset)
+    if missing:
+        raise EditError(f"no route leads to {', '.join(sorted(missing))}", "a weight needs a destination", _BY_HAND)
+    return _edited(text, edits, expected, _ROUTES)
 
 
 def without_version(text: str, service: str, version: str) -> str:
@@ -160,6 +184,18 @@ def _entry_number(owner: MappingNode, key: str, path: tuple[str, ...]) -> int:
         _WHY,
         nearest_of(key, known, "keys there") if known else _BY_HAND,
     )
+
+
+def _destinations(node: Node, value: object) -> Iterator[tuple[MappingNode, dict[str, object]]]:
+    """Each object that gives a destination a weight, in the text and as data."""
+    if isinstance(node, SequenceNode) and isinstance(value, list):
+        for inner, each in zip(node.value, value, strict=True):
+            yield from _destinations(inner, each)
+    if isinstance(node, MappingNode) and isinstance(value, dict):
+        if "weight" in value and isinstance(value.get("destination"), dict):
+            yield node, value
+        for key, inner in node.value:
+            yield from _destinations(inner, value.get(str(key.value)))
 
 
 def _digits(text: str, version: Node, path: tuple[str, ...], weight: int) -> _Edit:

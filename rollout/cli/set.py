@@ -34,9 +34,9 @@ def set_weights(
 ) -> None:
     """Change a region's weights by a commit.
 
-    The commit goes on the branch that is checked out. It changes the stack file and the overlay rendered from it.
-    Comments and order stay as they are. What the plan refuses is not committed; warnings do not stop it. Uncommitted changes stay,
-    and nothing is done where they would be lost.
+    The commit goes on the branch that is checked out. It changes the weights in the stack file and in the overlay's VirtualService,
+    and nothing else; where this checkout renders the overlay otherwise than it is, it refuses. What the plan refuses is not
+    committed; warnings do not stop it. Uncommitted changes stay, and nothing is done where they would be lost.
 
     \b
     Exit codes:

@@ -20,6 +20,9 @@ from rules.judgement import judge
 from rules.model.changes import outage
 from rules.region.capacity import capacity_percent
 
+OVERLAY_RENDERED = "overlay-rendered"
+"""The id of what is told where an overlay is not what this checkout renders."""
+
 _OVERLAY_FACT = "docs/decisions/0010-overlays-are-rendered.md"
 _PLAN_FACT = "docs/decisions/0017-plan.md"
 _ARGO_CD_FACT = "docs/decisions/0012-argo-cd.md"
@@ -305,7 +308,7 @@ def _not_rendered(declared: DeclaredRegion, service: str, head: Revision, *, tou
     more = len(found) - _DIFFERENCES_SHOWN
     what = "; ".join(found[:_DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
     return Finding(
-        "overlay-rendered",
+        OVERLAY_RENDERED,
         declared.name,
         declared.overlays[service].place,
         f"is not what is rendered of {declared.stack_file}: {what}",

@@ -20,11 +20,11 @@ from rollout.plan.declaration import (
     refuse_shared,
     refuse_unusable,
 )
-from rollout.plan.manifests import HEADER_START, overlay_files
+from rollout.plan.manifests import HEADER_START, file_name, overlay_files
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.regions import select
-from rules.facts.overlay import KUSTOMIZATION
-from stackfile.editing import EditError
+from rules.facts.overlay import KUSTOMIZATION, cannot_be_built
+from stackfile.editing import EditError, with_route_weights, with_weights
 from stackfile.model import ConfigError
 from stackfile.reader import read_stack_file
 
@@ -33,6 +33,7 @@ from stackfile.reader import read_stack_file
 # and an .argocd-source.yaml would change what is applied. The endings are those that Argo CD applies of a directory without a
 # kustomization (`manifestFile` in its repo-server).
 _OF_AN_OVERLAY = (".yaml", ".yml", ".json", ".jsonnet", "Kustomization")
+_SHOWN = 3
 _RENDERED: dict[tuple[str, str, str], Mapping[str, bytes]] = {}
 
 
@@ -160,6 +161,41 @@ def make(project: Path, change: FileChange) -> None:
         ) from error
 
 
+def weighed(
+    tree: Tree, region: str, service: str, weights: Mapping[str, int], *, back: bool = False
+) -> Mapping[str, bytes | None]:
+    """What differs when a service of a region gets these weights: digits in its stack file and in its route, nothing else.
+
+    Args:
+        tree: The project's files as they are before it.
+        region: A region that has a stack file.
+        service: A service that is there.
+        weights: Whole percents by version, of all its versions.
+        back: Whether it takes requests from a version that fails. Then an overlay that this checkout renders otherwise is left so,
+            but for the weights; and one that Kustomize cannot build is rendered anew, since nothing of it would be delivered.
+
+    Returns:
+        The new content by path in the project, None for a file that goes; empty where all is so already.
+
+    Raises:
+        RolloutError: as of `edited`.
+    """
+    before, after, files = _edited_stack_file(tree, region, lambda text: with_weights(text, service, weights))
+    folder = overlay(region, before.usable.services[service])
+    present = overlay_content(tree, folder)
+    if not back:
+        _refuse_otherwise_rendered(before, service, present)
+    route = f"{folder}/{file_name('VirtualService', service, service)}"
+    try:
+        routed = with_route_weights(present.get(route, b"").decode(), weights).encode()
+    except ValueError:
+        # no text, no YAML, or no such route
+        routed = None
+    if routed is None or cannot_be_built({path.rpartition("/")[2]: content for path, content in present.items()}):
+        return {**files, **_differing(present, rendered(after, service))}
+    return {**files, **_differing({route: present[route]}, {route: routed})}
+
+
 def edited(tree: Tree, region: str, service: str, edit: Callable[[str], str]) -> Mapping[str, bytes | None]:
     """What differs when a region's stack file is edited and the overlay of a service is what the file says then.
 
@@ -173,9 +209,19 @@ def edited(tree: Tree, region: str, service: str, edit: Callable[[str], str]) ->
         The new content by path in the project, None for a file that goes; empty where all is so already.
 
     Raises:
-        RolloutError: there is no such region or two of that name, its stack file cannot be used before or after, a file in its
-            overlay was not rendered, or `edit` refuses.
+        RolloutError: there is no such region or two of that name, its stack file cannot be used before or after, its overlay is not
+            what this checkout renders of it, or `edit` refuses.
     """
+    before, after, files = _edited_stack_file(tree, region, edit)
+    present = overlay_content(tree, overlay(region, before.usable.services[service]))
+    _refuse_otherwise_rendered(before, service, present)
+    return {**files, **_differing(present, rendered(after, service))}
+
+
+def _edited_stack_file(
+    tree: Tree, region: str, edit: Callable[[str], str]
+) -> tuple[DeclaredRegion, DeclaredRegion, Mapping[str, bytes]]:
+    """The region before and after, and the file's new content where it is another."""
     before = stack_file_of(tree, region)
     content = tree.contents("", STACK_FILES)[before.stack_file]
     try:
@@ -185,10 +231,20 @@ def edited(tree: Tree, region: str, service: str, edit: Callable[[str], str]) ->
         raise RolloutError.of(error.what, error.why, error.fix) from error
     except ConfigError as error:
         raise RolloutError(*map(Problem, error.problems)) from error
-    wanted = {before.stack_file: after, **rendered(replace(before, config=config), service)}
-    present = overlay_content(tree, overlay(region, config.services[service]))
+    return before, replace(before, config=config), {} if after == content else {before.stack_file: after}
+
+
+def _refuse_otherwise_rendered(region: DeclaredRegion, service: str, present: Mapping[str, bytes]) -> None:
+    """Refuses an overlay of which a commit would change more than is meant to be changed."""
     refuse_foreign(present)
-    return _differing({before.stack_file: content, **present}, wanted)
+    if others := sorted(_differing(present, rendered(region, service))):
+        shown = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
+        raise RolloutError.of(
+            f"{region.name}: this checkout renders {region.stack_file} otherwise than it is committed: {shown}",
+            "the commit would change that too, and undo what another version of the program, or somebody's hand, wrote there",
+            "bring this checkout up to date (git pull) and run this again; where it is, commit what `rollout render --region "
+            f"{region.name}` writes first",
+        )
 
 
 def stack_file_of(tree: Tree, region: str) -> DeclaredRegion:

@@ -12,15 +12,14 @@ from typing import TypeVar
 
 from rollout.git.record import Promotion, PromotionState, Record
 from rollout.git.repository import Entry, OvertakenError, Repository
-from rollout.plan.comparison import Plan
+from rollout.plan.comparison import OVERLAY_RENDERED, Plan
 from rollout.plan.declaration import STACK_FILES, DeclaredRegion, Tree, declared, refuse_unusable
-from rollout.plan.overlays import edited
+from rollout.plan.overlays import edited, weighed
 from rollout.plan.plan import make_plan
 from rollout.plan.report import as_text
 from rollout.problem import Problem, RolloutError, TransientError
 from rollout.promote.persistence import Persistence
-from rules.finding import Severity
-from stackfile.editing import with_weights
+from rules.finding import Finding, Severity
 from stackfile.model import RegionConfig, ServiceConfig
 
 _HISTORY = 1_000
@@ -56,40 +55,38 @@ class JudgedCommit:
     plan: Plan | None
 
     @property
-    def is_refused(self) -> bool:
-        """Whether the rules refuse it; what they say of another service is no reason."""
+    def refused(self) -> tuple[Finding, ...]:
+        """Why the rules refuse it; what they say of another service is no reason."""
         found = self.plan.findings if self.plan else ()
-        return any(each.severity is Severity.REFUSED and each.service in ("", self.service) for each in found)
+        return tuple(each for each in found if each.severity is Severity.REFUSED and each.service in ("", self.service))
 
 
-def commit_edits(
+def commit_files(
     repository: Repository,
     parent: str,
     service: str,
-    edits: Mapping[str, Callable[[str], str]],
+    files: Mapping[str, Mapping[str, bytes | None]],
     message: str,
     *,
     alone: bool = False,
 ) -> JudgedCommit:
-    """Commits edited stack files, with the overlays of a service rendered anew.
+    """Commits what differs in regions, and judges it.
 
     Args:
         repository: The project's.
         parent: The commit that it is on top of, by its full hash.
         service: The service that is changed.
-        edits: Makes the stack file's new text from the old, by region. Where nothing changes, the commit is an empty one.
+        files: New contents by path in the project, None for a file that goes; by region. Without any the commit is an empty one.
         message: The commit's.
         alone: Whether these regions are judged without the others, whose stack files need not be usable then.
 
     Raises:
-        RolloutError: a stack file cannot be used or an edit refuses.
+        RolloutError: a stack file cannot be used.
     """
-    files: dict[str, bytes | None] = {}
-    for region, edit in edits.items():
-        files |= edited(repository.at(parent), region, service, edit)
-    commit = repository.commit(parent, files, message)
-    plan = make_plan(repository, parent, commit, list(edits), alone=alone) if edits else None
-    return JudgedCommit(commit, service, files, plan)
+    changed = {path: content for each in files.values() for path, content in each.items()}
+    commit = repository.commit(parent, changed, message)
+    plan = make_plan(repository, parent, commit, list(files), alone=alone) if files else None
+    return JudgedCommit(commit, service, changed, plan)
 
 
 @dataclass(frozen=True)
@@ -216,10 +213,9 @@ class Upstream:
             RolloutError: the rules refuse it, or a stack file cannot be used.
         """
 
-        def edit(region: str) -> Callable[[str], str]:
-            return lambda text: with_weights(text, self.service, weights[region])
-
-        return self._commit(parent, {region: edit(region) for region in weights}, message)
+        tree, back = self.repository.at(parent), self.persistent
+        files = {name: weighed(tree, name, self.service, split, back=back) for name, split in weights.items()}
+        return self._commit(parent, files, message)
 
     def edited(self, parent: str, region: str, edit: Callable[[str], str], message: str) -> str:
         """A commit on top of another for which a region's stack file is edited; pushed nowhere yet, and judged.
@@ -227,7 +223,8 @@ class Upstream:
         Raises:
             RolloutError: the rules refuse it, the stack file cannot be used, or `edit` refuses.
         """
-        return self._commit(parent, {region: edit}, message)
+        files = edited(self.repository.at(parent), region, self.service, edit)
+        return self._commit(parent, {region: files}, message)
 
     def placed(self, make: Callable[[str], str]) -> str:
         """Pushes a commit; returns what has it on the branch that is delivered, at once or merged by somebody.
@@ -344,12 +341,17 @@ class Upstream:
             region: frozenset({*before[region], *after[region]}) for region in chosen if before[region] != after[region]
         }
 
-    def _commit(self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str) -> str:
+    def _commit(self, parent: str, files: Mapping[str, Mapping[str, bytes | None]], message: str) -> str:
         # a stack file that somebody broke elsewhere keeps no way back from being made
-        others = [each for each in declared(self.repository.at(parent)) if each.name not in edits]
+        others = [each for each in declared(self.repository.at(parent)) if each.name not in files]
         alone = self.persistent and any(each.problems for each in others)
-        change = commit_edits(self.repository, parent, self.service, edits, message, alone=alone)
-        if change.plan and change.is_refused:
+        change = commit_files(self.repository, parent, self.service, files, message, alone=alone)
+        refused = change.refused
+        if refused and self.persistent:
+            # what is wrong already is no reason to leave requests with a version that fails
+            already = make_plan(self.repository, parent, parent, list(files), alone=alone).findings
+            refused = tuple(each for each in refused if each not in already and each.rule_id != OVERLAY_RENDERED)
+        if change.plan and refused:
             raise RolloutError.of(
                 f"the rules refuse it:\n{as_text(change.plan)}",
                 "it could lose requests",

@@ -8,12 +8,11 @@ from enum import StrEnum
 
 from rollout.git.repository import Repository
 from rollout.plan.comparison import Plan
-from rollout.plan.overlays import stack_file_of
+from rollout.plan.overlays import stack_file_of, weighed
 from rollout.problem import Problem, RolloutError, refuse
-from rollout.promote.upstream import commit_edits, refuse_promotion
+from rollout.promote.upstream import commit_files, refuse_promotion
 from rollout.weights import assignments
 from rules.region.capacity import stable_of
-from stackfile.editing import with_weights
 
 
 class Done(StrEnum):
@@ -94,12 +93,11 @@ def change_weights(
         outcome = WeightChange(Done.NOTHING, before, after, branch)
         if before == after:
             return outcome
-        changed = {version: weight for version, weight in after.items() if before[version] != weight}
-        edits = {region: lambda text: with_weights(text, service, changed)}
+        files = {region: weighed(repository.at(head), region, service, after)}
         subject = message or f"{service} in {_subject(region, before, after)}"
-        change = commit_edits(repository, head, service, edits, f"{subject}\n")
+        change = commit_files(repository, head, service, files, f"{subject}\n")
         outcome = replace(outcome, commit=change.commit, plan=change.plan)
-        if change.is_refused:
+        if change.refused:
             return replace(outcome, done=Done.REFUSED)
         if dry_run:
             return replace(outcome, done=Done.PLANNED)

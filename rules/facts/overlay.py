@@ -38,6 +38,14 @@ def objects(files: _Files, folder: str = "") -> Workloads:
     return replace(workloads, unreadable=(*problems, *workloads.unreadable))
 
 
+def cannot_be_built(files: _Files) -> bool:
+    """Whether Kustomize makes nothing of an overlay's files: one that is listed is missing or no object, or they are not listed."""
+    listing = _documents(files, KUSTOMIZATION, PurePosixPath(), "")[0]
+    names = listing.get("resources") if isinstance(listing, dict) else None
+    listed = [str(PurePosixPath(str(name))) for name in names] if isinstance(names, list) else [KUSTOMIZATION, ""]
+    return any(isinstance(it, Unreadable) for name in listed for it in _documents(files, name, PurePosixPath(), ""))
+
+
 def _found(files: _Files, folder: PurePosixPath) -> Iterator[Document | Unreadable]:
     listing, *others = _documents(files, KUSTOMIZATION, folder, "there is no such file")
     where = str(folder / KUSTOMIZATION)

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from stackfile.editing import EditError, with_weights, without_testers, without_version
+from stackfile.editing import EditError, with_route_weights, with_weights, without_testers, without_version
 from stackfile.reader import read_stack_file
 from tests.rollout.stack_files import ROOT
 
+ROUTES = """\
+# weight: 90
+kind: VirtualService
+spec:
+  http:
+    - match: [{headers: {x-version: {exact: v2}}}]
+      route:
+        - destination: {host: echo, subset: v2}
+    - route:
+        - {destination: {host: echo, subset: v1}, weight: 90}   # most
+        - weight: 10
+          destination:
+            host: echo
+            subset: v2
+"""
 FLOW = """\
 # one region
 config:
@@ -345,3 +360,34 @@ class TestWithoutTesters:
 
         with pytest.raises(EditError, match=r"a version cannot be changed by itself|has no key weight"):
             without_testers(text, "echo", "v2")
+
+
+class TestRouteWeights:
+    def test_change_their_digits_and_nothing_else(self) -> None:
+        assert with_route_weights(ROUTES, {"v1": 0, "v2": 100}) == (
+            ROUTES.replace("weight: 90}", "weight: 0}").replace("- weight: 10", "- weight: 100")
+        )
+
+    def test_of_a_version_that_is_not_named_are_none(self) -> None:
+        assert "weight: 0}" in with_route_weights(ROUTES, {"v2": 100, "v3": 0})
+
+    def test_change_in_each_route_that_has_some(self) -> None:
+        twice = (
+            ROUTES
+            + "    - {route: [{destination: {subset: v1}, weight: 90}, {destination: {subset: v2}, weight: 10}]}\n"
+        )
+
+        assert with_route_weights(twice, {"v1": 75, "v2": 25}).count("weight: 25") == 2
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            (ROUTES.replace("subset: v1", "subset: v0"), "no route leads to v1"),
+            (ROUTES.replace("weight: 10", "weight: '10'"), "written so that a version cannot be changed"),
+            ("", "is no object of keys and values"),
+            ("spec: [", "is no YAML"),
+        ],
+    )
+    def test_of_what_is_no_such_route_are_refused(self, text: str, told: str) -> None:
+        with pytest.raises(EditError, match=told):
+            with_route_weights(text, {"v1": 75, "v2": 25})

@@ -17,6 +17,7 @@ from rollout.git.repository import Repository
 from tests.rollout.planned import Project, new_planned, new_planned_below
 from tests.rollout.repository import Repository as Work
 from tests.rollout.repository import new_repository
+from tests.rollout.stack_files import edit
 
 FILES = ["Pulumi.region-a.yaml", "deploy/overlays/region-a/echo/vs.yaml"]
 
@@ -167,6 +168,17 @@ class TestSet:
         names = project.repository.git("diff", "--name-only", "main^", "main").splitlines()
         assert names == [f"infra/echo/{name}" for name in FILES]
         assert project.repository.git("status", "--porcelain") == ""
+
+    def test_refuses_where_the_commit_would_undo_what_this_checkout_does_not_render(self, project: Project) -> None:
+        edit(project.overlay("region-a", "deployment-v1.yaml"), "memory: 64Mi", "memory: 96Mi")
+        project.commit()
+        before = state(project)
+
+        ran = set_weights("v2=25")
+
+        assert (ran.exit_code, ran.stdout) == (2, "")
+        assert ran.stderr.startswith("error: region-a: this checkout renders Pulumi.region-a.yaml otherwise than it is")
+        assert state(project) == before
 
     def test_needs_a_branch(self, project: Project) -> None:
         project.repository.git("checkout", "--quiet", "--detach")

@@ -19,6 +19,7 @@ from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.test_promotion import begin, interrupt, make_fast_and_nobodys, newest, planned
 from tests.rollout.promote.two_clones import BEFORE, TwoClones
+from tests.rollout.stack_files import edit
 
 MOST_PAUSES = 1_000
 """Far more than any test needs: what goes on after so many waits for what will never be."""
@@ -273,6 +274,46 @@ def test_a_broken_stack_file_of_another_region_does_not_stand_in_the_way(
     told = {problem.what.partition(":")[0] for problem in undone.problems}
     assert told == ({"Pulumi.region-b.yaml"} if promoted else set())
     assert undone.holds is not promoted
+
+
+def _another_limit(project: Project) -> None:
+    edit(project.overlay("region-a", "deployment-v1.yaml"), "memory: 64Mi", "memory: 96Mi")
+
+
+def _a_field_that_no_rule_judges(project: Project) -> None:
+    file = project.overlay("region-a", "deployment-v1.yaml")
+    edit(file, "      enableServiceLinks: false\n", "      dnsPolicy: Default\n      enableServiceLinks: false\n")
+
+
+def _a_file_that_is_not_listed(project: Project) -> None:
+    project.overlay("region-a", "hpa.yaml").write_text("kind: HorizontalPodAutoscaler\n")
+
+
+@pytest.mark.parametrize("change", [_another_limit, _a_field_that_no_rule_judges, _a_file_that_is_not_listed])
+def test_what_this_checkout_renders_otherwise_stays_as_it_is(
+    clones: TwoClones, regions: FakeRegions, change: Callable[[Project], None]
+) -> None:
+    begun(clones, regions)
+    theirs = clones.somebody("What another version of the program renders", change)
+
+    assert back(clones, regions).holds
+
+    assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+    assert clones.remote.git("diff", "--numstat", theirs, "main").splitlines() == [
+        "2\t2\tPulumi.region-a.yaml",
+        "2\t2\tdeploy/overlays/region-a/echo/vs.yaml",
+    ]
+
+
+@pytest.mark.parametrize("name", ["dr.yaml", "deployment-v1.yaml"])
+def test_an_overlay_that_cannot_be_built_is_made_whole(clones: TwoClones, regions: FakeRegions, name: str) -> None:
+    begun(clones, regions)
+    clones.somebody("Forget a file", lambda project: project.overlay("region-a", name).unlink())
+
+    assert back(clones, regions).holds
+
+    assert clones.weights("region-a") == BEFORE
+    assert clones.remote.git("diff", "--name-only", "--diff-filter=D", "main~2", "main") == ""
 
 
 def test_a_broken_stack_file_of_the_only_region_is_told_and_nothing_is_said_to_be_back(

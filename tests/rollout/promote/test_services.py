@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import pytest
 
 from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.git.repository import Repository
+from rollout.plan.overlays import weighed
 from rollout.problem import RolloutError
 from rollout.promote.promotion import promote, roll_back, to_take_back
 from rollout.promote.results import PromotionResult
-from rollout.promote.upstream import InterferenceError, Upstream, commit_edits
+from rollout.promote.upstream import InterferenceError, Upstream, commit_files
 from rollout.terms import Terms
-from stackfile.editing import with_weights
 from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.test_promotion import make_fast_and_nobodys
@@ -233,13 +232,13 @@ class TestRules:
     def edited(self, clones: TwoClones, service: str) -> bool:
         """Whether a canary of a service is refused."""
         upstream = clones.upstream(service)
-        edits: dict[str, Callable[[str], str]] = {"region-a": lambda text: with_weights(text, service, CANARY)}
-        change = commit_edits(upstream.repository, upstream.tip(), service, edits, "Canary\n")
+        files = {"region-a": weighed(upstream.repository.at(upstream.tip()), "region-a", service, CANARY)}
+        change = commit_files(upstream.repository, upstream.tip(), service, files, "Canary\n")
         assert change.plan is not None
         assert {(each.rule_id, each.service) for each in change.plan.findings if each.service} == {
             ("ejection-can-fire", "web")
         }
-        return change.is_refused
+        return bool(change.refused)
 
     def test_that_refuse_another_service_do_not_refuse_ours(self, unsafe: TwoClones) -> None:
         assert [self.edited(unsafe, service) for service in SERVICES] == [False, True]

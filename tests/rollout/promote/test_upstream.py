@@ -16,8 +16,9 @@ from rollout.promote import upstream as upstream_module
 from rollout.promote.upstream import InterferenceError, Upstream, followed_branch
 from stackfile.editing import without_version
 from stackfile.model import RegionConfig
-from tests.rollout.planned import REGIONS
+from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.two_clones import BEFORE, TwoClones
+from tests.rollout.stack_files import edit
 
 CANARY = {"v1": 90, "v2": 10}
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -61,6 +62,19 @@ class TestCommit:
     def test_that_the_rules_refuse_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
         with pytest.raises(RolloutError, match=r"(?s)the rules refuse it:.*60"):
             upstream.shifted(clones.tip, {"region-a": {"v1": 40, "v2": 60}}, "Too much")
+
+    def test_of_weights_is_refused_where_this_checkout_renders_more(
+        self, clones: TwoClones, upstream: Upstream
+    ) -> None:
+        def another_limit(project: Project) -> None:
+            edit(project.overlay("region-a", "deployment-v1.yaml"), "memory: 64Mi", "memory: 96Mi")
+
+        tip = clones.somebody("What another version of the program renders", another_limit)
+        upstream.tip()
+
+        with pytest.raises(RolloutError, match=r"deployment-v1\.yaml\n(?s:.*)bring this checkout up to date"):
+            upstream.shifted(tip, {"region-a": CANARY}, "Canary")
+        assert upstream.shifted(tip, {"region-b": CANARY}, "Canary")
 
     def test_without_a_version_lacks_all_of_its_files(self, clones: TwoClones, upstream: Upstream) -> None:
         commit = upstream.edited(clones.tip, "region-a", lambda text: without_version(text, "echo", "v2"), "Retire")

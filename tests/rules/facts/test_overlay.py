@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rules.facts.overlay import objects
+from rules.facts.overlay import cannot_be_built, objects
 from rules.facts.workloads import ObjectId, Unreadable
 from tests.components.graph import ROOT
 
@@ -95,3 +95,21 @@ def test_what_an_object_lacks_is_told_after_the_files() -> None:
     assert [isinstance(each, Unreadable) for each in found.unreadable[:1]] == [True]
     assert found.unreadable[0].where.endswith("namePrefix")
     assert len(found.unreadable) > 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "nothing"),
+    [
+        ({}, False),
+        ({"other": ACCOUNT}, False),
+        ({"kustomization": f"{LISTING}\nnamePrefix: x-"}, False),
+        ({"account": "{kind: Unknown}"}, False),
+        ({"account": ""}, True),
+        ({"account": "{"}, True),
+        ({"kustomization": "resources: [account.yaml, other.yaml]"}, True),
+        ({"kustomization": "kind: Kustomization"}, True),
+        ({"kustomization": "["}, True),
+    ],
+)
+def test_of_which_kustomize_makes_nothing(changed: dict[str, str], nothing: bool) -> None:
+    assert cannot_be_built(overlay(**changed)) is nothing
