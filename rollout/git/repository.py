@@ -27,11 +27,14 @@ from rollout.problem import Problem, RolloutError, TransientError
 from stackfile.keys import ONLY_SERVICE
 
 _WHY = "a change of weight is a commit, and only what is in the remote's branch is delivered"
+_WHY_NOTED = "the merge did not keep what the commit says of its promotion, which is resumed and taken back by that"
 _WHY_READ = "a change is judged against the revision that runs now, and that one is read from Git"
 _REMOTE_SECONDS = 120.0
 _WHOLE_SECONDS = 3600.0
 """How long it may take to fetch the history that a shallow clone lacks."""
 _FETCHED = "refs/rollout/fetched"
+_NOTES = "refs/notes/rollout"
+"""Below it, by service, what is noted of commits whose messages do not say it: a merge wrote them anew."""
 _FILE_MODE = "100644"
 _FILE_MODES = (_FILE_MODE, "100755", "100664")
 _LINK_MODE = "120000"
@@ -126,7 +129,7 @@ class Repository:
         # what a commit and an object hold never changes
         self._listed: dict[tuple[str, str], Mapping[str, tuple[str, str]]] = {}
         self._contents: dict[str, bytes] = {}
-        self._fetched = _FETCHED
+        self._fetched, self._notes = _FETCHED, _NOTES
         self._fetching = threading.Lock()
 
     def commit_of(self, revision: str) -> str | None:
@@ -234,8 +237,9 @@ class Repository:
         # two threads at once could not both lock the ref
         with self._fetching:
             whole, seconds = (("--unshallow",), _WHOLE_SECONDS) if self.shallow else ((), _REMOTE_SECONDS)
-            refspec = f"+refs/heads/{branch}:{kept}"
-            done = self._remotely("fetch", *options, *whole, "--end-of-options", remote, refspec, seconds=seconds)
+            # a pattern, which may match nothing
+            refspecs = (f"+refs/heads/{branch}:{kept}", f"+{self._notes}/*:{self._notes}/*")
+            done = self._remotely("fetch", *options, *whole, "--end-of-options", remote, *refspecs, seconds=seconds)
             self.shallow = self.shallow and self._needed("rev-parse", "--is-shallow-repository") == "true"
         if done.returncode != 0:
             kind = TransientError if self._may_be_there(remote, branch) else RolloutError
@@ -345,7 +349,29 @@ class Repository:
         """Whether a commit is another one or in its history; false where one of them is not here."""
         return self._asked("merge-base", "--is-ancestor", commit, tip).returncode == 0
 
-    def log(self, tip: str, most: int, saying: str | None = None, paths: Sequence[str] = ()) -> tuple[Entry, ...]:
+    def note(self, commit: str, text: str, remote: str, service: str) -> None:
+        """Adds to a commit, for a service, what its message does not say, here and at the remote.
+
+        Raises:
+            TransientError: the remote does not take it.
+        """
+        ref = f"{_NOTES}/{service}/promotions"
+        self._needed(
+            "notes", f"--ref={ref}", "add", "--force", "--file=-", commit, given=text.encode(errors="surrogateescape")
+        )
+        done = self._remotely("push", "--quiet", "--no-recurse-submodules", "--end-of-options", remote, f"{ref}:{ref}")
+        if done.returncode != 0:
+            raise TransientError.of(
+                f"{remote} does not take {ref}: {said(done)}", _WHY_NOTED, "let it be pushed there by those who promote"
+            )
+
+    def mainline(self, old: str, new: str, paths: Sequence[str]) -> Sequence[str]:
+        """The commits of a branch since another commit that changed some of the project's files, the oldest first; merges as one."""
+        return self._needed("rev-list", "--first-parent", "--reverse", f"{old}..{new}", "--", *paths).split()
+
+    def log(
+        self, tip: str, most: int, saying: str | None = None, paths: Sequence[str] = (), noted: str | None = None
+    ) -> tuple[Entry, ...]:
         """The newest commits up to this one, it included, the newest first: none before one that is on top of it.
 
         Args:
@@ -353,16 +379,24 @@ class Repository:
             most: How many.
             saying: Only those with a line in the message that this regular expression of POSIX finds something in; None for all.
             paths: Only those that changed one of these files or directories of the project, and of their files these.
+            noted: A service; what is noted of it is then the end of a message.
 
         Raises:
             RolloutError: there is no such commit here.
         """
         # no message holds it
         mark = secrets.token_hex(16)
-        form = ("-z", "--encoding=UTF-8", "--no-show-signature", f"--format=tformat:{mark}%H%x00%an%x00%cI%x00%B%x00")
+        notes = () if noted is None else (f"--notes={_NOTES}/{noted}/*",)
+        body = "%B" if noted is None else "%B%n%N"
+        form = (
+            "-z",
+            "--encoding=UTF-8",
+            "--no-show-signature",
+            f"--format=tformat:{mark}%H%x00%an%x00%cI%x00{body}%x00",
+        )
         files = ("--relative", "--name-only", "--no-renames", "--diff-merges=first-parent")
         only = () if saying is None else ("--extended-regexp", f"--grep={saying}")
-        options = ("--date-order", "--no-mailmap", f"--max-count={most}", *form, *files, *only)
+        options = ("--date-order", "--no-mailmap", f"--max-count={most}", *notes, *form, *files, *only)
         text = self._needed("--literal-pathspecs", "log", *options, "--end-of-options", tip, "--", *paths)
         return tuple(map(_entry, text.split(mark)[1:]))
 
@@ -410,8 +444,9 @@ class Repository:
         """
         if version is not None:
             saying = f"^{OF_VERSION}{version}[[:space:]]*$"
-            return newest_record(self.log(revisions, _OLD, saying=saying), service, version)
-        newest = newest_record(self.log(revisions, _CANDIDATES, saying=f"^{OF_SERVICE}{service}[[:space:]]*$"), service)
+            return newest_record(self.log(revisions, _OLD, saying=saying, noted=service), service, version)
+        saying = f"^{OF_SERVICE}{service}[[:space:]]*$"
+        newest = newest_record(self.log(revisions, _CANDIDATES, saying=saying, noted=service), service)
         if newest is None and service == ONLY_SERVICE:
             # from before there were several services; since then each record names its own
             unnamed = [each for each in self.log(revisions, _OLD, saying=MARK) if OF_SERVICE not in each.message]
@@ -460,7 +495,7 @@ class Repository:
         """
         directory = self.project / self._needed("rev-parse", "--git-common-dir")
         path = directory / f"rollout-{service}.lock"
-        self._fetched = f"{_FETCHED}/{service}"
+        self._fetched, self._notes = f"{_FETCHED}/{service}", f"{_NOTES}/{service}"
         try:
             file = path.open("a+")
         except OSError as error:

@@ -247,6 +247,8 @@ class _Run:
         bounds: What is slow, by region, as known from the old versions before its first step.
         usual: The part of the requests that failed, by region, when they were last compared.
         watched: The regions that have begun, until all are done.
+        found: The region in which something was wrong at the last look, and what; None while all are well.
+        waiting: The commit of a step for whose merge nobody waits any more; "" while there is none.
         risk: Of each test.
     """
 
@@ -261,6 +263,8 @@ class _Run:
         self.bounds: dict[str, tuple[Bound, ...]] = {}
         self.usual = {self.proof.region: _part(self.proof.new + self.proof.old)} if self.proof else {}
         self.watched: dict[str, _Watched] = {}
+        self.found: tuple[str, str] | None = None
+        self.waiting = ""
         self.risk = risk_of_each(len(promotion.weights) + 1, len(promotion.regions))
         self.watches = ExitStack()
 
@@ -379,6 +383,8 @@ class _Run:
         if not self.upstream.proposal:
             self._watch(region).turn()
         step = self._commit_step(region, weight)
+        if isinstance(step, PromotionResult):
+            return step
         if self.upstream.proposal:
             # what was sent while it waited to be merged is of the step before
             self._watch(region).turn()
@@ -416,16 +422,9 @@ class _Run:
 
     def _deliver(self, region: str, weights: Mapping[str, int]) -> PromotionResult | None:
         """Waits until the last commit is there, with an eye on all regions."""
-        found: tuple[str, str] | None = None
-
-        def doubted() -> Problem | None:
-            nonlocal found
-            found = self._doubted()
-            return Problem(found[1]) if found else None
-
-        delivery = self.clusters.deliver(region, self.last, weights, doubted)
+        delivery = self.clusters.deliver(region, self.last, weights, self._look)
         if isinstance(delivery, Problem):
-            return self._failed(*(found or (region, str(delivery))))
+            return self._failed(*(self.found or (region, str(delivery))))
         step, coming = self.watched[region].step, self.watched[region].watch.turn()
         self.watched[region] = replace(self.watched[region], coming=coming)
         tally = Tally(coming.requests, coming.failures)
@@ -435,6 +434,15 @@ class _Run:
             f"acknowledged by {delivery.envoys} Envoys after {delivery.acknowledged:.1f} s"
         )
         return None
+
+    def _look(self) -> Problem | None:
+        """What is wrong somewhere, noted in `found`.
+
+        Raises:
+            RolloutError: as of `_doubted`.
+        """
+        self.found = self._doubted()
+        return Problem(self.found[1]) if self.found else None
 
     def _doubted(self, but: str | None = None) -> tuple[str, str] | None:
         """The first region in which something is wrong, and what; None while all are well.
@@ -466,7 +474,12 @@ class _Run:
         if not self.record or self.record.weight != last:
             missing = {region: weights for region, weights in after.items() if weights != before[region]}
             record = Record(self.promotion, PromotionState.IN_PROGRESS, regions[-1], last, self.proof)
-            self._commit(f"Promote {self.upstream.service} {version} everywhere: {last} %", missing, record)
+            subject = f"Promote {self.upstream.service} {version} everywhere: {last} %"
+            if ended := self._commit(subject, missing, record):
+                return ended
+            if self.upstream.proposal:
+                for region in regions:
+                    self._watch(region).turn()
         for region, weights in after.items():
             self._begin(self._judged(region, weights, before[region]))
         for region, weights in after.items():
@@ -504,12 +517,13 @@ class _Run:
         self.upstream.say(f"{region}: {watched.step.version} {weight} % failed: {reason}")
         # what somebody else made of the region says nothing of the step
         back = self.upstream.on_the_way_back()
-        back.tried(lambda: back.refuse_changed_by_others(self.last, back.tip(), [region]))
+        tip = back.tip()
+        back.tried(lambda: back.refuse_changed_by_others(self._ours(tip), tip, [region]))
         before = [watched.coming] if watched.coming else []
         return self._back(f"{region}: {reason}", lambda: _cost(region, before, watched.watch))
 
-    def _commit_step(self, region: str, weight: int) -> Step:
-        """The step committed where it is delivered; one that was, before this run, is not committed again."""
+    def _commit_step(self, region: str, weight: int) -> Step | PromotionResult:
+        """The step committed where it is delivered; one that was, before this run, is not committed again. Or how it ended."""
         version = self.promotion.version
         tip = self.upstream.tip()
         self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
@@ -519,18 +533,31 @@ class _Run:
         if self.record and (self.record.region, self.record.weight) == (region, weight):
             return step
         record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
-        self._commit(f"Promote {self.upstream.service} {version} in {region}: {weight} %", {region: weights}, record)
-        return step
+        subject = f"Promote {self.upstream.service} {version} in {region}: {weight} %"
+        return self._commit(subject, {region: weights}, record) or step
 
-    def _commit(self, subject: str, weights: Mapping[str, Mapping[str, int]], record: Record) -> None:
+    def _commit(self, subject: str, weights: Mapping[str, Mapping[str, int]], record: Record) -> PromotionResult | None:
+        """Brings it where it is delivered, with an eye on all regions that have begun while somebody has to merge it."""
+        made = ""
+
         def make(tip: str) -> str:
+            nonlocal made
             self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
-            return self.upstream.shifted(tip, weights, message(subject, record))
+            made = self.upstream.shifted(tip, weights, message(subject, record))
+            return made
 
-        self.last = self.upstream.placed(make)
+        placed = self.upstream.placed_unless(make, self._look)
+        if isinstance(placed, Problem):
+            assert self.found is not None, "it is what was found"
+            self.waiting = made
+            return self._failed(*self.found)
+        self.last = placed
         self.record = record
         where = ", ".join(weights or record.promotion.regions)
         self.upstream.say(f"{where}: {record.promotion.version} {record.weight} %: committed as {self.last[:10]}")
+        # others may have changed the same files before it was merged
+        self.upstream.refuse_different(made, placed, weights)
+        return None
 
     def _prove(self, watched: _Watched, bake_seconds: float) -> Proof | tuple[str, str]:
         """The proof, when the bake time is over as well; or the region that is not well, and why.
@@ -560,15 +587,19 @@ class _Run:
 
     def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict) -> PromotionResult:
         assert self.record is not None, "there is nothing to take back before the first commit"
-        upstream, last, record = self.upstream, self.last, self.record
+        upstream, record = self.upstream, self.record
 
         def where(tip: str) -> tuple[Record, Sequence[str]]:
             regions = to_take_back(upstream, tip, record)
-            return record, upstream.left_alone(last, tip, regions) if regions else ()
+            return record, upstream.left_alone(self._ours(tip), tip, regions) if regions else ()
 
         undone = roll_back(upstream, self.clusters, where, reason)
         undone = replace(undone, cost=cost())
         return PromotionResult(self.promotion, PromotionState.ROLLED_BACK, reason, self.taken, undone)
+
+    def _ours(self, tip: str) -> str:
+        """The newest commit of ours at a tip: somebody may have merged a step that nobody waits for any more."""
+        return (self.waiting and self.upstream.landed(self.waiting, tip)) or self.last
 
     def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
         """Says in Git how it ended, by a commit that changes nothing.

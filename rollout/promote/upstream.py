@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from itertools import count
 from typing import TypeVar
 
-from rollout.git.record import Promotion, PromotionState, Record
+from rollout.git.record import Promotion, PromotionState, Record, parse
 from rollout.git.repository import Entry, OvertakenError, Repository
 from rollout.plan.comparison import OVERLAY_RENDERED, Plan
 from rollout.plan.declaration import STACK_FILES, DeclaredRegion, Tree, declared, refuse_unusable
@@ -27,6 +27,8 @@ _HISTORY = 1_000
 _MERGED_WITHIN_SECONDS = 24 * 3600.0
 _LOOK_EVERY_SECONDS = 5.0
 _MOST_OVERTAKEN = 5
+_SURE_LOOKS = 2
+"""Looks in a row that do not find a branch until it counts as deleted."""
 _REMEMBERED = 64
 _JUDGED = (STACK_FILES, "*.py", "requirements.txt", "deploy")
 """With the overlays, wherever they are, all that a change is judged by; patterns of Git."""
@@ -148,6 +150,10 @@ class Upstream:
             RolloutError: the history is not all here, or the commit says something that cannot be read.
         """
         self.repository.refuse_cut(tip)
+        # whoever proposed it may have been cut off before it was merged
+        proposed = self._proposed()
+        if proposed and self._is_ours(*self.repository.log(proposed, 1)):
+            self._keep_record(proposed, self.landed(proposed, tip))
         return self.repository.newest_record(tip, self.service)
 
     def regions(self, commit: str) -> Mapping[str, RegionConfig]:
@@ -227,13 +233,23 @@ class Upstream:
         return self._commit(parent, {region: files}, message)
 
     def placed(self, make: Callable[[str], str]) -> str:
+        """As `placed_unless`, whatever is found meanwhile."""
+        placed = self.placed_unless(make, lambda: None)
+        assert not isinstance(placed, Problem), "nothing is found"
+        return placed
+
+    def placed_unless(self, make: Callable[[str], str], found: Callable[[], Problem | None]) -> str | Problem:
         """Pushes a commit; returns what has it on the branch that is delivered, at once or merged by somebody.
+
+        Where there is a branch of proposals, a commit that changes no file waits for nobody: what it says is noted of the branch's tip.
 
         Args:
             make: Makes the commit on top of what is delivered now. Called again when somebody else pushed meanwhile.
+            found: Called every few seconds while it waits to be merged; a problem that it finds ends the waiting, and is returned.
 
         Raises:
-            RolloutError: `make` does; the remote refuses it; others push without an end; or it is not merged within a day.
+            RolloutError: `make` does; the remote refuses it; others push without an end; it is not merged within a day, or its branch is
+                deleted before; or somebody else changed the same regions meanwhile.
         """
         judged, again = "", make
         for times in count(1):
@@ -241,14 +257,12 @@ class Upstream:
             if not judged or self._concerns(judged, tip):
                 judged, again = tip, make
             made = self.tried(partial(again, tip))
-            proposed = self.tried(partial(self._proposed, made, tip))
-            commit = proposed or made
+            if self.proposal and not self.repository.differs(made, tip, ()):
+                self._keep_record(made, tip)
+                return tip
             try:
-                if proposed is None:
-                    # not on what somebody has set back meanwhile: it would bring again what they removed
-                    onto = None if self.proposal else tip
-                    push = partial(self.repository.push, commit, self.remote, self.proposal or self.branch, onto=onto)
-                    self.tried(push)
+                commit = self.tried(partial(self._published, made, tip))
+                delivered = self._await_merge(self.proposal, commit, tip, found) if self.proposal else commit
             except OvertakenError:
                 # not a line each time: with others who push all the time it may take many
                 if times.bit_count() == 1:
@@ -258,14 +272,33 @@ class Upstream:
                 # takes a tenth of the time, and so gets in where others push all the time
                 again = self.tried(partial(self.repository.replayed, made))
                 continue
-            delivered = self._await_merge(commit, tip) if self.proposal else commit
-            self._follow(delivered)
+            if isinstance(delivered, str):
+                self._follow(delivered)
             return delivered
         raise RolloutError.of(
             f"{_MOST_OVERTAKEN} times in a row somebody else pushed to {self.proposal or self.branch} first",
             "a commit goes on top of what is there",
             "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
         )
+
+    def _published(self, made: str, tip: str) -> str:
+        """Pushes a commit; the commit that the branch has then: one that was proposed before and says the same, or this one."""
+        if not self.proposal:
+            # not on what somebody has set back meanwhile: it would bring again what they removed
+            self.repository.push(made, self.remote, self.branch, onto=tip)
+            return made
+        there = self._proposed()
+        if there and self.repository.contains(tip, there) and self._says(there) == self._says(made):
+            return there
+        # what promotions of it proposed there before is over; somebody else's work is not lost
+        proposed = self.repository.log(f"{tip}..{there}", _HISTORY) if there else ()
+        onto = there if all(map(self._is_ours, proposed)) else None
+        self.repository.push(made, self.remote, self.proposal, onto=onto)
+        return made
+
+    def _is_ours(self, entry: Entry) -> bool:
+        record = parse(entry.message)
+        return record is not None and record.promotion.service == self.service
 
     def refuse_taken_back(self, promotion: Promotion) -> None:
         """Refuses to promote what was taken back before, and is still the same image in some region.
@@ -299,6 +332,20 @@ class Upstream:
         found = self.repository.newest_record(f"{ours}..{tip}", self.service)
         return found[0] if found else None
 
+    def landed(self, commit: str, tip: str) -> str | None:
+        """The commit by which a branch has what was proposed: itself, or the first with the same weights; None where it has not.
+
+        A squash or a rebase has another hash, another message, and what others changed besides.
+        """
+        if self.repository.contains(commit, tip):
+            return commit
+        parent = self.repository.resolved("the commit below", f"{commit}^")
+        changed = self._changed(parent, commit, self.regions(commit))
+        paths = sorted({path for each in changed.values() for path in each})
+        wanted = self._split(commit, changed)
+        since = self.repository.mainline(parent, tip, paths) if paths else ()
+        return next((each for each in since if self._split(each, changed) == wanted), None)
+
     def left_alone(self, ours: str, tip: str, regions: Sequence[str]) -> list[str]:
         """Those of the regions that nobody else changed since our commit.
 
@@ -330,6 +377,10 @@ class Upstream:
                 "two at once would take each other's weights",
                 "wait until it is done, or roll it back; then begin anew",
             )
+        self.refuse_different(ours, tip, regions)
+
+    def refuse_different(self, ours: str, tip: str, regions: Iterable[str]) -> None:
+        """As `refuse_changed_by_others`, but for promotions."""
         if changed := self._changed(ours, tip, regions):
             raise InterferenceError(*(self._by_whom(ours, tip, region, paths) for region, paths in changed.items()))
 
@@ -378,19 +429,29 @@ class Upstream:
         ]
         return self.repository.differs(old, tip, [*_JUDGED, *places]) or self.repository.has_records(f"{old}..{tip}")
 
-    def _await_merge(self, commit: str, parent: str) -> str:
-        self.say(f"pushed {commit[:10]} to {self.proposal}; waits until it is merged into {self.branch}")
-        wanted = self.tried(partial(self._says, commit))
+    def _await_merge(
+        self, proposal: str, commit: str, parent: str, found: Callable[[], Problem | None]
+    ) -> str | Problem:
+        self.say(f"pushed {commit[:10]} to {proposal}; waits until it is merged into {self.branch}")
         ends = time.monotonic() + _MERGED_WITHIN_SECONDS
-        known = parent
-        while time.monotonic() < ends:
+        gone = 0
+        while self.persistent or time.monotonic() < ends:
+            # before the tip: a merge comes before the deletion of what was merged
+            there = self.tried(partial(self.repository.tip, self.remote, proposal))
             tip = self.tip()
-            if tip != known and self.repository.contains(commit, tip):
-                return commit
-            # what it says may be there by another commit: a squashed one
-            if tip != known and self.tried(partial(self._says, tip)) == wanted:
-                return tip
-            known = tip
+            if landed := self.tried(partial(self.landed, commit, tip)):
+                self._keep_record(commit, landed)
+                return landed
+            self._refuse_overtaken(commit, parent, tip)
+            gone = 0 if there else gone + 1
+            if gone == _SURE_LOOKS:
+                raise RolloutError.of(
+                    f"{proposal} was deleted, and {self.branch} does not have the weights of {commit[:10]}",
+                    "what is not merged is not delivered",
+                    "to propose it again, run this again (a promotion that has begun: rollout promote --resume)",
+                )
+            if problem := found():
+                return problem
             time.sleep(_LOOK_EVERY_SECONDS)
         raise RolloutError.of(
             f"{commit[:10]} was not merged into {self.branch} within {_MERGED_WITHIN_SECONDS / 3600:.0f} h",
@@ -398,17 +459,50 @@ class Upstream:
             "merge it, and go on with --resume",
         )
 
+    def _refuse_overtaken(self, commit: str, parent: str, tip: str) -> None:
+        """Whoever changes the same regions while a commit waits goes first; a way back is made anew on top of that."""
+        regions = self._changed(parent, commit, self.regions(commit))
+        if self.persistent and self._changed(parent, tip, regions):
+            raise OvertakenError.of(f"the regions are not at {tip[:10]} as they were at {parent[:10]}")
+        if self.persistent:
+            return
+        try:
+            self.refuse_changed_by_others(parent, tip, regions)
+        except InterferenceError:
+            self.say(f"close the proposal {self.proposal}: nobody watches what {commit[:10]} brings")
+            raise
+
+    def _split(self, commit: str, regions: Iterable[str]) -> list[object]:
+        """How a commit splits the requests in regions: the weights, and the versions that testers can ask for."""
+        found = self.regions(commit)
+        services = [found[name].services[self.service] if name in found else None for name in regions]
+        return [(each.weights, each.for_testers) if each else None for each in services]
+
+    def _keep_record(self, commit: str, landed: str | None) -> None:
+        """Notes what a commit says of a promotion at the one by which the branch has it, where the merge did not keep that."""
+        (entry,) = self.repository.log(commit, 1)
+        record = parse(entry.message)
+        if landed is None or record is None:
+            return
+        newest = self.repository.newest_record(landed, self.service)
+        if newest and newest[1] == record:
+            return
+        try:
+            self.repository.note(landed, entry.message, self.remote, self.service)
+        except RolloutError as error:
+            # to watch what is delivered counts more
+            self.say("; ".join(f"{each.what}: {each.why}; {each.fix}" for each in error.problems))
+
     def _says(self, commit: str) -> tuple[Mapping[str, object], Record | None]:
         """What a commit says of the service in all regions, and of its promotion."""
         newest = self.repository.newest_record(commit, self.service)
         return self._files(commit, self.regions(commit)), newest[1] if newest else None
 
-    def _proposed(self, commit: str, tip: str) -> str | None:
-        """The commit that waits to be merged already and says the same: whoever proposed it was cut off. None if there is none."""
+    def _proposed(self) -> str:
+        """What is on the branch of proposals; "" where it is not there."""
         if self.proposal is None or self.repository.tip(self.remote, self.proposal) is None:
-            return None
-        there = self.repository.fetch(self.remote, self.proposal)
-        return there if self.repository.contains(tip, there) and self._says(there) == self._says(commit) else None
+            return ""
+        return self.repository.fetch(self.remote, self.proposal)
 
     def _files(self, commit: str, regions: Iterable[str]) -> Mapping[str, Mapping[str, object]]:
         """What a commit has of the service in each of these regions, by file: its overlay, and the stack file without other services."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.git.repository import Entry, OvertakenError, Repository
 from rollout.problem import RolloutError, TransientError
 from tests.rollout.repository import Repository as Work
@@ -686,3 +687,56 @@ class TestLock:
 
         with Repository(tmp_path / "second").locked("echo"):
             assert _asked_elsewhere(clone.directory) == "taken"
+
+
+class TestNotes:
+    def saying(self, service: str, state: PromotionState = PromotionState.IN_PROGRESS) -> str:
+        promotion = Promotion("p-1", service, "v2", (50,), ("region-a",), 0, "0" * 40)
+        return message("Promote", Record(promotion, state, "region-a", 50))
+
+    def states(self, repository: Repository, *services: str) -> list[PromotionState | None]:
+        found = [repository.newest_record(repository.fetch("origin", "main"), service) for service in services]
+        return [each[1].state if each else None for each in found]
+
+    def test_are_what_a_commit_says_of_a_service_for_all_who_fetch_it(
+        self, remote: Work, repository: Repository, tmp_path: Path
+    ) -> None:
+        first = tip(remote)
+        repository.note(first, self.saying("echo"), "origin", "echo")
+        repository.note(first, self.saying("web"), "origin", "web")
+        repository.note(first, self.saying("echo", PromotionState.DONE), "origin", "echo")
+
+        other = Repository(new_clone(remote, tmp_path / "other").directory)
+
+        assert self.states(other, "echo", "web", "none") == [PromotionState.DONE, PromotionState.IN_PROGRESS, None]
+
+    def test_come_after_the_message(self, remote: Work, repository: Repository) -> None:
+        commit = repository.commit(tip(remote), {}, self.saying("echo"))
+        repository.push(commit, "origin", "main")
+        repository.note(commit, self.saying("echo", PromotionState.DONE), "origin", "echo")
+
+        assert self.states(repository, "echo") == [PromotionState.DONE]
+
+    def test_of_two_at_once_the_second_is_not_taken(self, remote: Work, repository: Repository, tmp_path: Path) -> None:
+        other = Repository(new_clone(remote, tmp_path / "other").directory)
+        other.note(tip(remote), self.saying("echo"), "origin", "echo")
+
+        with pytest.raises(TransientError, match="origin does not take refs/notes/rollout/echo/promotions"):
+            repository.note(tip(remote), self.saying("echo", PromotionState.DONE), "origin", "echo")
+
+        assert self.states(repository, "echo") == [PromotionState.IN_PROGRESS]
+        repository.note(tip(remote), self.saying("echo", PromotionState.DONE), "origin", "echo")
+        assert self.states(other, "echo") == [PromotionState.DONE]
+
+    def test_the_main_line_has_a_merge_as_one_commit(self, remote: Work, repository: Repository, clone: Work) -> None:
+        first = tip(remote)
+        clone.git("switch", "--quiet", "--create", "side")
+        side = repository.commit(first, {"infra/b": b"2\n"}, "Side")
+        clone.git("merge", "--quiet", "--ff-only", side)
+        clone.git("switch", "--quiet", "main")
+        other = repository.commit(first, {"a": b"2\n"}, "Other")
+        clone.git("merge", "--quiet", "--ff-only", other)
+        clone.git("merge", "--quiet", "--no-ff", "--message", "Merge", "side")
+
+        assert repository.mainline(first, "main", ["infra"]) == [tip(clone)]
+        assert repository.mainline(first, "main", ["a", "infra/b"]) == [other, tip(clone)]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -909,54 +908,118 @@ class TestResumed:
 class TestBranch:
     """Somebody stands between a commit and its delivery."""
 
-    def merges(self, clones: TwoClones, merge: Callable[[], None]) -> Upstream:
-        clones.hearing.append(lambda line: merge() if "waits until it is merged" in line else None)
+    STEPS = (50, 100)
+
+    def merges(self, clones: TwoClones, *answers: Callable[[], object]) -> Upstream:
+        """What is done where something waits to be merged: the first time, the second, …; the last of them from then on."""
+        left = [*answers]
+
+        def hear(line: str) -> None:
+            if "waits until it is merged" in line:
+                (left.pop(0) if len(left) > 1 else left[0])()
+
+        clones.hearing.append(hear)
         return clones.upstream(proposal="rollout")
 
-    def merge(self, clones: TwoClones, *options: str) -> None:
+    def merge(self, clones: TwoClones, *options: str, title: str = "Merge") -> None:
+        """As a forge does it: a merge commit, or with `--squash` one of its own."""
         clone = clones.colleague.repository
         clone.git("pull", "--quiet", "--ff-only", "origin", "main")
         clone.git("fetch", "--quiet", "origin", "rollout")
-        message = clone.git("log", "-1", "--format=%B", "FETCH_HEAD") if "--squash" in options else "Merge"
-        clone.git("merge", "--quiet", *options, "--message", message, "FETCH_HEAD")
+        clone.git("merge", "--quiet", *options, "--message", title, "FETCH_HEAD")
         if "--squash" in options:
-            clone.git("commit", "--quiet", "--allow-empty", "--message", message)
+            clone.git("commit", "--quiet", "--allow-empty", "--message", title)
         clone.git("push", "--quiet", "origin", "main")
+
+    def squash(self, clones: TwoClones) -> None:
+        """With the title of the pull request alone, and the branch goes."""
+        self.merge(clones, "--squash", title="More for v2 (#12)")
+        self.delete(clones)
+
+    def rebase(self, clones: TwoClones) -> None:
+        """The same commit with another hash, on top of somebody else's."""
+        clones.somebody_writes()
+        clone = clones.colleague.repository
+        clone.git("fetch", "--quiet", "origin", "rollout")
+        clone.git("cherry-pick", "FETCH_HEAD")
+        clone.git("push", "--quiet", "origin", "main")
+
+    def delete(self, clones: TwoClones) -> None:
+        clones.remote.git("branch", "--delete", "--force", "rollout")
+
+    def in_region_a(self, clones: TwoClones, steps: tuple[int, ...] = STEPS) -> Promotion:
+        return planned(clones, steps, ("region-a",))
 
     def test_merged_by_a_merge_commit(self, clones: TwoClones, regions: FakeRegions) -> None:
         upstream = self.merges(clones, lambda: self.merge(clones, "--no-ff"))
 
-        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
+        ended = begin(clones, regions, self.in_region_a(clones), upstream)
 
         assert ended.state is PromotionState.DONE
         assert clones.weights("region-a") == ALL
-        assert clones.remote.git("log", "--first-parent", "--format=%s", "main").splitlines()[:3] == ["Merge"] * 3
+        # nobody has to merge what changes no file
+        assert clones.remote.git("log", "--first-parent", "--format=%s", "main").splitlines()[:-1] == ["Merge"] * 2
         assert newest(clones).state is PromotionState.DONE
 
-    def test_squashed_and_its_branch_deleted(self, clones: TwoClones, regions: FakeRegions) -> None:
-        def squash() -> None:
-            self.merge(clones, "--squash")
-            clones.remote.git("branch", "--delete", "--force", "rollout")
+    @pytest.mark.parametrize("way", ["squash", "rebase"])
+    def test_merged_as_another_commit(self, clones: TwoClones, regions: FakeRegions, way: str) -> None:
+        upstream = self.merges(clones, lambda: getattr(self, way)(clones))
 
-        upstream = self.merges(clones, squash)
-
-        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
+        ended = begin(clones, regions, self.in_region_a(clones), upstream)
 
         assert ended.state is PromotionState.DONE
-        assert clones.subjects() == [
-            "Promote echo v2 in region-a: 50 %",
-            "Promote echo v2 in region-a: 100 %",
-            "echo v2 is promoted",
-        ]
+        assert [took.weight for took in ended.taken if took.proof] == [50, 100]
+        assert [(record.state, record.weight) for record in clones.records()][-1:] == [(PromotionState.DONE, 100)]
 
-    def test_a_step_is_not_delivered_before_it_is_merged(self, clones: TwoClones, regions: FakeRegions) -> None:
-        def stop() -> None:
+    def test_a_squash_with_its_title_alone_keeps_the_record(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("look", "region-a", 50, interrupt)
+        upstream = self.merges(clones, lambda: self.squash(clones))
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, self.in_region_a(clones), upstream)
+        assert clones.subjects() == ["More for v2 (#12)"]
+        elsewhere = clones.upstream(of=clones.colleague)
+
+        # another clone knows of it, and takes it back
+        found = elsewhere.last_promotion(elsewhere.tip())
+
+        assert found is not None
+        assert (found[0].commit, found[1].state, found[1].weight) == (clones.tip, PromotionState.IN_PROGRESS, 50)
+        assert to_take_back(elsewhere, clones.tip, found[1]) == ["region-a"]
+
+    def test_merged_while_nobody_waited_is_found(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def merged_later() -> None:
+            self.merge(clones, "--squash", title="More for v2 (#12)")
             raise KeyboardInterrupt
 
-        upstream = self.merges(clones, stop)
+        upstream = self.merges(clones, merged_later)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, self.in_region_a(clones), upstream)
+        assert clones.records() == []
+
+        found = upstream.last_promotion(upstream.tip())
+
+        assert found is not None
+        assert (found[0].commit, found[1].weight) == (clones.tip, 50)
+        assert newest(clones).state is PromotionState.IN_PROGRESS
+
+    def test_a_note_that_is_not_taken_is_told_and_the_step_is_watched(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        hook = clones.remote.directory / "hooks" / "update"
+        hook.write_text('#!/bin/sh\ncase "$1" in refs/notes/*) echo "no notes" >&2; exit 1;; esac\n')
+        hook.chmod(0o755)
+        upstream = self.merges(clones, lambda: self.squash(clones))
+
+        ended = begin(clones, regions, self.in_region_a(clones), upstream)
+
+        assert ended.state is PromotionState.DONE
+        assert any("does not take refs/notes/rollout/echo/promotions" in line for line in clones.said)
+
+    def test_a_step_is_not_delivered_before_it_is_merged(self, clones: TwoClones, regions: FakeRegions) -> None:
+        upstream = self.merges(clones, interrupt)
 
         with pytest.raises(KeyboardInterrupt):
-            begin(clones, regions, planned(clones, (50, 100), ("region-a",)), upstream)
+            begin(clones, regions, self.in_region_a(clones), upstream)
 
         assert clones.subjects() == []
         assert clones.remote.git("log", "-1", "--format=%s", "rollout") == "Promote echo v2 in region-a: 50 %"
@@ -968,7 +1031,7 @@ class TestBranch:
         waits = clones.hearing
         upstream = self.merges(clones, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            begin(clones, regions, planned(clones, (50,), ("region-a",)), upstream)
+            begin(clones, regions, self.in_region_a(clones, (50,)), upstream)
         proposed = clones.remote.git("rev-parse", "rollout")
         waits.clear()
         merged: list[str] = []
@@ -977,43 +1040,114 @@ class TestBranch:
             merged.append(clones.remote.git("rev-parse", "rollout"))
             self.merge(clones, "--no-ff")
 
-        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), self.merges(clones, merge))
+        ended = begin(clones, regions, self.in_region_a(clones, (50,)), self.merges(clones, merge))
 
         assert ended.state is PromotionState.DONE
-        assert merged[0] == proposed
+        assert merged == [proposed]
 
-    def test_an_empty_commit_is_not_merged_by_somebody_elses(
-        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    def test_a_branch_that_is_deleted_without_a_merge_stops_it_and_it_goes_on_later(
+        self, clones: TwoClones, regions: FakeRegions
     ) -> None:
-        """The commit that says that it is done changes no file: what others push beside it is not it."""
+        squash = partial(self.squash, clones)
+        upstream = self.merges(clones, squash, partial(self.delete, clones), squash)
 
-        def meanwhile(_seconds: float) -> None:
-            if clones.remote.git("branch", "--list", "rollout"):
-                self.merge(clones, "--no-ff")
+        with pytest.raises(
+            RolloutError, match=r"rollout was deleted, and main does not have the weights of [0-9a-f]{10}"
+        ):
+            begin(clones, regions, self.in_region_a(clones), upstream)
+        assert (newest(clones).state, newest(clones).weight) == (PromotionState.IN_PROGRESS, 50)
 
-        def first() -> None:
-            clones.somebody_writes()
+        assert resume(clones, regions, upstream).state is PromotionState.DONE
 
-        # not the sleep of all: subprocesses are waited for with it
-        monkeypatch.setattr(upstream_module, "time", SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic))
-        upstream = self.merges(clones, first)
+    def test_a_branch_that_stays_after_a_squash_takes_the_next_step(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        upstream = self.merges(clones, lambda: self.merge(clones, "--squash", title="More for v2"))
 
-        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), upstream)
+        assert begin(clones, regions, self.in_region_a(clones), upstream).state is PromotionState.DONE
 
-        assert ended.state is PromotionState.DONE
-        assert newest(clones).state is PromotionState.DONE
+    def test_work_of_others_on_the_branch_is_not_lost(self, clones: TwoClones, regions: FakeRegions) -> None:
+        clones.remote.git("branch", "rollout", clones.somebody_writes())
+        clones.remote.git("update-ref", "refs/heads/main", "main~1")
+
+        with pytest.raises(RolloutError, match="somebody else pushed to rollout first"):
+            begin(clones, regions, self.in_region_a(clones), clones.upstream(proposal="rollout"))
+
+        assert clones.remote.git("log", "-1", "--format=%s", "rollout") == "Write"
 
     def test_is_waited_for_through_what_others_push(self, clones: TwoClones, regions: FakeRegions) -> None:
         def later() -> None:
             clones.somebody_writes()
-            self.merge(clones, "--no-ff")
+            clones.somebody_weighs("region-b", v1=90, v2=10)
+            self.squash(clones)
+            clones.somebody_writes()
 
         upstream = self.merges(clones, later)
 
-        ended = begin(clones, regions, planned(clones, (50,), ("region-a",)), upstream)
+        ended = begin(clones, regions, self.in_region_a(clones, (50,)), upstream)
 
         assert ended.state is PromotionState.DONE
-        assert "Write" in clones.subjects()
+        assert clones.subjects() == ["Write", "Set weights", "More for v2 (#12)", "Write"]
+
+    def test_who_changes_the_region_meanwhile_goes_first(self, clones: TwoClones, regions: FakeRegions) -> None:
+        upstream = self.merges(clones, lambda: clones.somebody_weighs("region-a", v1=80, v2=20))
+
+        ended = begin(clones, regions, self.in_region_a(clones), upstream)
+
+        assert ended.state is PromotionState.ENDED
+        assert "region-a was changed by somebody else" in ended.reason
+        assert any(line.startswith("close the proposal rollout: nobody watches") for line in clones.said)
+
+    def test_what_else_came_with_it_ends_it_with_a_record(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def resized() -> None:
+            clones.colleague.repository.git("pull", "--quiet", "--ff-only", "origin", "main")
+            self.merge(clones, "--squash", "--no-commit", title="More for v2, and more pods")
+            clones.colleague.replace("region-a", "2.0.0, replicas: 3", "2.0.0, replicas: 4")
+            clones.colleague.render()
+            clones.colleague.repository.git("commit", "--quiet", "--all", "--amend", "--no-edit")
+            clones.colleague.repository.git("push", "--quiet", "--force", "origin", "main")
+
+        ended = begin(clones, regions, self.in_region_a(clones), self.merges(clones, resized))
+
+        assert ended.state is PromotionState.ENDED
+        assert (newest(clones).state, newest(clones).weight) == (PromotionState.ENDED, 50)
+
+    def test_a_doubt_while_it_waits_takes_all_back(self, clones: TwoClones, regions: FakeRegions) -> None:
+        squash = partial(self.squash, clones)
+        upstream = self.merges(clones, squash, partial(self.fail, regions), squash)
+
+        ended = begin(clones, regions, self.in_region_a(clones), upstream)
+
+        assert ended.state is newest(clones).state is PromotionState.ROLLED_BACK
+        assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+        assert "Promote echo v2 in region-a: 100 %" not in clones.remote.git("log", "--all", "--format=%s")
+
+    def test_a_step_that_is_merged_all_the_same_is_taken_back_too(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        colleague = clones.colleague.repository
+
+        def fails() -> None:
+            self.fail(regions)
+            colleague.git("fetch", "--quiet", "origin", "rollout:step")
+
+        def step_comes_first() -> None:
+            colleague.git("pull", "--quiet", "--ff-only", "origin", "main")
+            colleague.git("merge", "--quiet", "--squash", "step")
+            colleague.git("commit", "--quiet", "--message", "All for v2 (#13)")
+            colleague.git("push", "--quiet", "origin", "main")
+
+        squash = partial(self.squash, clones)
+        upstream = self.merges(clones, squash, fails, step_comes_first, squash)
+
+        ended = begin(clones, regions, self.in_region_a(clones), upstream)
+
+        assert clones.subjects()[1] == "All for v2 (#13)"
+        assert ended.state is newest(clones).state is PromotionState.ROLLED_BACK
+        assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+
+    def fail(self, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
 
 
 class TestByHand:

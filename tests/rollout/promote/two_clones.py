@@ -56,9 +56,10 @@ class TwoClones:
         return self.remote.git("log", "--reverse", "--format=%s", BRANCH).splitlines()[1:]
 
     def records(self) -> list[Record]:
-        """What these commits say of a promotion, where they do."""
+        """What these commits say of a promotion, or what is noted of them, where there is something."""
         hashes = self.remote.git("log", "--reverse", "--format=%H", BRANCH).split()
-        read = [parse(self.remote.git("show", "--no-patch", "--format=%B", commit)) for commit in hashes]
+        shown = ("show", "--no-patch", "--notes=refs/notes/rollout/*", "--format=%B%n%N")
+        read = [parse(self.remote.git(*shown, commit)) for commit in hashes]
         return [record for record in read if record]
 
     def somebody_weighs(self, region: str, service: str = "echo", **weights: int) -> str:
