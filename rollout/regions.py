@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
@@ -15,7 +15,7 @@ from rollout.access import PulumiAccess, RegionAccess
 from rollout.problem import Problem, RolloutError, refuse
 from stackfile.messages import nearest_of
 from stackfile.model import ConfigError, RegionConfig
-from stackfile.reader import load_stack_file, stack_of
+from stackfile.reader import load_stack_file, read_stack_file, stack_of
 
 REGIONS_FILE = ".regions.yaml"
 
@@ -81,12 +81,15 @@ def find_project(start: Path) -> Path:
     )
 
 
-def discover(project: Path, regions_file: Path | None = None) -> Discovery:
+def discover(
+    project: Path, regions_file: Path | None = None, committed: Mapping[str, bytes] | None = None
+) -> Discovery:
     """The project's regions: from `.regions.yaml` where it is, else from the stack files `Pulumi.<stack>.yaml`.
 
     Args:
         project: Directory of Pulumi.yaml.
         regions_file: Another file of the form of `.regions.yaml`; it must be there.
+        committed: The stack files of a commit, by name; None for those on the disk. Of several, one that cannot be used is passed over.
 
     Raises:
         RolloutError: there are none, or a file that names them is wrong; all problems of all files together.
@@ -94,7 +97,7 @@ def discover(project: Path, regions_file: Path | None = None) -> Discovery:
     if regions_file is not None:
         return _from_regions_file(regions_file, project)
     usual = project / REGIONS_FILE
-    return _from_regions_file(usual, project) if usual.exists() else _from_stack_files(project)
+    return _from_regions_file(usual, project) if usual.exists() else _from_stack_files(project, committed)
 
 
 def select(regions: Sequence[_Region], names: Sequence[str]) -> tuple[_Region, ...]:
@@ -182,15 +185,17 @@ def _bad_regions_file(what: str) -> Problem:
     )
 
 
-def _from_stack_files(project: Path) -> Discovery:
+def _from_stack_files(project: Path, committed: Mapping[str, bytes] | None) -> Discovery:
     regions: list[RegionAccess] = []
     problems: list[Problem] = []
-    for path in sorted(project.glob("Pulumi.*.yaml")):
+    for path in sorted(project.glob("Pulumi.*.yaml") if committed is None else map(project.joinpath, committed)):
         try:
-            regions.append(_region_of(path, load_stack_file(path)))
+            config = load_stack_file(path) if committed is None else read_stack_file(committed[path.name], path.name)
+            regions.append(_region_of(path, config))
         except ConfigError as error:
             problems += map(Problem, error.problems)
-    refuse(problems)
+    if committed is None or not regions:
+        refuse(problems)
     if not regions:
         raise RolloutError.of(
             f"no region: {project} has neither {REGIONS_FILE} nor a stack file Pulumi.<stack>.yaml",

@@ -13,8 +13,8 @@ from rich.console import Console
 from rollout.access import RegionAccess
 from rollout.cli.output.progress import shown
 from rollout.git.repository import Repository
+from rollout.plan.declaration import STACK_FILES, refuse_unusable
 from rollout.plan.declaration import declared as declared_at
-from rollout.plan.declaration import refuse_unusable
 from rollout.promote.clusters import Clusters
 from rollout.promote.upstream import Upstream, followed_branch, regions_at
 from rollout.regions import Discovery, discover, find_project, refuse_unknown, select, the_service
@@ -84,9 +84,10 @@ def opened(
             at work in this clone.
     """
     project = find_project(Path.cwd())
-    discovery = discover(project, regions_file)
     repository = Repository(project)
     head, _ = repository.head()
+    # an edit that nobody has committed says nothing of what is delivered, and keeps no way back from being taken
+    discovery = discover(project, regions_file, repository.at(head).contents("", STACK_FILES))
     meant = the_service((name for each in regions_at(repository, head).values() for name in each.services), service)
     with repository.locked(meant):
         target = repository.remote(remote, discovery.remote)

@@ -53,6 +53,22 @@ def words_of_preview(path: Path) -> tuple[str, ...]:
     return refused.value.problems
 
 
+class TestCommitted:
+    def test_are_read_in_the_place_of_those_on_the_disk(self, project: Path) -> None:
+        (project / "Pulumi.region-a.yaml").write_text("config: [")
+
+        found = discover(project, None, {"Pulumi.region-a.yaml": STACK.format(context="a").encode()})
+
+        assert [(region.name, region.context) for region in found.regions] == [("region-a", "a")]
+
+    def test_one_that_cannot_be_used_hides_no_other(self, project: Path) -> None:
+        files = {"Pulumi.region-a.yaml": b"config: [", "Pulumi.region-b.yaml": STACK.format(context="b").encode()}
+
+        assert [region.name for region in discover(project, None, files).regions] == ["region-b"]
+        with pytest.raises(RolloutError, match=r"Pulumi\.region-a\.yaml"):
+            discover(project, None, {"Pulumi.region-a.yaml": b"config: ["})
+
+
 class TestStackFiles:
     def test_each_is_a_region(self, project: Path) -> None:
         for name in ("region-b", "region-a"):

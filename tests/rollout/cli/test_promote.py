@@ -535,6 +535,18 @@ class TestRollback:
         assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
         assert (clones.records()[-1].reason, clones.subjects()[-1]) == ("too slow", "Roll back echo v2 in region-a")
 
+    def test_is_not_kept_from_it_by_an_edit_that_nobody_has_committed(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        run("promote", "v2", *ONE)
+        for region in REGIONS:
+            clones.operator.replace(region, "services:", "service:")
+
+        ran = run("rollback")
+
+        assert ran.exit_code == 0, ran.output
+        assert regions.in_force("region-a") == BEFORE
+
     def test_takes_back_what_is_in_progress(self, clones: TwoClones, regions: FakeRegions) -> None:
         interrupted(regions, "deliver")
 
