@@ -133,9 +133,12 @@ class Evidence:
         for sample in samples:
             by_share[sample.share].append((sample.requests, sample.new, sample.old))
         for share, counts in by_share.items():
-            requests, new, old = np.array(counts, dtype=float).T
-            growth = log_growth(share, requests, new, old, self._margin, together=self._together)
-            self._growth = self._growth + growth.sum(axis=0)
+            self.add_many(share, *np.array(counts, dtype=float).T)
+
+    def add_many(self, share: float, requests: Array, new: Array, old: Array) -> None:
+        """As `add`, of one share; an entry of each array is a sample's."""
+        growth = log_growth(share, requests, new, old, self._margin, together=self._together)
+        self._growth = self._growth + growth.sum(axis=0)
 
     @property
     def log(self) -> float:

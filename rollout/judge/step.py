@@ -6,9 +6,11 @@ The new version and the others are compared over the same requests: see `rollout
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import add
+from typing import TYPE_CHECKING, NamedTuple
 
 from rollout.judge.checks import (
     UNANSWERED_ROW,
@@ -20,11 +22,14 @@ from rollout.judge.checks import (
     shares_match,
     split_standing,
 )
-from rollout.judge.comparison import Margin, Sample, bounds, expected_requests, is_within, log_evidence
+from rollout.judge.comparison import Evidence, Margin, Sample, bounds, expected_requests, is_within, log_evidence
 from rollout.judge.shares import DEFAULT_MOST, RISK, Interval, Standing, share_interval, version_risk
-from rollout.measurement import NOBODY, Drawn, Latencies, Measurement, Moment, Tally, edge_ms, part_beyond, quantile_ms
+from rollout.measurement import NOBODY, Latencies, Measurement, Moment, Tally, edge_ms, part_beyond, quantile_ms
 from rollout.terms import LATENCIES, SLOW, UNANSWERED, Terms
 from rollout.weights import ALL, routed
+
+if TYPE_CHECKING:
+    from rollout.judge.comparison import Array
 
 MOST_REQUESTS = DEFAULT_MOST
 """A share that is not known after so many requests is too near the edge of what is allowed: as `rollout verify` has it."""
@@ -121,7 +126,7 @@ class Step:
     def measures(self) -> tuple[Measure, ...]:
         """In what the versions are compared: failures first."""
         points = self.terms.points / 100 + (self.usual if self.is_alone else 0)
-        failed = Measure("failed", Margin(points=points), lambda drawn: drawn.failed)
+        failed = Measure("failed", Margin(points=points), 0)
         if self.is_alone:
             return (failed,)
         return (failed, *(_slower(bound, place, self.terms.ratio) for place, bound in enumerate(self.bounds)))
@@ -134,13 +139,13 @@ class Measure:
     Attributes:
         name: For people, of requests.
         margin: How much worse the new version may be.
-        bad: How many of some requests are.
+        place: Which of the counts of `Drawn` after that of all requests: 0 the failed ones, then the slow ones by each bound.
         usual: Which part of the old version's requests is, 0..1; None where that is not known beforehand.
     """
 
     name: str
     margin: Margin
-    bad: Callable[[Drawn], int]
+    place: int
     usual: float | None = None
 
     @property
@@ -224,9 +229,10 @@ def doubt(step: Step, seen: Observation, *, proven: bool) -> str | None:
 
 def new_one_is_worse(step: Step, seen: Observation) -> str | None:
     """That the new version is shown to be worse than the others by more than a margin, in a sentence; None while it is not."""
+    windows = _windows(step, seen)
     for measure in step.measures:
-        if _is_beyond(step, seen, measure, measure.margin):
-            return _worse(step, seen, measure)
+        if _is_beyond(step, windows, measure, measure.margin):
+            return _worse(step, seen, windows, measure)
     return _clients_fail(step, seen)
 
 
@@ -241,6 +247,8 @@ def somebody_else_answered(step: Step, seen: Observation) -> str | None:
 
 def nearly_all_answered(measurement: Measurement, risk: float = RISK) -> tuple[Deviation, ...]:
     """It is not shown that more than one request in 10,000 is answered by nobody. What versions make of theirs, others compare."""
+    if not measurement.unanswered:
+        return ()
     samples = [
         Sample(
             1.0, sum(drawn.requests for drawn in moment.values()), moment[NOBODY].failed if NOBODY in moment else 0, 0
@@ -264,23 +272,23 @@ def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ..
         seen: What was measured of it.
         rate: Requests a second.
     """
-    others = {*step.weights} - {step.version}
+    windows = _windows(step, seen)
     found = []
     for measure in step.measures:
         found.append(
             Comparison(
                 measure.name,
-                _bad(seen, {step.version}, measure),
-                _bad(seen, others, measure),
-                _most(step, seen, measure),
+                *_bad(windows, measure),
+                bounds(windows.proof.pooled(measure), measure.margin.ratio, step.risk).high,
                 measure.margin.points,
-                is_needed=_is_needed(step, seen, measure, rate),
-                worse=not step.is_alone and _is_beyond(step, seen, measure, Margin()),
+                is_needed=_is_needed(step, windows, measure, rate),
+                worse=not step.is_alone and _is_beyond(step, windows, measure, Margin()),
             )
         )
-    new, old = _bad_of_clients(step, seen)
+    clients = _clients(step, seen)
+    new, old = clients.tallies(step.measures[0])
     if new.requests or old.requests:
-        worse = _clients_are_beyond(step, seen, Margin())
+        worse = _clients_are_beyond(step, clients, Margin())
         allowed = step.terms.points / 100
         found.append(Comparison("failed of other clients", new, old, None, allowed, is_needed=False, worse=worse))
     return tuple(found)
@@ -295,9 +303,12 @@ def is_proven(step: Step, seen: Observation, rate: float) -> bool:
         rate: Requests a second.
     """
     # how many requests a proof takes is worked out only where there is none yet
-    return split_is_proven(step, seen) and all(
-        is_within(_of_proof(step, seen, measure), measure.margin, step.risk)
-        or not _is_needed(step, seen, measure, rate)
+    if not split_is_proven(step, seen):
+        return False
+    windows = _windows(step, seen)
+    return all(
+        is_within(windows.proof.pooled(measure), measure.margin, step.risk)
+        or not _is_needed(step, windows, measure, rate)
         for measure in step.measures
     )
 
@@ -318,79 +329,109 @@ def interval(step: Step, seen: Observation) -> Interval:
 
 def _slower(bound: Bound, place: int, ratio: float) -> Measure:
     name = f"slower than {bound.ms:.3g} ms ({SLOW:g} x p{100 * LATENCIES[place]:.0f})"
-    return Measure(name, Margin(ratio=ratio), lambda drawn: drawn.slow[place], usual=bound.usual)
+    return Measure(name, Margin(ratio=ratio), 1 + place, usual=bound.usual)
 
 
-def _is_shown(step: Step, samples: Iterable[Sample], margin: Margin, *, together: bool) -> bool:
-    """Whether the new version is shown to be worse than a margin allows, at the risk of each test."""
-    return log_evidence(samples, margin, together=together) >= -math.log(step.risk)
+@dataclass(frozen=True)
+class _Window:
+    """What was drawn in a window, a row a moment.
+
+    Attributes:
+        share: The new version's, above 0 and at most 1, or an upper bound of it; 0 where it has none: then nothing is compared.
+        counts: By moment, by the new version and the others, all their requests and the bad ones in each measure.
+    """
+
+    share: float
+    counts: Array
+
+    @classmethod
+    def of(cls, step: Step, moments: Sequence[Moment], share: float, measures: int) -> _Window:
+        """Counts each moment once, for this many of the step's measures."""
+        import numpy as np  # noqa: PLC0415 - most commands judge nothing, and NumPy takes a while
+
+        nothing = (0,) * (1 + measures)
+        rows = []
+        for moment in moments:
+            new = old = nothing
+            for version, drawn in moment.items():
+                counts = (drawn.requests, drawn.failed, *drawn.slow)[: 1 + measures]
+                if version == step.version:
+                    new = counts
+                elif version in step.weights:
+                    old = tuple(map(add, old, counts))
+            rows.append((new, old))
+        return cls(share, np.array(rows, dtype=float).reshape(-1, 2, 1 + measures))
+
+    def samples(self, measure: Measure) -> tuple[Array, Array, Array]:
+        """All requests of each sample, the bad ones of the new version, and those of the others. A moment is a sample, or a stall is."""
+        counts = self.counts if self.share else self.counts[:0]
+        if measure.together:
+            whole = counts[: len(counts) // _MOMENTS_OF_A_STALL * _MOMENTS_OF_A_STALL]
+            counts = whole.reshape(-1, _MOMENTS_OF_A_STALL, *counts.shape[1:]).sum(axis=1)
+        bad = counts[:, :, 1 + measure.place]
+        return counts[:, :, 0].sum(axis=1), bad[:, 0], bad[:, 1]
+
+    def pooled(self, measure: Measure) -> list[Sample]:
+        """Its samples in one; none where there are none."""
+        requests, new, old = self.samples(measure)
+        return [Sample(self.share, requests.sum(), new.sum(), old.sum())] if len(requests) else []
+
+    def tallies(self, measure: Measure) -> tuple[Tally, Tally]:
+        """Of the new version, and of the others: all requests, and the bad ones."""
+        new, old = self.counts.sum(axis=0)[:, [0, 1 + measure.place]].astype(int).tolist()
+        return Tally(*new), Tally(*old)
 
 
-def _is_beyond(step: Step, seen: Observation, measure: Measure, margin: Margin) -> bool:
-    """Whether it is, by all requests of the probe since the step began."""
-    samples = [*_of_coming(step, seen, measure), *_of_proof(step, seen, measure)]
-    return _is_shown(step, samples, margin, together=measure.together)
+class _Windows(NamedTuple):
+    """Those of `Observation`."""
+
+    coming: _Window
+    proof: _Window
 
 
-def _of_coming(step: Step, seen: Observation, measure: Measure) -> Iterator[Sample]:
-    # an upper bound of the share at each moment is enough to say that a version is worse
-    return _samples(step, seen.coming.moments, step.highest_share, measure)
-
-
-def _of_proof(step: Step, seen: Observation, measure: Measure) -> Iterator[Sample]:
-    return _samples(step, seen.proof.moments, step.share, measure) if seen.proof else iter(())
-
-
-def _samples(step: Step, moments: Sequence[Moment], share: float, measure: Measure) -> Iterator[Sample]:
-    """Each moment, or as many together as a stall lasts; none where the new version has no share: then there is nothing to compare."""
-    size = _MOMENTS_OF_A_STALL if measure.together else 1
-    for first in range(0, len(moments) - size + 1, size) if share else ():
-        drawn = [
-            (version == step.version, each)
-            for moment in moments[first : first + size]
-            for version, each in moment.items()
-            if version in step.weights
-        ]
-        bad = sum(measure.bad(each) for _, each in drawn)
-        new = sum(measure.bad(each) for is_new, each in drawn if is_new)
-        yield Sample(share, sum(each.requests for _, each in drawn), new, bad - new)
-
-
-def _most(step: Step, seen: Observation, measure: Measure) -> float:
-    return bounds(_of_proof(step, seen, measure), measure.margin.ratio, step.risk).high
-
-
-def _bad(seen: Observation, versions: Collection[str], measure: Measure) -> Tally:
-    windows = [seen.coming, *([seen.proof] if seen.proof else [])]
-    return _total([moment for window in windows for moment in window.moments], versions, measure)
-
-
-def _total(moments: Sequence[Moment], versions: Collection[str], measure: Measure) -> Tally:
-    drawn = [drawn for moment in moments for version, drawn in moment.items() if version in versions]
-    return Tally(sum(each.requests for each in drawn), sum(map(measure.bad, drawn)))
-
-
-def _bad_of_clients(step: Step, seen: Observation) -> tuple[Tally, Tally]:
-    """Of the new version, and of the others."""
-    others, failed = {*step.weights} - {step.version}, step.measures[0]
-    return _total(seen.clients, {step.version}, failed), _total(seen.clients, others, failed)
-
-
-def _clients_are_beyond(step: Step, seen: Observation, margin: Margin) -> bool:
-    """Whether it is, by the requests of all other clients since the step began."""
-    samples = _samples(step, seen.clients, step.highest_share, step.measures[0])
-    # all attempts of a request go to one version: the product to the power of 1/n is that of the requests, or less (Jensen)
-    attempts = (
-        Sample(each.share, each.requests / _ATTEMPTS, each.new / _ATTEMPTS, each.old / _ATTEMPTS) for each in samples
+def _windows(step: Step, seen: Observation) -> _Windows:
+    measures = len(step.measures)
+    return _Windows(
+        # an upper bound of the share at each moment is enough to say that a version is worse
+        _Window.of(step, seen.coming.moments, step.highest_share, measures),
+        _Window.of(step, seen.proof.moments if seen.proof else (), step.share, measures),
     )
-    return _is_shown(step, attempts, margin, together=False)
+
+
+def _clients(step: Step, seen: Observation) -> _Window:
+    return _Window.of(step, seen.clients, step.highest_share, 1)
+
+
+def _is_beyond(step: Step, windows: _Windows, measure: Measure, margin: Margin) -> bool:
+    """Whether the new version is shown to be worse than a margin allows, by all requests of the probe since the step began."""
+    evidence = Evidence(margin, together=measure.together)
+    for window in windows:
+        if window.share:
+            evidence.add_many(window.share, *window.samples(measure))
+    return evidence.log >= -math.log(step.risk)
+
+
+def _bad(windows: _Windows, measure: Measure) -> tuple[Tally, Tally]:
+    (new, old), (more, more_old) = (window.tallies(measure) for window in windows)
+    return new + more, old + more_old
+
+
+def _clients_are_beyond(step: Step, clients: _Window, margin: Margin) -> bool:
+    """Whether it is, by the requests of all other clients since the step began."""
+    if not clients.share:
+        return False
+    evidence = Evidence(margin, together=False)
+    # all attempts of a request go to one version: the product to the power of 1/n is that of the requests, or less (Jensen)
+    evidence.add_many(clients.share, *(counts / _ATTEMPTS for counts in clients.samples(step.measures[0])))
+    return evidence.log >= -math.log(step.risk)
 
 
 def _clients_fail(step: Step, seen: Observation) -> str | None:
     """That the new version fails its other clients more often; None while it is not shown, and where no other version has requests."""
-    if step.is_alone or step.has_testers or not _clients_are_beyond(step, seen, step.measures[0].margin):
+    failed = step.measures[0]
+    if step.is_alone or step.has_testers or not _clients_are_beyond(step, _clients(step, seen), failed.margin):
         return None
-    new, old = _bad_of_clients(step, seen)
+    new, old = _clients(step, seen).tallies(failed)
     return (
         f"{step.version} fails clients more often than {step.old_versions}, by more than {step.terms.points:g} points: "
         f"{new.failures:,} of {new.requests:,} requests, against {old.failures:,} of {old.requests:,} in the same time, "
@@ -398,18 +439,19 @@ def _clients_fail(step: Step, seen: Observation) -> str | None:
     )
 
 
-def _is_needed(step: Step, seen: Observation, measure: Measure, rate: float) -> bool:
+def _is_needed(step: Step, windows: _Windows, measure: Measure, rate: float) -> bool:
     """Failures always; a latency where its proof can be expected in half of the longest time, by how many are slow now."""
     if measure.usual is None:
         return True
-    now = _total(seen.proof.moments, [*step.weights], measure) if seen.proof else Tally()
+    new, old = windows.proof.tallies(measure)
+    now = new + old
     usual = now.failures / now.requests if now.requests >= MANY else measure.usual
     needed = expected_requests(step.share, usual, measure.margin, step.risk)
     return needed is not None and needed <= rate * step.terms.longest_seconds / 2
 
 
-def _worse(step: Step, seen: Observation, measure: Measure) -> str:
-    new, old = _bad(seen, {step.version}, measure), _bad(seen, {*step.weights} - {step.version}, measure)
+def _worse(step: Step, seen: Observation, windows: _Windows, measure: Measure) -> str:
+    new, old = _bad(windows, measure)
     beside = f"{old.failures:,} of {old.requests:,} in the same time"
     risk = f"false-alarm rate of a promotion ≤ {RISK:.1%}"
     if measure.usual is not None:

@@ -65,6 +65,8 @@ def differences(before: Workloads, after: Workloads) -> tuple[Difference, ...]:
 def _differing(
     before: object, after: object, path: tuple[str | int, ...]
 ) -> Iterator[tuple[tuple[str | int, ...], object, object]]:
+    if before is after:
+        return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         old, new = before, after
     elif isinstance(before, list) and isinstance(after, list):

@@ -25,6 +25,8 @@ _NOTES = pytest.StashKey[list[str]]()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     problems = preflight.problems()
+    # what they bring stays in the lab
+    items.sort(key=lambda item: item.path == Path(__file__).parent / "test_services.py")
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)

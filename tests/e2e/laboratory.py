@@ -16,6 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from lab.delivery.stacks import Stacks
 from lab.place import Lab
 from tests.e2e.checkout import git
 from tests.e2e.waiting import until
@@ -155,10 +156,7 @@ class Laboratory:
 
     def settings(self, region: str) -> dict[str, Any]:
         """What a stack file holds when the lab runs Pulumi on it."""
-        self.pulumi("preview", "--stack", region)  # it is made afresh by each call
-        loaded: dict[str, Any] = YAML(typ="safe").load(
-            (self.place.directory / "pulumi/stacks" / f"Pulumi.{region}.yaml").read_text()
-        )
+        loaded: dict[str, Any] = YAML(typ="safe").load(Stacks(self.place, tools={}).config_file(region).read_text())
         return loaded
 
     def _subsets(self, region: str, resource: str) -> set[str]:

@@ -28,7 +28,7 @@ def test_a_weight_changed_by_a_commit_holds_in_its_region_and_in_no_other(lab: L
     before = _applied(lab)
     with lab.restored():
         revision = lab.weigh({"v1": 75, "v2": 25}, "region-a")
-        verified = lab.verify("--json")  # at once, as a person does: it waits for what is on its way
+        verified = lab.verify("--region", "region-a")  # at once, as a person does: it waits for what is on its way
         assert verified.returncode == 0, verified.stdout + verified.stderr
         lab.await_synced(revision)
         after = _applied(lab)

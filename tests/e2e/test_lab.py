@@ -38,6 +38,7 @@ def _status(lab: Laboratory) -> subprocess.CompletedProcess[str]:
     return lab.run("status", "--json", check=False)
 
 
+@pytest.mark.drill
 def test_up_again_starts_nothing(lab: Laboratory) -> None:
     before = {program: _pid(lab, program) for program in _PROCESSES}
     said = lab.run("up", "--no-verify").stderr
@@ -45,7 +46,7 @@ def test_up_again_starts_nothing(lab: Laboratory) -> None:
     assert {program: _pid(lab, program) for program in _PROCESSES} == before
 
 
-@pytest.mark.parametrize("program", mostly_drills(_PROCESSES, "etcd", "kube-apiserver", "kubelet"))
+@pytest.mark.parametrize("program", mostly_drills(_PROCESSES, "etcd"))
 def test_a_killed_component_is_started_again(lab: Laboratory, program: str) -> None:
     os.kill(_pid(lab, program), signal.SIGKILL)
     lab.run("up", "--clusters-only")

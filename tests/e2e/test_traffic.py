@@ -42,6 +42,7 @@ def clusters_of_probe(lab: Laboratory) -> dict[str, Any]:
     return {config["cluster"]["name"]: config["cluster"] for config in dump["configs"]}
 
 
+@pytest.mark.drill
 def test_both_regions_hold_90_to_10(lab: Laboratory) -> None:
     verified = lab.verify("--json")
     assert verified.returncode == 0, verified.stdout + verified.stderr
@@ -215,6 +216,7 @@ def test_a_verification_that_is_ended_leaves_no_load_behind(lab: Laboratory, num
     until(lambda: not _attacks(lab, 0) and not _attacks(lab, 1))
 
 
+@pytest.mark.drill
 def test_a_rolling_restart_loses_no_request(lab: Laboratory) -> None:
     """A server that stops at once on SIGTERM lost 3 of 10,559 requests here."""
     lab.kubectl("region-a", "rollout", "restart", "deployment/echo-v1", "--namespace=echo")

@@ -86,6 +86,7 @@ def test_the_provider_is_named_truthfully(lab: Laboratory) -> None:
         assert not warned
 
 
+@pytest.mark.drill
 @pytest.mark.usefixtures("repaired")
 def test_an_update_that_is_interrupted_while_pods_do_not_come_up_is_undone_by_the_next(
     lab: Laboratory, settings: dict[str, Any], tmp_path: Path

@@ -17,7 +17,7 @@ from typer.testing import Result as Ran
 from rollout.__main__ import app
 from rollout.plan.overlays import changes, make
 from stackfile.editing import without_version
-from tests.rollout.repository import Repository, new_repository
+from tests.rollout.repository import Repository, new_repository, pack
 from tests.rollout.stack_files import ROOT, edit, stack_file
 
 REGIONS = ("region-a", "region-b")
@@ -133,6 +133,7 @@ def _template() -> Project:
         project.stack_file(region).write_text(text)
     project.render()
     project.commit()
+    pack(project.repository)
     return project
 
 

@@ -72,6 +72,11 @@ def without_maintenance(repository: Repository) -> None:
         repository.git("config", setting, "false")
 
 
+def pack(repository: Repository) -> None:
+    """Puts all objects into one file: a repository that tests copy has a third of the files and folders then."""
+    repository.git("repack", "-a", "-d", "--quiet")
+
+
 def committed_project(directory: Path) -> Repository:
     """A clone of the project as it is: two regions with weights 90 and 10."""
     made = new_repository(directory)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain
-from random import Random
 from subprocess import CalledProcessError
 from typing import Self
+
+import numpy as np
 
 from rollout.access import RegionAccess
 from rollout.judge.shares import RISK
 from rollout.judge.step import nearly_all_answered
-from rollout.measurement import Count, Measurement, Result, Tally
+from rollout.measurement import Measurement, Result, Tally
 from rollout.problem import Problem, RolloutError, TransientError
 from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
@@ -24,15 +24,15 @@ from rollout.status.verification import Outcome, Ready, measure_and_judge
 from rollout.traffic.attack import Attack
 from rollout.traffic.clients import ClientsWatch, Span, Window
 from rollout.traffic.watch import Watch
-from tests.rollout.answers import AT_NS, fault, ok, other
 from tests.rollout.planned import REGIONS
+from tests.rollout.promote.draws import RATE, Draws
 from tests.rollout.repository import Repository
 
 ENVOYS = 7
-RATE = 500
 SYNCED_SECONDS = 0.5
 ACKNOWLEDGED_SECONDS = 0.8
-_SEED = 7
+# with it no proof of a latency at a small share takes minutes of requests
+_SEED = 3
 _MOST = 50_000
 
 
@@ -86,8 +86,8 @@ class FakeRegions(Clusters):
         self.moments: list[Moment] = []
         self._planned: list[tuple[Moment, Callable[[], object]]] = []
         self._remote = remote
-        self._random = {region: Random(f"{_SEED} {region}") for region in regions}
-        self._requests = Counter[str]()
+        self._random = {region: np.random.default_rng([_SEED, *region.encode()]) for region in regions}
+        self._seconds = Counter[str]()
         self._weights = {region: self._declared(region) for region in regions}
 
     def once(self, what: str, region: str, weight: int, action: Callable[[], object]) -> None:
@@ -152,25 +152,18 @@ class FakeRegions(Clusters):
             return Problem(f"{region}: not synced within 10 min")
         return DeliveryTime(SYNCED_SECONDS, ACKNOWLEDGED_SECONDS, ENVOYS)
 
-    def answers(self, region: str) -> Sequence[Result]:
-        """What becomes of a second's requests of a region."""
-        unanswered = self.unanswered_rate(region)
-        chances = {other(0, error="connection refused"): unanswered}
-        for version, weight in self._weights[region].items():
-            failing = max(unanswered, self.failure_rate(region, version, weight))
-            chances[fault(version, region)] = weight / 100 * (failing - unanswered)
-            chances[ok(version, region)] = weight / 100 * (1 - failing)
-        random = self._random[region]
-        answers = random.choices([*chances], [*chances.values()], k=RATE)
-        return [self._sent(region, answer, random) for answer in answers]
-
-    def _sent(self, region: str, answer: Result, random: Random) -> Result:
-        """The answer at its time, after a time of its own: 1 ms in the median, 4 ms in one of a hundred."""
-        self._requests[region] += 1
-        origin = answer.said
-        slower = self.slower(region, origin.version) if origin else 1.0
-        at_ns = AT_NS + self._requests[region] * 1_000_000_000 // RATE
-        return replace(answer, at_ns=at_ns, latency_ns=int(1e6 * slower * random.lognormvariate(0, 0.6)))
+    def drawn(self, region: str) -> Draws:
+        """What becomes of the region's next second of requests."""
+        self._seconds[region] += 1
+        return Draws.of_a_second(
+            region,
+            self._seconds[region],
+            self._weights[region],
+            self._random[region],
+            unanswered=self.unanswered_rate(region),
+            failing=partial(self.failure_rate, region),
+            slower=partial(self.slower, region),
+        )
 
     def enter(self, region: str) -> None:
         self._comes_to("watch", region, self._weights[region])
@@ -209,7 +202,8 @@ class FakeWatch(Watch):
 
     def __init__(self, regions: FakeRegions, region: str, bounds_ms: Sequence[float]) -> None:
         self._of, self._where, self._bounds_ms = regions, region, bounds_ms
-        self._count = Count(region, bounds_ms=bounds_ms)
+        self._so_far: Measurement | None = None
+        self._answered_last = 0
 
     def __enter__(self) -> Self:
         self._of.enter(self._where)
@@ -224,13 +218,14 @@ class FakeWatch(Watch):
 
     def turn(self) -> Measurement:
         ended = self._after_a_second()
-        self._count = Count(self._where, bounds_ms=self._bounds_ms)
+        self._so_far, self._answered_last = None, 0
         return ended
 
     def _after_a_second(self) -> Measurement:
-        for answer in self._of.answers(self._where):
-            self._count.add(answer)
-        return self._count.measurement(planned=self._count.requests, seconds=self._count.requests / RATE)
+        drawn = self._of.drawn(self._where)
+        self._so_far = drawn.added(self._so_far, self._answered_last, self._bounds_ms)
+        self._answered_last = drawn.last or self._answered_last
+        return self._so_far
 
 
 class FakeClients(ClientsWatch):
@@ -267,11 +262,11 @@ class _Client:
     region: RegionAccess
 
     def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
-        seconds = (self.regions.answers(self.region.name) for _ in range(attack.requests // RATE))
-        for sequence, answer in enumerate(chain.from_iterable(seconds)):
-            if stop.is_set():
-                return
-            yield replace(answer, sequence=sequence)
+        for second in range(attack.requests // RATE):
+            for result in self.regions.drawn(self.region.name).results(second * RATE):
+                if stop.is_set():
+                    return
+                yield result
 
 
 @cache

@@ -20,7 +20,8 @@ from rollout.promote.results import PromotionResult
 from rollout.promote.upstream import Upstream
 from rollout.terms import Terms
 from tests.rollout.planned import REGIONS
-from tests.rollout.promote.fake_regions import RATE, FakeRegions
+from tests.rollout.promote.draws import RATE
+from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 
 ALL = {"v1": 0, "v2": 100}

@@ -12,7 +12,8 @@ from rollout.problem import RolloutError
 from rollout.promote.retirement import preview, retire
 from stackfile.editing import without_testers
 from tests.rollout.planned import REGIONS, Project
-from tests.rollout.promote.fake_regions import RATE, FakeRegions
+from tests.rollout.promote.draws import RATE
+from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 
 GONE = {"v1": 100}

@@ -14,7 +14,7 @@ from rollout.git.repository import Repository
 from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS, Project, new_planned
 from tests.rollout.repository import Repository as Work
-from tests.rollout.repository import without_maintenance
+from tests.rollout.repository import pack, without_maintenance
 
 REMOTE = "origin"
 BRANCH = "main"
@@ -118,6 +118,8 @@ def _template() -> Path:
     operator.git("remote", "add", REMOTE, "../remote.git")
     operator.git("fetch", "--quiet", REMOTE)
     operator.git("branch", "--quiet", f"--set-upstream-to={REMOTE}/{BRANCH}")
+    pack(operator)
+    pack(Work(directory / "remote.git"))
     shutil.copytree(operator.directory, directory / "colleague")
     (directory / "remote.git" / "hooks").mkdir()
     without_maintenance(Work(directory / "remote.git"))
