@@ -28,6 +28,7 @@ from stackfile.values import (
     PERCENT,
     ChartSource,
     ChartVersion,
+    Cron,
     Domain,
     Drain,
     Duration,
@@ -41,6 +42,7 @@ from stackfile.values import (
     Image,
     ImagePullPolicy,
     Increase,
+    Length,
     Limit,
     ManifestSource,
     Method,
@@ -63,6 +65,7 @@ from stackfile.values import (
     Status,
     TagPattern,
     Text,
+    TimeZone,
     UrlPath,
     UserId,
     Weight,
@@ -503,6 +506,17 @@ def _named_setting(setting: str) -> str:
     return setting
 
 
+class FreezeConfig(_Part):
+    """A window in which a region is left as it is, but for a way back."""
+
+    cron: Cron = Field(description="when it begins: minute, hour, day, month and weekday, such as 0 18 * * 5")
+    length: Length = Field(description="how long it is, such as 62h or 1h30m")
+    time_zone: TimeZone | None = Field(
+        default=None, description="the time zone of cron, such as Europe/Berlin; left out, UTC"
+    )
+    reason: Reason = Field(description="why")
+
+
 class RulesConfig(_Part):
     """What the rules allow in this region; each key takes the place of its default."""
 
@@ -524,6 +538,10 @@ class RulesConfig(_Part):
     )
     waived: Mapping[RuleId, Reason] = Field(
         default=_LIMITS.waived, description="the ids of rules that need not hold here, each with the reason"
+    )
+    freeze: tuple[FreezeConfig, ...] = Field(
+        default=(),
+        description="a list of the windows in which nobody changes the region; a way back may come at any time",
     )
 
 
