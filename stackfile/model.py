@@ -564,6 +564,15 @@ class GatewayConfig(_Part):
     )
 
 
+class AccessConfig(_Part):
+    """The accounts with which `rollout` can be run in this region."""
+
+    clients: tuple[Name, ...] = Field(
+        default=(),
+        description="a list of the namespaces, besides the stack's own, that have pods with sidecars: their proxies are asked too",
+    )
+
+
 class RegionConfig(_Part):
     """All that a stack file says about one region."""
 
@@ -587,6 +596,9 @@ class RegionConfig(_Part):
         default=None,
         validate_default=True,
         description="the ingress gateway; left out, there is none, and clients outside the mesh reach no service",
+    )
+    access: AccessConfig | None = Field(
+        default=None, description="the accounts with which rollout can be run here; left out, there are none"
     )
 
     @field_validator("services")

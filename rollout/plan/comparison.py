@@ -40,6 +40,7 @@ _EFFECTS = {
     "repository.": "Argo CD reads there from then on",
     _PLACE: "Argo CD reads there from then on",
     "probe.": "the measuring client restarts",
+    "access.": "who may run rollout there",
     "rules.": "what the next change may do; for this one the rules before it hold",
 }
 """What a change of settings does, by the beginning or the end of their path."""

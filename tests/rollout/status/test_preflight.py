@@ -264,7 +264,10 @@ class TestEnvoys:
         found = only(region(envoys=(*envoys(), Envoy("shop/a", error="exec was refused: 403 no", refused=True))))
 
         assert found.problem.what == "1 of 4 Envoys may not be asked: shop/a (exec was refused: 403 no)"
-        assert found.problem.fix == "let the user of context ctx-a create pods/exec there, also past admission policies"
+        assert (
+            found.problem.fix
+            == "let the user of context ctx-a get and create pods/exec there, also past admission policies"
+        )
         assert found.stops
 
     def test_that_only_did_not_answer_are_worth_saying(self) -> None:
