@@ -43,13 +43,13 @@ def _open(change: Change) -> Iterator[Violation]:
 
 
 _REASON = "the people who answer for the region want nobody to change it then"
-_MEND = "wait until then; what cannot wait needs a waiver of this rule, in a commit before"
+_MEND = "wait until then; what cannot wait needs a commit before it, which waives {} with the reason"
 
 OUTSIDE_FREEZE = Rule(
     id="outside-freeze",
     holds="A service changes outside the windows of rules.freeze; a way back may come at any time.",
-    reason=f"{_REASON}; rollout set, promote and retire refuse to",
-    mend=_MEND,
+    reason=f"{_REASON}; rollout set, promote and retire refuse to begin",
+    mend=_MEND.format("outside-freeze"),
     severity=Severity.WARNING,
     check=_of_service,
 )
@@ -59,7 +59,7 @@ FREEZE: tuple[Rule[Change], ...] = (
         id="platform-outside-freeze",
         holds="Istio, Argo CD and whatever else is not of one service change outside the windows of rules.freeze.",
         reason=_REASON,
-        mend=_MEND,
+        mend=_MEND.format("platform-outside-freeze"),
         severity=Severity.WARNING,
         check=_of_platform,
         of_service=False,
