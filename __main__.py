@@ -3,6 +3,7 @@
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.access import RolloutAccess, RolloutAccessArgs
 from components.argocd import ManifestError, read_manifest
 from components.delivery import DeliveryError, deliver, installs, require_handover, require_retained, retained
 from components.existing.cluster import (
@@ -71,12 +72,21 @@ async def bring_up() -> None:
     lasting = pulumi.ResourceOptions(providers=[cluster], depends_on=istio, protect=kept)
     names = dict.fromkeys(service.namespace for service in config.services.values())
     namespaces = [ServiceNamespace(name, lasting) for name in names]
-    EchoProbe("probe", EchoProbeArgs(config.probe.image, outside=config.gateway is not None), meshed)
+    made: list[pulumi.Input[pulumi.Resource]] = [
+        *namespaces,
+        EchoProbe("probe", EchoProbeArgs(config.probe.image, outside=config.gateway is not None), meshed),
+    ]
     if config.gateway:
-        hosts = gateway_hosts(config.services.values())
-        IngressGateway("gateway", IngressGatewayArgs(config.istio, config.gateway, hosts, failed), lasting)
+        args = IngressGatewayArgs(config.istio, config.gateway, gateway_hosts(config.services.values()), failed)
+        made.append(IngressGateway("gateway", args, lasting))
+    delivery = deliver(config, manifest, cluster, namespaces, [service.name for service in new])
+    if config.access:
+        # after the namespaces of all that it names: with the delivery there is that of Argo CD
+        made.append(delivery.apply(lambda _: namespaces[0]))
+        whole = pulumi.ResourceOptions(providers=[cluster], depends_on=made)
+        RolloutAccess("access", RolloutAccessArgs.of(config), whole)
 
-    pulumi.export("delivery", deliver(config, manifest, cluster, namespaces, [service.name for service in new]))
+    pulumi.export("delivery", delivery)
     # like all outputs only exported once the one above is known: when all of it is on the cluster
     pulumi.export("installs", installs(config))
     pulumi.export("region", config.region)

@@ -9,7 +9,7 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes_istio.networking import v1 as networking
 
-from components.charts import Chart, merged
+from components.istio import Chart, merged
 from components.names import GATEWAY, HTTP_PORT, INGRESS, recommended_labels
 from stackfile.model import GatewayConfig, IstioConfig, ServiceConfig
 

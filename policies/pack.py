@@ -31,6 +31,8 @@ from rules.finding import Finding, Rule, Severity, Violation
 from rules.judgement import judge_region
 
 _EARLIER = {"DestinationRule": "Deployment", "VirtualService": "DestinationRule"}
+_OF_NO_REQUEST = ("Role", "RoleBinding")
+"""Kinds in a service's namespace that say nothing of its requests."""
 _LEVELS = {
     Severity.REFUSED: (EnforcementLevel.MANDATORY, "Nothing that is applied in the region loses requests."),
     Severity.WARNING: (EnforcementLevel.ADVISORY, "What somebody should know before it is applied in the region."),
@@ -121,6 +123,8 @@ def _mesh_not_enforced(registered: Registered) -> Iterator[Violation]:
             if each["kind"] == "Namespace":
                 if (each["metadata"].get("labels") or {}).get("istio-injection") != "enabled":
                     yield Violation(f"Namespace {namespace}: metadata.labels.istio-injection", "is not enabled")
+            elif each["kind"] in _OF_NO_REQUEST:
+                continue
             elif each["kind"] != "PeerAuthentication":
                 yield Violation(f"{each['kind']} in {namespace}", "is of a kind that no rule judges")
             elif each["spec"] != {"mtls": {"mode": "STRICT"}}:

@@ -8,6 +8,7 @@ from rules.between.changes import BETWEEN_CHANGES
 from rules.between.regions import BETWEEN_REGIONS
 from rules.between.services import BETWEEN_SERVICES
 from rules.change.constancy import CONSTANCY
+from rules.change.freeze import FREEZE
 from rules.change.order import ORDER
 from rules.change.pace import PACE
 from rules.change.platform import PLATFORM_CHANGE
@@ -41,7 +42,7 @@ ONE_REGION: tuple[Rule[Region], ...] = (
     *DELIVERY,
     *PLATFORM,
 )
-CHANGE: tuple[Rule[Change], ...] = (*ORDER, *PACE, *PODS, *CONSTANCY, *PLATFORM_CHANGE)
+CHANGE: tuple[Rule[Change], ...] = (*ORDER, *PACE, *FREEZE, *PODS, *CONSTANCY, *PLATFORM_CHANGE)
 RULES: tuple[Rule[Any], ...] = (*ONE_REGION, *CHANGE, *BETWEEN_SERVICES, *BETWEEN_REGIONS, *BETWEEN_CHANGES)
 
 

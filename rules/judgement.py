@@ -78,6 +78,7 @@ def _of_whole_region(services: Sequence[Change]) -> Change:
         next((change.before for change in services if change.before), None),
         next((change.after for change in services if change.after), None),
         region_goes=any(change.region_goes for change in services),
+        at=services[0].at,
     )
 
 

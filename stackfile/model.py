@@ -28,6 +28,7 @@ from stackfile.values import (
     PERCENT,
     ChartSource,
     ChartVersion,
+    Cron,
     Domain,
     Drain,
     Duration,
@@ -41,6 +42,7 @@ from stackfile.values import (
     Image,
     ImagePullPolicy,
     Increase,
+    Length,
     Limit,
     ManifestSource,
     Method,
@@ -63,6 +65,7 @@ from stackfile.values import (
     Status,
     TagPattern,
     Text,
+    TimeZone,
     UrlPath,
     UserId,
     Weight,
@@ -503,6 +506,17 @@ def _named_setting(setting: str) -> str:
     return setting
 
 
+class FreezeConfig(_Part):
+    """A window in which a region is left as it is, but for a way back."""
+
+    cron: Cron = Field(description="when it begins: minute, hour, day, month and weekday, such as 0 18 * * 5")
+    length: Length = Field(description="how long it is, such as 62h or 1h30m")
+    time_zone: TimeZone | None = Field(
+        default=None, description="the time zone of cron, such as Europe/Berlin; left out, UTC"
+    )
+    reason: Reason = Field(description="why")
+
+
 class RulesConfig(_Part):
     """What the rules allow in this region; each key takes the place of its default."""
 
@@ -525,6 +539,10 @@ class RulesConfig(_Part):
     waived: Mapping[RuleId, Reason] = Field(
         default=_LIMITS.waived, description="the ids of rules that need not hold here, each with the reason"
     )
+    freeze: tuple[FreezeConfig, ...] = Field(
+        default=(),
+        description="a list of the windows in which nobody changes the region; a way back may come at any time",
+    )
 
 
 class GatewayConfig(_Part):
@@ -543,6 +561,15 @@ class GatewayConfig(_Part):
     )
     values: Mapping[str, Any] = Field(
         default_factory=dict, description="Helm values for the chart gateway, merged over the program's own"
+    )
+
+
+class AccessConfig(_Part):
+    """The accounts with which `rollout` can be run in this region."""
+
+    clients: tuple[Name, ...] = Field(
+        default=(),
+        description="a list of the namespaces, besides the stack's own, that have pods with sidecars: their proxies are asked too",
     )
 
 
@@ -569,6 +596,9 @@ class RegionConfig(_Part):
         default=None,
         validate_default=True,
         description="the ingress gateway; left out, there is none, and clients outside the mesh reach no service",
+    )
+    access: AccessConfig | None = Field(
+        default=None, description="the accounts with which rollout can be run here; left out, there are none"
     )
 
     @field_validator("services")

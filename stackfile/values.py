@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJ
 from pydantic_core import CoreSchema
 
 from rules.facts.values import shown
+from rules.facts.windows import Schedule, time_zone
 from stackfile.messages import nearest_of
 
 PERCENT = 100
@@ -102,6 +103,28 @@ def _rule_ids() -> list[str]:
     from rules import catalogue  # noqa: PLC0415
 
     return sorted(catalogue.waivable_ids())
+
+
+def _schedule(value: str) -> str:
+    try:
+        Schedule.read(value)
+    except ValueError:
+        raise ValueError(
+            f"{shown(value)} is not a cron schedule — nobody could tell when it begins; write minute, hour, day, month and weekday, "
+            "such as 0 18 * * 5"
+        ) from None
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        time_zone(value)
+    except ValueError:
+        raise ValueError(
+            f"{shown(value)} is not a time zone that this machine knows — nobody could tell when it begins; write a name such as "
+            "Europe/Berlin, or leave it out for UTC"
+        ) from None
+    return value
 
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -296,7 +319,17 @@ Reason = Annotated[
     _matching(
         r"\s*\S[\s\S]*",
         "a reason",
-        "whoever meets the waiver must be able to tell whether it still holds; say why the rule need not hold here",
+        "people who meet it must see whether it still holds; say why",
+    ),
+]
+Cron = Annotated[str, AfterValidator(_schedule)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Length = Annotated[
+    str,
+    _matching(
+        r"(?=.*[1-9])([0-9]{1,4}h)?([0-9]{1,4}m)?",
+        "a length of time",
+        "nobody could tell when it ends; write whole numbers of h and m in this order, such as 62h or 1h30m",
     ),
 ]
 ImagePullPolicy = Literal["Always", "IfNotPresent", "Never"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.charts import Chart
 from components.existing.cluster import ClusterError, Connection
+from components.istio import Chart
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """The records hold whole charts, of which nothing is needed here."""

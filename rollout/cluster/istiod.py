@@ -76,5 +76,5 @@ def _parsed(region: RegionAccess, name: str, page: Page) -> dict[str, str]:
     raise RolloutError.of(
         f"{region.name}: {name} cannot be asked for its proxies: {error}",
         _WHY,
-        f"see that the user of context {region.context} may create pods/exec in {ISTIO_NAMESPACE}",
+        f"see that the user of context {region.context} may get and create pods/exec in {ISTIO_NAMESPACE}",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal
 
 from rollout.plan.declaration import DeclaredRegion, Overlay, argo_cd_applies, delivered, to_deliver
@@ -39,6 +40,7 @@ _EFFECTS = {
     "repository.": "Argo CD reads there from then on",
     _PLACE: "Argo CD reads there from then on",
     "probe.": "the measuring client restarts",
+    "access.": "who may run rollout there",
     "rules.": "what the next change may do; for this one the rules before it hold",
 }
 """What a change of settings does, by the beginning or the end of their path."""
@@ -188,6 +190,7 @@ def plan(
     branch: str | None = None,
     history_is_cut: bool = False,
     names: Sequence[str] = (),
+    at: datetime | None = None,
 ) -> Plan:
     """Holds a change against the rules.
 
@@ -201,8 +204,9 @@ def plan(
         history_is_cut: It does not know the whole history.
         names: The regions to speak of; none for all. The rules look at all of them in any case, and what is wrong between
             regions is always told.
+        at: When the change is to be made; None where that does not matter.
     """
-    changes = changes_between(base, head)
+    changes = tuple(replace(each, at=at) for each in changes_between(base, head))
     open_ones = [change for change in changes if _history_matters(change)]
     known = tuple(replace(each, proven=proven(each)) if each in open_ones else each for each in changes)
     findings = (
@@ -266,10 +270,11 @@ def _history_matters(change: Change) -> bool:
     transition = Transition.of(change)
     if transition is None:
         return False
-    limit = transition.before.limits.largest_increase
+    limits = transition.before.limits
     return bool(
         transition.moved_images
-        or any(rise.points > limit or rise.version not in transition.old for rise in transition.rises)
+        or (limits.freeze and transition.rises)
+        or any(rise.points > limits.largest_increase or rise.version not in transition.old for rise in transition.rises)
     )
 
 

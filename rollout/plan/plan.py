@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from rollout.git.repository import Repository
 from rollout.plan.comparison import Images, Plan, Revision, plan
@@ -35,7 +36,13 @@ _PROGRAM = (("", "__main__.py"), ("", "requirements.txt"), ("components", "*.py"
 
 
 def make_plan(
-    repository: Repository, base: str, head: str | None, names: Sequence[str], *, alone: bool = False
+    repository: Repository,
+    base: str,
+    head: str | None,
+    names: Sequence[str],
+    *,
+    alone: bool = False,
+    at: datetime | None = None,
 ) -> Plan:
     """Plans the change from a base to a revision or to the working tree.
 
@@ -48,6 +55,7 @@ def make_plan(
         head: Another; None for the working tree, which is on top of HEAD.
         names: The regions to speak of; none for all.
         alone: Whether only these regions are looked at: what is wrong with others, and between them, is not seen.
+        at: When the change is to be made; None for now.
 
     Raises:
         RolloutError: no such revision, stack files of the head that cannot be used or are of one region, or a
@@ -88,6 +96,7 @@ def make_plan(
         branch=repository.branch(base),
         history_is_cut=repository.shallow,
         names=names,
+        at=at or datetime.now(UTC),
     )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from itertools import count
 from typing import TypeVar
@@ -17,8 +18,9 @@ from rollout.plan.declaration import STACK_FILES, DeclaredRegion, Tree, declared
 from rollout.plan.overlays import edited, weighed
 from rollout.plan.plan import make_plan
 from rollout.plan.report import as_text
-from rollout.problem import Problem, RolloutError, TransientError
+from rollout.problem import Problem, RolloutError, TransientError, refuse
 from rollout.promote.persistence import Persistence
+from rules.change.freeze import OUTSIDE_FREEZE
 from rules.finding import Finding, Severity
 from stackfile.model import RegionConfig, ServiceConfig
 
@@ -26,6 +28,9 @@ _HISTORY = 1_000
 """Commits in which to look for whoever changed a region."""
 _MERGED_WITHIN_SECONDS = 24 * 3600.0
 _LOOK_EVERY_SECONDS = 5.0
+_IN_PROGRESS = (
+    "a promotion in progress goes on then (rollout promote --resume), and back at any time (rollout rollback)"
+)
 _MOST_OVERTAKEN = 5
 _SURE_LOOKS = 2
 """Looks in a row that do not find a branch until it counts as deleted."""
@@ -71,6 +76,8 @@ def commit_files(
     message: str,
     *,
     alone: bool = False,
+    at: datetime | None = None,
+    way_back: bool = False,
 ) -> JudgedCommit:
     """Commits what differs in regions, and judges it.
 
@@ -81,13 +88,21 @@ def commit_files(
         files: New contents by path in the project, None for a file that goes; by region. Without any the commit is an empty one.
         message: The commit's.
         alone: Whether these regions are judged without the others, whose stack files need not be usable then.
+        at: When it is to be made; None for now.
+        way_back: Whether it may come at any time.
 
     Raises:
-        RolloutError: a stack file cannot be used.
+        RolloutError: a stack file cannot be used, or a region is frozen.
     """
     changed = {path: content for each in files.values() for path, content in each.items()}
     commit = repository.commit(parent, changed, message)
-    plan = make_plan(repository, parent, commit, list(files), alone=alone) if files else None
+    plan = make_plan(repository, parent, commit, list(files), alone=alone, at=at) if files else None
+    found = plan.findings if plan and not way_back else ()
+    refuse(
+        Problem(f"{each.region}: {each.where}: {each.what}", each.reason, f"{each.mend}; {_IN_PROGRESS}")
+        for each in found
+        if each.rule_id == OUTSIDE_FREEZE.id and each.waived is None
+    )
     return JudgedCommit(commit, service, changed, plan)
 
 
@@ -103,7 +118,9 @@ class Upstream:
         proposal: A branch to push to instead, where people or checks stand before the other one; None to push to it.
         say: Told in a line what goes on.
         pause: Waits for so many seconds before something is tried again.
-        persistent: Whether what did not answer is tried again until it does, and others may be first as often as they like.
+        persistent: Whether what did not answer is tried again until it does, others may be first as often as they like, and no freeze
+            holds.
+        now: Tells the time.
     """
 
     repository: Repository
@@ -114,6 +131,7 @@ class Upstream:
     say: Callable[[str], None]
     pause: Callable[[float], object] = field(default=time.sleep, repr=False)
     persistent: bool = False
+    now: Callable[[], datetime] = field(default=partial(datetime.now, UTC), repr=False)
 
     def on_the_way_back(self) -> Upstream:
         """The same, but it does not give up: only a person does, and what cannot succeed. A terminal that is gone ends nothing."""
@@ -396,7 +414,10 @@ class Upstream:
         # a stack file that somebody broke elsewhere keeps no way back from being made
         others = [each for each in declared(self.repository.at(parent)) if each.name not in files]
         alone = self.persistent and any(each.problems for each in others)
-        change = commit_files(self.repository, parent, self.service, files, message, alone=alone)
+        at, way_back = self.now(), self.persistent
+        change = commit_files(
+            self.repository, parent, self.service, files, message, alone=alone, at=at, way_back=way_back
+        )
         refused = change.refused
         if refused and self.persistent:
             # what is wrong already is no reason to leave requests with a version that fails

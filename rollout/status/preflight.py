@@ -241,7 +241,7 @@ def _envoys(region: RegionStatus, envoys: Sequence[Envoy]) -> Iterator[Trouble]:
             region,
             f"{count(len(refused), len(envoys))} may not be asked: {listed(refused)}",
             f"{unknown}, so no step is known to have arrived",
-            f"let the user of context {region.context} create pods/exec there, also past admission policies",
+            f"let the user of context {region.context} get and create pods/exec there, also past admission policies",
         )
     failed = [f"{envoy.pod} ({envoy.error})" for envoy in envoys if envoy.error and not envoy.refused]
     if failed:

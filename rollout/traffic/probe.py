@@ -76,7 +76,7 @@ class Probe:
             raise RolloutError.of(
                 f"{self.region.name}: exec in {NAMESPACE}/{self.pod} was refused: {refusal(error)[1]}",
                 _WHY_REACH,
-                f"see that context {self.region.context} may create pods/exec in {NAMESPACE}, "
+                f"see that context {self.region.context} may get and create pods/exec in {NAMESPACE}, "
                 "and that the node's kubelet answers (kubectl exec uses the same way)",
             ) from error
 

@@ -51,6 +51,8 @@ def _loosens(transition: Transition) -> Iterator[Violation]:
         yield Violation("$.rules.immutableTags", f"more tags count as immutable: {', '.join(tags)}")
     if paths := [each for each in after.may_differ if each not in before.may_differ]:
         yield Violation("$.rules.mayDiffer", f"more may differ: {', '.join(paths)}")
+    if windows := [str(each) for each in before.freeze if each not in after.freeze]:
+        yield Violation("$.rules.freeze", f"fewer windows: without {', '.join(windows)}")
     for rule, reason in after.waived.items():
         if rule not in before.waived:
             yield Violation(f"$.rules.waived.{rule}", f"a rule is waived: {reason}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from rules.facts.windows import Window
 from rules.facts.workloads import Delivery, ObjectId, Workloads
 
 SEMANTIC_VERSION = r"v?[0-9]+\.[0-9]+\.[0-9]+([-+.][0-9A-Za-z.+-]+)?"
@@ -44,6 +46,7 @@ class Limits:
         waived: Ids of rules that need not hold here, each with the reason.
         pods_for_all_traffic: Pods that it takes to answer all requests; None for the replicas of the largest version.
         stable: The version that takes everything back in a rollback; None for the oldest one that has requests.
+        freeze: When the region is left as it is, but for a way back.
     """
 
     largest_increase: int = 50
@@ -53,6 +56,7 @@ class Limits:
     waived: Mapping[str, str] = field(default_factory=dict)
     pods_for_all_traffic: int | None = None
     stable: str | None = None
+    freeze: tuple[Window, ...] = ()
 
     @classmethod
     def of(cls, rules: Mapping[str, Any], service: Mapping[str, Any]) -> Limits:
@@ -63,6 +67,7 @@ class Limits:
             for each in fields(cls)
             if (value := said.get(to_camel(each.name))) is not None
         }
+        given["freeze"] = tuple(map(Window.of, given.get("freeze", ())))
         return cls(**given)
 
 
@@ -118,12 +123,14 @@ class Change:
     Attributes:
         proven: Version names, each with the images with which it once had all requests of this region, or was the stable one.
         region_goes: Where `after` is None: the whole region goes, and not this service alone.
+        at: When it is to be made; None where that does not matter.
     """
 
     before: Region | None
     after: Region | None
     proven: Mapping[str, frozenset[str]] = field(default_factory=dict)
     region_goes: bool = False
+    at: datetime | None = None
 
     @property
     def name(self) -> str:

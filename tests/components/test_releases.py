@@ -15,10 +15,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.charts import merged
 from components.existing.cluster import ClusterError, Connection, provider_kubeconfig
 from components.existing.releases import HelmRevision, failed_revisions, read_revisions
-from components.istio import BASE, ISTIOD
+from components.istio import BASE, ISTIOD, merged
 from stackfile.model import ClusterConfig
 from tests.components.api_server import ApiServer, api_server
 from tests.components.graph import STACK_FILES, Graph, World, attempt, record_stack, run_main, stack_config

@@ -246,6 +246,12 @@ def test_a_namespace_that_is_not_enforced_is_refused(
     assert all(message.endswith("[mesh-enforced]") for message in messages)
 
 
+def test_the_roles_of_those_who_run_rollout_pass(with_a_kubeconfig: None, project: Path) -> None:
+    registered = record_stack(STACK_FILES[0], World(preview=True), access={})
+
+    assert findings(registered, stack("gitops"), project) == {"refused": [], "warning": []}
+
+
 # --- several services
 
 

@@ -84,6 +84,12 @@ class Project:
         self.stack_file(name).write_text(text.replace("region-b", name).replace("network-b", f"network-{name}"))
         self.render()
 
+    def freeze(self, region: str, cron: str = "0 0 * * *", length: str = "24h") -> None:
+        """Adds a window in which nobody changes a region, which is always open if no other is named."""
+        window = f"{{cron: {cron}, length: {length}, reason: end of the year}}"
+        text = self.stack_file(region).read_text()
+        self.stack_file(region).write_text(f"{text}  echo-rollout:rules: {{freeze: [{window}]}}\n")
+
     def _weigh(self, file: Path, pattern: str, weights: dict[str, int]) -> None:
         text = file.read_text()
         for version, weight in weights.items():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from itertools import product
 
 from rules.facts.region import Change, Limits, Region
+from rules.facts.windows import Window
 from rules.facts.workloads import (
     MESH,
     ConnectionPool,
@@ -44,6 +46,8 @@ ALL: tuple[Delivery, ...] = ("gitops", "direct", "handover")
 BY_ARGO_CD: tuple[Delivery, ...] = ("gitops", "handover")
 EACH = ("v1", "v2")
 CANARY = ("v2",)
+ALWAYS_FROZEN = Limits(freeze=(Window("0 0 * * *", "24h", reason="a drill"),))
+SOME_DAY = datetime(2026, 11, 29, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -1108,6 +1112,20 @@ def a_rule_is_waived(name: str, _: Delivery, __: str) -> Change:
 @bad_change("service-limits-loosened", of=CANARY, by=("gitops",), severity=WARNING)
 def fewer_pods_are_to_answer_everything(name: str, _: Delivery, __: str) -> Change:
     return Change(region(name), region(name, limits=Limits(pods_for_all_traffic=2)))
+
+
+@bad_change("outside-freeze", of=CANARY, severity=WARNING)
+def a_weight_rises_in_a_freeze(name: str, delivery: Delivery, _: str) -> Change:
+    before = region(name, delivery=delivery, limits=ALWAYS_FROZEN)
+    return Change(before, region(name, versions(v1=75, v2=25), delivery=delivery, limits=ALWAYS_FROZEN), at=SOME_DAY)
+
+
+@bad_change("platform-outside-freeze", of=CANARY, by=("gitops",), severity=WARNING)
+def istio_changes_in_a_freeze(name: str, _: Delivery, __: str) -> Change:
+    before, after = (
+        with_settings(region(name, limits=ALWAYS_FROZEN), istio__version=each) for each in ("1.31.1", "1.31.2")
+    )
+    return Change(before, after, at=SOME_DAY)
 
 
 @bad_change("handed-over-unchanged", of=CANARY, by=("gitops", "direct"), severity=WARNING)

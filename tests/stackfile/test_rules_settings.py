@@ -55,10 +55,72 @@ def test_a_stable_version_with_a_fault_of_its_own_is_there_all_the_same() -> Non
     assert "$.services.echo.versions.v1.image: " in the_problem(values)
 
 
+# --- windows of a freeze
+
+WEEKEND = {"cron": "0 18 * * 5", "length": "62h", "timeZone": "Europe/Berlin", "reason": "nobody is at work"}
+
+
+def test_windows_of_a_freeze_are_those_of_the_file() -> None:
+    (found,) = parse(with_value("rules.freeze", [WEEKEND])).rules.freeze
+    assert (found.cron, found.length, found.time_zone, found.reason) == tuple(WEEKEND.values())
+
+
+def test_a_window_without_a_time_zone_is_utc() -> None:
+    window = {key: value for key, value in WEEKEND.items() if key != "timeZone"}
+    assert parse(with_value("rules.freeze", [window])).rules.freeze[0].time_zone is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        (
+            "cron",
+            "0 18 * *",
+            '"0 18 * *" is not a cron schedule — nobody could tell when it begins; write minute, hour, day',
+        ),
+        ("cron", "0 25 * * 5", '"0 25 * * 5" is not a cron schedule'),
+        ("cron", "@daily", "is not a cron schedule"),
+        ("cron", "0 18 * * friday", "is not a cron schedule"),
+        ("cron", "0 18 0 * *", "is not a cron schedule"),
+        ("cron", "0 5-1 * * *", "is not a cron schedule"),
+        ("cron", "0 */0 * * *", "is not a cron schedule"),
+        ("cron", 5, "5 is not text"),
+        (
+            "length",
+            "2 days",
+            '"2 days" is not a length of time — nobody could tell when it ends; write whole numbers of h and m',
+        ),
+        ("length", "0h", "is not a length of time"),
+        ("length", "", "is not a length of time"),
+        ("length", "30m1h", "is not a length of time"),
+        (
+            "timeZone",
+            "Berlin",
+            '"Berlin" is not a time zone that this machine knows — nobody could tell when it begins; write a name',
+        ),
+        ("timeZone", "Europe", "is not a time zone"),
+        ("timeZone", "../UTC", "is not a time zone"),
+        ("reason", " ", "is not a reason — people who meet it must see whether it still holds; say why"),
+    ],
+)
+def test_a_window_that_nobody_could_read_is_refused_with_its_place(key: str, value: object, said: str) -> None:
+    problem = the_problem(with_value("rules.freeze", [WEEKEND, {**WEEKEND, key: value}]))
+    assert f"$.rules.freeze[1].{key}: " in problem
+    assert said in problem
+
+
+@pytest.mark.parametrize("key", ["cron", "length", "reason"])
+def test_a_window_that_lacks_something_is_refused(key: str) -> None:
+    window = {name: value for name, value in WEEKEND.items() if name != key}
+    assert f"$.rules.freeze[0].{key}: is missing and has no default" in the_problem(
+        with_value("rules.freeze", [window])
+    )
+
+
 # --- lists
 
 
-@pytest.mark.parametrize("key", ["immutableTags", "mayDiffer"])
+@pytest.mark.parametrize("key", ["immutableTags", "mayDiffer", "freeze"])
 @pytest.mark.parametrize("value", ["x", {"x": 1}, 3])
 def test_what_is_no_list_is_refused(key: str, value: object) -> None:
     problem = the_problem(with_value(f"rules.{key}", value))

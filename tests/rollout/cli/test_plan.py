@@ -117,6 +117,17 @@ class TestChange:
         assert ran.exit_code == 0, ran.output
         assert line_of(ran.stdout, "region-a") == "region-a: v1 100 %, v2 0 % → gone; order: safe"
 
+    def test_in_a_freeze_is_a_warning(self, project: Project) -> None:
+        project.freeze("region-a")
+        project.commit()
+        for region in ("region-a", "region-b"):
+            project.weigh(region, v1=75, v2=25)
+
+        document = plan_json()
+
+        assert ("warning", "region-a", "outside-freeze") in rules_of(document)
+        assert ("warning", "region-b", "outside-freeze") not in rules_of(document)
+
     def test_of_an_image_under_requests_is_a_warning(self, project: Project) -> None:
         project.replace("region-a", "echo:2.0.0", "echo:2.0.1")
         project.render()

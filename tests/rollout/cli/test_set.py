@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,36 @@ class TestSet:
         assert any(line.startswith("refused: region-a") for line in lines(ran))
         assert lines(ran)[-1] == "nothing was committed"
         assert state(project) == before
+
+    @pytest.mark.parametrize("how", [[], ["--push"], ["--dry-run"]])
+    def test_refuses_while_the_region_is_frozen(self, project: Project, remote: Work, how: list[str]) -> None:
+        project.freeze("region-a")
+        project.commit()
+        project.repository.git("push", "--quiet", "origin", "main")
+        before = state(project)
+
+        ran = set_weights("v2=25", *how)
+
+        assert ran.exit_code == 2
+        assert re.search(r"error: region-a: \$\.rules\.freeze\[0\]: frozen until 20.* UTC: end of the year", ran.stderr)
+        assert state(project) == before
+        assert remote.git("rev-parse", "main") == before[0]
+
+    def test_gives_requests_back_in_spite_of_a_freeze(self, project: Project) -> None:
+        project.freeze("region-a")
+        project.commit()
+
+        assert set_weights("v2=0").exit_code == 0
+
+    def test_passes_a_freeze_whose_rule_was_waived(self, project: Project) -> None:
+        project.freeze("region-a")
+        project.replace("region-a", "{freeze:", "{waived: {outside-freeze: a fault that costs more}, freeze:")
+        project.commit()
+
+        ran = set_weights("v2=25")
+
+        assert ran.exit_code == 0
+        assert "waived: a fault that costs more" in ran.stdout
 
     def test_commits_in_spite_of_a_warning(self, project: Project) -> None:
         # the regions are then not alike

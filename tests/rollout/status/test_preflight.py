@@ -15,6 +15,7 @@ from rollout.cluster.sync_windows import SyncWindow
 from rollout.problem import Problem
 from rollout.status.disagreements import RegionStatus
 from rollout.status.preflight import Trouble, troubles
+from rules.facts.windows import Window
 from tests.rollout.cluster.applications import NEW, OLD, application, refused, unreadable, well
 from tests.rollout.status.statuses import AGREED, NOW, WEIGHTS, envoys, live, region, route, status
 
@@ -22,7 +23,7 @@ REPOSITORY = "https://git.corp.local/platform/echo-rollout.git"
 AROUND = Surroundings(namespace="echo", projects={"echo": Project((REPOSITORY,))})
 UP = "pulumi up --refresh -s region-a"
 ANNOTATE = "kubectl --context ctx-a -n argocd annotate application echo"
-OPEN = SyncWindow(allows=False, schedule=f"0 {NOW.hour - 1} * * *", duration="2h", applications=("echo",))
+OPEN = SyncWindow(allows=False, window=Window(f"0 {NOW.hour - 1} * * *", "2h"), applications=("echo",))
 
 
 def around(**changes: Any) -> RegionStatus:
@@ -208,7 +209,7 @@ class TestWindow:
         assert not troubles(replace(status(found), at=NOW + timedelta(hours=2)))
 
     def test_that_allows_and_is_not_open_stops(self) -> None:
-        closed = replace(OPEN, allows=True, schedule="0 1 * * *")
+        closed = replace(OPEN, allows=True, window=replace(OPEN.window, schedule="0 1 * * *"))
         found = only(around(projects={"echo": Project(("*",), (closed,))}))
 
         assert found.problem.what == "AppProject echo: the allow window 0 1 * * * for 2h is not open"
@@ -263,7 +264,10 @@ class TestEnvoys:
         found = only(region(envoys=(*envoys(), Envoy("shop/a", error="exec was refused: 403 no", refused=True))))
 
         assert found.problem.what == "1 of 4 Envoys may not be asked: shop/a (exec was refused: 403 no)"
-        assert found.problem.fix == "let the user of context ctx-a create pods/exec there, also past admission policies"
+        assert (
+            found.problem.fix
+            == "let the user of context ctx-a get and create pods/exec there, also past admission policies"
+        )
         assert found.stops
 
     def test_that_only_did_not_answer_are_worth_saying(self) -> None:

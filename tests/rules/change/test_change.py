@@ -7,6 +7,7 @@ import pytest
 
 from rules.catalogue import CHANGE
 from rules.facts.region import Change, Limits, Region
+from rules.facts.windows import Window
 from rules.facts.workloads import Delivery, Deployment
 from rules.finding import Violation
 from rules.model.changes import outage
@@ -534,6 +535,18 @@ class TestLimitsLoosened:
         change = Change(region(limits=before), region())
 
         assert not told(self.ID, change) + told(self.OF_SERVICE, change)
+
+    def test_names_a_window_of_a_freeze_that_goes(self) -> None:
+        nights, weekends = Window("0 20 * * *", "10h"), Window("0 18 * * 5", "62h", reason="nobody is at work")
+        before, after = (region(limits=Limits(freeze=each)) for each in ((nights, weekends), (nights,)))
+
+        (found,) = told(self.ID, Change(before, after))
+
+        assert (found.where, found.what) == (
+            "$.rules.freeze",
+            "fewer windows: without 0 18 * * 5 for 62h (nobody is at work)",
+        )
+        assert not told(self.ID, Change(after, before))
 
     def test_allows_more_pods_for_all_traffic(self) -> None:
         assert not told(self.OF_SERVICE, Change(region(), region(limits=Limits(pods_for_all_traffic=3))))

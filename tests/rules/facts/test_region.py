@@ -2,6 +2,7 @@
 
 from rules import catalogue
 from rules.facts.region import Limits, Region
+from rules.facts.windows import Window
 from rules.facts.workloads import Workloads
 from stackfile.model import RegionConfig
 from tests.stackfile.stack_values import MINIMAL, parse, with_value
@@ -64,6 +65,10 @@ def test_limits_are_what_the_file_says() -> None:
         "immutableTags": ["build-[0-9]+"],
         "mayDiffer": ["cluster.**"],
         "waived": {rule: "a test region"},
+        "freeze": [
+            {"cron": "0 18 * * 5", "length": "62h", "timeZone": "Europe/Berlin", "reason": "nobody is at work"},
+            {"cron": "0 3 * * *", "length": "1h", "reason": "backups"},
+        ],
     }
     assert as_region(parse(values)).limits == Limits(
         largest_increase=25,
@@ -73,4 +78,8 @@ def test_limits_are_what_the_file_says() -> None:
         waived={rule: "a test region"},
         pods_for_all_traffic=4,
         stable="v2",
+        freeze=(
+            Window("0 18 * * 5", "62h", "Europe/Berlin", "nobody is at work"),
+            Window("0 3 * * *", "1h", reason="backups"),
+        ),
     )
