@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,21 +64,24 @@ def verify(
     its weight, and no request failed. That, and that it does not hold, is said wrongly once in 1,000 times at most.
     Where the requests are not independent of each other, it says so instead.
 
-    The weights are those of the overlay at the commit that Argo CD last synced, which must be in the local repository; with
+    The weights are those of the overlay at the commit that Argo CD last synced, which is fetched where the clone lacks it; with
     `delivery: direct`, the outputs of the region's stack. Right after a push that may still be the commit before: --commit waits
-    for the one that is meant, or a later one with the same weights.
+    for the one that is meant, or a later one.
+
+    Envoys that lack the weights are waited for, half a minute at most; the report names those that still lack them. Where the
+    route changes during the measurement, it measures again, by the new weights, five times at most.
 
     \b
     Exit codes:
       0    every region holds
       1    a region does not hold, is not yet known after N requests, or its requests are not independent
-      2    wrong usage or configuration, or a region that cannot be measured
+      2    wrong usage or configuration, or a region that cannot be measured, as where its weights change all the time
       70   a fault of rollout itself: what was done stays done
       130  stopped by Ctrl-C; the probes stop too
     """
     from rollout.cli.output import progress
     from rollout.cli.output import verification as report
-    from rollout.status.verification import measure_and_judge, prepare
+    from rollout.status.verification import Deliveries, measure_and_judge, prepare
 
     with told("stopped; the probes stop with it") as messages:
         _refuse_bad_url(url)
@@ -86,14 +90,16 @@ def verify(
         found = discover(project, regions_file)
         regions = select(found.regions, region or [])
         messages.print(f"regions by {found.source}: {', '.join(one.name for one in regions)}")
+        fetch = partial(_fetch, found)
         if commit is not None:
-            _await_commit(messages, regions, found, commit, service or [])
+            _await_commit(messages, regions, found, commit, service or [], fetch=fetch)
         # an address of one's own is asked inside the mesh
         ways: Sequence[Way] = ("mesh",) if url else ("mesh", "gateway")
-        ready = prepare(regions, found.pulumi, services=service or [], ways=ways, url=url, requests=requests, rate=rate)
+        deliveries = Deliveries(found.pulumi, messages.print, fetch)
+        ready = prepare(regions, deliveries, services=service or [], ways=ways, url=url, requests=requests, rate=rate)
         _announce(messages, ready)
         with progress.shown(messages, ready) as shown:
-            outcomes = measure_and_judge(ready, shown)
+            outcomes = measure_and_judge(ready, shown, messages.print)
     if as_json:
         print_json(report.as_json(outcomes))
     else:
@@ -105,7 +111,13 @@ def verify(
 
 
 def _await_commit(
-    messages: Console, regions: Sequence[RegionAccess], found: Discovery, revision: str, services: Sequence[str]
+    messages: Console,
+    regions: Sequence[RegionAccess],
+    found: Discovery,
+    revision: str,
+    services: Sequence[str],
+    *,
+    fetch: Callable[[str], str],
 ) -> None:
     """Waits until each region has a commit; Argo CD of all of them fetches it meanwhile."""
     from rollout.cluster.stack_outputs import read_outputs
@@ -123,12 +135,19 @@ def _await_commit(
                 messages.print(f"{title}: Pulumi delivers here, so there is no commit to wait for")
                 continue
             messages.print(f"{title}: waits until Argo CD and every Envoy have {commit}")
-            time = await_commit(region, found_service.address(service), application, repository, commit)
+            time = await_commit(region, found_service.address(service), application, repository, commit, fetch=fetch)
             if isinstance(time, Problem):
                 raise RolloutError(time)
             messages.print(
                 f"{title}: synced after {time.synced:.0f} s, acknowledged by {time.envoys} Envoys after {time.acknowledged:.0f} s"
             )
+
+
+def _fetch(found: Discovery, branch: str) -> str:
+    from rollout.git.repository import Repository
+
+    repository = Repository(found.pulumi.project)
+    return repository.fetch(repository.remote(None, found.remote), branch)
 
 
 def _refuse_bad_url(url: str | None) -> None:

@@ -15,7 +15,7 @@ from rollout.cluster.application import Application
 from rollout.judge.independence import runs
 from rollout.judge.shares import RISK, TOLERANCE_POINTS, Standing
 from rollout.judge.verdict import Row, Verdict
-from rollout.status.verification import Outcome
+from rollout.status.verification import Outcome, listed
 
 _TERMS = (
     f"A share may be {TOLERANCE_POINTS} points from its weight; intervals and verdicts are wrong once in "
@@ -43,6 +43,10 @@ def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
         # of the other ways it says the same
         if outcome.application and outcome.way == "mesh":
             console.print(_delivery(outcome.title, outcome.application))
+        if outcome.behind and outcome.way == "mesh":
+            console.print(
+                Text(f"{outcome.title}: not known to have these weights: {listed(outcome.behind)}", style="yellow")
+            )
 
 
 def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -52,6 +56,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     known", and null where more than 1,000,000 requests would be needed. Each of `regions` is a service of a region,
     measured `from` inside the mesh or through the gateway.
 
+    Those in `behind` did not have the weights when it was measured, or could not be asked.
     `application` is null where the weights are the stack's outputs; else its `revision` is the commit that they are from.
     """
     return {
@@ -66,6 +71,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 "context": outcome.region.context,
                 "holds": outcome.holds,
                 "application": application_json(outcome.application) if outcome.application else None,
+                "behind": list(outcome.behind),
                 **(_verdict_json(outcome.verdict) if outcome.verdict else {}),
                 "problems": [asdict(problem) for problem in outcome.problems],
             }

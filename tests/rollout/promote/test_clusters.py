@@ -42,7 +42,13 @@ class Endless:
 def test_ends_at_the_next_look(clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = threading.Event()
     ready = Ready(
-        REGION, "echo", "mesh", {"v1": 100, "v2": 0}, source=Endless(gone), attack=Attack("http://echo", 50_000, 500)
+        REGION,
+        "echo",
+        "mesh",
+        {"v1": 100, "v2": 0},
+        source=Endless(gone),
+        attack=Attack("http://echo", 50_000, 500),
+        changed=lambda _stop: None,
     )
     monkeypatch.setattr(clusters_module, "prepare", lambda *_arguments, **_options: [ready])
     found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
