@@ -88,6 +88,11 @@ class Measurable(Target):
     changed: Callable[[threading.Event], Delivered | None]
     testers: frozenset[str] = frozenset()
 
+    @property
+    def plan(self) -> str:
+        """How it is measured, for people."""
+        raise NotImplementedError
+
     def count(self, stop: threading.Event, enough: Callable[[Measurement], bool]) -> Measurement:
         """Counts requests until it is enough, or the event is set.
 
@@ -108,6 +113,11 @@ class Ready(Measurable):
 
     source: Source
     attack: Attack
+
+    @property
+    def plan(self) -> str:
+        """The requests that are sent."""
+        return f"at most {self.attack.requests:,} requests at {self.attack.rate:,} a second to {self.attack.url}"
 
     def count(self, stop: threading.Event, enough: Callable[[Measurement], bool]) -> Measurement:
         """As `count_results`."""

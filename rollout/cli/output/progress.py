@@ -31,7 +31,8 @@ def shown(console: Console, ready: Sequence[verification.Target]) -> Iterator[ve
         tasks = {title: lines.add_task(title, total=None) for title in weights}
 
         def looked(one: verification.Target, so_far: Measurement) -> None:
-            if so_far.requests % _EVERY_REQUESTS == 0:
+            # counters of clients are read seldom, at any number of requests
+            if so_far.requests % _EVERY_REQUESTS == 0 or so_far.coverage:
                 lines.update(tasks[one.title], description=_text(one, so_far))
 
         yield looked

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from xml.etree import ElementTree
 
 import pytest
@@ -24,14 +24,15 @@ from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Route
 from rollout.cluster.stack_outputs import ServiceOutputs, StackOutputs
 from rollout.git.repository import Repository
-from rollout.measurement import Result
+from rollout.measurement import Coverage, Host, Result, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.promote import delivery
 from rollout.promote.delivery import DeliveryTime
-from rollout.status import verification
+from rollout.status import clients, verification
 from rollout.status.overlay import Split
 from rollout.status.verification import Way
 from rollout.traffic.attack import Attack
+from rollout.traffic.clients import Span, Window
 from rollout.traffic.probe import Source
 from rollout.weights import routed
 from tests.rollout.answers import drawn, fault, numbered, ok
@@ -97,6 +98,9 @@ class World:
     """What Pulumi brings once the first requests are sent."""
     fetched: Callable[[], None] = lambda: None
     """What a fetch brings about."""
+    spans: Mapping[str, Sequence[Span]] = field(default_factory=dict)
+    """What clients are seen to get, one after the other, by region."""
+    coverage: Coverage = field(default_factory=lambda: Coverage(frozenset({"shop/a", "shop/b"})))
 
     def stand_ins(self) -> dict[str, Callable[..., object]]:
         """What is asked instead of the world, by the name that it has in the verification."""
@@ -167,6 +171,31 @@ class World:
         return Split(self.committed[revision])
 
 
+@dataclass
+class FakeClients:
+    """At each look there is one more span, as long as there are such."""
+
+    world: World
+    region: str
+    looks: int = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing was started."""
+
+    def seen(self) -> Window:
+        if self.region not in self.world.spans:
+            raise RolloutError.of(f"{self.region}: no client of echo could be asked", "why", "fix")
+        self.looks += 1
+        return Window(tuple(self.world.spans[self.region][: self.looks]), self.world.coverage)
+
+
+def span(v1: int, v2: int, failed: int = 0) -> Span:
+    return Span(10.0, {"v1": Tally(v1), "v2": Tally(v2, failed)})
+
+
 def envoy(pod: str, weights: Mapping[str, int], error: str = "") -> Envoy:
     return Envoy(pod, None, error=error) if error else Envoy(pod, routed(weights), frozenset(weights))
 
@@ -185,6 +214,9 @@ def verify(world: World, *arguments: str, connect: Callable[[RegionAccess, bool]
         for name, stand_in in stand_ins.items():
             patch.setattr(verification, name, stand_in)
         patch.setattr(verification, "_LOOK_EVERY_SECONDS", 0)
+        patch.setattr(clients, "read_outputs", stand_ins["read_outputs"])
+        patch.setattr(clients, "ClientsWatch", lambda region, _service: FakeClients(world, region.name))
+        patch.setattr(clients, "_LOOK_EVERY_SECONDS", 0)
         patch.setattr(Repository, "fetch", lambda _repository, _remote, _branch: world.fetched())
         return CliRunner().invoke(app, ["verify", *arguments])
 
@@ -510,6 +542,95 @@ class TestWeightsThatChange:
 
         assert ran.exit_code == 0, ran.output
         assert f"region-a echo: fetches main: Argo CD synced {NEW}, which is not in this clone" in ran.stderr
+
+
+@pytest.mark.usefixtures("project")
+class TestClients:
+    """Their requests are counted in place of those of a probe."""
+
+    def counted(self, *spans: Span, options: Sequence[str] = (), **world: Any) -> Ran:
+        self.world = World(spans={"region-a": spans}, **world)
+        return verify(self.world, "--clients", "--region", "region-a", *options)
+
+    def test_prove_a_right_split_and_nothing_is_sent(self) -> None:
+        ran = self.counted(span(1_800, 200), span(1_800, 200), span(1, 9_999))
+
+        assert (ran.exit_code, self.world.attacks) == (0, {})
+        assert "region-a echo for its clients: counts what its clients' Envoys count, 10 min at most" in ran.stderr
+        assert "region-a echo for its clients holds: 4,000 requests in " in ran.stdout
+        assert "  - 2 of 2 clients are counted (100 %)" in ran.stdout
+        assert "whether the requests are independent of each other, so that is not tested" in ran.stdout
+        assert re.search(r"^region-a +echo +clients +v2 +10 %", ran.stdout, re.MULTILINE)
+
+    def test_find_a_wrong_split(self) -> None:
+        ran = self.counted(span(4_000, 1_000))
+
+        assert ran.exit_code == 1
+        assert "off weight: v2 got 20.0 % (1,000 of 5,000)" in ran.stdout
+
+    def test_that_send_too_little_are_no_verdict(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(clients, "LONGEST_SECONDS", 0.2)
+
+        ran = self.counted(span(450, 50), span(450, 50))
+
+        assert ran.exit_code == 2
+        assert "not yet known: 1,000 requests do not decide it; about " in ran.stdout
+
+    def test_that_send_nothing_are_no_verdict(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(clients, "LONGEST_SECONDS", 0.2)
+
+        ran = self.counted(Span(10.0, {}))
+
+        assert ran.exit_code == 2
+        assert "not yet known: 0 requests do not decide it; about " in ran.stdout
+
+    def test_that_failed_are_shown_and_not_judged(self) -> None:
+        ran = self.counted(span(5_400, 600, failed=60))
+
+        assert ran.exit_code == 0
+        assert "60 failed, which is not judged" in ran.stdout
+        # all of v2's: 540 of 5,940 in place of 600 of 6,000
+        assert (
+            "nor which of the 60 that failed were tried again: if all were, a share is wrong by up to 0.9" in ran.stdout
+        )
+
+    def test_that_cannot_be_asked_are_a_problem(self) -> None:
+        ran = verify(World(spans={"region-a": [span(5_400, 600)]}), "--clients")
+
+        assert ran.exit_code == 2
+        assert "error: region-b: no client of echo could be asked" in ran.stderr
+
+    def test_are_told_to_a_program(self) -> None:
+        coverage = Coverage(
+            frozenset({"shop/a"}), {"cart/b": "no answer"}, frozenset({"shop/a"}), frozenset({Host("v2", "x")})
+        )
+
+        (region,) = json.loads(self.counted(span(5_400, 600), options=["--json"], coverage=coverage).stdout)["regions"]
+
+        assert (region["from"], region["holds"], region["requests"]) == ("clients", True, 6_000)
+        assert region["clients"] == {
+            "counted": ["shop/a"],
+            "in_part": ["shop/a"],
+            "silent": {"cart/b": "no answer"},
+            "pods_in_part": ["v2 x"],
+        }
+
+    def test_are_not_measured_where_testers_ask_for_a_version(self) -> None:
+        ran = self.counted(
+            span(5_400, 600), routes=[Route({"v1": 90, "v2": 10}, None, testers=frozenset({"v2"}), generation=1)]
+        )
+
+        assert ran.exit_code == 2
+        assert "error: region-a echo: testers can ask for v2 by a header" in ran.stderr
+
+    def test_are_measured_again_where_the_weights_change(self) -> None:
+        ran = self.counted(span(5_400, 600), routes=[Route({"v1": 90, "v2": 10}, None, generation=0)])
+
+        assert ran.exit_code == 0
+        assert "region-a echo for its clients: the VirtualService changed" in ran.stderr
+
+    def test_do_not_go_with_an_address(self) -> None:
+        assert self.counted(span(5_400, 600), options=["--url", "http://a/"]).exit_code == 2
 
 
 class TestCommit:
