@@ -34,7 +34,7 @@ _TAKEN_WITHIN_SECONDS = 30.0
 _LOOK_EVERY_SECONDS = 0.5
 
 _MOST_TIMES = 5
-"""How often is measured what changes meanwhile. A promotion stays at each of its steps for longer than a measurement takes."""
+"""The most measurements of one whose weights change in each. A promotion stays at a step for longer than a measurement takes."""
 
 _SHOWN = 5
 
