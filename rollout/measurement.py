@@ -219,6 +219,58 @@ def _edge_ms(latency_class: int) -> float:
     return float(2 ** (latency_class / _CLASSES_PER_DOUBLING))
 
 
+class Host(NamedTuple):
+    """A pod of the service, as a client's Envoy knows it: its subset, and its `address:port`."""
+
+    version: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Whose requests are counted. Clients are pods, as `namespace/name`.
+
+    Attributes:
+        counted: The clients whose requests are. A gateway is one also where it has no route to the service.
+        silent: Why the last reading did not get an answer, by client. What it counts meanwhile comes with its next answer.
+        clients_in_part: Clients that came or went, or were not ready meanwhile: what they sent before the first reading of
+            them or after the last one is missing.
+        hosts_in_part: Pods of the service that an Envoy forgot or counts anew: what they got after the last reading is missing.
+    """
+
+    counted: frozenset[str] = frozenset()
+    silent: Mapping[str, str] = field(default_factory=dict)
+    clients_in_part: frozenset[str] = frozenset()
+    hosts_in_part: frozenset[Host] = frozenset()
+
+    def __str__(self) -> str:
+        """For people: how many of the clients are counted, and what is missing."""
+        known = self.counted | self.clients_in_part | self.silent.keys()
+        counted = known - self.silent.keys()
+        part = f" ({100 * len(counted) / len(known):.0f} %)" if known else ""
+        told = [f"{len(counted)} of {len(known)} clients are counted{part}"]
+        if self.silent:
+            pod, why = next(iter(sorted(self.silent.items())))
+            told.append(f"{len(self.silent)} could not be asked ({pod}: {why})")
+        if in_part := counted & self.clients_in_part:
+            told.append(f"{len(in_part)} only in part, having come or gone meanwhile ({min(in_part)})")
+        if self.hosts_in_part:
+            pods = sorted(f"{host.version} {host.address}" for host in self.hosts_in_part)
+            told.append(
+                f"{len(pods)} of the service's pods went or restarted: the last requests there are missing ({pods[0]})"
+            )
+        return "; ".join(told)
+
+    def then(self, later: Coverage) -> Coverage:
+        """Of both spans together."""
+        return Coverage(
+            self.counted | later.counted,
+            later.silent,
+            self.clients_in_part | later.clients_in_part,
+            self.hosts_in_part | later.hosts_in_part,
+        )
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What a region did with the requests that were sent to it. Every request sent is counted exactly once.
@@ -242,6 +294,7 @@ class Measurement:
         by_proxies: Requests that a proxy answered by itself, with an error, after a version was chosen; among that version's failures.
         moments: Requests for which a version of this region was chosen, and those that failed without, in the order of sending.
         latencies: The same by version, and by the class of their latency.
+        coverage: Whose requests they are, where clients' Envoys counted them; then nothing is known of their order or latency.
     """
 
     region: str
@@ -258,6 +311,7 @@ class Measurement:
     by_proxies: int = 0
     moments: tuple[Moment, ...] = ()
     latencies: Mapping[str, Latencies] = field(default_factory=dict)
+    coverage: Coverage | None = None
 
     def tally(self, versions: Collection[str]) -> Tally:
         """What these versions of the region did with their requests."""

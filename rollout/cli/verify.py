@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE, MOST_REQUESTS
 
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
-    from rollout.status.verification import Outcome, Ready, Way
+    from rollout.status.verification import Measurable, Outcome, Way
 
 
 def verify(
@@ -48,6 +49,9 @@ def verify(
             metavar="REV", help="First wait until Argo CD and every Envoy have this commit, ten minutes at most."
         ),
     ] = None,
+    clients: Annotated[
+        bool, typer.Option("--clients", help="Send nothing: count what all clients get, ten minutes at most.")
+    ] = False,
     regions_file: RegionsFile = None,
     plot: Annotated[
         Path | None,
@@ -63,37 +67,55 @@ def verify(
     its weight, and no request failed. That, and that it does not hold, is said wrongly once in 1,000 times at most.
     Where the requests are not independent of each other, it says so instead.
 
-    The weights are those of the overlay at the commit that Argo CD last synced, which must be in the local repository; with
+    The weights are those of the overlay at the commit that Argo CD last synced, which is fetched where the clone lacks it; with
     `delivery: direct`, the outputs of the region's stack. Right after a push that may still be the commit before: --commit waits
-    for the one that is meant, or a later one with the same weights.
+    for the one that is meant, or a later one.
+
+    With --clients nothing is sent: the requests of all clients are counted, as their own Envoys do. The shares alone are judged. What
+    failed is shown; whether the requests are independent of each other is not tested.
+
+    Envoys that lack the weights are waited for, half a minute at most; the report names those that still lack them. Where the
+    route changes during the measurement, it measures again, by the new weights, five times at most.
 
     \b
     Exit codes:
       0    every region holds
       1    a region does not hold, is not yet known after N requests, or its requests are not independent
-      2    wrong usage or configuration, or a region that cannot be measured
+      2    wrong usage or configuration, or a region that cannot be measured: its weights change all the time, or with --clients
+           its clients send too little
       70   a fault of rollout itself: what was done stays done
       130  stopped by Ctrl-C; the probes stop too
     """
     from rollout.cli.output import progress
     from rollout.cli.output import verification as report
-    from rollout.status.verification import measure_and_judge, prepare
+    from rollout.status.clients import measure_clients, prepare_clients
+    from rollout.status.verification import Deliveries, measure_and_judge, prepare
 
     with told("stopped; the probes stop with it") as messages:
-        _refuse_bad_url(url)
+        _refuse_bad_url(url, clients=clients)
         _refuse_bad_plot(plot)
         project = find_project(Path.cwd())
         found = discover(project, regions_file)
         regions = select(found.regions, region or [])
         messages.print(f"regions by {found.source}: {', '.join(one.name for one in regions)}")
+        fetch = partial(_fetch, found)
         if commit is not None:
-            _await_commit(messages, regions, found, commit, service or [])
+            _await_commit(messages, regions, found, commit, service or [], fetch=fetch)
         # an address of one's own is asked inside the mesh
         ways: Sequence[Way] = ("mesh",) if url else ("mesh", "gateway")
-        ready = prepare(regions, found.pulumi, services=service or [], ways=ways, url=url, requests=requests, rate=rate)
-        _announce(messages, ready)
-        with progress.shown(messages, ready) as shown:
-            outcomes = measure_and_judge(ready, shown)
+        deliveries = Deliveries(found.pulumi, messages.print, fetch)
+        if clients:
+            counted = prepare_clients(regions, deliveries, service or [])
+            _announce(messages, counted)
+            with progress.shown(messages, counted) as shown:
+                outcomes = measure_clients(counted, shown, messages.print)
+        else:
+            ready = prepare(
+                regions, deliveries, services=service or [], ways=ways, url=url, requests=requests, rate=rate
+            )
+            _announce(messages, ready)
+            with progress.shown(messages, ready) as shown:
+                outcomes = measure_and_judge(ready, shown, messages.print)
     if as_json:
         print_json(report.as_json(outcomes))
     else:
@@ -105,7 +127,13 @@ def verify(
 
 
 def _await_commit(
-    messages: Console, regions: Sequence[RegionAccess], found: Discovery, revision: str, services: Sequence[str]
+    messages: Console,
+    regions: Sequence[RegionAccess],
+    found: Discovery,
+    revision: str,
+    services: Sequence[str],
+    *,
+    fetch: Callable[[str], str],
 ) -> None:
     """Waits until each region has a commit; Argo CD of all of them fetches it meanwhile."""
     from rollout.cluster.stack_outputs import read_outputs
@@ -123,7 +151,7 @@ def _await_commit(
                 messages.print(f"{title}: Pulumi delivers here, so there is no commit to wait for")
                 continue
             messages.print(f"{title}: waits until Argo CD and every Envoy have {commit}")
-            time = await_commit(region, found_service.address(service), application, repository, commit)
+            time = await_commit(region, found_service.address(service), application, repository, commit, fetch=fetch)
             if isinstance(time, Problem):
                 raise RolloutError(time)
             messages.print(
@@ -131,7 +159,20 @@ def _await_commit(
             )
 
 
-def _refuse_bad_url(url: str | None) -> None:
+def _fetch(found: Discovery, branch: str) -> str:
+    from rollout.git.repository import Repository
+
+    repository = Repository(found.pulumi.project)
+    return repository.fetch(repository.remote(None, found.remote), branch)
+
+
+def _refuse_bad_url(url: str | None, *, clients: bool) -> None:
+    if url is not None and clients:
+        raise RolloutError.of(
+            "--url and --clients do not go together",
+            "with --clients nothing is sent, so there is nowhere to send it",
+            "leave one of them out",
+        )
     if url is not None and not re.match(r"http://[^/\s]+", url):
         raise RolloutError.of(
             f"--url {url} is not an http:// address",
@@ -165,9 +206,8 @@ def _draw(plot: Path, outcomes: Sequence[Outcome], messages: Console) -> None:
         raise typer.Exit(UNUSABLE) from error
 
 
-def _announce(messages: Console, ready: Sequence[Ready]) -> None:
+def _announce(messages: Console, ready: Sequence[Measurable]) -> None:
     for one in ready:
-        attack = one.attack
         if one.application:
             messages.print(f"{one.title}: weights of commit {one.application.synced_revision}, which Argo CD synced")
-        messages.print(f"{one.title}: at most {attack.requests:,} requests at {attack.rate:,} a second to {attack.url}")
+        messages.print(f"{one.title}: {one.plan}")

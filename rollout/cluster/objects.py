@@ -76,12 +76,14 @@ class Route:
         changed: Its last change; None where the API server does not tell.
         problem: Why there is no such split; "" where there is.
         testers: The versions that a header asks for, whatever their weights.
+        generation: Grows with each change of it; None where the API server does not tell.
     """
 
     weights: Mapping[str, int] | None
     changed: LastChange | None
     problem: str = ""
     testers: frozenset[str] = frozenset()
+    generation: int | None = None
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ def parse_virtual_services(documents: Iterable[Document], service: ServiceAddres
     )
     if found is None:
         return None
-    changed = last_change(found)
+    changed, generation = last_change(found), found["metadata"].get("generation")
     splits: list[dict[str, int]] = []
     testers: set[str] = set()
     for route in found["spec"].get("http") or []:
@@ -226,14 +228,14 @@ def parse_virtual_services(documents: Iterable[Document], service: ServiceAddres
             ):
                 testers.update(weights)
             case _:
-                return Route(
-                    None, changed, "it has an HTTP route that depends on more than a header that names its version"
-                )
+                why = "it has an HTTP route that depends on more than a header that names its version"
+                return Route(None, changed, why, generation=generation)
     if len(splits) != 1:
-        return Route(None, changed, f"it has {len(splits)} HTTP routes for the requests without a header, not one")
+        why = f"it has {len(splits)} HTTP routes for the requests without a header, not one"
+        return Route(None, changed, why, generation=generation)
     if not splits[0]:
-        return Route(None, changed, "its route has no destination")
-    return Route(splits[0], changed, testers=frozenset(testers))
+        return Route(None, changed, "its route has no destination", generation=generation)
+    return Route(splits[0], changed, testers=frozenset(testers), generation=generation)
 
 
 def _weights(route: Mapping[str, Any]) -> dict[str, int]:

@@ -32,6 +32,10 @@ class Kind(StrEnum):
     UNDECIDED = "not yet known"
 
 
+WHATEVER_THE_WEIGHTS = frozenset({Kind.FAILED, Kind.UNREADABLE, Kind.CROSSED, Kind.MISLABELLED})
+"""What is wrong by whatever weights requests were split."""
+
+
 @dataclass(frozen=True)
 class Deviation:
     """One thing that is wrong.

@@ -17,7 +17,16 @@ from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError
 from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
 from rollout.regions import Discovery, select
-from rollout.status.verification import Outcome, Progress, Ready, attack_on, measure_and_judge, prepare
+from rollout.status.verification import (
+    Deliveries,
+    Outcome,
+    Progress,
+    Ready,
+    Target,
+    attack_on,
+    measure_and_judge,
+    prepare,
+)
 from rollout.traffic.attack import MOST_REQUESTS
 from rollout.traffic.clients import ClientsWatch
 from rollout.traffic.probe import connect
@@ -92,16 +101,16 @@ class Clusters:
         Raises:
             RolloutError: one is not ready to be measured.
         """
-        # the commit that Argo CD synced may be one that is not here yet
-        self._upstream.tip()
+        say = self._upstream.say
+        deliveries = Deliveries(self._pulumi, say, lambda _branch: self._upstream.tip())
         ready = prepare(
-            [self._regions[name] for name in regions], self._pulumi, services=[self._upstream.service], rate=self._rate
+            [self._regions[name] for name in regions], deliveries, services=[self._upstream.service], rate=self._rate
         )
         answered = partial(nearly_all_answered, risk=risk)
         if stop is not None:
-            return measure_and_judge(ready, _until(stop), answered, risk)
+            return measure_and_judge(ready, _until(stop), say, answered, risk)
         with self._shown(ready) as progress:
-            return measure_and_judge(ready, progress, answered, risk)
+            return measure_and_judge(ready, progress, say, answered, risk)
 
     def watched(self, region: str, bounds_ms: Sequence[float] = ()) -> Watch:
         """A region watched for as long as a block lasts.
@@ -178,7 +187,7 @@ class Clusters:
 
 
 def _until(stop: threading.Event) -> Progress:
-    def looked(_one: Ready, _so_far: Measurement) -> None:
+    def looked(_one: Target, _so_far: Measurement) -> None:
         if stop.is_set():
             raise RolloutError.of("stopped")
 

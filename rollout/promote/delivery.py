@@ -129,9 +129,15 @@ def deliver(
 
 
 def await_commit(
-    region: RegionAccess, service: ServiceAddress, application: str, repository: Repository, commit: str
+    region: RegionAccess,
+    service: ServiceAddress,
+    application: str,
+    repository: Repository,
+    commit: str,
+    *,
+    fetch: Callable[[str], object],
 ) -> DeliveryTime | Problem:
-    """Waits until a region has a commit, or a later one that says the same weights; asks no remote.
+    """Waits until a region has a commit, or a later one.
 
     Args:
         region: The region.
@@ -139,20 +145,37 @@ def await_commit(
         application: Its Application there, as `namespace/name`.
         repository: A clone of what Argo CD reads.
         commit: The commit's full hash.
+        fetch: Brings a branch into the clone, where Argo CD has a commit that is not there.
 
     Returns:
         As `deliver`.
 
     Raises:
-        RolloutError: the cluster cannot be asked, the commit says no weights, or Argo CD has a commit that is not in this clone.
+        RolloutError: the cluster cannot be asked, the commit says no weights, or Argo CD has a commit that cannot be fetched.
     """
-    split = overlay_split(repository.project, commit, read_application(region, application).path, service.name)
+    before = read_application(region, application)
+    split = overlay_split(repository.project, commit, before.path, service.name)
 
     def contains(commit: str, tip: str) -> bool:
+        if repository.commit_of(tip) is None:
+            fetch(before.target_revision)
         return repository.contains(commit, repository.resolved("what Argo CD has,", tip))
 
-    is_there = brings(region, service, repository.project, contains, commit=commit, weights=split.weights)
-    return deliver(region, service, application, is_there, takes(split.weights, split.testers), meanwhile=lambda: None)
+    def is_there(now: Application) -> bool:
+        nonlocal split
+        synced = now.synced_revision
+        if synced is None or not contains(commit, synced):
+            return False
+        split = overlay_split(repository.project, synced, now.path, service.name)
+        return brings(region, service, repository.project, contains, commit=synced, weights=split.weights)(now)
+
+    def is_taken(envoy: Envoy) -> bool:
+        return takes(split.weights, split.testers)(envoy)
+
+    def see_what_came_next() -> None:
+        is_there(read_application(region, application))
+
+    return deliver(region, service, application, is_there, is_taken, meanwhile=see_what_came_next)
 
 
 def _await(

@@ -507,9 +507,7 @@ class _Run:
         except RolloutError as error:
             self.upstream.say(f"{error.problems[0].what}; the probe's requests alone are judged")
             return
-        silent = [f"{pod}: {why}" for pod, why in coverage.silent.items()]
-        told = f"; {len(silent)} could not be asked ({silent[0]})" if silent else ""
-        self.upstream.say(f"{region}: the requests of {len(coverage.counted)} other clients are counted{told}")
+        self.upstream.say(f"{region}: beside the probe's requests, {coverage}")
 
     def _failed(self, region: str, reason: str) -> PromotionResult:
         watched = self.watched[region]

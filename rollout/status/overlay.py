@@ -44,6 +44,11 @@ def overlay_split(project: Path, revision: str, folder: str, service: str) -> Sp
     return parse_split(read_file(project, revision, path), f"{path} at {revision}")
 
 
+def is_here(project: Path, commit: str) -> bool:
+    """Whether the local clone has a commit, given by its full hash."""
+    return git(project, "cat-file", "-e", f"{commit}^{{commit}}", why=_WHY).returncode == 0
+
+
 def read_file(project: Path, revision: str, path: str) -> str:
     """A file's text at a commit, from the local clone; asks no remote. Takes some ten milliseconds.
 
@@ -70,7 +75,7 @@ def read_file(project: Path, revision: str, path: str) -> str:
             _WHY,
             "run this in a clone of the repository that Argo CD reads; if it belongs to another user, do what git says",
         )
-    if git(project, "cat-file", "-e", f"{revision}^{{commit}}", why=_WHY).returncode != 0:
+    if not is_here(project, revision):
         raise RolloutError.of(
             f"the commit {revision}, which Argo CD last synced, is not in the repository of {project}",
             _WHY,

@@ -36,7 +36,7 @@ from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, ask_envoys, clusters_page, hosts_of, unreadable
 from rollout.cluster.pods import PROXY
-from rollout.measurement import Tally
+from rollout.measurement import Coverage, Host, Tally
 from rollout.problem import RolloutError
 from rollout.traffic.attack import LONGEST_SECONDS
 from rollout.traffic.probe import NAMESPACE
@@ -73,13 +73,6 @@ class Counters(NamedTuple):
     def began_anew(self, before: Counters) -> bool:
         """Whether they cannot have come of those: the pod, the cluster or the Envoy was replaced."""
         return any(now < then for now, then in zip(self[:4], before[:4], strict=True))
-
-
-class Host(NamedTuple):
-    """A pod of the service, as a client's Envoy knows it: its subset, and its `address:port`."""
-
-    version: str
-    address: str
 
 
 class Client(NamedTuple):
@@ -127,38 +120,17 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """Whose requests are counted. Clients are pods, as `namespace/name`.
-
-    Attributes:
-        counted: The clients whose requests are. A gateway is one also where it has no route to the service.
-        silent: Why the last reading did not get an answer, by client. What it counts meanwhile comes with its next answer.
-        clients_in_part: Clients that came or went, or were not ready meanwhile: what they sent before the first reading of
-            them or after the last one is missing.
-        hosts_in_part: Pods of the service that an Envoy forgot or counts anew: what they got after the last reading is missing.
-    """
-
-    counted: frozenset[str] = frozenset()
-    silent: Mapping[str, str] = field(default_factory=dict)
-    clients_in_part: frozenset[str] = frozenset()
-    hosts_in_part: frozenset[Host] = frozenset()
-
-    def then(self, later: Coverage) -> Coverage:
-        """Of both spans together."""
-        return Coverage(
-            self.counted | later.counted,
-            later.silent,
-            self.clients_in_part | later.clients_in_part,
-            self.hosts_in_part | later.hosts_in_part,
-        )
-
-
-@dataclass(frozen=True)
 class Window:
     """What was seen since a watch began or turned: a span for each reading but the first."""
 
     spans: tuple[Span, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
+
+    @property
+    def versions(self) -> Mapping[str, Tally]:
+        """What each of the service's versions did with all the requests."""
+        names = {version for span in self.spans for version in span.versions}
+        return {name: sum((span.tally([name]) for span in self.spans), Tally()) for name in names}
 
 
 def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:

@@ -20,7 +20,7 @@ _FIRST_LINE_REQUESTS = 500
 
 
 @contextmanager
-def shown(console: Console, ready: Sequence[verification.Ready]) -> Iterator[verification.Progress]:
+def shown(console: Console, ready: Sequence[verification.Target]) -> Iterator[verification.Progress]:
     """Progress of regions that are measured, for as long as the context lasts; it has no known end."""
     weights = {one.title: one.weights for one in ready}
     if not console.is_terminal:
@@ -30,8 +30,9 @@ def shown(console: Console, ready: Sequence[verification.Ready]) -> Iterator[ver
     with Progress(*columns, console=console, transient=True) as lines:
         tasks = {title: lines.add_task(title, total=None) for title in weights}
 
-        def looked(one: verification.Ready, so_far: Measurement) -> None:
-            if so_far.requests % _EVERY_REQUESTS == 0:
+        def looked(one: verification.Target, so_far: Measurement) -> None:
+            # counters of clients are read seldom, at any number of requests
+            if so_far.requests % _EVERY_REQUESTS == 0 or so_far.coverage:
                 lines.update(tasks[one.title], description=_text(one, so_far))
 
         yield looked
@@ -41,7 +42,7 @@ def _plain(console: Console, weights: Mapping[str, Mapping[str, int]]) -> verifi
     following = dict.fromkeys(weights, _FIRST_LINE_REQUESTS)
     lock = threading.Lock()
 
-    def looked(one: verification.Ready, so_far: Measurement) -> None:
+    def looked(one: verification.Target, so_far: Measurement) -> None:
         with lock:
             if so_far.requests >= following[one.title]:
                 following[one.title] *= 2
@@ -50,7 +51,7 @@ def _plain(console: Console, weights: Mapping[str, Mapping[str, int]]) -> verifi
     return looked
 
 
-def _text(one: verification.Ready, so_far: Measurement) -> str:
+def _text(one: verification.Target, so_far: Measurement) -> str:
     """How many requests, and where each share can be by now."""
     weights = one.weights
     risk = version_risk(weights)

@@ -15,7 +15,8 @@ from rollout.cluster.application import Application
 from rollout.judge.independence import runs
 from rollout.judge.shares import RISK, TOLERANCE_POINTS, Standing
 from rollout.judge.verdict import Row, Verdict
-from rollout.status.verification import Outcome
+from rollout.measurement import Coverage, Measurement
+from rollout.status.verification import Outcome, listed
 
 _TERMS = (
     f"A share may be {TOLERANCE_POINTS} points from its weight; intervals and verdicts are wrong once in "
@@ -23,12 +24,23 @@ _TERMS = (
 )
 
 
+_NOT_TESTED = "the counters do not tell whether the requests are independent of each other, so that is not tested"
+
+
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0 if all hold. A service that was measured and is not known to hold outweighs one that could not be measured."""
+    """0 if all hold. A service that was measured and is not known to hold outweighs one that could not be measured.
+
+    One whose clients sent too little could not be measured.
+    """
     if all(outcome.holds for outcome in outcomes):
         return 0
     judged = [outcome.verdict for outcome in outcomes if outcome.verdict]
-    return DIFFERS if any(not verdict.holds for verdict in judged) else UNUSABLE
+    found = [verdict for verdict in judged if not verdict.holds and not _too_few(verdict)]
+    return DIFFERS if found else UNUSABLE
+
+
+def _too_few(verdict: Verdict) -> bool:
+    return verdict.measurement.coverage is not None and verdict.standing is Standing.NOT_YET_KNOWN
 
 
 def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
@@ -41,8 +53,12 @@ def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
         if outcome.verdict:
             console.print(_summary(outcome.title, outcome.verdict))
         # of the other ways it says the same
-        if outcome.application and outcome.way == "mesh":
+        if outcome.application and outcome.way != "gateway":
             console.print(_delivery(outcome.title, outcome.application))
+        if outcome.behind and outcome.way != "gateway":
+            console.print(
+                Text(f"{outcome.title}: not known to have these weights: {listed(outcome.behind)}", style="yellow")
+            )
 
 
 def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -50,8 +66,10 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
     `standing` is "holds", "does not hold", "not yet known" or "not independent". `requests_to_go` is 0 unless it is "not yet
     known", and null where more than 1,000,000 requests would be needed. Each of `regions` is a service of a region,
-    measured `from` inside the mesh or through the gateway.
+    measured `from` inside the mesh, through the gateway, or its clients. `clients` is null but for these; it tells by pods whose
+    requests were counted.
 
+    Those in `behind` did not have the weights when it was measured, or could not be asked.
     `application` is null where the weights are the stack's outputs; else its `revision` is the commit that they are from.
     """
     return {
@@ -66,6 +84,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 "context": outcome.region.context,
                 "holds": outcome.holds,
                 "application": application_json(outcome.application) if outcome.application else None,
+                "behind": list(outcome.behind),
                 **(_verdict_json(outcome.verdict) if outcome.verdict else {}),
                 "problems": [asdict(problem) for problem in outcome.problems],
             }
@@ -113,13 +132,17 @@ def _summary(title: str, verdict: Verdict) -> Text:
     measurement = verdict.measurement
     sent = f"{measurement.requests:,} requests in {measurement.seconds:.1f} s"
     if verdict.holds:
-        lines = [f"{title} holds: {sent}, none failed, every share is within {TOLERANCE_POINTS} points of its weight."]
+        failed = f"{measurement.failures:,} failed, which is not judged" if measurement.failures else "none failed"
+        lines = [f"{title} holds: {sent}, {failed}, every share is within {TOLERANCE_POINTS} points of its weight."]
     else:
         verb = "" if verdict.standing is Standing.DOES_NOT_HOLD else "is "
         lines = [f"{title} {verb}{verdict.word} ({sent}):"]
     lines += [f"  - {finding.kind.value}: {finding.text}" for finding in verdict.findings]
     if measurement.interruption:
         lines.append(f"  - interrupted: {measurement.interruption}")
+    if measurement.coverage:
+        lines.append(f"  - {measurement.coverage}")
+        lines.append(f"  - {_NOT_TESTED}{_retried(measurement)}")
     return Text("\n".join(lines), style="" if verdict.holds else "red")
 
 
@@ -144,6 +167,32 @@ def application_json(application: Application) -> dict[str, Any]:
     }
 
 
+def _retried(measurement: Measurement) -> str:
+    """By how much retries can have moved a share: each attempt counts, and only one that failed is tried again."""
+    total, failures = measurement.requests, measurement.failures
+    if not failures:
+        return ""
+    edges = [
+        (each.requests, edge)
+        for each in measurement.answered.values()
+        for edge in (
+            (each.requests - each.failures) / max(1, total - each.failures),
+            each.requests / max(1, total - failures + each.failures),
+        )
+    ]
+    points = max(100 * abs(edge - requests / total) for requests, edge in edges)
+    return f"; nor which of the {failures:,} that failed were tried again: if all were, a share is wrong by up to {points:.1f} points"
+
+
+def _coverage_json(coverage: Coverage) -> dict[str, Any]:
+    return {
+        "counted": sorted(coverage.counted),
+        "in_part": sorted(coverage.clients_in_part),
+        "silent": dict(coverage.silent),
+        "pods_in_part": [f"{host.version} {host.address}" for host in sorted(coverage.hosts_in_part)],
+    }
+
+
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     measurement = verdict.measurement
     return {
@@ -154,6 +203,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
         "failures": measurement.failures,
         "reasons": dict(measurement.reasons),
         "runs": runs(measurement.transitions),
+        "clients": _coverage_json(measurement.coverage) if measurement.coverage else None,
         "seconds": round(measurement.seconds, 3),
         "interruption": measurement.interruption,
         "rows": [

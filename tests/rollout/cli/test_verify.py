@@ -4,11 +4,11 @@ import json
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from xml.etree import ElementTree
 
 import pytest
@@ -20,17 +20,21 @@ from rollout.__main__ import app
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster import stack_outputs
 from rollout.cluster.application import Application, parse_application
+from rollout.cluster.envoys import Envoy
+from rollout.cluster.objects import Route
 from rollout.cluster.stack_outputs import ServiceOutputs, StackOutputs
 from rollout.git.repository import Repository
-from rollout.measurement import Result
+from rollout.measurement import Coverage, Host, Result, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.promote import delivery
 from rollout.promote.delivery import DeliveryTime
-from rollout.status import verification
+from rollout.status import clients, verification
 from rollout.status.overlay import Split
 from rollout.status.verification import Way
 from rollout.traffic.attack import Attack
+from rollout.traffic.clients import Span, Window
 from rollout.traffic.probe import Source
+from rollout.weights import routed
 from tests.rollout.answers import drawn, fault, numbered, ok
 from tests.rollout.cluster.applications import NEW, OLD, refused, well
 from tests.rollout.repository import new_repository
@@ -86,6 +90,17 @@ class World:
     """The regions whose client outside the mesh was asked for."""
     attacks: dict[str, Attack] = field(default_factory=dict)
     """By region; where there are several services, the last one's."""
+    routes: list[Route] = field(default_factory=list)
+    """The VirtualServices that are read one after the other; then it is one with the weights that are declared."""
+    envoys: list[tuple[Envoy, ...]] = field(default_factory=list)
+    """Those that are asked one after the other; then it is one with the weights that are declared."""
+    later: Mapping[str, int] | None = None
+    """What Pulumi brings once the first requests are sent."""
+    fetched: Callable[[], None] = lambda: None
+    """What a fetch brings about."""
+    spans: Mapping[str, Sequence[Span]] = field(default_factory=dict)
+    """What clients are seen to get, one after the other, by region."""
+    coverage: Coverage = field(default_factory=lambda: Coverage(frozenset({"shop/a", "shop/b"})))
 
     def stand_ins(self) -> dict[str, Callable[..., object]]:
         """What is asked instead of the world, by the name that it has in the verification."""
@@ -94,13 +109,43 @@ class World:
             "connect": self._connect,
             "settled_application": self._application,
             "overlay_split": self._overlay_split,
+            "is_here": lambda _project, commit: commit in self.committed,
+            "read_route": self._route,
+            "read_envoys": self._envoys,
+            "api_client": lambda _region: None,
+            "list_all_pods": lambda _region, _api: [],
         }
+
+    def declared(self, region: str) -> Mapping[str, int]:
+        application = self.applications.get(region)
+        if application:
+            return self.committed[parse_application(application).synced_revision or ""]
+        return self.later if self.later and self.attacks else self.weights
+
+    def _route(self, region: RegionAccess, _service: ServiceAddress) -> Route:
+        return (
+            self.routes.pop(0)
+            if self.routes
+            else Route(self.declared(region.name), None, generation=1 + bool(self.later and self.attacks))
+        )
+
+    def _envoys(
+        self, region: RegionAccess, services: Sequence[ServiceAddress], _pods: object
+    ) -> dict[str, tuple[Envoy, ...]]:
+        envoys = self.envoys.pop(0) if self.envoys else (envoy("echo/a", self.declared(region.name)),)
+        return {service.name: envoys for service in services}
 
     def _outputs(self, _pulumi: PulumiAccess, region: RegionAccess) -> StackOutputs:
         if region.name in self.without_outputs:
             raise RolloutError(Problem(f"{region.name} has no outputs", "why it is needed", "how to mend it"))
         application = "argocd/echo" if region.name in self.applications else None
-        echo = ServiceOutputs(weights=dict(self.weights), url=URL, namespace="echo", port=80, application=application)
+        echo = ServiceOutputs(
+            weights=dict(self.later if self.later and self.attacks else self.weights),
+            url=URL,
+            namespace="echo",
+            port=80,
+            application=application,
+        )
         echo = echo.model_copy(update={"hosts": ("echo.corp.local",) if self.gateway else ()})
         others = {
             name: ServiceOutputs(weights=dict(self.weights), url=f"http://{name}/", namespace=name, port=80)
@@ -126,6 +171,35 @@ class World:
         return Split(self.committed[revision])
 
 
+@dataclass
+class FakeClients:
+    """At each look there is one more span, as long as there are such."""
+
+    world: World
+    region: str
+    looks: int = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing was started."""
+
+    def seen(self) -> Window:
+        if self.region not in self.world.spans:
+            raise RolloutError.of(f"{self.region}: no client of echo could be asked", "why", "fix")
+        self.looks += 1
+        return Window(tuple(self.world.spans[self.region][: self.looks]), self.world.coverage)
+
+
+def span(v1: int, v2: int, failed: int = 0) -> Span:
+    return Span(10.0, {"v1": Tally(v1), "v2": Tally(v2, failed)})
+
+
+def envoy(pod: str, weights: Mapping[str, int], error: str = "") -> Envoy:
+    return Envoy(pod, None, error=error) if error else Envoy(pod, routed(weights), frozenset(weights))
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "Pulumi.yaml").write_text("name: echo-rollout\n")
@@ -139,6 +213,11 @@ def verify(world: World, *arguments: str, connect: Callable[[RegionAccess, bool]
     with pytest.MonkeyPatch.context() as patch:
         for name, stand_in in stand_ins.items():
             patch.setattr(verification, name, stand_in)
+        patch.setattr(verification, "_LOOK_EVERY_SECONDS", 0)
+        patch.setattr(clients, "read_outputs", stand_ins["read_outputs"])
+        patch.setattr(clients, "ClientsWatch", lambda region, _service: FakeClients(world, region.name))
+        patch.setattr(clients, "_LOOK_EVERY_SECONDS", 0)
+        patch.setattr(Repository, "fetch", lambda _repository, _remote, _branch: world.fetched())
         return CliRunner().invoke(app, ["verify", *arguments])
 
 
@@ -310,7 +389,8 @@ def prepare_in(world: World, *ways: Way) -> tuple[verification.Ready, ...]:
         for name, stand_in in world.stand_ins().items():
             patch.setattr(verification, name, stand_in)
         region = RegionAccess("region-a", "region-a", "a")
-        return verification.prepare([region], PulumiAccess(Path()), ways=ways)
+        deliveries = verification.Deliveries(PulumiAccess(Path()), lambda _line: None, lambda _branch: None)
+        return verification.prepare([region], deliveries, ways=ways)
 
 
 @pytest.mark.usefixtures("project")
@@ -341,7 +421,8 @@ class TestDeliveredByArgoCd:
         assert "region-a echo: Argo CD says OutOfSync, Healthy" in ran.stdout
         assert "  - VirtualService echo/echo: weight 190 is too much" in ran.stdout
 
-    def test_a_commit_that_cannot_be_read_keeps_requests_from_being_sent(self) -> None:
+    def test_a_commit_that_cannot_be_read_keeps_requests_from_being_sent(self, project: Path) -> None:
+        new_repository(project).git("remote", "add", "origin", "nowhere")
         world = World(applications={"region-a": well(NEW)})
 
         ran = verify(world)
@@ -370,6 +451,188 @@ class TestDeliveredByArgoCd:
         ]
 
 
+@pytest.mark.usefixtures("project")
+class TestWeightsThatChange:
+    """Pulumi delivers; a VirtualService has another generation with each change."""
+
+    OLD, NEW = {"v1": 90, "v2": 10}, {"v1": 75, "v2": 25}
+
+    def test_meanwhile_are_measured_again(self) -> None:
+        ran = verify(World(got={"region-a": 25}, later=self.NEW), "--region", "region-a")
+
+        assert ran.exit_code == 0, ran.output
+        assert "region-a echo: the weights changed (v1 90 → 75 %, v2 10 → 25 %) meanwhile: measured again" in ran.stderr
+        assert re.search(r"^region-a +echo +v2 +25 %", ran.stdout, re.MULTILINE)
+
+    def test_there_and_back_meanwhile_are_measured_again(self) -> None:
+        ran = verify(World(routes=[Route(self.OLD, None, generation=3)]), "--region", "region-a")
+
+        assert (
+            "the VirtualService changed, with the same weights now as before, meanwhile: measured again" in ran.stderr
+        )
+        assert ran.exit_code == 0
+
+    def test_all_the_time_are_no_verdict(self) -> None:
+        world = World(got={"region-a": 50})
+        world.routes = [Route(self.OLD, None, generation=generation) for generation in range(20)]
+
+        ran = verify(world, "--region", "region-a")
+
+        assert ran.exit_code == 2
+        assert ran.stderr.count("measured again") == 4
+        assert "error: region-a echo could not be measured: the VirtualService changed" in ran.stderr
+
+    def test_meanwhile_excuse_no_request_that_failed(self) -> None:
+        class Failing(FakeSource):
+            def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
+                yield from [*super().results(attack, stop)][:33]
+                yield fault("v2", self.region.name, sequence=33)
+
+        world = World(later=self.NEW)
+        ran = verify(world, "--region=region-a", connect=lambda region, _outside: Failing(region, world))
+
+        assert ran.exit_code == 1
+        assert "measured again" not in ran.stderr
+
+    def test_are_waited_for_where_an_envoy_has_the_old_ones(self) -> None:
+        lagging = envoy("shop/b", self.NEW)
+        world = World(envoys=[(envoy("echo/a", self.OLD), lagging), (lagging,)])
+
+        ran = verify(world, "--region", "region-a", "--json")
+
+        assert "region-a: waits until all have echo v1 90 %, v2 10 %: shop/b (v1 75 %, v2 25 %)" in ran.stderr
+        assert ran.stderr.count("waits until all have") == 1
+        assert json.loads(ran.stdout)["regions"][0]["behind"] == []
+        assert not world.envoys
+
+    def test_are_waited_for_where_the_cluster_has_the_old_ones(self) -> None:
+        ran = verify(World(routes=[Route(self.NEW, None, generation=1)]), "--region", "region-a")
+
+        assert "waits until all have echo v1 90 %, v2 10 %: VirtualService echo/echo (v1 75 %, v2 25 %)" in ran.stderr
+        assert ran.exit_code == 0
+
+    def test_that_somebody_does_not_take_are_measured_and_it_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(verification, "_TAKEN_WITHIN_SECONDS", -1)
+        lagging = envoy("shop/b", self.NEW)
+
+        ran = verify(World(got={"region-a": 25}, envoys=[(lagging,)]), "--region", "region-a")
+
+        assert ran.exit_code == 1
+        assert "waits until all have" not in ran.stderr
+        assert "region-a echo: not known to have these weights: shop/b (v1 75 %, v2 25 %)" in ran.stdout
+
+    def test_of_an_envoy_that_cannot_be_asked_are_not_waited_for_and_it_is_named(self) -> None:
+        world = World(envoys=[(envoy("shop/b", {}, "exec was refused: 403 forbidden"),)])
+
+        ran = verify(world, "--region", "region-a")
+
+        assert ran.exit_code == 0
+        assert "waits until all have" not in ran.stderr
+        assert "region-a echo: not known to have these weights: shop/b (exec was refused: 403 forbidden)" in ran.stdout
+
+    def test_by_a_commit_that_is_not_here_are_fetched(self, project: Path) -> None:
+        new_repository(project).git("remote", "add", "origin", "nowhere")
+        world = World(applications={"region-a": well(NEW)})
+
+        def fetched() -> None:
+            world.committed = {NEW: {"v1": 90, "v2": 10}}
+
+        world.fetched = fetched
+        ran = verify(world, "--region", "region-a")
+
+        assert ran.exit_code == 0, ran.output
+        assert f"region-a echo: fetches main: Argo CD synced {NEW}, which is not in this clone" in ran.stderr
+
+
+@pytest.mark.usefixtures("project")
+class TestClients:
+    """Their requests are counted in place of those of a probe."""
+
+    def counted(self, *spans: Span, options: Sequence[str] = (), **world: Any) -> Ran:
+        self.world = World(spans={"region-a": spans}, **world)
+        return verify(self.world, "--clients", "--region", "region-a", *options)
+
+    def test_prove_a_right_split_and_nothing_is_sent(self) -> None:
+        ran = self.counted(span(1_800, 200), span(1_800, 200), span(1, 9_999))
+
+        assert (ran.exit_code, self.world.attacks) == (0, {})
+        assert "region-a echo for its clients: counts what its clients' Envoys count, 10 min at most" in ran.stderr
+        assert "region-a echo for its clients holds: 4,000 requests in " in ran.stdout
+        assert "  - 2 of 2 clients are counted (100 %)" in ran.stdout
+        assert "whether the requests are independent of each other, so that is not tested" in ran.stdout
+        assert re.search(r"^region-a +echo +clients +v2 +10 %", ran.stdout, re.MULTILINE)
+
+    def test_find_a_wrong_split(self) -> None:
+        ran = self.counted(span(4_000, 1_000))
+
+        assert ran.exit_code == 1
+        assert "off weight: v2 got 20.0 % (1,000 of 5,000)" in ran.stdout
+
+    def test_that_send_too_little_are_no_verdict(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(clients, "LONGEST_SECONDS", 0.2)
+
+        ran = self.counted(span(450, 50), span(450, 50))
+
+        assert ran.exit_code == 2
+        assert "not yet known: 1,000 requests do not decide it; about " in ran.stdout
+
+    def test_that_send_nothing_are_no_verdict(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(clients, "LONGEST_SECONDS", 0.2)
+
+        ran = self.counted(Span(10.0, {}))
+
+        assert ran.exit_code == 2
+        assert "not yet known: 0 requests do not decide it; about " in ran.stdout
+
+    def test_that_failed_are_shown_and_not_judged(self) -> None:
+        ran = self.counted(span(5_400, 600, failed=60))
+
+        assert ran.exit_code == 0
+        assert "60 failed, which is not judged" in ran.stdout
+        # all of v2's: 540 of 5,940 in place of 600 of 6,000
+        assert (
+            "nor which of the 60 that failed were tried again: if all were, a share is wrong by up to 0.9" in ran.stdout
+        )
+
+    def test_that_cannot_be_asked_are_a_problem(self) -> None:
+        ran = verify(World(spans={"region-a": [span(5_400, 600)]}), "--clients")
+
+        assert ran.exit_code == 2
+        assert "error: region-b: no client of echo could be asked" in ran.stderr
+
+    def test_are_told_to_a_program(self) -> None:
+        coverage = Coverage(
+            frozenset({"shop/a"}), {"cart/b": "no answer"}, frozenset({"shop/a"}), frozenset({Host("v2", "x")})
+        )
+
+        (region,) = json.loads(self.counted(span(5_400, 600), options=["--json"], coverage=coverage).stdout)["regions"]
+
+        assert (region["from"], region["holds"], region["requests"]) == ("clients", True, 6_000)
+        assert region["clients"] == {
+            "counted": ["shop/a"],
+            "in_part": ["shop/a"],
+            "silent": {"cart/b": "no answer"},
+            "pods_in_part": ["v2 x"],
+        }
+
+    def test_are_not_measured_where_testers_ask_for_a_version(self) -> None:
+        ran = self.counted(
+            span(5_400, 600), routes=[Route({"v1": 90, "v2": 10}, None, testers=frozenset({"v2"}), generation=1)]
+        )
+
+        assert ran.exit_code == 2
+        assert "error: region-a echo: testers can ask for v2 by a header" in ran.stderr
+
+    def test_are_measured_again_where_the_weights_change(self) -> None:
+        ran = self.counted(span(5_400, 600), routes=[Route({"v1": 90, "v2": 10}, None, generation=0)])
+
+        assert ran.exit_code == 0
+        assert "region-a echo for its clients: the VirtualService changed" in ran.stderr
+
+    def test_do_not_go_with_an_address(self) -> None:
+        assert self.counted(span(5_400, 600), options=["--url", "http://a/"]).exit_code == 2
+
+
 class TestCommit:
     """That is waited for before anything is measured; `rollout.promote.delivery` does the waiting."""
 
@@ -381,7 +644,12 @@ class TestCommit:
         self.awaited: list[tuple[str, str, str]] = []
 
         def await_commit(
-            region: RegionAccess, _service: ServiceAddress, application: str, _clone: Repository, commit: str
+            region: RegionAccess,
+            _service: ServiceAddress,
+            application: str,
+            _clone: Repository,
+            commit: str,
+            **_fetch: object,
         ) -> object:
             assert not world.attacks
             self.awaited.append((region.name, application, commit))

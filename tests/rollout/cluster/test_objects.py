@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from tests.rollout.cluster.captured import document
 from tests.rollout.cluster.fake_cluster import FakeCluster, serving
 
 ECHO = ServiceAddress("echo", "echo")
+# of a VirtualService that was not changed since it came
+route = partial(Route, generation=1)
 BY_ARGO_CD = LastChange("argocd-controller", datetime(2026, 11, 23, 11, 47, 46, tzinfo=UTC))
 BY_HAND = LastChange("kubectl-patch", datetime(2026, 11, 23, 11, 47, 9, tzinfo=UTC))
 SINCE = "2026-11-23T11:50:00Z"
@@ -58,24 +61,24 @@ class TestRoute:
         other = {"metadata": {"namespace": "echo", "name": "other"}, "spec": {}}
         namesake = {"metadata": {"namespace": "shop", "name": "echo"}, "spec": {}}
 
-        assert parsed(other, namesake, document("virtual-service")) == Route({"v1": 90, "v2": 10}, BY_ARGO_CD)
+        assert parsed(other, namesake, document("virtual-service")) == route({"v1": 90, "v2": 10}, BY_ARGO_CD)
 
     def test_is_none_without_a_virtual_service(self) -> None:
         assert parsed() is None
 
     def test_of_one_destination_needs_no_weight(self) -> None:
-        assert parsed(virtual_service(route=[to("v2")])) == Route({"v2": 100}, BY_ARGO_CD)
+        assert parsed(virtual_service(route=[to("v2")])) == route({"v2": 100}, BY_ARGO_CD)
 
     def test_without_subsets_is_of_all_pods(self) -> None:
-        route = parsed(virtual_service(route=[to(None, weight=60), to(None, weight=40)]))
+        found = parsed(virtual_service(route=[to(None, weight=60), to(None, weight=40)]))
 
-        assert route == Route({"": 100}, BY_ARGO_CD)
+        assert found == route({"": 100}, BY_ARGO_CD)
 
     def test_has_the_versions_that_a_header_asks_for_beside_the_split(self) -> None:
         found = document("virtual-service")
         found["spec"]["http"][:0] = [by_header("v1", {}), by_header("v3", {"name": "v3"})]
 
-        assert parsed(found) == Route({"v1": 90, "v2": 10}, BY_ARGO_CD, testers=frozenset({"v1", "v3"}))
+        assert parsed(found) == route({"v1": 90, "v2": 10}, BY_ARGO_CD, testers=frozenset({"v1", "v3"}))
 
     @pytest.mark.parametrize(
         "http",
@@ -100,7 +103,7 @@ class TestRoute:
         found = document("virtual-service")
         found["spec"]["http"].insert(0, http)
 
-        assert parsed(found) == Route(
+        assert parsed(found) == route(
             None, BY_ARGO_CD, "it has an HTTP route that depends on more than a header that names its version"
         )
 
@@ -109,17 +112,20 @@ class TestRoute:
         found = document("virtual-service")
         found["spec"]["http"] *= number
 
-        assert parsed(found) == Route(
+        assert parsed(found) == route(
             None, BY_ARGO_CD, f"it has {number} HTTP routes for the requests without a header, not one"
         )
 
     def test_without_a_destination_is_no_split(self) -> None:
-        assert parsed(virtual_service(fault={})) == Route(None, BY_ARGO_CD, "its route has no destination")
+        assert parsed(virtual_service(fault={})) == route(None, BY_ARGO_CD, "its route has no destination")
 
 
 class TestLastChange:
     def test_is_of_who_wrote_the_routes(self) -> None:
-        assert last_change(document("virtual-service-changed-by-hand")) == BY_HAND
+        by_hand = document("virtual-service-changed-by-hand")
+
+        assert last_change(by_hand) == BY_HAND
+        assert getattr(parsed(by_hand), "generation", None) == 2
 
     def test_is_not_of_who_wrote_something_else_later(self) -> None:
         found = document("virtual-service-changed-by-hand")
@@ -267,7 +273,7 @@ class TestRead:
 
     def test_tells_of_the_route_the_pods_and_all_around_them(self, cluster: FakeCluster, tmp_path: Path) -> None:
         assert self.read(cluster, tmp_path) == Live(
-            Route({"v1": 90, "v2": 10}, BY_ARGO_CD),
+            route({"v1": 90, "v2": 10}, BY_ARGO_CD),
             {"v1": Pods(1, 1)},
             frozenset({"1.31.1"}),
             Surroundings(
@@ -308,7 +314,7 @@ class TestRead:
         cluster.lists[path] = [document("virtual-service")]
         with serving(cluster) as port:
             region = RegionAccess("region-a", "a", "ctx", cluster.kubeconfig(tmp_path / "k", "ctx", port))
-            assert read_route(region, ECHO) == Route({"v1": 90, "v2": 10}, BY_ARGO_CD)
+            assert read_route(region, ECHO) == route({"v1": 90, "v2": 10}, BY_ARGO_CD)
 
         assert cluster.paths == [path]
 

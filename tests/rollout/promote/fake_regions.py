@@ -116,10 +116,12 @@ class FakeRegions(Clusters):
                 self._weights[region],
                 source=_Client(self, _region(region)),
                 attack=Attack(f"http://{self.service}", _MOST, RATE),
+                changed=lambda _stop: None,
             )
             for region in regions
         ]
-        return measure_and_judge(ready, lambda _ready, _so_far: None, partial(nearly_all_answered, risk=risk), risk)
+        answered = partial(nearly_all_answered, risk=risk)
+        return measure_and_judge(ready, lambda _ready, _so_far: None, lambda _line: None, answered, risk)
 
     def clients(self, region: str) -> FakeClients:
         return FakeClients(self, region)

@@ -14,7 +14,7 @@ from rollout.measurement import Result
 from rollout.promote import clusters as clusters_module
 from rollout.promote.clusters import Clusters
 from rollout.regions import Discovery
-from rollout.status.verification import Progress, Ready
+from rollout.status.verification import Deliveries, Progress, Ready
 from rollout.traffic.attack import Attack
 from rollout.traffic.probe import LOOK_EVERY
 from tests.rollout.answers import ok
@@ -42,7 +42,13 @@ class Endless:
 def test_ends_at_the_next_look(clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = threading.Event()
     ready = Ready(
-        REGION, "echo", "mesh", {"v1": 100, "v2": 0}, source=Endless(gone), attack=Attack("http://echo", 50_000, 500)
+        REGION,
+        "echo",
+        "mesh",
+        {"v1": 100, "v2": 0},
+        source=Endless(gone),
+        attack=Attack("http://echo", 50_000, 500),
+        changed=lambda _stop: None,
     )
     monkeypatch.setattr(clusters_module, "prepare", lambda *_arguments, **_options: [ready])
     found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
@@ -54,6 +60,25 @@ def test_ends_at_the_next_look(clones: TwoClones, monkeypatch: pytest.MonkeyPatc
     measured = outcome.verdict.measurement
     assert (measured.interruption, measured.requests) == ("stopped", ENOUGH + LOOK_EVERY)
     assert not outcome.holds
+
+
+def test_fetches_what_argo_cd_synced_and_the_clone_lacks(clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[Deliveries] = []
+
+    def prepare(_regions: object, deliveries: Deliveries, **_options: object) -> tuple[Ready, ...]:
+        prepared.append(deliveries)
+        return ()
+
+    monkeypatch.setattr(clusters_module, "prepare", prepare)
+    upstream = clones.upstream()
+    found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
+    Clusters(upstream, found, ["region-a"], 500, _unshown).certify(["region-a"], stop=threading.Event())
+    commit = clones.somebody_writes()
+    assert upstream.repository.commit_of(commit) is None
+
+    prepared[0].fetch("main")
+
+    assert upstream.repository.commit_of(commit) == commit
 
 
 def _unshown(_ready: Sequence[Ready]) -> AbstractContextManager[Progress]:

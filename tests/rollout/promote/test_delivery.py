@@ -322,7 +322,7 @@ class TestBrings:
 
 
 class TestAwaitCommit:
-    """With a clone as a workflow has it: nothing is fetched."""
+    """With a clone as a workflow has it: only what Argo CD has and the clone lacks is fetched."""
 
     @pytest.fixture
     def clones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoClones:
@@ -336,7 +336,9 @@ class TestAwaitCommit:
         for name in ("ask_to_look", "read_application", "read_envoys", "list_all_pods"):
             monkeypatch.setattr(delivery_module, name, getattr(self.cluster, name))
         monkeypatch.setattr(delivery_module, "api_client", lambda _region: None)
-        return await_commit(REGION, ECHO, "argocd/echo", Repository(clones.colleague.directory), commit)
+        self.fetched: list[str] = []
+        repository = Repository(clones.colleague.directory)
+        return await_commit(REGION, ECHO, "argocd/echo", repository, commit, fetch=self.fetched.append)
 
     def test_waits_for_the_commit_and_not_for_the_one_before(
         self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones
@@ -353,11 +355,32 @@ class TestAwaitCommit:
 
         assert isinstance(self.awaited(monkeypatch, clones, commit, clones.somebody_writes()), DeliveryTime)
 
-    def test_ends_where_argocd_has_a_commit_that_the_clone_lacks(
+    def test_takes_a_later_one_with_other_weights_once_the_envoys_have_these(
+        self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones
+    ) -> None:
+        commit, later = (clones.somebody_weighs("region-a", v1=100 - weight, v2=weight) for weight in (25, 10))
+
+        assert isinstance(self.awaited(monkeypatch, clones, commit, later), DeliveryTime)
+
+    def test_takes_one_that_comes_while_the_envoys_are_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones
+    ) -> None:
+        commit, later = (clones.somebody_weighs("region-a", v1=100 - weight, v2=weight) for weight in (25, 10))
+        routes = [Route({"v1": 75, "v2": 25}, None)]
+        monkeypatch.setattr(
+            delivery_module,
+            "read_route",
+            lambda _region, _service: routes.pop() if routes else Route({"v1": 90, "v2": 10}, None),
+        )
+
+        assert isinstance(self.awaited(monkeypatch, clones, commit, commit, commit, later), DeliveryTime)
+
+    def test_ends_where_argocd_has_a_commit_that_cannot_be_fetched(
         self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones
     ) -> None:
         with pytest.raises(RolloutError, match=f"what Argo CD has, {NEW}: there is no such commit in the repository"):
             self.awaited(monkeypatch, clones, clones.tip, NEW)
+        assert self.fetched == ["main"]
 
     def test_is_late_after_ten_minutes(self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones) -> None:
         monkeypatch.setattr(delivery_module, "WITHIN_SECONDS", -60)

@@ -15,15 +15,13 @@ import pytest
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
-from rollout.measurement import Tally
+from rollout.measurement import Coverage, Host, Tally
 from rollout.problem import RolloutError
 from rollout.traffic import clients as clients_module
 from rollout.traffic.clients import (
     Client,
     ClientsWatch,
     Counters,
-    Coverage,
-    Host,
     Reading,
     Span,
     Window,
@@ -54,6 +52,34 @@ def reading(
     counters: dict[Client, dict[Host, Counters]], silent: dict[Client, str] | None = None, at: float = 0.0
 ) -> Reading:
     return Reading(at, counters, silent or {})
+
+
+class TestCoverage:
+    def test_tells_how_many_are_counted(self) -> None:
+        assert str(Coverage(frozenset({"shop/a", "cart/b"}))) == "2 of 2 clients are counted (100 %)"
+
+    def test_of_nobody_is_told(self) -> None:
+        assert str(Coverage()) == "0 of 0 clients are counted"
+
+    def test_tells_what_is_missing(self) -> None:
+        coverage = Coverage(
+            frozenset({"shop/a", "shop/b", "cart/b"}),
+            {"cart/b": "no answer"},
+            frozenset({"shop/b", "shop/c"}),
+            frozenset({V2}),
+        )
+
+        assert str(coverage) == (
+            "3 of 4 clients are counted (75 %); 1 could not be asked (cart/b: no answer); "
+            "2 only in part, having come or gone meanwhile (shop/b); "
+            "1 of the service's pods went or restarted: the last requests there are missing (v2 10.0.0.2:8080)"
+        )
+
+
+def test_a_window_has_the_requests_of_all_its_spans() -> None:
+    spans = (Span(1.0, {"v1": Tally(9, 1), "v2": Tally(1)}), Span(1.0, {"v1": Tally(4)}))
+
+    assert Window(spans).versions == {"v1": Tally(13, 1), "v2": Tally(1)}
 
 
 class TestCounters:

@@ -17,7 +17,13 @@ def progress_of(requests: int, *, terminal: bool) -> str:
     region = RegionAccess("region-a", "region-a", "a")
     weights = {"v1": 90, "v2": 10, "v3": 0}
     ready = Ready(
-        region, "echo", "mesh", weights, source=Given(region, []), attack=Attack("http://echo/", requests, 500)
+        region,
+        "echo",
+        "mesh",
+        weights,
+        source=Given(region, []),
+        attack=Attack("http://echo/", requests, 500),
+        changed=lambda _stop: None,
     )
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=terminal, width=100)
