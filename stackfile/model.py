@@ -28,6 +28,7 @@ from stackfile.values import (
     PERCENT,
     ChartSource,
     ChartVersion,
+    Counters,
     Domain,
     Drain,
     Duration,
@@ -49,6 +50,8 @@ from stackfile.values import (
     ObjectName,
     PodCount,
     Port,
+    PrometheusAddress,
+    PrometheusService,
     Quantity,
     Reason,
     RelativePath,
@@ -546,6 +549,40 @@ class GatewayConfig(_Part):
     )
 
 
+class PrometheusConfig(_Part):
+    """A Prometheus that scrapes the sidecars and gateways of this region."""
+
+    address: PrometheusAddress | None = Field(
+        default=None, description="the address at which rollout asks it, without a password"
+    )
+    service: PrometheusService | None = Field(
+        default=None,
+        validate_default=True,
+        description="in place of an address: <namespace>/<name>:<port> of its Service, which the cluster's API leads to",
+    )
+    counters: Counters = Field(
+        default="istio",
+        description="istio: istio_requests_total; envoy: envoy_cluster_upstream_rq, which Istio keeps only where it is told to",
+    )
+
+    @field_validator("service")
+    @classmethod
+    def _is_in_one_place(cls, service: str | None, info: ValidationInfo) -> str | None:
+        # an address that is refused is a problem of its own
+        if "address" in info.data and (service is None) == (info.data["address"] is None):
+            raise ValueError(
+                f"is {'missing' if service is None else 'there beside address'} — Prometheus is asked in one place; "
+                "give its address, or its service as <namespace>/<name>:<port>"
+            )
+        return service
+
+
+class MetricsConfig(_Part):
+    """Where rollout promote reads what all clients get."""
+
+    prometheus: PrometheusConfig = Field(description="a Prometheus, with its service or its address")
+
+
 class RegionConfig(_Part):
     """All that a stack file says about one region."""
 
@@ -569,6 +606,10 @@ class RegionConfig(_Part):
         default=None,
         validate_default=True,
         description="the ingress gateway; left out, there is none, and clients outside the mesh reach no service",
+    )
+    metrics: MetricsConfig | None = Field(
+        default=None,
+        description="where rollout promote reads what all clients get; left out, it asks each sidecar and gateway",
     )
 
     @field_validator("services")

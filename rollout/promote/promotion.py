@@ -214,14 +214,9 @@ class _Watched:
         Raises:
             RolloutError: no more requests are sent, and why.
         """
-        try:
-            spans = self.clients.seen().spans
-        except RolloutError:
-            # the probe's requests are judged all the same
-            spans = ()
         clients = tuple(
             {version: Drawn(tally.requests, tally.failures) for version, tally in span.versions.items()}
-            for span in spans
+            for span in self.clients.seen().spans
         )
         coming, proof = (self.coming, self.watch.seen()) if self.coming else (self.watch.seen(), None)
         return Observation(coming, proof, clients)
@@ -501,15 +496,22 @@ class _Run:
         self._tell_clients(region)
 
     def _tell_clients(self, region: str) -> None:
-        """Whose requests were counted beside the probe's."""
-        try:
-            coverage = self.watched[region].clients.seen().coverage
-        except RolloutError as error:
-            self.upstream.say(f"{error.problems[0].what}; the probe's requests alone are judged")
-            return
-        silent = [f"{pod}: {why}" for pod, why in coverage.silent.items()]
-        told = f"; {len(silent)} could not be asked ({silent[0]})" if silent else ""
-        self.upstream.say(f"{region}: the requests of {len(coverage.counted)} other clients are counted{told}")
+        """Whose requests were counted beside the probe's, and what is not known of them."""
+        window = self.watched[region].clients.seen()
+        coverage = window.coverage
+        silent = [f"{who}: {why}" for who, why in coverage.silent.items()]
+        if not window.spans:
+            why = window.trouble or "; ".join(silent[:1])
+            told = f"nothing is known of other clients yet{f' ({why})' if why else ''}; the probe's requests alone are judged"
+        else:
+            told = f"the requests of {len(coverage.counted)} other clients are counted"
+            if coverage.clients_in_part:
+                told += f"; {len(coverage.clients_in_part)} came or went, and a part of theirs is missing"
+            if silent:
+                told += f"; {len(silent)} could not be asked ({silent[0]})"
+            if window.trouble:
+                told += f"; nothing newer is known ({window.trouble})"
+        self.upstream.say(f"{region}: {told}")
 
     def _failed(self, region: str, reason: str) -> PromotionResult:
         watched = self.watched[region]
