@@ -443,7 +443,7 @@ class TestWatch:
             until(watch, lambda window: len(window.spans) > 0)
             mesh.cluster.refuse_list = 500
             asked = len(mesh.cluster.paths)
-            until(watch, lambda _window: len(mesh.cluster.paths) > asked + 20)
+            until(watch, lambda _window: len(mesh.cluster.paths) > asked + 2)
             mesh.set("a", {V1: well(101), V2: failed(100, 1)})
             mesh.cluster.refuse_list = 0
             until(watch, lambda window: total(window, "v1") == Tally(1, 0))
