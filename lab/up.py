@@ -49,6 +49,7 @@ class _StackFile:
     images: list[str]
     probe_image: str
     by_argocd: bool
+    prometheus: bool
 
 
 @contextmanager
@@ -99,6 +100,11 @@ def service_images(lab: Lab, program: str) -> set[str]:
     }
 
 
+def scraped_regions(lab: Lab) -> set[str]:
+    """Names of the regions that have a Prometheus, as their stack files say by its Service."""
+    return {name for name, file in _stack_files(lab).items() if file.prometheus}
+
+
 def probe_image(lab: Lab) -> str:
     """The image of the probe that the committed stack files name.
 
@@ -115,7 +121,9 @@ def probe_image(lab: Lab) -> str:
 
 def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Path | None, Stacks]:
     """See that tools, images, the store that a new region begins with, and Pulumi's plugins are there."""
-    apps = images.Apps(service_images(lab, "echo"), service_images(lab, "nginx"), probe_image(lab))
+    apps = images.Apps(
+        service_images(lab, "echo"), service_images(lab, "nginx"), probe_image(lab), bool(scraped_regions(lab))
+    )
     programs = tools.ensure(tools.lab_tools(apps.echo, apps.probe), lab.cache, report)
     archives = images.ensure_images(programs, apps, lab.cache, report)
     is_wanted = any(not (region.directory / "containerd").exists() for region in lab.regions)
@@ -141,7 +149,7 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
     if file.exists() and not file.read_text().startswith(_WRITTEN):
         raise LabError(f"{file}: the lab did not write it, and would write over it. Move it away, then: make up")
     debian.ensure_packages(report)
-    by_argocd = delivered_regions(lab) & set(regions)
+    by_argocd, scraped = delivered_regions(lab) & set(regions), scraped_regions(lab)
     if by_argocd and apply:
         head(lab.checkout)  # half an hour may go by before it is pushed
     programs, archives, images_store, stacks = prepare(lab, report)
@@ -168,6 +176,8 @@ def up(lab: Lab, report: Report, regions: Collection[str], *, apply: bool = True
             stacks.ensure(cluster.region.name)
             update(stacks, cluster.region.name, children, say)
         cluster.await_dns()
+        if cluster.region.name in scraped:
+            cluster.ensure_prometheus()
         if commit is not None and cluster.region.name in by_argocd:
             application.await_synced(cluster.kubectl, commit.id, say, cluster.stopped)
 
@@ -339,7 +349,8 @@ def _stack_file(lab: Lab, region: str) -> _StackFile:
         config = YAML(typ="safe").load(file.read_text())["config"]
         services, probe = config[f"{PROJECT}:services"], config[f"{PROJECT}:probe"]
         images = [str(version["image"]) for each in services.values() for version in each["versions"].values()]
-        return _StackFile(images, str(probe["image"]), is_delivered_by_argocd(config))
+        prometheus = ((config.get(f"{PROJECT}:metrics") or {}).get("prometheus") or {}).get("service")
+        return _StackFile(images, str(probe["image"]), is_delivered_by_argocd(config), bool(prometheus))
     except (OSError, YAMLError, KeyError, TypeError, AttributeError) as error:
         raise LabError(
             f"{file.name}: {type(error).__name__}: {error}: the lab cannot tell which images to make. A stack file needs "

@@ -29,6 +29,7 @@ from stackfile.values import (
     ChartSource,
     ChartVersion,
     Cron,
+    Counters,
     Domain,
     Drain,
     Duration,
@@ -51,6 +52,8 @@ from stackfile.values import (
     ObjectName,
     PodCount,
     Port,
+    PrometheusAddress,
+    PrometheusService,
     Quantity,
     Reason,
     RelativePath,
@@ -573,6 +576,40 @@ class AccessConfig(_Part):
     )
 
 
+class PrometheusConfig(_Part):
+    """A Prometheus that scrapes the sidecars and gateways of this region."""
+
+    address: PrometheusAddress | None = Field(
+        default=None, description="the address at which rollout asks it, without a password"
+    )
+    service: PrometheusService | None = Field(
+        default=None,
+        validate_default=True,
+        description="in place of an address: <namespace>/<name>:<port> of its Service, which the cluster's API leads to",
+    )
+    counters: Counters = Field(
+        default="istio",
+        description="istio: istio_requests_total; envoy: envoy_cluster_upstream_rq, which Istio keeps only where it is told to",
+    )
+
+    @field_validator("service")
+    @classmethod
+    def _is_in_one_place(cls, service: str | None, info: ValidationInfo) -> str | None:
+        # an address that is refused is a problem of its own
+        if "address" in info.data and (service is None) == (info.data["address"] is None):
+            raise ValueError(
+                f"is {'missing' if service is None else 'there beside address'} — Prometheus is asked in one place; "
+                "give its address, or its service as <namespace>/<name>:<port>"
+            )
+        return service
+
+
+class MetricsConfig(_Part):
+    """Where rollout promote reads what all clients get."""
+
+    prometheus: PrometheusConfig = Field(description="a Prometheus, with its service or its address")
+
+
 class RegionConfig(_Part):
     """All that a stack file says about one region."""
 
@@ -599,6 +636,10 @@ class RegionConfig(_Part):
     )
     access: AccessConfig | None = Field(
         default=None, description="the accounts with which rollout can be run here; left out, there are none"
+    )
+    metrics: MetricsConfig | None = Field(
+        default=None,
+        description="where rollout promote reads what all clients get; left out, it asks each sidecar and gateway",
     )
 
     @field_validator("services")

@@ -282,6 +282,24 @@ ObjectName = Annotated[
         "it is looked up on the cluster; use lower-case letters, digits, '-' and '.'",
     ),
 ]
+PrometheusAddress = Annotated[
+    str,
+    _without_credentials(", and name an address that needs none, such as a Service of the cluster"),
+    _matching(
+        rf"https?://{_AUTHORITY}(/[^\s?#]*)?",
+        "the address of a Prometheus",
+        "its API is asked there, at /api/v1/query; write https://<host>:<port>, and the path that it is served below",
+    ),
+]
+PrometheusService = Annotated[
+    str,
+    _matching(
+        rf"{_SHORT_LABEL}/{_SHORT_LABEL}:({_SHORT_LABEL}|[1-9][0-9]{{0,4}})",
+        "a Service with its port",
+        "Prometheus is asked there, through the cluster's API; write <namespace>/<name>:<port>, such as monitoring/prometheus:9090",
+    ),
+]
+Counters = Literal["istio", "envoy"]
 GatewayNamespace = Annotated[
     str,
     _matching(

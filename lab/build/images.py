@@ -18,7 +18,7 @@ from pathlib import Path
 from lab.build.cache import content_of, key_of, making, place
 from lab.build.sources import bootstrap_template, image_scripts
 from lab.build.tools import APP, echo_tool, release_of
-from lab.build.versions import COREDNS, PAUSE, REDIS, argocd_image, istio_image
+from lab.build.versions import COREDNS, PAUSE, PROMETHEUS, REDIS, argocd_image, istio_image
 from lab.machine.children import Children, CommandFailedError, make_all
 from lab.machine.debian import codename
 from lab.report import LabError, Report
@@ -73,6 +73,7 @@ _NEVER_USED = (
 _ARGOCD_ROOT = DebianRoot(("git", "gpg", "gpg-agent", "tini", "tzdata", "dash", "coreutils"), _NEVER_USED)
 _REDIS_ROOT = DebianRoot(("redis-server",), _NEVER_USED)
 _NGINX_ROOT = DebianRoot(("nginx",), _NEVER_USED)
+_PROMETHEUS_ROOT = DebianRoot(("prometheus",), _NEVER_USED)
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,13 @@ class Apps:
         echo: the tag names the release.
         nginx: Debian's, whatever the tag; its sites come from ConfigMaps.
         probe: the tag names the release.
+        prometheus: whether a region has one, which is Debian's.
     """
 
     echo: Collection[str]
     nginx: Collection[str]
     probe: str
+    prometheus: bool = False
 
 
 def lab_images(tools: Mapping[str, Path], apps: Apps, cache: Path) -> tuple[Image, ...]:
@@ -198,6 +201,7 @@ def lab_images(tools: Mapping[str, Path], apps: Apps, cache: Path) -> tuple[Imag
         Image(REDIS, _CONTAINERFILES / "redis.Containerfile", {}, _REDIS_ROOT),
         Image(COREDNS, _CONTAINERFILES / "coredns.Containerfile", _programs(tools, "coredns")),
         Image(PAUSE, _CONTAINERFILES / "pause.Containerfile", _programs(tools, "pause")),
+        *([Image(PROMETHEUS, _CONTAINERFILES / "prometheus.Containerfile", {}, _PROMETHEUS_ROOT)] * apps.prometheus),
         *(Image(name, _CONTAINERFILES / "nginx.Containerfile", {}, _NGINX_ROOT) for name in sorted(apps.nginx)),
         *(_app_image("echo", name, tools[echo_tool(name)]) for name in sorted(apps.echo)),
         _app_image("probe", apps.probe, tools["probe"]),

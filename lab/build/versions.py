@@ -23,6 +23,7 @@ HUB = "localhost"
 PAUSE = f"{HUB}/pause:lab"
 COREDNS = f"{HUB}/coredns:lab"
 REDIS = f"{HUB}/redis:lab"
+PROMETHEUS = f"{HUB}/prometheus:lab"
 
 
 def pinned(module: Path, dependency: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Event
 
 from lab.build import store
+from lab.build.versions import COREDNS, PROMETHEUS
 from lab.machine import cgroups, namespaces, processes
 from lab.machine.processes import Daemon
 from lab.machine.waiting import comes_true
@@ -27,6 +28,7 @@ from lab.report import LabError, Report
 _HOLDER = ("sleep", "infinity")
 _READY_SECONDS = 90.0
 _DNS = Path(__file__).with_name("coredns.yaml")
+_PROMETHEUS = Path(__file__).with_name("prometheus.yaml")
 _SHARED_MOUNT_POINT = Path("/var/lib/kubelet")
 
 
@@ -84,7 +86,12 @@ class Cluster:
             LabError: it does not within 90 seconds.
             InterruptedError: `stopped` was set.
         """
-        self._wait("coredns", self._dns_is_ready)
+        self._wait("coredns", lambda: self._is_ready("coredns", "kube-system"))
+
+    def ensure_prometheus(self) -> None:
+        """Bring up a Prometheus that scrapes all proxies, as the Service monitoring/prometheus:9090, and wait until it answers."""
+        self._apply("Prometheus", _PROMETHEUS, {"image": PROMETHEUS})
+        self._wait("prometheus", lambda: self._is_ready("prometheus", "monitoring"))
 
     def components(self) -> list[Daemon]:
         """The region's processes but the holder.
@@ -194,16 +201,18 @@ class Cluster:
         return list(started)
 
     def _ensure_addons(self) -> None:
-        values = {"image": "localhost/coredns:lab", "dns_address": str(self.region.dns_address)}
-        manifest = string.Template(_DNS.read_text()).substitute(values)
+        self._apply("DNS", _DNS, {"image": COREDNS, "dns_address": str(self.region.dns_address)})
+
+    def _apply(self, what: str, file: Path, values: Mapping[str, str]) -> None:
+        manifest = string.Template(file.read_text()).substitute(values)
         applied = self.kubectl(
             "apply", "--server-side", "--force-conflicts", "--field-manager=lab", "-f", "-", stdin=manifest
         )
         if applied.returncode != 0:
-            raise LabError(f"{self.region.name}: DNS cannot be installed: {applied.stderr.strip()}")
+            raise LabError(f"{self.region.name}: {what} cannot be installed: {applied.stderr.strip()}")
 
-    def _dns_is_ready(self) -> bool:
-        where = ("get", "deployment", "coredns", "--namespace=kube-system", "--output=jsonpath={.status.readyReplicas}")
+    def _is_ready(self, name: str, namespace: str) -> bool:
+        where = ("get", "deployment", name, f"--namespace={namespace}", "--output=jsonpath={.status.readyReplicas}")
         return self.kubectl(*where).stdout == "1"
 
     def _node_is_ready(self) -> bool:

@@ -30,8 +30,10 @@ from rollout.status.verification import (
 from rollout.traffic.attack import MOST_REQUESTS
 from rollout.traffic.clients import ClientsWatch
 from rollout.traffic.probe import connect
+from rollout.traffic.prometheus import Prometheus
+from rollout.traffic.proxies import Proxies
 from rollout.traffic.watch import Watch
-from stackfile.model import ServiceConfig
+from stackfile.model import RegionConfig, ServiceConfig
 
 
 class Changed(Protocol):
@@ -57,6 +59,9 @@ class Changed(Protocol):
 
     def declared(self, commit: str, region: str) -> ServiceConfig:
         """What a commit declares of the service in a region."""
+
+    def regions(self, commit: str) -> Mapping[str, RegionConfig]:
+        """What a commit declares of the regions that have the service."""
 
 
 class Clusters:
@@ -128,8 +133,9 @@ class Clusters:
 
     def clients(self, region: str) -> ClientsWatch:
         """What all other clients of a region get, for as long as a block lasts."""
-        tip = self._upstream.tip()
-        return ClientsWatch(self._regions[region], address(self._upstream.declared(tip, region)))
+        tip, where = self._upstream.tip(), self._regions[region]
+        service, metrics = address(self._upstream.declared(tip, region)), self._upstream.regions(tip)[region].metrics
+        return ClientsWatch(Prometheus(where, service, metrics.prometheus) if metrics else Proxies(where, service))
 
     def deliver(
         self,

@@ -214,14 +214,9 @@ class _Watched:
         Raises:
             RolloutError: no more requests are sent, and why.
         """
-        try:
-            spans = self.clients.seen().spans
-        except RolloutError:
-            # the probe's requests are judged all the same
-            spans = ()
         clients = tuple(
             {version: Drawn(tally.requests, tally.failures) for version, tally in span.versions.items()}
-            for span in spans
+            for span in self.clients.seen().spans
         )
         coming, proof = (self.coming, self.watch.seen()) if self.coming else (self.watch.seen(), None)
         return Observation(coming, proof, clients)
@@ -501,13 +496,15 @@ class _Run:
         self._tell_clients(region)
 
     def _tell_clients(self, region: str) -> None:
-        """Whose requests were counted beside the probe's."""
-        try:
-            coverage = self.watched[region].clients.seen().coverage
-        except RolloutError as error:
-            self.upstream.say(f"{error.problems[0].what}; the probe's requests alone are judged")
-            return
-        self.upstream.say(f"{region}: beside the probe's requests, {coverage}")
+        """Whose requests were counted beside the probe's, and what is not known of them."""
+        window = self.watched[region].clients.seen()
+        if not window.spans:
+            why = window.trouble or "; ".join(f"{who}: {why}" for who, why in window.coverage.silent.items())
+            told = f"nothing is known of other clients yet{f' ({why})' if why else ''}; the probe's requests alone are judged"
+        else:
+            newer = f"; nothing newer is known ({window.trouble})" if window.trouble else ""
+            told = f"beside the probe's requests, {window.coverage}{newer}"
+        self.upstream.say(f"{region}: {told}")
 
     def _failed(self, region: str, reason: str) -> PromotionResult:
         watched = self.watched[region]

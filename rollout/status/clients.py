@@ -14,6 +14,7 @@ from rollout.measurement import Measurement, Origin
 from rollout.problem import Problem, refuse
 from rollout.status.verification import Deliveries, Measurable, Outcome, Progress, all_ready, measure_and_judge
 from rollout.traffic.clients import ClientsWatch, Window
+from rollout.traffic.proxies import Proxies
 
 LONGEST_SECONDS = 600.0
 """How long requests are waited for: as long as at a step of a promotion, where nothing else is asked for."""
@@ -37,13 +38,9 @@ class Counted(Measurable):
         return f"counts what its clients' Envoys count, {LONGEST_SECONDS / 60:.0f} min at most, and sends nothing"
 
     def count(self, stop: threading.Event, enough: Callable[[Measurement], bool]) -> Measurement:
-        """Counts until it is enough, for ten minutes at most; asks after each reading.
-
-        Raises:
-            RolloutError: no client could be asked for a minute.
-        """
+        """Counts until it is enough, for ten minutes at most; asks after each reading."""
         began, looked = time.monotonic(), 0
-        with ClientsWatch(self.region, self.address) as watch:
+        with ClientsWatch(Proxies(self.region, self.address)) as watch:
             while True:
                 window, seconds = watch.seen(), time.monotonic() - began
                 counted = _measurement(self.region.name, window, seconds)
@@ -93,6 +90,7 @@ def _measurement(region: str, window: Window, seconds: float) -> Measurement:
         answered=answered,
         reasons={"as the Envoys count it": failures} if failures else {},
         seconds=seconds,
+        interruption=window.trouble,
         coverage=window.coverage,
     )
 

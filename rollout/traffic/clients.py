@@ -1,110 +1,29 @@
-"""What clients get of a service, as their own Envoys count it: every sidecar and gateway of a region's cluster, with no setting.
-
-An Envoy counts by subset and pod of the service, from 0 since it knows the pod there, and shows it on its page of clusters. What
-ended between two readings of it:
-
-- requests that were answered with a status below 500 (`rq_success`, counted when the headers of the answer come);
-- failures: a status of 500 or more, a connection that was refused or broke before the headers, a request above the client's own
-  limits, a timeout (`rq_error`); of gRPC the statuses that correspond to these;
-- failures: requests that ended as neither, because the client gave up before the headers or cancelled a gRPC stream. At least so
-  many did: those that began (`rq_total`), less those that ended otherwise and those that are under way (`rq_active`);
-- failures: timeouts after the headers (`rq_timeout`), as far as there are more timeouts than all failures above.
-
-Each attempt counts: also one that a retry hid from the client, and a mirrored request. A failed connection counts by the requests
-that waited for it, so `cx_connect_fail` adds nothing. Not seen are: an answer that breaks off after its headers; a client that
-gives up after the headers, or while a connection is made; a request for which the Envoy has no healthy pod or no cluster; what a
-pod got since the last reading, once it is not ready and the Envoy forgets it: a pod that crashes may take its failures along, and
-only its name is told. A request that a header sends to a version looks like one that the weights sent there. What the probe outside
-the mesh sends is among the requests of a gateway.
-
-Source: Envoy's router (source/common/router/router.cc) and connection pools (source/common/conn_pool/conn_pool_base.cc). What is
-said here of answers, resets, refused connections, retries, timeouts and clients that give up was tried with Envoy 1.40.
-"""
+"""What all clients of a region but the probe get of a service: their requests by version, from one look at counters to the next."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Protocol, Self
 
-from components.names import ServiceAddress
-from rollout.access import RegionAccess
-from rollout.cluster.client import api_client, list_all_pods
-from rollout.cluster.envoys import Envoy, ask_envoys, clusters_page, hosts_of, unreadable
-from rollout.cluster.pods import PROXY
-from rollout.measurement import Coverage, Host, Tally
+from rollout.measurement import Coverage, Tally
 from rollout.problem import RolloutError
 from rollout.traffic.attack import LONGEST_SECONDS
-from rollout.traffic.probe import NAMESPACE
 
 EVERY_SECONDS = 10.0
 
 _REST = 10
-"""How many times as long as a reading took the pause after it is at least: each asks with a process in every pod."""
+"""How many times as long as a look took the pause after it is at least: it is work for what is looked at."""
 
-_QUIET_SECONDS = 60.0
-"""Longer than a reading of forty Envoys that hang, eight at a time and each for ten seconds."""
-
-
-class Counters(NamedTuple):
-    """What a client's Envoy counted of a pod of the service, by Envoy's names; all of them but `rq_active` only grow."""
-
-    rq_total: int = 0
-    rq_success: int = 0
-    rq_error: int = 0
-    rq_timeout: int = 0
-    rq_active: int = 0
-
-    def since(self, before: Counters) -> Tally:
-        """The requests that ended since then.
-
-        Envoy reads the counters one after the other, and a request that ends between `rq_success` and `rq_active` seems given up:
-        with 3,500 requests a second, on two cores at a load of 9, one in 1,867 readings had such a one.
-        """
-        began, succeeded, failed, timed_out = (now - then for now, then in zip(self[:4], before[:4], strict=True))
-        # a request that began and did not end as one of the two is under way, or its client gave up
-        failed += max(0, began - succeeded - failed - self.rq_active)
-        return Tally(succeeded + failed, min(max(failed, timed_out), succeeded + failed))
-
-    def began_anew(self, before: Counters) -> bool:
-        """Whether they cannot have come of those: the pod, the cluster or the Envoy was replaced."""
-        return any(now < then for now, then in zip(self[:4], before[:4], strict=True))
-
-
-class Client(NamedTuple):
-    """A pod whose Envoy can send to the service."""
-
-    pod: str
-    uid: str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the Envoys showed.
-
-    Attributes:
-        at_seconds: When it began, by the monotonic clock.
-        counters: By client and host; of a client that was asked in vain what it showed before, if it did.
-        silent: Why a client was asked in vain. It is not known whether such a one can send to the service.
-    """
-
-    at_seconds: float
-    counters: Mapping[Client, Mapping[Host, Counters]]
-    silent: Mapping[Client, str] = field(default_factory=dict)
-
-    def after(self, before: Reading) -> Reading:
-        """With what clients that are silent now showed before: their next answer then tells of both intervals."""
-        kept = {client: before.counters[client] for client in self.silent if client in before.counters}
-        return Reading(self.at_seconds, {**kept, **self.counters}, self.silent)
+_END_SECONDS = 1.0
+"""A look that hangs longer at the end is left behind; what it finds counts no more."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """The requests that ended between two readings.
+    """The requests that ended between two looks.
 
     Attributes:
         seconds: How long it was.
@@ -121,10 +40,17 @@ class Span:
 
 @dataclass(frozen=True)
 class Window:
-    """What was seen since a watch began or turned: a span for each reading but the first."""
+    """What was seen since a watch began or turned.
+
+    Attributes:
+        spans: One for each look at which something new was known; none while nothing is.
+        coverage: Of all of them.
+        trouble: Why the last look failed, and what to do; "" where it did not.
+    """
 
     spans: tuple[Span, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
+    trouble: str = ""
 
     @property
     def versions(self) -> Mapping[str, Tally]:
@@ -133,117 +59,42 @@ class Window:
         return {name: sum((span.tally([name]) for span in self.spans), Tally()) for name in names}
 
 
-def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
-    """What happened between two readings.
+class Source(Protocol):
+    """Counters of clients' requests."""
 
-    A pod of the service counts from 0 where its client did not know it before or its counters fell. The first reading of a
-    client counts nothing: what it shows may be of any time before. A pod that takes another one's address, and by the next
-    reading passes all its counters, is taken for it: then too few requests are counted.
-    """
-    versions: defaultdict[str, Tally] = defaultdict(Tally)
-    hosts_in_part: set[Host] = set()
-    for client in now.counters.keys() & before.counters.keys():
-        known, found = before.counters[client], now.counters[client]
-        gone = known.keys() - found.keys()
-        for host, counters in found.items():
-            then = known.get(host, Counters())
-            if counters.began_anew(then):
-                gone.add(host)
-                then = Counters()
-            versions[host.version] += counters.since(then)
-        hosts_in_part |= gone
-    return Span(now.at_seconds - before.at_seconds, dict(versions)), Coverage(
-        _pods((now.counters.keys() & before.counters.keys()) - now.silent.keys()),
-        {client.pod: why for client, why in now.silent.items()},
-        _pods(now.counters.keys() ^ before.counters.keys()),
-        frozenset(hosts_in_part),
-    )
+    def look(self, stop: threading.Event, *, anew: bool) -> tuple[Span | None, Coverage]:
+        """What ended since the last look; None where nothing newer is known.
 
+        Args:
+            stop: Ends it at once where it is set.
+            anew: Nothing that ended before this look counts, now or later.
 
-def read_clients(
-    region: RegionAccess, service: ServiceAddress, left_out: Collection[str], stop: threading.Event | None = None
-) -> Reading:
-    """Reads the counters of every client of a service; about half a second for fourteen of them.
-
-    Args:
-        region: The region.
-        service: The service.
-        left_out: The namespaces whose pods are not asked.
-        stop: Ends it at once; what is missing then is silent.
-
-    Raises:
-        RolloutError: no such context, or the cluster does not answer or refuses to list its pods.
-    """
-    at_seconds = time.monotonic()
-    counters: dict[Client, Mapping[Host, Counters]] = {}
-    silent: dict[Client, str] = {}
-
-    def pages(envoy: Envoy) -> list[str]:
-        return [] if envoy.pod.partition("/")[0] in left_out else [clusters_page([service])]
-
-    for envoy, (page,) in ask_envoys(region, list_all_pods(region, api_client(region)), pages, stop):
-        client = Client(envoy.pod, envoy.uid)
-        try:
-            if page.error:
-                silent[client] = page.error
-            elif (read := read_counters(json.loads(page.text), service)) is not None:
-                counters[client] = read
-        except (ValueError, KeyError, TypeError, AttributeError) as invalid:
-            silent[client] = unreadable(invalid)
-    return Reading(at_seconds, counters, silent)
-
-
-def read_counters(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[Host, Counters] | None:
-    """What an Envoy counted of the pods of a service, by version; None where it has no cluster of a version.
-
-    Args:
-        clusters: The page `clusters?format=json`.
-        service: The service.
-    """
-    versions = hosts_of(clusters, service)
-    if not versions:
-        return None
-    return {
-        Host(version, _address(host["address"])): _counters(host["stats"])
-        for version, hosts in versions.items()
-        for host in hosts
-    }
+        Raises:
+            RolloutError: nothing can be known now, and why; the next look tells of both intervals, or is anew as this one.
+        """
 
 
 class ClientsWatch:
-    """What all clients of a region get of a service all the time, from reading to reading.
+    """What all clients of a region get of a service all the time, from look to look.
 
-    It lasts as long as the block that it is entered for, two weeks at most. A client that cannot be asked is told, and is no
-    reason to end.
+    It lasts as long as the block that it is entered for, two weeks at most. What cannot be asked is told, and is no reason to end.
 
     Args:
-        region: The region.
-        service: The service.
-        every_seconds: The pause between two readings, at least; ten times as long as a reading takes where that is longer.
-        left_out: The namespaces whose pods are not asked; by default the probe's, which tells of each request itself.
+        source: What is looked at.
+        every_seconds: The pause between two looks, at least; ten times as long as a look takes where that is longer.
     """
 
-    def __init__(
-        self,
-        region: RegionAccess,
-        service: ServiceAddress,
-        every_seconds: float = EVERY_SECONDS,
-        left_out: Collection[str] = (NAMESPACE,),
-    ) -> None:
-        self._region, self._service = region, service
-        self._every_seconds, self._left_out = every_seconds, left_out
-        self._pause_seconds = every_seconds
+    def __init__(self, source: Source, every_seconds: float = EVERY_SECONDS) -> None:
+        self._source, self._every_seconds = source, every_seconds
         self._stop = threading.Event()
         self._news = threading.Condition()
         self._turns = 0
         # the turn that the window began with
         self._turned: int | None = None
-        self._last: Reading | None = None
         self._spans: list[Span] = []
         self._coverage = Coverage()
-        self._answered_at = time.monotonic()
-        self._trouble = "no reading of them has ended"
-        self._thread = threading.Thread(target=self._follow, name=f"clients {region.name}", daemon=True)
+        self._trouble = ""
+        self._thread = threading.Thread(target=self._follow, name="clients", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -253,24 +104,19 @@ class ClientsWatch:
         with self._news:
             self._stop.set()
             self._news.notify_all()
-        self._thread.join()
+        self._thread.join(_END_SECONDS)
 
     def seen(self) -> Window:
-        """The window so far; without a span until its second reading has ended.
-
-        Raises:
-            RolloutError: no client could be asked for a minute and a pause, and why.
-        """
+        """The window so far."""
         with self._news:
-            quiet_seconds = time.monotonic() - self._answered_at
-            if quiet_seconds > _QUIET_SECONDS + self._pause_seconds:
-                raise self._is_quiet(quiet_seconds)
-            return Window(tuple(self._spans), self._coverage) if self._turned == self._turns else Window()
+            if self._turned != self._turns:
+                return Window(trouble=self._trouble)
+            return Window(tuple(self._spans), self._coverage, self._trouble)
 
     def turn(self) -> None:
-        """Ends the window; the next one begins with a reading that begins after this call, as soon as none is under way.
+        """Ends the window; the next one begins with a look that begins after this call, as soon as none is under way.
 
-        What ends between the last reading and that one is in neither window.
+        What ends between the last look and that one is in neither window.
         """
         with self._news:
             self._turns += 1
@@ -278,59 +124,27 @@ class ClientsWatch:
 
     def _follow(self) -> None:
         ends = time.monotonic() + LONGEST_SECONDS
-        while not self._stop.is_set() and time.monotonic() < ends:
+        while not self._stop.is_set():
+            if time.monotonic() > ends:
+                self._trouble = f"they were watched for {LONGEST_SECONDS / 3600:.0f} h without an end"
+                return
             turns, began = self._turns, time.monotonic()
             try:
-                self._add(read_clients(self._region, self._service, self._left_out, self._stop), turns)
+                self._add(turns, *self._source.look(self._stop, anew=self._turned != turns))
             except RolloutError as error:
-                self._trouble = "; ".join(problem.what for problem in error.problems)
-            self._pause_seconds = max(self._every_seconds, _REST * (time.monotonic() - began))
-            self._pause(turns)
-        self._trouble = f"they were watched for {LONGEST_SECONDS / 3600:.0f} h without an end"
+                self._trouble = "; ".join(text for each in error.problems for text in (each.what, each.fix) if text)
+            self._pause(turns, max(self._every_seconds, _REST * (time.monotonic() - began)))
 
-    def _pause(self, turns: int) -> None:
+    def _pause(self, turns: int, seconds: float) -> None:
         with self._news:
-            self._news.wait_for(lambda: self._stop.is_set() or self._turns != turns, self._pause_seconds)
+            self._news.wait_for(lambda: self._stop.is_set() or self._turns != turns, seconds)
 
-    def _add(self, now: Reading, turns: int) -> None:
+    def _add(self, turns: int, span: Span | None, coverage: Coverage) -> None:
         with self._news:
             if self._stop.is_set():
                 return
-            if now.silent and not now.counters:
-                client, why = next(iter(now.silent.items()))
-                self._trouble = f"none of {len(now.silent)} answered ({client.pod}: {why})"
-                return
-            self._answered_at = time.monotonic()
-            if self._last is None or self._turned != turns:
-                self._last, self._turned, self._spans = now, turns, []
-                self._coverage = Coverage(silent={client.pod: why for client, why in now.silent.items()})
-                return
-            now = now.after(self._last)
-            span, coverage = compare(self._last, now)
-            self._last = now
-            self._spans.append(span)
+            self._trouble = ""
+            if self._turned != turns:
+                self._turned, self._spans, self._coverage = turns, [], Coverage()
             self._coverage = self._coverage.then(coverage)
-
-    def _is_quiet(self, seconds: float) -> RolloutError:
-        return RolloutError.of(
-            f"{self._region.name}: no client of {self._service.name} could be asked what it gets for {seconds:.0f} s: {self._trouble}",
-            "what is not measured is not known to be well",
-            "see that an exec into the proxies goes through: "
-            f"kubectl --context {self._region.context} -n NAMESPACE exec POD -c {PROXY} -- pilot-agent request GET clusters",
-        )
-
-
-def _pods(clients: Collection[Client]) -> frozenset[str]:
-    return frozenset(client.pod for client in clients)
-
-
-def _address(address: Mapping[str, Any]) -> str:
-    # behind a waypoint or a tunnel it is not a socket's
-    socket = address.get("socket_address")
-    return f"{socket['address']}:{socket['port_value']}" if socket else json.dumps(address, sort_keys=True)
-
-
-def _counters(stats: Collection[Mapping[str, Any]]) -> Counters:
-    # Envoy leaves out what is 0, and writes numbers as strings
-    values = {stat["name"]: int(stat.get("value", 0)) for stat in stats}
-    return Counters(*(values.get(name, 0) for name in Counters._fields))
+            self._spans += [span] if span else []

@@ -23,6 +23,7 @@ MAY_DIFFER = (
     "istio.retain",
     "argocd.install",
     "argocd.retain",
+    "metrics.**",
     "services.*.path",
     "services.*.stable",
     "services.*.podsForAllTraffic",

@@ -4,67 +4,20 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from tests.e2e.drills import Row, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.promoting import RATE, promote, rollout, steps_of, trailers
-from tests.e2e.waiting import until
-
-_SERVICES = "echo-rollout:services"
-_WEB = """\
-port: 8000
-containerPort: 9000
-probes: {startup: /alive, readiness: /alive, liveness: /alive}
-drain: {by: sleep, seconds: 5, graceSeconds: 30}
-writable: [/run, /var/lib/nginx, /var/log/nginx]
-maxEjectionPercent: 50
-hosts: [web.corp.local]
-testers: {header: x-web-version}
-requests: [{path: /shop, weight: 3}, {path: /missing, expectedStatus: [404]}]
-versions:
-  v1: {image: registry.corp.local/nginx:1.0.0, replicas: 2, weight: 100, configMaps: {/etc/nginx/conf.d: site-1}}
-  v2: {image: registry.corp.local/nginx:1.0.0, replicas: 2, weight: 0, configMaps: {/etc/nginx/conf.d: site-2}}
-"""
-_SITE = """\
-server {{
-  listen 9000;
-  location = /alive {{ return 204; }}
-  location /shop {{ return 200 "site {number}"; }}
-  location / {{ return 404; }}
-}}
-"""
-
-
-def _configure(lab: Laboratory, region: str) -> None:
-    """Make the sites of both versions, once their namespace is there."""
-    until(lambda: bool(lab.kubectl(region, "get", "namespace/web", "--ignore-not-found")), seconds=120)
-    for number in (1, 2):
-        site = {"site.conf": _SITE.format(number=number)}
-        metadata = {"name": f"site-{number}", "namespace": "web"}
-        made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True, "data": site}
-        file = lab.place.directory / f"site-{number}-{region}.json"
-        file.write_text(json.dumps(made))
-        lab.kubectl(region, "apply", f"--filename={file}")
+from tests.e2e.web import bring, take_away
 
 
 @pytest.fixture(scope="module")
 def web(lab: Laboratory) -> str:
     """The service, up beside echo in both regions; the commit that brought it. It stays: these tests are the last of a run."""
-    for region in REGIONS:
-        lab.edit(region, lambda config: config[_SERVICES].update(web=YAML().load(_WEB)))
-    lab.render()
-    commit = lab.push("Bring web")
-    with ThreadPoolExecutor() as pool:
-        sites = [pool.submit(_configure, lab, region) for region in REGIONS]
-        lab.run("up", "--no-verify")
-        for site in sites:
-            site.result()
-    return commit
+    return bring(lab)
 
 
 def _verified(lab: Laboratory, *arguments: str) -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -179,45 +132,4 @@ def test_both_services_are_promoted_at_the_same_time_and_one_is_taken_back(
 @pytest.mark.drill
 def test_a_service_is_taken_away_in_the_documented_steps(lab: Laboratory, web: str) -> None:
     """Those of docs/operating.md."""
-    lab.git("pull", "--quiet", "--ff-only", "lab", "main")
-    _remove(lab)
-    lab.back_to(f"{web}~1")
-    lab.await_synced(lab.push("Go back"))
-
-
-def _remove(lab: Laboratory) -> None:
-    for region in REGIONS:
-        lab.edit(
-            region,
-            lambda config: config.setdefault("echo-rollout:rules", {}).update(
-                waived={"service-removed": "nobody asks it"}
-            ),
-        )
-    lab.push("Announce that web goes")
-    for region in REGIONS:
-        lab.edit(region, lambda config: config[_SERVICES].pop("web"))
-    lab.render()
-    assert not (lab.place.checkout / "deploy/overlays/region-a/web").exists()
-    planned = rollout(lab, "plan")
-    assert planned.returncode == 1, planned.stdout
-    assert "service-removed" in planned.stdout
-    lab.push("Remove web")
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(partial(_remove_from, lab), REGIONS))
-
-
-def _remove_from(lab: Laboratory, region: str) -> None:
-    for urn in _protected(lab, region):
-        lab.pulumi("state", "unprotect", urn, "--yes", "--stack", region)
-    lab.pulumi("up", "--yes", "--skip-preview", "--stack", region)
-    until(partial(_is_gone, lab, region), seconds=60)
-
-
-def _protected(lab: Laboratory, region: str) -> list[str]:
-    state = json.loads(lab.pulumi("stack", "export", "--stack", region).stdout)
-    found = [each for each in state["deployment"]["resources"] if each.get("protect")]
-    return [each["urn"] for each in found if "::web" in each["urn"]]
-
-
-def _is_gone(lab: Laboratory, region: str) -> bool:
-    return not lab.kubectl(region, "get", "namespace/web", "--ignore-not-found")
+    take_away(lab, web)

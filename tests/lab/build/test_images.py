@@ -124,6 +124,13 @@ def test_images_have_the_names_that_the_clusters_ask_for(bench: Bench) -> None:
         assert len(bench.calls(f"image.tar:{name} ")) == 1
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_prometheus_is_made_where_a_region_has_one(bench: Bench, wanted: bool) -> None:
+    images.ensure_images(bench.tools, images.Apps(ECHO, [], PROBE, wanted), bench.cache, said)
+    assert len(bench.calls("image.tar:localhost/prometheus:lab ")) == wanted
+    assert len([call for call in bench.calls("mmdebstrap") if "--include=prometheus " in call]) == wanted
+
+
 def test_each_echo_image_holds_the_release_that_its_tag_names(bench: Bench) -> None:
     held = {name: bench.images()[name].parts["echo"].file.name for name in ECHO}
     assert held == {ECHO[0]: "echo-1.0.0", ECHO[1]: "echo-2.0.0"}

@@ -15,7 +15,7 @@ import numpy as np
 from rollout.access import RegionAccess
 from rollout.judge.shares import RISK
 from rollout.judge.step import nearly_all_answered
-from rollout.measurement import Measurement, Result, Tally
+from rollout.measurement import Count, Measurement, Result, Tally
 from rollout.problem import Problem, RolloutError, TransientError
 from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
@@ -245,7 +245,7 @@ class FakeClients(ClientsWatch):
 
     def seen(self) -> Window:
         if self._of.clients_away:
-            raise RolloutError.of(f"{self._where}: no client of echo could be asked")
+            return Window(trouble=f"{self._where}: no client of echo could be asked")
         weights = self._of.in_force(self._where)
         failures = {
             version: round(weight * self._of.clients_failure_rate(self._where, version))

@@ -1,4 +1,4 @@
-"""A measurement that nobody waits for any more ends."""
+"""A measurement that nobody waits for any more ends; what other clients get is read where the stack file says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from rollout.status.verification import Deliveries, Progress, Ready
 from rollout.traffic.attack import Attack
 from rollout.traffic.probe import LOOK_EVERY
 from tests.rollout.answers import ok
+from tests.rollout.planned import Project
 from tests.rollout.promote.two_clones import TwoClones
+from tests.rollout.traffic.fake_prometheus import FakePrometheus, serving
+from tests.rollout.traffic.test_proxies import until
 
 REGION = RegionAccess("region-a", "region-a", "region-a")
 # far fewer than decide that v1 gets all of them
@@ -79,6 +82,22 @@ def test_fetches_what_argo_cd_synced_and_the_clone_lacks(clones: TwoClones, monk
     prepared[0].fetch("main")
 
     assert upstream.repository.commit_of(commit) == commit
+
+
+def test_clients_are_read_of_the_prometheus_that_a_region_declares(clones: TwoClones) -> None:
+    found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
+    regions = Clusters(clones.upstream(), found, ["region-a"], 500, _unshown)
+    prometheus = FakePrometheus(answer=(503, '{"status": "error", "error": "starting"}'))
+    with serving(prometheus) as port:
+
+        def declare(project: Project) -> None:
+            file = project.directory / "Pulumi.region-a.yaml"
+            address = f'"http://127.0.0.1:{port}"'
+            file.write_text(f"{file.read_text()}  echo-rollout:metrics: {{prometheus: {{address: {address}}}}}\n")
+
+        clones.somebody("Read Prometheus", declare)
+        with regions.clients("region-a") as watch:
+            until(watch, lambda window: "answers 503: starting" in window.trouble)
 
 
 def _unshown(_ready: Sequence[Ready]) -> AbstractContextManager[Progress]:

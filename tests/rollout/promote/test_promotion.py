@@ -527,6 +527,8 @@ class TestClients:
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
         assert ended.state is PromotionState.DONE
+        told = "region-a: nothing is known of other clients yet (region-a: no client of echo could be asked); "
+        assert f"{told}the probe's requests alone are judged" in clones.said
 
     def test_clients_whom_both_versions_fail_accuse_nobody(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.clients_failure_rate = lambda _region, _version: 0.3

@@ -1,0 +1,227 @@
+"""What clients get of a service, as their own Envoys count it: every sidecar and gateway of a region's cluster, with no setting.
+
+An Envoy counts by subset and pod of the service, from 0 since it knows the pod there, and shows it on its page of clusters. What
+ended between two readings of it:
+
+- requests that were answered with a status below 500 (`rq_success`, counted when the headers of the answer come);
+- failures: a status of 500 or more, a connection that was refused or broke before the headers, a request above the client's own
+  limits, a timeout (`rq_error`); of gRPC the statuses that correspond to these;
+- failures: requests that ended as neither, because the client gave up before the headers or cancelled a gRPC stream. At least so
+  many did: those that began (`rq_total`), less those that ended otherwise and those that are under way (`rq_active`);
+- failures: timeouts after the headers (`rq_timeout`), as far as there are more timeouts than all failures above.
+
+Each attempt counts: also one that a retry hid from the client, and a mirrored request. A failed connection counts by the requests
+that waited for it, so `cx_connect_fail` adds nothing. Not seen are: an answer that breaks off after its headers; a client that
+gives up after the headers, or while a connection is made; a request for which the Envoy has no healthy pod or no cluster; what a
+pod got since the last reading, once it is not ready and the Envoy forgets it: a pod that crashes may take its failures along, and
+only its name is told. A request that a header sends to a version looks like one that the weights sent there. What the probe outside
+the mesh sends is among the requests of a gateway.
+
+Source: Envoy's router (source/common/router/router.cc) and connection pools (source/common/conn_pool/conn_pool_base.cc). What is
+said here of answers, resets, refused connections, retries, timeouts and clients that give up was tried with Envoy 1.40.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from components.names import ServiceAddress
+from rollout.access import RegionAccess
+from rollout.cluster.client import api_client, list_all_pods
+from rollout.cluster.envoys import Envoy, ask_envoys, clusters_page, hosts_of, unreadable
+from rollout.cluster.pods import PROXY
+from rollout.measurement import Coverage, Host, Tally
+from rollout.problem import RolloutError
+from rollout.traffic.clients import Span
+from rollout.traffic.probe import NAMESPACE
+
+
+class Counters(NamedTuple):
+    """What a client's Envoy counted of a pod of the service, by Envoy's names; all of them but `rq_active` only grow."""
+
+    rq_total: int = 0
+    rq_success: int = 0
+    rq_error: int = 0
+    rq_timeout: int = 0
+    rq_active: int = 0
+
+    def since(self, before: Counters) -> Tally:
+        """The requests that ended since then.
+
+        Envoy reads the counters one after the other, and a request that ends between `rq_success` and `rq_active` seems given up:
+        with 3,500 requests a second, on two cores at a load of 9, one in 1,867 readings had such a one.
+        """
+        began, succeeded, failed, timed_out = (now - then for now, then in zip(self[:4], before[:4], strict=True))
+        # a request that began and did not end as one of the two is under way, or its client gave up
+        failed += max(0, began - succeeded - failed - self.rq_active)
+        return Tally(succeeded + failed, min(max(failed, timed_out), succeeded + failed))
+
+    def began_anew(self, before: Counters) -> bool:
+        """Whether they cannot have come of those: the pod, the cluster or the Envoy was replaced."""
+        return any(now < then for now, then in zip(self[:4], before[:4], strict=True))
+
+
+class Client(NamedTuple):
+    """A pod whose Envoy can send to the service."""
+
+    pod: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the Envoys showed.
+
+    Attributes:
+        at_seconds: When it began, by the monotonic clock.
+        counters: By client and host; of a client that was asked in vain what it showed before, if it did.
+        silent: Why a client was asked in vain. It is not known whether such a one can send to the service.
+    """
+
+    at_seconds: float
+    counters: Mapping[Client, Mapping[Host, Counters]]
+    silent: Mapping[Client, str] = field(default_factory=dict)
+
+    def after(self, before: Reading) -> Reading:
+        """With what clients that are silent now showed before: their next answer then tells of both intervals."""
+        kept = {client: before.counters[client] for client in self.silent if client in before.counters}
+        return Reading(self.at_seconds, {**kept, **self.counters}, self.silent)
+
+
+def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
+    """What happened between two readings.
+
+    A pod of the service counts from 0 where its client did not know it before or its counters fell. The first reading of a
+    client counts nothing: what it shows may be of any time before. A pod that takes another one's address, and by the next
+    reading passes all its counters, is taken for it: then too few requests are counted.
+    """
+    versions: defaultdict[str, Tally] = defaultdict(Tally)
+    hosts_in_part: set[Host] = set()
+    for client in now.counters.keys() & before.counters.keys():
+        known, found = before.counters[client], now.counters[client]
+        gone = known.keys() - found.keys()
+        for host, counters in found.items():
+            then = known.get(host, Counters())
+            if counters.began_anew(then):
+                gone.add(host)
+                then = Counters()
+            versions[host.version] += counters.since(then)
+        hosts_in_part |= gone
+    return Span(now.at_seconds - before.at_seconds, dict(versions)), Coverage(
+        _pods((now.counters.keys() & before.counters.keys()) - now.silent.keys()),
+        _reasons(now),
+        _pods(now.counters.keys() ^ before.counters.keys()),
+        frozenset(hosts_in_part),
+    )
+
+
+def read_clients(
+    region: RegionAccess, service: ServiceAddress, left_out: Collection[str], stop: threading.Event | None = None
+) -> Reading:
+    """Reads the counters of every client of a service; about half a second for fourteen of them.
+
+    Args:
+        region: The region.
+        service: The service.
+        left_out: The namespaces whose pods are not asked.
+        stop: Ends it at once; what is missing then is silent.
+
+    Raises:
+        RolloutError: no such context, or the cluster does not answer or refuses to list its pods.
+    """
+    at_seconds = time.monotonic()
+    counters: dict[Client, Mapping[Host, Counters]] = {}
+    silent: dict[Client, str] = {}
+
+    def pages(envoy: Envoy) -> list[str]:
+        return [] if envoy.pod.partition("/")[0] in left_out else [clusters_page([service])]
+
+    for envoy, (page,) in ask_envoys(region, list_all_pods(region, api_client(region)), pages, stop):
+        client = Client(envoy.pod, envoy.uid)
+        try:
+            if page.error:
+                silent[client] = page.error
+            elif (read := read_counters(json.loads(page.text), service)) is not None:
+                counters[client] = read
+        except (ValueError, KeyError, TypeError, AttributeError) as invalid:
+            silent[client] = unreadable(invalid)
+    return Reading(at_seconds, counters, silent)
+
+
+def read_counters(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[Host, Counters] | None:
+    """What an Envoy counted of the pods of a service, by version; None where it has no cluster of a version.
+
+    Args:
+        clusters: The page `clusters?format=json`.
+        service: The service.
+    """
+    versions = hosts_of(clusters, service)
+    if not versions:
+        return None
+    return {
+        Host(version, _address(host["address"])): _counters(host["stats"])
+        for version, hosts in versions.items()
+        for host in hosts
+    }
+
+
+class Proxies:
+    """The Envoys of all clients.
+
+    Args:
+        region: The region.
+        service: The service.
+        left_out: The namespaces whose pods are not asked; by default the probe's, which tells of each request itself.
+    """
+
+    def __init__(self, region: RegionAccess, service: ServiceAddress, left_out: Collection[str] = (NAMESPACE,)) -> None:
+        self._region, self._service, self._left_out = region, service, left_out
+        self._last: Reading | None = None
+
+    def look(self, stop: threading.Event, *, anew: bool) -> tuple[Span | None, Coverage]:
+        """As `Source.look`; about half a second for fourteen of them.
+
+        Raises:
+            RolloutError: no such context, or the cluster does not answer or refuses to list its pods; or none of them answers.
+        """
+        now = read_clients(self._region, self._service, self._left_out, stop)
+        if now.silent and not now.counters:
+            raise self._none_answered(now.silent)
+        before = None if anew else self._last
+        self._last = now = now.after(before) if before else now
+        return compare(before, now) if before else (None, Coverage(silent=_reasons(now)))
+
+    def _none_answered(self, silent: Mapping[Client, str]) -> RolloutError:
+        client, why = next(iter(silent.items()))
+        return RolloutError.of(
+            f"{self._region.name}: none of {len(silent)} clients of {self._service.name} could be asked what it gets ({client.pod}: {why})",
+            "what is not measured is not known to be well",
+            "see that an exec into the proxies goes through: "
+            f"kubectl --context {self._region.context} -n NAMESPACE exec POD -c {PROXY} -- pilot-agent request GET clusters",
+        )
+
+
+def _reasons(reading: Reading) -> dict[str, str]:
+    return {client.pod: why for client, why in reading.silent.items()}
+
+
+def _pods(clients: Collection[Client]) -> frozenset[str]:
+    return frozenset(client.pod for client in clients)
+
+
+def _address(address: Mapping[str, Any]) -> str:
+    # behind a waypoint or a tunnel it is not a socket's
+    socket = address.get("socket_address")
+    return f"{socket['address']}:{socket['port_value']}" if socket else json.dumps(address, sort_keys=True)
+
+
+def _counters(stats: Collection[Mapping[str, Any]]) -> Counters:
+    # Envoy leaves out what is 0, and writes numbers as strings
+    values = {stat["name"]: int(stat.get("value", 0)) for stat in stats}
+    return Counters(*(values.get(name, 0) for name in Counters._fields))

@@ -1,0 +1,124 @@
+"""A version that is well for the probe and fails real clients is taken back, by their Envoys' counters and by a Prometheus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.e2e.laboratory import Laboratory
+from tests.e2e.promoting import Promoted, promote
+from tests.e2e.waiting import until
+from tests.e2e.web import web_up
+
+pytestmark = pytest.mark.drill
+
+_REGION = "region-a"
+_PROMETHEUS = ("deployment/prometheus", "--namespace=monitoring")
+_METRICS = {"prometheus": {"service": "monitoring/prometheus:9090", "counters": "envoy"}}
+_QUERY = "/api/v1/namespaces/monitoring/services/prometheus:9090/proxy/api/v1/query?query=envoy_cluster_upstream_rq"
+# what Istio keeps by itself has none of these counters
+_PROXY = "proxyStatsMatcher: {inclusionRegexps: ['cluster\\.outbound\\|.*upstream_rq.*']}"
+
+
+def _shopper(path: str, image: str) -> dict[str, Any]:
+    """A client in the mesh that asks web for a path, fifty times a second."""
+    labels = {"app": "shopper"}
+    command = ["attack", f"--url=http://web.web.svc.cluster.local:8000{path}", "--ignore-stdin"]
+    numbers = ["--rate=50", "--requests=1000000", "--workers=10"]
+    container = {"name": "shopper", "image": image, "imagePullPolicy": "IfNotPresent", "args": [*command, *numbers]}
+    template = {
+        "metadata": {"labels": labels, "annotations": {"proxy.istio.io/config": _PROXY}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 5},
+    }
+    deployment = {"replicas": 1, "strategy": {"type": "Recreate"}, "selector": {"matchLabels": labels}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "shopper", "namespace": "clients"},
+        "spec": {**deployment, "template": template},
+    }
+
+
+def _shops(lab: Laboratory, path: str) -> None:
+    """Let the client ask for a path from now on."""
+    probe = lab.get(_REGION, "deployment/probe", "--namespace=echo-probe")
+    file = lab.place.directory / "shopper.json"
+    file.write_text(json.dumps(_shopper(path, probe["spec"]["template"]["spec"]["containers"][0]["image"])))
+    lab.kubectl(_REGION, "apply", f"--filename={file}")
+    lab.kubectl(_REGION, "rollout", "status", "deployment/shopper", "--namespace=clients", "--timeout=120s")
+
+
+@pytest.fixture(scope="module")
+def shop(lab: Laboratory) -> Iterator[None]:
+    """Web, which testers cannot ask for a version, so that clients' counters are judged; and its client's namespace."""
+    with web_up(lab, testers=None):
+        lab.kubectl(_REGION, "create", "namespace", "clients")
+        lab.kubectl(_REGION, "label", "namespace", "clients", "istio-injection=enabled")
+        lab.kubectl(_REGION, "create", "service", "clusterip", "proxies", "--clusterip=None", "--namespace=clients")
+        lab.kubectl(_REGION, "set", "selector", "service/proxies", "app=shopper", "--namespace=clients")
+        yield
+        lab.kubectl(_REGION, "delete", "namespace", "clients")
+
+
+@pytest.fixture(scope="module")
+def scraped(lab: Laboratory, shop: None) -> Iterator[None]:
+    """A Prometheus in the region, which its stack file names."""
+    lab.git("pull", "--quiet", "--ff-only", "lab", "main")
+    lab.edit(_REGION, lambda config: config.update({"echo-rollout:metrics": _METRICS}))
+    lab.push("Read clients' requests of Prometheus")
+    lab.run("up", "--no-verify", f"--region={_REGION}")
+    yield
+    lab.kubectl(_REGION, "delete", "namespace", "monitoring")
+
+
+def _await_scraped(lab: Laboratory) -> None:
+    until(lambda: "|web.web.svc" in lab.kubectl(_REGION, "get", f"--raw={_QUERY}"), seconds=120)
+
+
+def _promoted(lab: Laboratory, **options: Any) -> Promoted:
+    steps = ("--steps=10,50,100", "--bake=60s", "--longest=5m")
+    return promote(lab, "v2", "--service=web", f"--regions={_REGION}", *steps, rate=200, **options)
+
+
+def _assert_taken_back(done: Promoted, notes: list[str], by: str) -> None:
+    assert done.code == 1, str(done)
+    assert "v2 fails clients more often than v1, by more than 5 points" in done.result["reason"]
+    assert not [row for row in done.result["undone"]["cost"] if row["failures"]], "the probe's own path is well"
+    notes.append(f"/checkout of v2 fails real clients, counted by {by}: {done.result['reason']}")
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_version_that_fails_only_real_clients_is_taken_back_by_their_envoys(
+    lab: Laboratory, notes: list[str]
+) -> None:
+    _shops(lab, "/checkout")
+
+    _assert_taken_back(_promoted(lab), notes, "Envoys")
+
+
+@pytest.mark.usefixtures("scraped")
+def test_it_is_taken_back_by_a_prometheus(lab: Laboratory, notes: list[str]) -> None:
+    _shops(lab, "/checkout")
+    _await_scraped(lab)
+
+    _assert_taken_back(_promoted(lab), notes, "Prometheus")
+
+
+@pytest.mark.usefixtures("scraped")
+def test_a_promotion_goes_on_when_prometheus_goes_away(lab: Laboratory) -> None:
+    """It says so, and judges the probe's requests."""
+    _shops(lab, "/shop")
+    _await_scraped(lab)
+    away = partial(lab.kubectl, _REGION, "scale", *_PROMETHEUS, "--replicas=0")
+
+    done = _promoted(lab, when={"v2 50 %: committed": away})
+
+    assert done.code == 0, str(done)
+    told = [line for line in done.said if "other clients" in line]
+    assert "the requests of 1 other clients are counted" in told[0], told
+    assert "Prometheus monitoring/prometheus:9090 answers 503" in told[1], told
+    assert "no endpoints available" in told[-1], told
