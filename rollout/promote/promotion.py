@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
+from rollout.judge.checks import answered_by
 from rollout.judge.shares import Standing
 from rollout.judge.step import (
     MANY,
@@ -34,7 +35,7 @@ from rollout.measurement import Drawn, Measurement, Tally, together
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
 from rollout.promote.delivery import DeliveryTime
-from rollout.promote.results import PromotionResult, RollbackResult, StepResult
+from rollout.promote.results import FirstAnswers, PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.answers import await_all
 from rollout.status.verification import Outcome
@@ -244,6 +245,7 @@ class _Run:
         record: What the newest commit of the promotion says; None while there is none.
         proof: Of the step before.
         taken: The steps so far.
+        first_answers: What the version answered at weight 0 so far.
         bounds: What is slow, by region, as known from the old versions before its first step.
         usual: The part of the requests that failed, by region, when they were last compared.
         watched: The regions that have begun, until all are done.
@@ -258,6 +260,7 @@ class _Run:
         self.record = resumed[1] if resumed else None
         self.proof = self.record.proof if self.record else None
         self.taken: list[StepResult] = []
+        self.first_answers: list[FirstAnswers] = []
         self.bounds: dict[str, tuple[Bound, ...]] = {}
         self.usual = {self.proof.region: _part(self.proof.new + self.proof.old)} if self.proof else {}
         self.watched: dict[str, _Watched] = {}
@@ -278,8 +281,11 @@ class _Run:
         except InterferenceError as error:
             reason = error.problems[0].what
             self._conclude(PromotionState.ENDED, reason)
-            return PromotionResult(self.promotion, PromotionState.ENDED, reason, self.taken)
-        return ended or PromotionResult(self.promotion, PromotionState.DONE, "", self.taken)
+            return self._ended(PromotionState.ENDED, reason)
+        return ended or self._ended(PromotionState.DONE)
+
+    def _ended(self, state: PromotionState, reason: str = "", undone: RollbackResult | None = None) -> PromotionResult:
+        return PromotionResult(self.promotion, state, reason, self.taken, undone, self.first_answers)
 
     def _arrive(self) -> PromotionResult | None:
         """What is committed is delivered and acknowledged, before anything goes on top of it: together they could lose requests."""
@@ -304,10 +310,36 @@ class _Run:
         tip = self.upstream.tip()
         self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
         weight = self.upstream.weights(tip, region)[version]
+        if weight == _NO_WEIGHT:
+            self._ask_first(region, tip)
         for step in steps_left(self.promotion, weight):
             if ended := self._step(region, step):
                 return ended
         return None
+
+    def _ask_first(self, region: str, tip: str) -> None:
+        """The version answers before it gets anybody's request: the probe asks it by the testers' header.
+
+        Raises:
+            RolloutError: a request was not answered well by it.
+        """
+        version, service = self.promotion.version, self.upstream.declared(tip, region)
+        if service.testers is None or version not in service.for_testers:
+            self.upstream.say(
+                f"{region}: {version} is not asked at weight 0: no header leads to it (testers in the stack file)"
+            )
+            return
+        header = service.testers.header
+        asked = self.clusters.asked_for(region, header, version)
+        if wrong := asked.interruption or "; ".join(each.text for each in answered_by(asked, version)):
+            raise RolloutError.of(
+                f"{region}: {version} was asked {asked.requests} times at weight 0 ({header}: {version}): {wrong}",
+                "with its first step others would get such answers, so the region is not begun",
+                "mend the version; then begin again, or go on where something is committed (rollout promote --resume)",
+            )
+        answers = FirstAnswers.of(asked, version)
+        self.upstream.say(f"{version} {answers}")
+        self.first_answers.append(answers)
 
     def _certify(self, region: str) -> PromotionResult | None:
         """All regions hold before one begins."""
@@ -568,7 +600,7 @@ class _Run:
 
         undone = roll_back(upstream, self.clusters, where, reason)
         undone = replace(undone, cost=cost())
-        return PromotionResult(self.promotion, PromotionState.ROLLED_BACK, reason, self.taken, undone)
+        return self._ended(PromotionState.ROLLED_BACK, reason, undone)
 
     def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
         """Says in Git how it ended, by a commit that changes nothing.

@@ -35,6 +35,8 @@ def print_ended(console: Console, ended: PromotionResult) -> None:
         if any(step.compared for step in ended.taken):
             console.print(_comparisons(ended))
             console.print()
+    for answers in ended.first_answers:
+        console.print(f"{ended.promotion.version} {answers}")
     called = f"{ended.promotion.service} {ended.promotion.version}"
     if ended.state is PromotionState.DONE:
         regions = ", ".join(ended.promotion.regions)
@@ -84,6 +86,7 @@ def ended_as_json(ended: PromotionResult) -> dict[str, Any]:
         "reason": ended.reason,
         "risk": RISK,
         "tolerance": TOLERANCE_POINTS / 100,
+        "first_answers": [asdict(each) for each in ended.first_answers],
         "steps": [_step_json(step) for step in ended.taken],
         "undone": undone_as_json(ended.undone) if ended.undone else None,
     }

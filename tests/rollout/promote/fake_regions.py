@@ -17,7 +17,7 @@ from rollout.judge.shares import RISK
 from rollout.judge.step import nearly_all_answered
 from rollout.measurement import Count, Measurement, Result, Tally
 from rollout.problem import Problem, RolloutError, TransientError
-from rollout.promote.clusters import Clusters
+from rollout.promote.clusters import FIRST_REQUESTS, Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.overlay import parse_split
 from rollout.status.verification import Outcome, Ready, measure_and_judge
@@ -41,7 +41,7 @@ class Moment:
     """Something that a promotion is about to do with a region.
 
     Attributes:
-        what: `certify`, `watch`, `deliver` or `look`.
+        what: `certify`, `ask`, `watch`, `deliver` or `look`.
         region: Where.
         weight: What v2 has there: with a delivery what it is to get, else what the cluster has.
     """
@@ -66,6 +66,7 @@ class FakeRegions(Clusters):
         unanswered_rate: How often nobody answers, 0..1, by region.
         clients_away: Whether no other client can be asked.
         clients_failure_rate: How often it fails other clients than the probe, by region and version.
+        at_weight_0: What answers a request that asks for v2 by a header, by its number and its region.
         slower: How many times as long a version takes, by region.
         arrives: Whether a region can be brought to such weights.
         in_the_way: What the verbs find that would keep a change from arriving.
@@ -79,6 +80,7 @@ class FakeRegions(Clusters):
         self.arrives: Callable[[str, Mapping[str, int]], bool] = lambda _region, _weights: True
         self.clients_away = False
         self.clients_failure_rate: Callable[[str, str], float] = lambda _region, _version: 0.0
+        self.at_weight_0: Callable[[int, str], Result] = lambda _number, region: ok("v2", region)
         self.slower: Callable[[str, str], float] = lambda _region, _version: 1.0
         self.silent: set[str] = set()
         self.unhealthy: set[str] = set()
@@ -120,6 +122,14 @@ class FakeRegions(Clusters):
             for region in regions
         ]
         return measure_and_judge(ready, lambda _ready, _so_far: None, partial(nearly_all_answered, risk=risk), risk)
+
+    def asked_for(self, region: str, header: str, version: str) -> Measurement:
+        assert (header, version) == ("x-web-version", "v2")
+        self._comes_to("ask", region, self._weights[region])
+        count = Count(region)
+        for number in range(FIRST_REQUESTS):
+            count.add(self._sent(region, self.at_weight_0(number, region), self._random[region]))
+        return count.measurement(planned=FIRST_REQUESTS, seconds=2.0)
 
     def clients(self, region: str) -> FakeClients:
         return FakeClients(self, region)

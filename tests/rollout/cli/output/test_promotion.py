@@ -26,7 +26,7 @@ from rollout.judge.verdict import verdict_of
 from rollout.measurement import Tally
 from rollout.problem import Problem
 from rollout.promote.delivery import DeliveryTime
-from rollout.promote.results import PromotionResult, RetirementResult, RollbackResult, StepResult
+from rollout.promote.results import FirstAnswers, PromotionResult, RetirementResult, RollbackResult, StepResult
 from rollout.status.verification import Outcome
 from tests.rollout.answers import measured
 
@@ -135,6 +135,14 @@ class TestTable:
 
 
 class TestEnd:
+    def test_what_was_answered_at_weight_0_is_told(self) -> None:
+        answers = FirstAnswers("region-a", 100, 1.25, 40.0)
+
+        assert (
+            "v2 answered 100 of 100 requests at weight 0 in region-a, p50 1.25 ms, p99 40 ms"
+            in printed(ended=replace(DONE, first_answers=[answers])).splitlines()
+        )
+
     def test_done_says_what_it_has(self) -> None:
         assert "echo v2 has 25 % in region-a: each step was proven." in printed(ended=DONE)
 
