@@ -21,6 +21,7 @@ from rollout.status.verification import Outcome, Progress, Ready, attack_on, mea
 from rollout.traffic.attack import MOST_REQUESTS
 from rollout.traffic.clients import ClientsWatch
 from rollout.traffic.probe import connect, count_results
+from rollout.traffic.restarts import RestartsWatch
 from rollout.traffic.watch import Watch
 from stackfile.model import ServiceConfig
 
@@ -140,6 +141,10 @@ class Clusters:
         """What all other clients of a region get, for as long as a block lasts."""
         tip = self._upstream.tip()
         return ClientsWatch(self._regions[region], address(self._upstream.declared(tip, region)))
+
+    def restarts(self, region: str) -> RestartsWatch:
+        """How often containers of the service end in a region, for as long as a block lasts."""
+        return RestartsWatch(self._regions[region], self._outputs(region).address(self._upstream.service))
 
     def deliver(
         self,

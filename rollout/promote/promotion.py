@@ -41,6 +41,7 @@ from rollout.status.answers import await_all
 from rollout.status.verification import Outcome
 from rollout.traffic.clients import ClientsWatch
 from rollout.traffic.watch import Watch
+from rollout.traffic.restarts import RestartsWatch
 from rollout.weights import percents, shifted
 from rules.region.capacity import stable_of
 
@@ -225,19 +226,21 @@ class _Watched:
             for span in spans
         )
         coming, proof = (self.coming, self.watch.seen()) if self.coming else (self.watch.seen(), None)
-        return Observation(coming, proof, clients)
+        return Observation(coming, proof, clients, self.restarts.seen())
 
     def turn(self) -> None:
         """Ends the windows of the step before.
 
         Raises:
             RolloutError: no more requests are sent, and why.
+        restarts: The containers of the service that end.
         """
         self.clients.turn()
         self.watch.turn()
 
 
 class _Run:
+    restarts: RestartsWatch
     """A promotion on its way. A method that may end it returns how it ended, and None where it goes on.
 
     Attributes:
@@ -425,7 +428,7 @@ class _Run:
             )
             clients = self.watches.enter_context(self.clusters.clients(region))
             weights = self.upstream.weights(self.last, region)
-            self.watched[region] = _Watched(self._judged(region, weights, weights), watch, clients)
+            self.watched[region] = _Watched(self._judged(region, weights, weights), watch, clients, restarts)
         return self.watched[region]
 
     def _begin(self, step: Step) -> None:
@@ -492,6 +495,7 @@ class _Run:
             return None
         regions = self.promotion.regions
         before = {region: self.upstream.weights(tip, region) for region in regions}
+            restarts = self.watches.enter_context(self.clusters.restarts(region))
         after = {region: shifted(weights, version, last) for region, weights in before.items()}
         for region in regions:
             self._watch(region).turn()
@@ -588,6 +592,7 @@ class _Run:
             if not proven and now - began > max(bake_seconds, step.terms.longest_seconds):
                 raise RolloutError(_undecided(step, seen, self.clusters.rate))
             # after hours there is much to look at
+        self._tell_restarts(region)
             time.sleep(max(1.0, _PAUSE_PER_LOOK * (now - looked)) * _LOOK_EVERY_SECONDS)
 
     def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict) -> PromotionResult:
@@ -600,6 +605,14 @@ class _Run:
 
         undone = roll_back(upstream, self.clusters, where, reason)
         undone = replace(undone, cost=cost())
+    def _tell_restarts(self, region: str) -> None:
+        """What containers did that accused nobody, or could not be seen."""
+        restarts = self.watched[region].restarts
+        if trouble := restarts.trouble():
+            self.upstream.say(f"{trouble}; nobody sees whether containers end")
+        for version, reasons in restarts.seen().items():
+            self.upstream.say(f"{region}: containers of {version} ended within ten minutes: {', '.join(reasons)}")
+
         return self._ended(PromotionState.ROLLED_BACK, reason, undone)
 
     def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:

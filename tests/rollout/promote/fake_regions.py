@@ -23,6 +23,7 @@ from rollout.status.overlay import parse_split
 from rollout.status.verification import Outcome, Ready, measure_and_judge
 from rollout.traffic.attack import Attack
 from rollout.traffic.clients import ClientsWatch, Span, Window
+from rollout.traffic.restarts import RestartsWatch
 from rollout.traffic.watch import Watch
 from tests.rollout.answers import AT_NS, fault, ok, other
 from tests.rollout.planned import REGIONS
@@ -67,6 +68,7 @@ class FakeRegions(Clusters):
         clients_away: Whether no other client can be asked.
         clients_failure_rate: How often it fails other clients than the probe, by region and version.
         at_weight_0: What answers a request that asks for v2 by a header, by its number and its region.
+        ended: Why containers ended, by version, in a region.
         slower: How many times as long a version takes, by region.
         arrives: Whether a region can be brought to such weights.
         in_the_way: What the verbs find that would keep a change from arriving.
@@ -81,6 +83,7 @@ class FakeRegions(Clusters):
         self.clients_away = False
         self.clients_failure_rate: Callable[[str, str], float] = lambda _region, _version: 0.0
         self.at_weight_0: Callable[[int, str], Result] = lambda _number, region: ok("v2", region)
+        self.ended: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda _region: {}
         self.slower: Callable[[str, str], float] = lambda _region, _version: 1.0
         self.silent: set[str] = set()
         self.unhealthy: set[str] = set()
@@ -133,6 +136,9 @@ class FakeRegions(Clusters):
 
     def clients(self, region: str) -> FakeClients:
         return FakeClients(self, region)
+
+    def restarts(self, region: str) -> FakeRestarts:
+        return FakeRestarts(self, region)
 
     def watched(self, region: str, bounds_ms: Sequence[float] = ()) -> FakeWatch:
         return FakeWatch(self, region, bounds_ms)
@@ -269,6 +275,25 @@ class FakeClients(ClientsWatch):
 
     def turn(self) -> None:
         self._seen = []
+
+
+class FakeRestarts(RestartsWatch):
+    """The containers of a region."""
+
+    def __init__(self, regions: FakeRegions, region: str) -> None:
+        self._of, self._where = regions, region
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing was started."""
+
+    def seen(self) -> Mapping[str, tuple[str, ...]]:
+        return self._of.ended(self._where)
+
+    def trouble(self) -> str:
+        return ""
 
 
 @dataclass(frozen=True)
