@@ -34,14 +34,15 @@ from rollout.judge.step import (
 from rollout.measurement import Drawn, Measurement, Tally, together
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
+from rollout.promote.command import run
 from rollout.promote.delivery import DeliveryTime
 from rollout.promote.results import FirstAnswers, PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.answers import await_all
 from rollout.status.verification import Outcome
 from rollout.traffic.clients import ClientsWatch
-from rollout.traffic.watch import Watch
 from rollout.traffic.restarts import RestartsWatch
+from rollout.traffic.watch import Watch
 from rollout.weights import percents, shifted
 from rules.region.capacity import stable_of
 
@@ -51,8 +52,27 @@ _NO_WEIGHT = 0
 _STOPPED = Problem("stopped")
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What one run of a promotion is asked for. Git does not keep it: who resumes says it again.
+
+    Attributes:
+        before_step: Commands for the shell that must succeed before a step.
+        until: It stops well when a step with this weight, a percent, is proven in a region and more is left; None for never.
+        tell: Told in a line, with the commit, what people elsewhere are to know.
+    """
+
+    before_step: Sequence[str] = ()
+    until: int | None = None
+    tell: Callable[[str, str], None] = lambda _line, _commit: None
+
+
 def promote(
-    upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None
+    upstream: Upstream,
+    clusters: Clusters,
+    promotion: Promotion,
+    resumed: tuple[str, Record] | None,
+    options: RunOptions | None = None,
 ) -> PromotionResult:
     """Takes all steps of a promotion that are not taken yet; takes them back if one fails.
 
@@ -64,11 +84,22 @@ def promote(
         clusters: The regions.
         promotion: What to do; its `before` is what is delivered now, if it begins.
         resumed: Its newest commit and what that says, if it goes on.
+        options: What this run is asked for.
 
     Raises:
         RolloutError: it stops where it is, and why.
     """
-    return _Run(upstream, clusters, promotion, resumed).run()
+    run = _Run(upstream, clusters, promotion, resumed, options or RunOptions())
+    steps = ", ".join(f"{step} %" for step in promotion.steps)
+    run.tell(f"{'goes on' if resumed else 'begins'} in {', '.join(promotion.regions)}: {steps}")
+    try:
+        ended = run.run()
+    except BaseException as error:
+        why = error.problems[0].what if isinstance(error, RolloutError) else type(error).__name__
+        run.tell(f"stops where it is: {why}")
+        raise
+    run.tell(f"is {ended.state}{': ' * bool(ended.reason)}{ended.reason}")
+    return ended
 
 
 def steps_left(promotion: Promotion, weight: int) -> tuple[int, ...]:
@@ -202,12 +233,14 @@ class _Watched:
         step: The step.
         watch: The probe's requests.
         clients: The requests of all others.
+        restarts: The containers of the service that end.
         coming: The probe's from before all Envoys had acknowledged it; None while they have not.
     """
 
     step: Step
     watch: Watch
     clients: ClientsWatch
+    restarts: RestartsWatch
     coming: Measurement | None = None
 
     def seen(self) -> Observation:
@@ -233,14 +266,12 @@ class _Watched:
 
         Raises:
             RolloutError: no more requests are sent, and why.
-        restarts: The containers of the service that end.
         """
         self.clients.turn()
         self.watch.turn()
 
 
 class _Run:
-    restarts: RestartsWatch
     """A promotion on its way. A method that may end it returns how it ended, and None where it goes on.
 
     Attributes:
@@ -256,9 +287,14 @@ class _Run:
     """
 
     def __init__(
-        self, upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None
+        self,
+        upstream: Upstream,
+        clusters: Clusters,
+        promotion: Promotion,
+        resumed: tuple[str, Record] | None,
+        options: RunOptions,
     ) -> None:
-        self.upstream, self.clusters, self.promotion = upstream, clusters, promotion
+        self.upstream, self.clusters, self.promotion, self.options = upstream, clusters, promotion, options
         self.last = resumed[0] if resumed else promotion.before
         self.record = resumed[1] if resumed else None
         self.proof = self.record.proof if self.record else None
@@ -286,6 +322,10 @@ class _Run:
             self._conclude(PromotionState.ENDED, reason)
             return self._ended(PromotionState.ENDED, reason)
         return ended or self._ended(PromotionState.DONE)
+
+    def tell(self, line: str) -> None:
+        """Tells people elsewhere, beside the newest commit."""
+        self.options.tell(f"{self.promotion.service} {self.promotion.version} {line}", self.last)
 
     def _ended(self, state: PromotionState, reason: str = "", undone: RollbackResult | None = None) -> PromotionResult:
         return PromotionResult(self.promotion, state, reason, self.taken, undone, self.first_answers)
@@ -318,6 +358,9 @@ class _Run:
         for step in steps_left(self.promotion, weight):
             if ended := self._step(region, step):
                 return ended
+            # after the very last one it is done
+            if step == self.options.until and (region, step) != (self.promotion.regions[-1], self.promotion.steps[-1]):
+                return self._ended(PromotionState.IN_PROGRESS, f"{step} % in {region} is proven")
         return None
 
     def _ask_first(self, region: str, tip: str) -> None:
@@ -411,6 +454,8 @@ class _Run:
         return self._back(reason)
 
     def _step(self, region: str, weight: int) -> PromotionResult | None:
+        if not self._is_committed(region, weight) and (ended := self._before([region], weight)):
+            return ended
         if not self.upstream.proposal:
             self._watch(region).turn()
         step = self._commit_step(region, weight)
@@ -420,6 +465,29 @@ class _Run:
         self._begin(step)
         return self._deliver(region, step.weights) or self._proven(region, self.promotion.bake_seconds)
 
+    def _is_committed(self, region: str, weight: int) -> bool:
+        return self.record is not None and (self.record.region, self.record.weight) == (region, weight)
+
+    def _before(self, regions: Sequence[str], weight: int) -> PromotionResult | None:
+        """Runs what must succeed before a step, with an eye on the regions that have begun.
+
+        Raises:
+            RolloutError: it does not.
+        """
+        version, where = self.promotion.version, ",".join(regions)
+        about = {
+            "ROLLOUT_SERVICE": self.promotion.service,
+            "ROLLOUT_VERSION": version,
+            "ROLLOUT_REGION": where,
+            "ROLLOUT_WEIGHT": str(weight),
+            "ROLLOUT_COMMIT": self.last,
+        }
+        for command in self.options.before_step:
+            self.upstream.say(f"{where}: before {version} {weight} %: {command}")
+            if found := run(command, about, self._doubted):
+                return self._failed(*found)
+        return None
+
     def _watch(self, region: str) -> _Watched:
         """The region's requests from now on, until all regions are done."""
         if region not in self.watched:
@@ -427,6 +495,7 @@ class _Run:
                 self.clusters.watched(region, [bound.ms for bound in self.bounds.get(region, ())])
             )
             clients = self.watches.enter_context(self.clusters.clients(region))
+            restarts = self.watches.enter_context(self.clusters.restarts(region))
             weights = self.upstream.weights(self.last, region)
             self.watched[region] = _Watched(self._judged(region, weights, weights), watch, clients, restarts)
         return self.watched[region]
@@ -493,13 +562,14 @@ class _Run:
         version, last, tip = self.promotion.version, self.promotion.steps[-1], self.upstream.tip()
         if last in self.promotion.weights:
             return None
-        regions = self.promotion.regions
+        regions, is_committed = self.promotion.regions, self.record is not None and self.record.weight == last
+        if not is_committed and (ended := self._before(regions, last)):
+            return ended
         before = {region: self.upstream.weights(tip, region) for region in regions}
-            restarts = self.watches.enter_context(self.clusters.restarts(region))
         after = {region: shifted(weights, version, last) for region, weights in before.items()}
         for region in regions:
             self._watch(region).turn()
-        if not self.record or self.record.weight != last:
+        if not is_committed:
             missing = {region: weights for region, weights in after.items() if weights != before[region]}
             record = Record(self.promotion, PromotionState.IN_PROGRESS, regions[-1], last, self.proof)
             self._commit(f"Promote {self.upstream.service} {version} everywhere: {last} %", missing, record)
@@ -522,6 +592,7 @@ class _Run:
             # of both: the old one alone may have had few, and the new one is shown to be within the margin
             self.usual[region] = _part(proof.new + proof.old)
         self._tell_clients(region)
+        self._tell_restarts(region)
 
     def _tell_clients(self, region: str) -> None:
         """Whose requests were counted beside the probe's."""
@@ -533,6 +604,14 @@ class _Run:
         silent = [f"{pod}: {why}" for pod, why in coverage.silent.items()]
         told = f"; {len(silent)} could not be asked ({silent[0]})" if silent else ""
         self.upstream.say(f"{region}: the requests of {len(coverage.counted)} other clients are counted{told}")
+
+    def _tell_restarts(self, region: str) -> None:
+        """What containers did that accused nobody, or could not be seen."""
+        restarts = self.watched[region].restarts
+        if trouble := restarts.trouble():
+            self.upstream.say(f"{trouble}; nobody sees whether containers end")
+        for version, reasons in restarts.seen().items():
+            self.upstream.say(f"{region}: containers of {version} ended within ten minutes: {', '.join(reasons)}")
 
     def _failed(self, region: str, reason: str) -> PromotionResult:
         watched = self.watched[region]
@@ -552,7 +631,7 @@ class _Run:
         before = self.upstream.weights(tip, region)
         weights = shifted(before, version, weight)
         step = self._judged(region, weights, before)
-        if self.record and (self.record.region, self.record.weight) == (region, weight):
+        if self._is_committed(region, weight):
             return step
         record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
         self._commit(f"Promote {self.upstream.service} {version} in {region}: {weight} %", {region: weights}, record)
@@ -567,6 +646,7 @@ class _Run:
         self.record = record
         where = ", ".join(weights or record.promotion.regions)
         self.upstream.say(f"{where}: {record.promotion.version} {record.weight} %: committed as {self.last[:10]}")
+        self.tell(f"gets {record.weight} % in {where}")
 
     def _prove(self, watched: _Watched, bake_seconds: float) -> Proof | tuple[str, str]:
         """The proof, when the bake time is over as well; or the region that is not well, and why.
@@ -592,7 +672,6 @@ class _Run:
             if not proven and now - began > max(bake_seconds, step.terms.longest_seconds):
                 raise RolloutError(_undecided(step, seen, self.clusters.rate))
             # after hours there is much to look at
-        self._tell_restarts(region)
             time.sleep(max(1.0, _PAUSE_PER_LOOK * (now - looked)) * _LOOK_EVERY_SECONDS)
 
     def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict) -> PromotionResult:
@@ -603,16 +682,11 @@ class _Run:
             regions = to_take_back(upstream, tip, record)
             return record, upstream.left_alone(last, tip, regions) if regions else ()
 
+        self.tell(f"is taken back: {reason}")
         undone = roll_back(upstream, self.clusters, where, reason)
-        undone = replace(undone, cost=cost())
-    def _tell_restarts(self, region: str) -> None:
-        """What containers did that accused nobody, or could not be seen."""
-        restarts = self.watched[region].restarts
-        if trouble := restarts.trouble():
-            self.upstream.say(f"{trouble}; nobody sees whether containers end")
-        for version, reasons in restarts.seen().items():
-            self.upstream.say(f"{region}: containers of {version} ended within ten minutes: {', '.join(reasons)}")
-
+        undone, self.last = replace(undone, cost=cost()), undone.commit
+        unknown = "".join(f"; {problem.what}" for problem in undone.problems)
+        self.tell(f"has weight 0 in {', '.join(undone.weights) or 'no region'} after {undone.seconds:.1f} s{unknown}")
         return self._ended(PromotionState.ROLLED_BACK, reason, undone)
 
     def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
@@ -638,8 +712,8 @@ class _Run:
                 self.upstream.refuse_changed_by_others(self.last, tip, unchanged)
             return self.upstream.shifted(tip, {}, message(subject, told))
 
-        placed = self.upstream.placed(make)
-        self.upstream.say(f"{state} by {placed[:10]}")
+        self.last = self.upstream.placed(make)
+        self.upstream.say(f"{state} by {self.last[:10]}")
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,9 @@ class TestRefused:
     def test_a_bake_that_is_no_time(self, bake: str) -> None:
         refused(run("promote", "v2", f"--bake={bake}"), f"--bake {bake}: this is no time of at most 12h")
 
+    def test_an_until_that_is_no_step(self) -> None:
+        refused(run("promote", "v2", "--until=30"), "--until 30: this is no step of the promotion", "10, 25, 50, 100")
+
     def test_no_version(self) -> None:
         refused(run("promote"), "no version is named", "rollout promote v2")
 
