@@ -79,12 +79,34 @@ def promote(
         str | None,
         typer.Option(metavar="TIME", help="How long a step may take to be proven; then it stops.", show_default="10m"),
     ] = None,
+    until: Annotated[
+        int | None,
+        typer.Option(
+            metavar="W", help="Stop well once this step is proven in a region; --resume goes on.", show_default=False
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the promotion that Git has in progress.")
     ] = False,
     again: Annotated[
         bool, typer.Option("--again", help="Promote it although its image was taken back before.")
     ] = False,
+    before_step: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CMD",
+            help="Runs before each step and must succeed; may be given more than once.",
+            show_default=False,
+        ),
+    ] = None,
+    notify: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Is told what happens, as apprise does; may be given more than once.",
+            show_default=False,
+        ),
+    ] = None,
     branch: Proposal = None,
     remote: Remote = None,
     rate: WatchRate = DEFAULT_RATE,
@@ -101,12 +123,19 @@ def promote(
     over the same requests: how many fail, and how many are slow. False-alarm rate of a promotion: at most 0.1 %. A version that is shown
     to be worse is taken back in all regions at once: it gets weight 0, and is not removed. The way back is tried until it is through;
     only Ctrl-C ends it. A version whose image was taken back before is refused, with the reason from Git, without --again.
+    With --until W it stops with 0 as soon as step W is proven in the region where it stands; nobody watches the regions then. --resume
+    measures all of them again, proves that step once more, and goes on: to the end, or until another step that --until names.
+    A command of --before-step is run by sh -c, for an hour at most, and finds ROLLOUT_SERVICE, ROLLOUT_VERSION, ROLLOUT_REGION,
+    ROLLOUT_WEIGHT (what the step gives) and ROLLOUT_COMMIT (what the step goes on top of) in its environment. If it fails, the
+    promotion stops where it is. Git does not keep it: say it again with --resume.
+    An address of --notify is told in a line, with a link to the commit, when the promotion begins, takes a step, is doubted and taken
+    back, and ends. What cannot be told there is said, and changes nothing.
     All that a promotion has come to is in the messages of its commits (git log --grep Rollout-); your files are moved forward if nothing
     uncommitted is lost.
 
     \b
     Exit codes:
-      0    every step was proven
+      0    every step was proven, or all up to --until
       1    a step failed, and all was taken back: every Envoy has acknowledged it
       2    refused, or it stopped where it is: --resume goes on, `rollout rollback` takes it back; or a region is not known
            to have the way back: `rollout rollback` sees to it
@@ -116,6 +145,7 @@ def promote(
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report
     from rollout.promote import promotion as engine
+    from rollout.promote.notification import Notifications, commit_link, receivers
     from rollout.promote.preflight import refuse_troubles
 
     with told("stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back") as messages:
@@ -126,6 +156,7 @@ def promote(
             plan, resumed = (
                 _resumed(found) if resume else (_begun(found, version or "", steps, bake, terms, again=again), None)
             )
+            stop, told_too = _until(until, plan), receivers(notify or ())
             previewed = () if resumed else engine.preview(found.upstream, plan)
             if dry_run:
                 results_console().print(promotion_report.preview_table(previewed))
@@ -133,7 +164,14 @@ def promote(
             upstream = found.upstream
             where = found.accesses(plan.regions)
             refuse_troubles(upstream.repository.project, where, plan.service, upstream.tip(), upstream.say)
-            ended = engine.promote(found.upstream, found.clusters(plan.regions, rate), plan, resumed)
+            with Notifications(told_too, messages.print) as notifications:
+                address = upstream.repository.address(upstream.remote)
+                options = engine.RunOptions(
+                    before_step or (),
+                    stop,
+                    lambda line, commit: notifications.tell(f"{line} ({commit_link(address, commit)})"),
+                )
+                ended = engine.promote(upstream, found.clusters(plan.regions, rate), plan, resumed, options)
     if as_json:
         print_json(promotion_report.ended_as_json(ended))
     else:
@@ -161,6 +199,16 @@ def _begun(found: Clone, version: str, steps: str | None, bake: str | None, term
     if not again:
         found.upstream.refuse_taken_back(promotion)
     return promotion
+
+
+def _until(step: int | None, plan: Promotion) -> int | None:
+    if step is not None and step not in plan.steps:
+        raise RolloutError.of(
+            f"--until {step}: this is no step of the promotion",
+            "it stops after a step",
+            f"name one of its steps: {', '.join(map(str, plan.steps))}",
+        )
+    return None if step is None else plan.terms.weight(step)
 
 
 def _terms(keep: int | None, margin: float | None, slower: float | None, longest: str | None) -> Terms:

@@ -453,6 +453,10 @@ class Repository:
             newest = newest_record(unnamed, service)
         return newest
 
+    def address(self, remote: str) -> str:
+        """A remote's address, which it may be itself."""
+        return self._asked("remote", "get-url", remote).stdout.strip() or remote
+
     def remote(self, wish: str | None, discovered: str | None) -> str:
         """The remote whose branches are delivered, by its name or address: the first that is said.
 

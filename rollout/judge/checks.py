@@ -154,6 +154,17 @@ def nothing_lost(
     )
 
 
+def answered_by(measurement: Measurement, version: str) -> tuple[Deviation, ...]:
+    """Every request was answered well by this version, which all of them asked for by a header."""
+    rows = {label(origin, measurement.region): tally for origin, tally in sorted(measurement.answered.items())}
+    others = [
+        Deviation(Kind.MISLABELLED, row, f"{row} answered {tally.requests:,} requests")
+        for row, tally in rows.items()
+        if row != version
+    ]
+    return (*no_failures(measurement), *all_readable(measurement), *subsets_match(measurement), *others)
+
+
 def shares_match(measurement: Measurement, weights: Mapping[str, int], risk: float = RISK) -> tuple[Deviation, ...]:
     """No version's share of all requests, in its own region, is proven to be other than its weight allows."""
     findings = []

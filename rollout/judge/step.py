@@ -6,6 +6,7 @@ The new version and the others are compared over the same requests: see `rollout
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,6 +40,10 @@ _MOMENTS_OF_A_STALL = 4
 
 _ATTEMPTS = 3
 """Of a request, at most, where nothing is set: the first one and Istio's two retries, each of which a client's Envoy counts."""
+
+_RESTARTS = 2
+"""Ends of the new version's containers that accuse it. A single one may be the machine's doing: of two versions of one image, the first
+to end is the new one half of the time."""
 
 MANY = 1_000
 """Requests of which the part that is bad is known well enough to say what is usual."""
@@ -191,11 +196,13 @@ class Observation:
         coming: Until all Envoys had acknowledged it, and a second more: the old split and the new one.
         proof: Since then; None while it is not acknowledged.
         clients: What all other clients got since the step began, as their Envoys count it: what ended between two readings.
+        restarts: Why containers ended and were started again within the last ten minutes, by version.
     """
 
     coming: Measurement
     proof: Measurement | None = None
     clients: tuple[Moment, ...] = ()
+    restarts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def tally(self, versions: Collection[str]) -> Tally:
         """What these versions of the region did with all the requests that they got."""
@@ -223,7 +230,10 @@ def doubt(step: Step, seen: Observation, *, proven: bool) -> str | None:
         proven: Whether its shares were proven before: then they need not be proven again, but can be found off.
     """
     return (
-        new_one_is_worse(step, seen) or somebody_else_answered(step, seen) or _share_is_off(step, seen, proven=proven)
+        new_one_is_worse(step, seen)
+        or somebody_else_answered(step, seen)
+        or _share_is_off(step, seen, proven=proven)
+        or _restarts(step, seen)
     )
 
 
@@ -234,6 +244,15 @@ def new_one_is_worse(step: Step, seen: Observation) -> str | None:
         if _is_beyond(step, windows, measure, measure.margin):
             return _worse(step, seen, windows, measure)
     return _clients_fail(step, seen)
+
+
+def _restarts(step: Step, seen: Observation) -> str | None:
+    """That containers of the new version end again and again while those of the others do not; what ends both accuses nobody."""
+    reasons = Counter(seen.restarts.get(step.version, ()))
+    if reasons.total() < _RESTARTS or any(why for version, why in seen.restarts.items() if version != step.version):
+        return None
+    told = ", ".join(f"{count} x {reason or 'no reason given'}" for reason, count in reasons.most_common())
+    return f"containers of {step.version} ended within ten minutes: {told}; of {step.old_versions} none"
 
 
 def somebody_else_answered(step: Step, seen: Observation) -> str | None:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
+from rollout.judge.checks import answered_by
 from rollout.judge.shares import Standing
 from rollout.judge.step import (
     MANY,
@@ -33,12 +34,14 @@ from rollout.judge.step import (
 from rollout.measurement import Drawn, Measurement, Tally, together
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
+from rollout.promote.command import run
 from rollout.promote.delivery import DeliveryTime
-from rollout.promote.results import PromotionResult, RollbackResult, StepResult
+from rollout.promote.results import FirstAnswers, PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.answers import await_all
 from rollout.status.verification import Outcome
 from rollout.traffic.clients import ClientsWatch
+from rollout.traffic.restarts import RestartsWatch
 from rollout.traffic.watch import Watch
 from rollout.weights import percents, shifted
 from rules.region.capacity import stable_of
@@ -49,8 +52,27 @@ _NO_WEIGHT = 0
 _STOPPED = Problem("stopped")
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What one run of a promotion is asked for. Git does not keep it: who resumes says it again.
+
+    Attributes:
+        before_step: Commands for the shell that must succeed before a step.
+        until: It stops well when a step with this weight, a percent, is proven in a region and more is left; None for never.
+        tell: Told in a line, with the commit, what people elsewhere are to know.
+    """
+
+    before_step: Sequence[str] = ()
+    until: int | None = None
+    tell: Callable[[str, str], None] = lambda _line, _commit: None
+
+
 def promote(
-    upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None
+    upstream: Upstream,
+    clusters: Clusters,
+    promotion: Promotion,
+    resumed: tuple[str, Record] | None,
+    options: RunOptions | None = None,
 ) -> PromotionResult:
     """Takes all steps of a promotion that are not taken yet; takes them back if one fails.
 
@@ -62,11 +84,22 @@ def promote(
         clusters: The regions.
         promotion: What to do; its `before` is what is delivered now, if it begins.
         resumed: Its newest commit and what that says, if it goes on.
+        options: What this run is asked for.
 
     Raises:
         RolloutError: it stops where it is, and why.
     """
-    return _Run(upstream, clusters, promotion, resumed).run()
+    run = _Run(upstream, clusters, promotion, resumed, options or RunOptions())
+    steps = ", ".join(f"{step} %" for step in promotion.steps)
+    run.tell(f"{'goes on' if resumed else 'begins'} in {', '.join(promotion.regions)}: {steps}")
+    try:
+        ended = run.run()
+    except BaseException as error:
+        why = error.problems[0].what if isinstance(error, RolloutError) else type(error).__name__
+        run.tell(f"stops where it is: {why}")
+        raise
+    run.tell(f"is {ended.state}{': ' * bool(ended.reason)}{ended.reason}")
+    return ended
 
 
 def steps_left(promotion: Promotion, weight: int) -> tuple[int, ...]:
@@ -200,12 +233,14 @@ class _Watched:
         step: The step.
         watch: The probe's requests.
         clients: The requests of all others.
+        restarts: The containers of the service that end.
         coming: The probe's from before all Envoys had acknowledged it; None while they have not.
     """
 
     step: Step
     watch: Watch
     clients: ClientsWatch
+    restarts: RestartsWatch
     coming: Measurement | None = None
 
     def seen(self) -> Observation:
@@ -219,7 +254,7 @@ class _Watched:
             for span in self.clients.seen().spans
         )
         coming, proof = (self.coming, self.watch.seen()) if self.coming else (self.watch.seen(), None)
-        return Observation(coming, proof, clients)
+        return Observation(coming, proof, clients, self.restarts.seen())
 
     def turn(self) -> None:
         """Ends the windows of the step before.
@@ -239,6 +274,7 @@ class _Run:
         record: What the newest commit of the promotion says; None while there is none.
         proof: Of the step before.
         taken: The steps so far.
+        first_answers: What the version answered at weight 0 so far.
         bounds: What is slow, by region, as known from the old versions before its first step.
         usual: The part of the requests that failed, by region, when they were last compared.
         watched: The regions that have begun, until all are done.
@@ -248,13 +284,19 @@ class _Run:
     """
 
     def __init__(
-        self, upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None
+        self,
+        upstream: Upstream,
+        clusters: Clusters,
+        promotion: Promotion,
+        resumed: tuple[str, Record] | None,
+        options: RunOptions,
     ) -> None:
-        self.upstream, self.clusters, self.promotion = upstream, clusters, promotion
+        self.upstream, self.clusters, self.promotion, self.options = upstream, clusters, promotion, options
         self.last = resumed[0] if resumed else promotion.before
         self.record = resumed[1] if resumed else None
         self.proof = self.record.proof if self.record else None
         self.taken: list[StepResult] = []
+        self.first_answers: list[FirstAnswers] = []
         self.bounds: dict[str, tuple[Bound, ...]] = {}
         self.usual = {self.proof.region: _part(self.proof.new + self.proof.old)} if self.proof else {}
         self.watched: dict[str, _Watched] = {}
@@ -277,8 +319,15 @@ class _Run:
         except InterferenceError as error:
             reason = error.problems[0].what
             self._conclude(PromotionState.ENDED, reason)
-            return PromotionResult(self.promotion, PromotionState.ENDED, reason, self.taken)
-        return ended or PromotionResult(self.promotion, PromotionState.DONE, "", self.taken)
+            return self._ended(PromotionState.ENDED, reason)
+        return ended or self._ended(PromotionState.DONE)
+
+    def tell(self, line: str) -> None:
+        """Tells people elsewhere, beside the newest commit."""
+        self.options.tell(f"{self.promotion.service} {self.promotion.version} {line}", self.last)
+
+    def _ended(self, state: PromotionState, reason: str = "", undone: RollbackResult | None = None) -> PromotionResult:
+        return PromotionResult(self.promotion, state, reason, self.taken, undone, self.first_answers)
 
     def _arrive(self) -> PromotionResult | None:
         """What is committed is delivered and acknowledged, before anything goes on top of it: together they could lose requests."""
@@ -303,10 +352,39 @@ class _Run:
         tip = self.upstream.tip()
         self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
         weight = self.upstream.weights(tip, region)[version]
+        if weight == _NO_WEIGHT:
+            self._ask_first(region, tip)
         for step in steps_left(self.promotion, weight):
             if ended := self._step(region, step):
                 return ended
+            # after the very last one it is done
+            if step == self.options.until and (region, step) != (self.promotion.regions[-1], self.promotion.steps[-1]):
+                return self._ended(PromotionState.IN_PROGRESS, f"{step} % in {region} is proven")
         return None
+
+    def _ask_first(self, region: str, tip: str) -> None:
+        """The version answers before it gets anybody's request: the probe asks it by the testers' header.
+
+        Raises:
+            RolloutError: a request was not answered well by it.
+        """
+        version, service = self.promotion.version, self.upstream.declared(tip, region)
+        if service.testers is None or version not in service.for_testers:
+            self.upstream.say(
+                f"{region}: {version} is not asked at weight 0: no header leads to it (testers in the stack file)"
+            )
+            return
+        header = service.testers.header
+        asked = self.clusters.asked_for(region, header, version)
+        if wrong := asked.interruption or "; ".join(each.text for each in answered_by(asked, version)):
+            raise RolloutError.of(
+                f"{region}: {version} was asked {asked.requests} times at weight 0 ({header}: {version}): {wrong}",
+                "with its first step others would get such answers, so the region is not begun",
+                "mend the version; then begin again, or go on where something is committed (rollout promote --resume)",
+            )
+        answers = FirstAnswers.of(asked, version)
+        self.upstream.say(f"{version} {answers}")
+        self.first_answers.append(answers)
 
     def _certify(self, region: str) -> PromotionResult | None:
         """All regions hold before one begins."""
@@ -375,6 +453,8 @@ class _Run:
         return self._back(reason)
 
     def _step(self, region: str, weight: int) -> PromotionResult | None:
+        if not self._is_committed(region, weight) and (ended := self._before([region], weight)):
+            return ended
         if not self.upstream.proposal:
             self._watch(region).turn()
         step = self._commit_step(region, weight)
@@ -386,6 +466,29 @@ class _Run:
         self._begin(step)
         return self._deliver(region, step.weights) or self._proven(region, self.promotion.bake_seconds)
 
+    def _is_committed(self, region: str, weight: int) -> bool:
+        return self.record is not None and (self.record.region, self.record.weight) == (region, weight)
+
+    def _before(self, regions: Sequence[str], weight: int) -> PromotionResult | None:
+        """Runs what must succeed before a step, with an eye on the regions that have begun.
+
+        Raises:
+            RolloutError: it does not.
+        """
+        version, where = self.promotion.version, ",".join(regions)
+        about = {
+            "ROLLOUT_SERVICE": self.promotion.service,
+            "ROLLOUT_VERSION": version,
+            "ROLLOUT_REGION": where,
+            "ROLLOUT_WEIGHT": str(weight),
+            "ROLLOUT_COMMIT": self.last,
+        }
+        for command in self.options.before_step:
+            self.upstream.say(f"{where}: before {version} {weight} %: {command}")
+            if found := run(command, about, self._doubted):
+                return self._failed(*found)
+        return None
+
     def _watch(self, region: str) -> _Watched:
         """The region's requests from now on, until all regions are done."""
         if region not in self.watched:
@@ -393,8 +496,9 @@ class _Run:
                 self.clusters.watched(region, [bound.ms for bound in self.bounds.get(region, ())])
             )
             clients = self.watches.enter_context(self.clusters.clients(region))
+            restarts = self.watches.enter_context(self.clusters.restarts(region))
             weights = self.upstream.weights(self.last, region)
-            self.watched[region] = _Watched(self._judged(region, weights, weights), watch, clients)
+            self.watched[region] = _Watched(self._judged(region, weights, weights), watch, clients, restarts)
         return self.watched[region]
 
     def _begin(self, step: Step) -> None:
@@ -461,12 +565,14 @@ class _Run:
         version, last, tip = self.promotion.version, self.promotion.steps[-1], self.upstream.tip()
         if last in self.promotion.weights:
             return None
-        regions = self.promotion.regions
+        regions, is_committed = self.promotion.regions, self.record is not None and self.record.weight == last
+        if not is_committed and (ended := self._before(regions, last)):
+            return ended
         before = {region: self.upstream.weights(tip, region) for region in regions}
         after = {region: shifted(weights, version, last) for region, weights in before.items()}
         for region in regions:
             self._watch(region).turn()
-        if not self.record or self.record.weight != last:
+        if not is_committed:
             missing = {region: weights for region, weights in after.items() if weights != before[region]}
             record = Record(self.promotion, PromotionState.IN_PROGRESS, regions[-1], last, self.proof)
             subject = f"Promote {self.upstream.service} {version} everywhere: {last} %"
@@ -494,6 +600,7 @@ class _Run:
             # of both: the old one alone may have had few, and the new one is shown to be within the margin
             self.usual[region] = _part(proof.new + proof.old)
         self._tell_clients(region)
+        self._tell_restarts(region)
 
     def _tell_clients(self, region: str) -> None:
         """Whose requests were counted beside the probe's, and what is not known of them."""
@@ -505,6 +612,14 @@ class _Run:
             newer = f"; nothing newer is known ({window.trouble})" if window.trouble else ""
             told = f"beside the probe's requests, {window.coverage}{newer}"
         self.upstream.say(f"{region}: {told}")
+
+    def _tell_restarts(self, region: str) -> None:
+        """What containers did that accused nobody, or could not be seen."""
+        restarts = self.watched[region].restarts
+        if trouble := restarts.trouble():
+            self.upstream.say(f"{trouble}; nobody sees whether containers end")
+        for version, reasons in restarts.seen().items():
+            self.upstream.say(f"{region}: containers of {version} ended within ten minutes: {', '.join(reasons)}")
 
     def _failed(self, region: str, reason: str) -> PromotionResult:
         watched = self.watched[region]
@@ -525,7 +640,7 @@ class _Run:
         before = self.upstream.weights(tip, region)
         weights = shifted(before, version, weight)
         step = self._judged(region, weights, before)
-        if self.record and (self.record.region, self.record.weight) == (region, weight):
+        if self._is_committed(region, weight):
             return step
         record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
         subject = f"Promote {self.upstream.service} {version} in {region}: {weight} %"
@@ -550,6 +665,7 @@ class _Run:
         self.record = record
         where = ", ".join(weights or record.promotion.regions)
         self.upstream.say(f"{where}: {record.promotion.version} {record.weight} %: committed as {self.last[:10]}")
+        self.tell(f"gets {record.weight} % in {where}")
         # others may have changed the same files before it was merged
         self.upstream.refuse_different(made, placed, weights)
         return None
@@ -588,9 +704,12 @@ class _Run:
             regions = to_take_back(upstream, tip, record)
             return record, upstream.left_alone(self._ours(tip), tip, regions) if regions else ()
 
+        self.tell(f"is taken back: {reason}")
         undone = roll_back(upstream, self.clusters, where, reason)
-        undone = replace(undone, cost=cost())
-        return PromotionResult(self.promotion, PromotionState.ROLLED_BACK, reason, self.taken, undone)
+        undone, self.last = replace(undone, cost=cost()), undone.commit
+        unknown = "".join(f"; {problem.what}" for problem in undone.problems)
+        self.tell(f"has weight 0 in {', '.join(undone.weights) or 'no region'} after {undone.seconds:.1f} s{unknown}")
+        return self._ended(PromotionState.ROLLED_BACK, reason, undone)
 
     def _ours(self, tip: str) -> str:
         """The newest commit of ours at a tip: somebody may have merged a step that nobody waits for any more."""
@@ -619,8 +738,8 @@ class _Run:
                 self.upstream.refuse_changed_by_others(self.last, tip, unchanged)
             return self.upstream.shifted(tip, {}, message(subject, told))
 
-        placed = self.upstream.placed(make)
-        self.upstream.say(f"{state} by {placed[:10]}")
+        self.last = self.upstream.placed(make)
+        self.upstream.say(f"{state} by {self.last[:10]}")
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from rollout.git.record import Promotion, PromotionState, Proof
 from rollout.judge.step import Comparison
-from rollout.measurement import Tally
+from rollout.measurement import Measurement, Tally, quantile_ms
 from rollout.problem import Problem
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.verification import Outcome
+
+
+@dataclass(frozen=True)
+class FirstAnswers:
+    """What a version answered at weight 0, all of it well.
+
+    Attributes:
+        region: Where.
+        requests: How many it was asked.
+        p50_ms: How long the faster half of them took at most.
+        p99_ms: The same of 99 of a hundred.
+    """
+
+    region: str
+    requests: int
+    p50_ms: float
+    p99_ms: float
+
+    @classmethod
+    def of(cls, asked: Measurement, version: str) -> Self:
+        """What was measured."""
+        p50, p99 = (quantile_ms(asked.latencies[version], part) for part in (0.5, 0.99))
+        return cls(asked.region, asked.requests, p50, p99)
+
+    def __str__(self) -> str:
+        return (
+            f"answered {self.requests} of {self.requests} requests at weight 0 in {self.region}, "
+            f"p50 {self.p50_ms:.3g} ms, p99 {self.p99_ms:.3g} ms"
+        )
 
 
 @dataclass(frozen=True)
@@ -76,6 +106,7 @@ class PromotionResult:
         reason: Why, where it is not done; "" where it is.
         taken: The steps of this run.
         undone: The way back, if there was one.
+        first_answers: What the version answered at weight 0, in the regions where it could be asked.
     """
 
     promotion: Promotion
@@ -83,6 +114,7 @@ class PromotionResult:
     reason: str
     taken: Sequence[StepResult]
     undone: RollbackResult | None = None
+    first_answers: Sequence[FirstAnswers] = ()
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Self
 
 from rules.region.capacity import MOST_AT_ONCE
 from stackfile.model import RequestConfig
@@ -48,6 +49,11 @@ class Attack:
     kinds: tuple[RequestConfig, ...] = _GET
     version_header: str = ""
     connect_to: str = ""
+
+    def with_header(self, name: str, value: str) -> Self:
+        """The same requests, each with this header too."""
+        kinds = (kind.model_copy(update={"headers": {**kind.headers, name: value}}) for kind in self.kinds)
+        return replace(self, kinds=tuple(kinds))
 
     @property
     def command(self) -> list[str]:

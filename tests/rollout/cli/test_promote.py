@@ -18,11 +18,12 @@ from rollout.cli.promote import DEFAULT_STEPS
 from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.git.repository import Repository
 from rollout.problem import Problem, refuse
-from rollout.promote import persistence, preflight
+from rollout.promote import notification, persistence, preflight
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
+from tests.rollout.promote.test_notification import Fake
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 from tests.rollout.repository import Repository as Work
 
@@ -86,6 +87,9 @@ class TestRefused:
     @pytest.mark.parametrize("bake", ["90", "13h", "-1s", "1d", "1.5m"])
     def test_a_bake_that_is_no_time(self, bake: str) -> None:
         refused(run("promote", "v2", f"--bake={bake}"), f"--bake {bake}: this is no time of at most 12h")
+
+    def test_an_until_that_is_no_step(self) -> None:
+        refused(run("promote", "v2", "--until=30"), "--until 30: this is no step of the promotion", "10, 25, 50, 100")
 
     def test_no_version(self) -> None:
         refused(run("promote"), "no version is named", "rollout promote v2")
@@ -426,6 +430,38 @@ class TestPromote:
 
         assert ran.exit_code == 130
         assert "`rollout promote --resume` goes on, `rollout rollback` takes it back" in ran.stderr
+
+
+class TestOptionsOfOneRun:
+    def test_it_runs_a_command_stops_well_and_tells(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        people = Fake()
+        monkeypatch.setattr(notification, "receivers", lambda _urls: [people])
+        written = clones.remote.directory / "written"
+        asked = ("--before-step", f"echo $ROLLOUT_WEIGHT >> {written}", "--notify=slack://secret")
+
+        ran = run("promote", "v2", *ONE, "--until=50", *asked)
+
+        assert ran.exit_code == 0, ran.output
+        assert "echo v2 stops: 50 % in region-a is proven. `rollout promote --resume` goes on." in ran.stdout
+        assert (clones.subjects(), regions.in_force("region-a")["v2"]) == (["Promote echo v2 in region-a: 50 %"], 50)
+        assert people.lines[1:] == [
+            f"echo v2 gets 50 % in region-a ({clones.tip[:10]})",
+            f"echo v2 is in progress: 50 % in region-a is proven ({clones.tip[:10]})",
+        ]
+
+        assert run("promote", "--resume", *asked).exit_code == 0
+        assert written.read_text().split() == ["50", "100"]
+
+    def test_a_command_that_fails_ends_with_2(self, clones: TwoClones, regions: FakeRegions) -> None:
+        refused(run("promote", "v2", *ONE, "--before-step=exit 3"), "--before-step 'exit 3' failed with exit code 3")
+        assert (clones.subjects(), regions.in_force("region-a")) == ([], BEFORE)
+
+    @pytest.mark.usefixtures("regions")
+    def test_an_address_that_is_none_begins_nothing(self, clones: TwoClones) -> None:
+        refused(run("promote", "v2", *ONE, "--notify=nothing://secret"), "--notify: number 1 is no address")
+        assert clones.subjects() == []
 
 
 class TestResume:

@@ -278,3 +278,26 @@ class TestSomebodyElse:
     @pytest.mark.parametrize("version", ["v1", "v2"])
     def test_a_versions_own_failure_is_not_lost(self, version: str) -> None:
         assert somebody_else_answered(STEP, Observation(counted(fault(version)))) is None
+
+
+class TestRestarts:
+    @pytest.mark.parametrize(
+        ("restarts", "accused"),
+        [
+            ({}, False),
+            ({"v2": ["OOMKilled"]}, False),
+            ({"v2": ["OOMKilled", "Error"]}, True),
+            ({"v1": ["Error"] * 5}, False),
+            # a cause that both share
+            ({"v1": ["Error"], "v2": ["Error"] * 5}, False),
+        ],
+    )
+    def test_only_containers_of_the_new_version_that_end_again_accuse_it(
+        self, restarts: Mapping[str, Sequence[str]], accused: bool
+    ) -> None:
+        reason = doubt(STEP, Observation(NOTHING, restarts=restarts), proven=False)
+
+        assert (reason is not None) is accused
+        assert reason is None or reason == (
+            "containers of v2 ended within ten minutes: 1 x OOMKilled, 1 x Error; of v1 none"
+        )

@@ -16,13 +16,14 @@ from rollout.access import RegionAccess
 from rollout.judge.shares import RISK
 from rollout.judge.step import nearly_all_answered
 from rollout.measurement import Count, Measurement, Result, Tally
-from rollout.problem import Problem, RolloutError, TransientError
-from rollout.promote.clusters import Clusters
+from rollout.problem import Problem, TransientError
+from rollout.promote.clusters import FIRST_REQUESTS, Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.overlay import parse_split
 from rollout.status.verification import Outcome, Ready, measure_and_judge
 from rollout.traffic.attack import Attack
 from rollout.traffic.clients import ClientsWatch, Span, Window
+from rollout.traffic.restarts import RestartsWatch
 from rollout.traffic.watch import Watch
 from tests.rollout.planned import REGIONS
 from tests.rollout.promote.draws import RATE, Draws
@@ -41,7 +42,7 @@ class Moment:
     """Something that a promotion is about to do with a region.
 
     Attributes:
-        what: `certify`, `watch`, `deliver` or `look`.
+        what: `certify`, `ask`, `watch`, `deliver` or `look`.
         region: Where.
         weight: What v2 has there: with a delivery what it is to get, else what the cluster has.
     """
@@ -66,6 +67,8 @@ class FakeRegions(Clusters):
         unanswered_rate: How often nobody answers, 0..1, by region.
         clients_away: Whether no other client can be asked.
         clients_failure_rate: How often it fails other clients than the probe, by region and version.
+        at_weight_0: What answers a request that asks for v2 by a header, by its number and its region.
+        ended: Why containers ended, by version, in a region.
         slower: How many times as long a version takes, by region.
         arrives: Whether a region can be brought to such weights.
         in_the_way: What the verbs find that would keep a change from arriving.
@@ -79,6 +82,8 @@ class FakeRegions(Clusters):
         self.arrives: Callable[[str, Mapping[str, int]], bool] = lambda _region, _weights: True
         self.clients_away = False
         self.clients_failure_rate: Callable[[str, str], float] = lambda _region, _version: 0.0
+        self.at_weight_0: Callable[[int, str], Result] = lambda _number, region: ok("v2", region)
+        self.ended: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda _region: {}
         self.slower: Callable[[str, str], float] = lambda _region, _version: 1.0
         self.silent: set[str] = set()
         self.unhealthy: set[str] = set()
@@ -123,8 +128,19 @@ class FakeRegions(Clusters):
         answered = partial(nearly_all_answered, risk=risk)
         return measure_and_judge(ready, lambda _ready, _so_far: None, lambda _line: None, answered, risk)
 
+    def asked_for(self, region: str, header: str, version: str) -> Measurement:
+        assert (header, version) == ("x-web-version", "v2")
+        self._comes_to("ask", region, self._weights[region])
+        count = Count(region)
+        for number in range(FIRST_REQUESTS):
+            count.add(self._sent(region, self.at_weight_0(number, region), self._random[region]))
+        return count.measurement(planned=FIRST_REQUESTS, seconds=2.0)
+
     def clients(self, region: str) -> FakeClients:
         return FakeClients(self, region)
+
+    def restarts(self, region: str) -> FakeRestarts:
+        return FakeRestarts(self, region)
 
     def watched(self, region: str, bounds_ms: Sequence[float] = ()) -> FakeWatch:
         return FakeWatch(self, region, bounds_ms)
@@ -256,6 +272,25 @@ class FakeClients(ClientsWatch):
 
     def turn(self) -> None:
         self._seen = []
+
+
+class FakeRestarts(RestartsWatch):
+    """The containers of a region."""
+
+    def __init__(self, regions: FakeRegions, region: str) -> None:
+        self._of, self._where = regions, region
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing was started."""
+
+    def seen(self) -> Mapping[str, tuple[str, ...]]:
+        return self._of.ended(self._where)
+
+    def trouble(self) -> str:
+        return ""
 
 
 @dataclass(frozen=True)

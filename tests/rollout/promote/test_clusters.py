@@ -1,4 +1,4 @@
-"""A measurement that nobody waits for any more ends; what other clients get is read where the stack file says."""
+"""A measurement that nobody waits for any more ends; what is asked of a region, and where other clients are read."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 import pytest
 
 from rollout.access import PulumiAccess, RegionAccess
+from rollout.cluster.stack_outputs import ServiceOutputs, StackOutputs
 from rollout.measurement import Result
 from rollout.promote import clusters as clusters_module
-from rollout.promote.clusters import Clusters
+from rollout.promote.clusters import FIRST_REQUESTS, Clusters
 from rollout.regions import Discovery
 from rollout.status.verification import Deliveries, Progress, Ready
 from rollout.traffic.attack import Attack
 from rollout.traffic.probe import LOOK_EVERY
+from stackfile.model import RequestConfig
 from tests.rollout.answers import ok
 from tests.rollout.planned import Project
 from tests.rollout.promote.two_clones import TwoClones
@@ -98,6 +100,43 @@ def test_clients_are_read_of_the_prometheus_that_a_region_declares(clones: TwoCl
         clones.somebody("Read Prometheus", declare)
         with regions.clients("region-a") as watch:
             until(watch, lambda window: "answers 503: starting" in window.trouble)
+
+
+@dataclass(frozen=True)
+class Told:
+    """Answers for v2, and keeps what it was told to send."""
+
+    attacks: list[Attack]
+    region: RegionAccess = REGION
+
+    def results(self, attack: Attack, _stop: threading.Event) -> Iterator[Result]:
+        self.attacks.append(attack)
+        for sequence in range(attack.requests):
+            yield replace(ok("v2", "region-a"), sequence=sequence)
+
+
+def test_a_version_is_asked_with_the_usual_requests_and_the_header(
+    clones: TwoClones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = (RequestConfig(), RequestConfig(path="/orders", expected_status=(201,)))
+    outputs = ServiceOutputs(
+        weights={"v1": 100}, url="http://web.shop:8080/", namespace="shop", port=8080, requests=kinds
+    )
+    stack = StackOutputs(region="region-a", services={"echo": outputs})
+    told = Told([])
+    monkeypatch.setattr(clusters_module, "connect", lambda _region: told)
+    monkeypatch.setattr(clusters_module, "read_outputs", lambda *_asked: stack)
+    found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
+
+    asked = Clusters(clones.upstream(), found, ["region-a"], 500, _unshown).asked_for("region-a", "x-version", "v2")
+
+    assert (asked.requests, asked.versions["v2"].requests) == (FIRST_REQUESTS, FIRST_REQUESTS)
+    (attack,) = told.attacks
+    assert (attack.url, attack.requests, attack.rate) == ("http://web.shop:8080/", FIRST_REQUESTS, 50)
+    assert [(kind.path, kind.headers) for kind in attack.kinds] == [
+        ("/", {"x-version": "v2"}),
+        ("/orders", {"x-version": "v2"}),
+    ]
 
 
 def _unshown(_ready: Sequence[Ready]) -> AbstractContextManager[Progress]:

@@ -283,6 +283,15 @@ class TestTakenBack:
         assert ended.taken[-1].delivery is None
         assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
 
+    def test_one_whose_containers_are_killed_again_and_again(self, clones: TwoClones, regions: FakeRegions) -> None:
+        killed = {"v2": ("OOMKilled", "OOMKilled")}
+        regions.once("look", "region-a", 50, lambda: setattr(regions, "ended", lambda _region: killed))
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert ended.reason == ("region-a: containers of v2 ended within ten minutes: 2 x OOMKilled; of v1 none")
+
     def test_a_request_that_nobody_answers(self, clones: TwoClones, regions: FakeRegions) -> None:
         def fails() -> None:
             regions.unanswered_rate = lambda _region: 0.01

@@ -54,3 +54,14 @@ def test_the_header_and_the_gateway_are_told_where_there_are_some() -> None:
         *("--version-header", "x-rollout-version"),
         *("--connect-to", "gateway.ingress:443"),
     ]
+
+
+def test_a_header_is_added_to_each_kind() -> None:
+    kinds = (RequestConfig(), RequestConfig(path="/orders", headers={"accept": "*/*"}))
+
+    told = replace(GET, kinds=kinds).with_header("x-version", "v2").command
+
+    assert [json.loads(text)["headers"] for text in told if text.startswith("{")] == [
+        {"x-version": "v2"},
+        {"accept": "*/*", "x-version": "v2"},
+    ]

@@ -26,7 +26,7 @@ from rollout.judge.verdict import verdict_of
 from rollout.measurement import Tally
 from rollout.problem import Problem
 from rollout.promote.delivery import DeliveryTime
-from rollout.promote.results import PromotionResult, RetirementResult, RollbackResult, StepResult
+from rollout.promote.results import FirstAnswers, PromotionResult, RetirementResult, RollbackResult, StepResult
 from rollout.status.verification import Outcome
 from tests.rollout.answers import measured
 
@@ -97,10 +97,10 @@ def row(text: str, weight: str) -> str:
         (PromotionState.DONE, 0),
         (PromotionState.ROLLED_BACK, 1),
         (PromotionState.ENDED, 2),
-        (PromotionState.IN_PROGRESS, 2),
+        (PromotionState.IN_PROGRESS, 0),
     ],
 )
-def test_only_what_is_done_ends_with_0(state: PromotionState, code: int) -> None:
+def test_only_what_is_done_or_stopped_well_ends_with_0(state: PromotionState, code: int) -> None:
     assert exit_code(replace(DONE, state=state)) == code
 
 
@@ -135,6 +135,21 @@ class TestTable:
 
 
 class TestEnd:
+    def test_one_that_stops_well_says_where_and_how_it_goes_on(self) -> None:
+        stopped = replace(DONE, state=PromotionState.IN_PROGRESS, reason="10 % in region-a is proven")
+
+        assert "echo v2 stops: 10 % in region-a is proven. `rollout promote --resume` goes on." in printed(
+            ended=stopped
+        )
+
+    def test_what_was_answered_at_weight_0_is_told(self) -> None:
+        answers = FirstAnswers("region-a", 100, 1.25, 40.0)
+
+        assert (
+            "v2 answered 100 of 100 requests at weight 0 in region-a, p50 1.25 ms, p99 40 ms"
+            in printed(ended=replace(DONE, first_answers=[answers])).splitlines()
+        )
+
     def test_done_says_what_it_has(self) -> None:
         assert "echo v2 has 25 % in region-a: each step was proven." in printed(ended=DONE)
 
