@@ -79,6 +79,10 @@ def promote(
         str | None,
         typer.Option(metavar="TIME", help="How long a step may take to be proven; then it stops.", show_default="10m"),
     ] = None,
+    until_region: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Stop well once this region is done; --resume goes on.", show_default=False),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the promotion that Git has in progress.")
     ] = False,
@@ -101,12 +105,14 @@ def promote(
     over the same requests: how many fail, and how many are slow. False-alarm rate of a promotion: at most 0.1 %. A version that is shown
     to be worse is taken back in all regions at once: it gets weight 0, and is not removed. The way back is tried until it is through;
     only Ctrl-C ends it. A version whose image was taken back before is refused, with the reason from Git, without --again.
+    With --until-region it stops with 0 once that region is done, and nobody watches the regions then. --resume measures all of them
+    again before it goes on.
     All that a promotion has come to is in the messages of its commits (git log --grep Rollout-); your files are moved forward if nothing
     uncommitted is lost.
 
     \b
     Exit codes:
-      0    every step was proven
+      0    every step was proven, or all up to --until-region
       1    a step failed, and all was taken back: every Envoy has acknowledged it
       2    refused, or it stopped where it is: --resume goes on, `rollout rollback` takes it back; or a region is not known
            to have the way back: `rollout rollback` sees to it
@@ -126,6 +132,7 @@ def promote(
             plan, resumed = (
                 _resumed(found) if resume else (_begun(found, version or "", steps, bake, terms, again=again), None)
             )
+            _refuse_elsewhere(plan, until_region)
             previewed = () if resumed else engine.preview(found.upstream, plan)
             if dry_run:
                 results_console().print(promotion_report.preview_table(previewed))
@@ -133,7 +140,7 @@ def promote(
             upstream = found.upstream
             where = found.accesses(plan.regions)
             refuse_troubles(upstream.repository.project, where, plan.service, upstream.tip(), upstream.say)
-            ended = engine.promote(found.upstream, found.clusters(plan.regions, rate), plan, resumed)
+            ended = engine.promote(found.upstream, found.clusters(plan.regions, rate), plan, resumed, until_region)
     if as_json:
         print_json(promotion_report.ended_as_json(ended))
     else:
@@ -161,6 +168,15 @@ def _begun(found: Clone, version: str, steps: str | None, bake: str | None, term
     if not again:
         found.upstream.refuse_taken_back(promotion)
     return promotion
+
+
+def _refuse_elsewhere(plan: Promotion, region: str | None) -> None:
+    if region is not None and region not in plan.regions:
+        raise RolloutError.of(
+            f"--until-region {region}: the promotion does not go through it",
+            "it stops after one of its own",
+            f"name one of them: {', '.join(plan.regions)}",
+        )
 
 
 def _terms(keep: int | None, margin: float | None, slower: float | None, longest: str | None) -> Terms:

@@ -50,7 +50,11 @@ _STOPPED = Problem("stopped")
 
 
 def promote(
-    upstream: Upstream, clusters: Clusters, promotion: Promotion, resumed: tuple[str, Record] | None
+    upstream: Upstream,
+    clusters: Clusters,
+    promotion: Promotion,
+    resumed: tuple[str, Record] | None,
+    until_region: str | None = None,
 ) -> PromotionResult:
     """Takes all steps of a promotion that are not taken yet; takes them back if one fails.
 
@@ -62,11 +66,12 @@ def promote(
         clusters: The regions.
         promotion: What to do; its `before` is what is delivered now, if it begins.
         resumed: Its newest commit and what that says, if it goes on.
+        until_region: It stops well when this region is done and others are left; None for never.
 
     Raises:
         RolloutError: it stops where it is, and why.
     """
-    return _Run(upstream, clusters, promotion, resumed).run()
+    return _Run(upstream, clusters, promotion, resumed).run(until_region or promotion.regions[-1])
 
 
 def steps_left(promotion: Promotion, weight: int) -> tuple[int, ...]:
@@ -268,14 +273,18 @@ class _Run:
         self.risk = risk_of_each(len(promotion.weights) + 1, len(promotion.regions))
         self.watches = ExitStack()
 
-    def run(self) -> PromotionResult:
-        """All regions from the one where it is."""
+    def run(self, until_region: str) -> PromotionResult:
+        """All regions from the one where it is to another one."""
         regions = self.promotion.regions
+        at, until = regions.index(self.record.region) if self.record else 0, regions.index(until_region)
         try:
             with self.watches:
                 ended = self._arrive()
-                for region in regions[regions.index(self.record.region) if self.record else 0 :]:
+                for region in regions[at : until + 1]:
                     ended = ended or self._region(region)
+                if until_region != regions[-1]:
+                    reason = f"{until_region} is done"
+                    return ended or PromotionResult(self.promotion, PromotionState.IN_PROGRESS, reason, self.taken)
                 ended = ended or self._give_the_rest()
             if ended is None:
                 self._conclude(PromotionState.DONE, "", self.promotion.regions)

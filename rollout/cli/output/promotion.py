@@ -21,10 +21,11 @@ from rollout.weights import percents
 
 
 def exit_code(ended: PromotionResult) -> int:
-    """0 if it is done, 1 if it was taken back everywhere, 2 if it ended before it was done or is not known to be back."""
+    """0 if it is done or stopped well, 1 if it was taken back everywhere, 2 if it ended before or is not known to be back."""
     if ended.undone and ended.undone.problems:
         return UNUSABLE
-    return {PromotionState.DONE: 0, PromotionState.ROLLED_BACK: DIFFERS}.get(ended.state, UNUSABLE)
+    codes = {PromotionState.DONE: 0, PromotionState.IN_PROGRESS: 0, PromotionState.ROLLED_BACK: DIFFERS}
+    return codes.get(ended.state, UNUSABLE)
 
 
 def print_ended(console: Console, ended: PromotionResult) -> None:
@@ -41,6 +42,8 @@ def print_ended(console: Console, ended: PromotionResult) -> None:
         console.print(
             Text(f"{called} has {ended.promotion.steps[-1]} % in {regions}: each step was proven.", style="green")
         )
+    elif ended.state is PromotionState.IN_PROGRESS:
+        console.print(Text(f"{called} stops: {ended.reason}. `rollout promote --resume` goes on.", style="green"))
     else:
         console.print(Text(f"{called} {ended.state}: {ended.reason}", style="red"))
     if ended.undone:

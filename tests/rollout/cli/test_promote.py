@@ -458,6 +458,49 @@ class TestResume:
         )
 
 
+class TestUntilRegion:
+    def test_stops_well_and_goes_on_once_all_regions_are_measured_again(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        first = run("promote", "v2", *QUICK, "--until-region", "region-a")
+
+        assert first.exit_code == 0, first.output
+        assert "echo v2 stops: region-a is done. `rollout promote --resume` goes on." in first.stdout
+        assert [clones.weights(region) for region in REGIONS] == [ALL, BEFORE]
+        assert {record.state for record in clones.records()} == {PromotionState.IN_PROGRESS}
+        moments = len(regions.moments)
+
+        second = run("promote", "--resume", "--until-region", "region-b")
+
+        assert second.exit_code == 0, second.output
+        assert "echo v2 has 100 % in region-a, region-b: each step was proven." in second.stdout
+        assert [clones.weights(region) for region in REGIONS] == [ALL, ALL]
+        done = [(moment.what, moment.region) for moment in regions.moments[moments:]]
+        assert done.index(("certify", "region-b")) < done.index(("watch", "region-b"))
+
+    def test_of_a_region_that_is_done_takes_no_step(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("look", "region-b", 50, interrupt)
+        assert run("promote", "v2", *QUICK).exit_code == 130
+        before = clones.subjects()
+
+        ran = run("promote", "--resume", "--until-region", "region-a")
+
+        assert ran.exit_code == 0, ran.output
+        assert clones.subjects() == before
+
+    def test_a_version_that_fails_before_is_taken_back(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, weight: float(version == "v2" and weight >= 50)
+
+        ran = run("promote", "v2", *QUICK, "--until-region", "region-a")
+
+        assert ran.exit_code == 1, ran.output
+        assert clones.weights("region-a") == BEFORE
+
+    @pytest.mark.usefixtures("regions")
+    def test_of_a_region_that_it_does_not_go_through_is_refused(self) -> None:
+        refused(run("promote", "v2", *ONE, "--until-region", "region-b"), "does not go through it", "region-a")
+
+
 class TestAgain:
     """After a version was taken back."""
 

@@ -97,10 +97,10 @@ def row(text: str, weight: str) -> str:
         (PromotionState.DONE, 0),
         (PromotionState.ROLLED_BACK, 1),
         (PromotionState.ENDED, 2),
-        (PromotionState.IN_PROGRESS, 2),
+        (PromotionState.IN_PROGRESS, 0),
     ],
 )
-def test_only_what_is_done_ends_with_0(state: PromotionState, code: int) -> None:
+def test_only_what_is_done_or_stopped_well_ends_with_0(state: PromotionState, code: int) -> None:
     assert exit_code(replace(DONE, state=state)) == code
 
 
