@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from rollout.cli import plan, promote, render, retire, rollback, status, verify
+from rollout.cli import introduce, plan, promote, render, retire, rollback, status, verify
 from rollout.cli import set as set_
 from rollout.cli.terminal import told_fault
 
@@ -64,6 +64,7 @@ app.command()(render.render)
 app.command()(status.status)
 app.command()(verify.verify)
 app.command("set")(set_.set_weights)
+app.command()(introduce.introduce)
 app.command()(promote.promote)
 app.command()(rollback.rollback)
 app.command()(retire.retire)

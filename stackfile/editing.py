@@ -6,7 +6,9 @@ refused unless it says what was meant and nothing else.
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from collections.abc import Iterator, Mapping
 
 from ruamel.yaml import YAML
@@ -57,6 +59,33 @@ def with_weights(text: str, service: str, weights: Mapping[str, int]) -> str:
         edits.append(_digits(text, _entry(versions, version, path)[1], (*path, version), weight))
         _object_at(expected, (*path, version))["weight"] = weight
     return _edited(text, edits, expected, path)
+
+
+def with_version(text: str, service: str, version: str, like: str, settings: Mapping[str, object]) -> str:
+    """The file with another version behind the others, in the form of one that is there: with weight 0 and its settings, but `testers`.
+
+    Args:
+        text: What is in a stack file.
+        service: The service's name.
+        version: The new version's.
+        like: The one whose settings it gets.
+        settings: Those that are its own, by key.
+
+    Raises:
+        EditError: there is no such service or version to be like, or the file is no YAML.
+    """
+    path = (*_service(text, service), "versions")
+    versions = _mapping(text, path)
+    key, node = _entry(versions, like, path)
+    form = _is_object(node, (*path, like))
+    expected = read_document(text.encode()).value
+    # false stands for one that is to be removed
+    copied = {key: value for key, value in _object_at(expected, (*path, like)).items() if key != "testers"}
+    said = {**copied, **settings, "weight": 0}
+    _object_at(expected, path)[version] = said
+    in_braces = versions.flow_style or form.flow_style
+    indent = None if in_braces else form.start_mark.column - key.start_mark.column
+    return _edited(text, [_addition(text, versions, -1, _written({version: said}, indent))], expected, path)
 
 
 def with_route_weights(text: str, weights: Mapping[str, int]) -> str:
@@ -118,7 +147,10 @@ def without_testers(text: str, service: str, version: str) -> str:
     owner = _mapping(text, path)
     expected = read_document(text.encode()).value
     said = _object_at(expected, path)
-    edit = _false(text, *_entry(owner, "testers", path)) if "testers" in said else _addition(text, owner, path)
+    if "testers" in said:
+        edit = _false(text, *_entry(owner, "testers", path))
+    else:
+        edit = _addition(text, owner, _entry_number(owner, "weight", path), "testers: false")
     said["testers"] = False
     return _edited(text, [edit], expected, path)
 
@@ -132,16 +164,25 @@ def _false(text: str, key: Node, value: Node) -> _Edit:
     return start, end, "false"
 
 
-def _addition(text: str, owner: MappingNode, path: tuple[str, ...]) -> _Edit:
-    """`testers: false` right after the weight, which is always there: in braces, or else on a line of its own."""
-    key, value = _entry(owner, "weight", path)
-    end: int = value.end_mark.index
+def _addition(text: str, owner: MappingNode, position: int, added: str) -> _Edit:
+    """Another entry right after one of an object: in braces, or else on lines of its own."""
+    key, value = owner.value[position]
+    end = _end(value)
     if owner.flow_style:
-        return end, end, ", testers: false"
+        return end, end, f", {added}"
     end = text.find("\n", end) if "\n" in text[end:] else len(text)
     line_end = "\r\n" if text[:end].endswith("\r") else "\n"
     end -= len(line_end) - 1
-    return end, end, f"{line_end}{' ' * key.start_mark.column}testers: false"
+    return end, end, "".join(f"{line_end}{' ' * key.start_mark.column}{line}" for line in added.splitlines())
+
+
+def _written(entry: Mapping[str, object], indent: int | None) -> str:
+    """An entry of an object as text: in blocks with this indent, or with braces in one line."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.map_indent, yaml.width = indent is None, indent, sys.maxsize
+    yaml.dump(entry, stream := io.StringIO())
+    written = stream.getvalue().strip()
+    return written[1:-1] if indent is None else written
 
 
 def _service(text: str, service: str) -> tuple[str, ...]:

@@ -85,6 +85,10 @@ def promote(
             metavar="W", help="Stop well once this step is proven in a region; --resume goes on.", show_default=False
         ),
     ] = None,
+    until_region: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Stop well once this region is done; --resume goes on.", show_default=False),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the promotion that Git has in progress.")
     ] = False,
@@ -123,8 +127,9 @@ def promote(
     over the same requests: how many fail, and how many are slow. False-alarm rate of a promotion: at most 0.1 %. A version that is shown
     to be worse is taken back in all regions at once: it gets weight 0, and is not removed. The way back is tried until it is through;
     only Ctrl-C ends it. A version whose image was taken back before is refused, with the reason from Git, without --again.
-    With --until W it stops with 0 as soon as step W is proven in the region where it stands; nobody watches the regions then. --resume
-    measures all of them again, proves that step once more, and goes on: to the end, or until another step that --until names.
+    With --until W it stops with 0 as soon as step W is proven in the region where it stands, with --until-region NAME once that region
+    is done; nobody watches the regions then. --resume measures all of them again, proves that step once more, and goes on: to the
+    end, or until what the new run names.
     A command of --before-step is run by sh -c, for an hour at most, and finds ROLLOUT_SERVICE, ROLLOUT_VERSION, ROLLOUT_REGION,
     ROLLOUT_WEIGHT (what the step gives) and ROLLOUT_COMMIT (what the step goes on top of) in its environment. If it fails, the
     promotion stops where it is. Git does not keep it: say it again with --resume.
@@ -135,7 +140,7 @@ def promote(
 
     \b
     Exit codes:
-      0    every step was proven, or all up to --until
+      0    every step was proven, or all up to --until or --until-region
       1    a step failed, and all was taken back: every Envoy has acknowledged it
       2    refused, or it stopped where it is: --resume goes on, `rollout rollback` takes it back; or a region is not known
            to have the way back: `rollout rollback` sees to it
@@ -157,6 +162,7 @@ def promote(
                 _resumed(found) if resume else (_begun(found, version or "", steps, bake, terms, again=again), None)
             )
             stop, told_too = _until(until, plan), receivers(notify or ())
+            _refuse_elsewhere(plan, until_region)
             previewed = () if resumed else engine.preview(found.upstream, plan)
             if dry_run:
                 results_console().print(promotion_report.preview_table(previewed))
@@ -169,6 +175,7 @@ def promote(
                 options = engine.RunOptions(
                     before_step or (),
                     stop,
+                    until_region,
                     lambda line, commit: notifications.tell(f"{line} ({commit_link(address, commit)})"),
                 )
                 ended = engine.promote(upstream, found.clusters(plan.regions, rate), plan, resumed, options)
@@ -209,6 +216,15 @@ def _until(step: int | None, plan: Promotion) -> int | None:
             f"name one of its steps: {', '.join(map(str, plan.steps))}",
         )
     return None if step is None else plan.terms.weight(step)
+
+
+def _refuse_elsewhere(plan: Promotion, region: str | None) -> None:
+    if region is not None and region not in plan.regions:
+        raise RolloutError.of(
+            f"--until-region {region}: the promotion does not go through it",
+            "it stops after one of its own",
+            f"name one of them: {', '.join(plan.regions)}",
+        )
 
 
 def _terms(keep: int | None, margin: float | None, slower: float | None, longest: str | None) -> Terms:

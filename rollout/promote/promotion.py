@@ -59,11 +59,13 @@ class RunOptions:
     Attributes:
         before_step: Commands for the shell that must succeed before a step.
         until: It stops well when a step with this weight, a percent, is proven in a region and more is left; None for never.
+        until_region: It stops well when this region is done and others are left; None for never.
         tell: Told in a line, with the commit, what people elsewhere are to know.
     """
 
     before_step: Sequence[str] = ()
     until: int | None = None
+    until_region: str | None = None
     tell: Callable[[str, str], None] = lambda _line, _commit: None
 
 
@@ -306,13 +308,17 @@ class _Run:
         self.watches = ExitStack()
 
     def run(self) -> PromotionResult:
-        """All regions from the one where it is."""
-        regions = self.promotion.regions
+        """All regions from the one where it is to the last, or to the one that is asked for."""
+        regions, until = self.promotion.regions, self.options.until_region
+        at = regions.index(self.record.region) if self.record else 0
+        end = regions.index(until) + 1 if until else len(regions)
         try:
             with self.watches:
                 ended = self._arrive()
-                for region in regions[regions.index(self.record.region) if self.record else 0 :]:
+                for region in regions[at:end]:
                     ended = ended or self._region(region)
+                if end < len(regions):
+                    return ended or self._ended(PromotionState.IN_PROGRESS, f"{until} is done")
                 ended = ended or self._give_the_rest()
             if ended is None:
                 self._conclude(PromotionState.DONE, "", self.promotion.regions)

@@ -1,4 +1,4 @@
-"""What became of a promotion, of a way back, and of a retirement."""
+"""What became of a promotion, of a way back, of a retirement, and of an introduction."""
 
 from __future__ import annotations
 
@@ -132,3 +132,18 @@ class RetirementResult:
     commit: str
     delivery: DeliveryTime
     coming: Tally
+
+
+@dataclass(frozen=True)
+class IntroductionResult:
+    """A region with the version.
+
+    Attributes:
+        region: Which.
+        commit: What brought it; None if it was there before.
+        delivery: How long that took.
+    """
+
+    region: str
+    commit: str | None
+    delivery: DeliveryTime

@@ -241,14 +241,23 @@ class Upstream:
         files = {name: weighed(tree, name, self.service, split, back=back) for name, split in weights.items()}
         return self._commit(parent, files, message)
 
-    def edited(self, parent: str, region: str, edit: Callable[[str], str], message: str) -> str:
-        """A commit on top of another for which a region's stack file is edited; pushed nowhere yet, and judged.
+    def edited(
+        self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str, *, strict: bool = False
+    ) -> str:
+        """A commit on top of another for which the stack files of regions are edited; pushed nowhere yet, and judged.
+
+        Args:
+            parent: The other one, by its full hash.
+            edits: Makes the stack file's new text from the old, by region.
+            message: The commit's.
+            strict: Whether what the rules refuse of another service counts as well: a new object may have the name of one of its own.
 
         Raises:
-            RolloutError: the rules refuse it, the stack file cannot be used, or `edit` refuses.
+            RolloutError: the rules refuse it, a stack file cannot be used, or an edit refuses.
         """
-        files = edited(self.repository.at(parent), region, self.service, edit)
-        return self._commit(parent, {region: files}, message)
+        tree = self.repository.at(parent)
+        files = {region: edited(tree, region, self.service, edit) for region, edit in edits.items()}
+        return self._commit(parent, files, message, strict=strict)
 
     def placed(self, make: Callable[[str], str]) -> str:
         """As `placed_unless`, whatever is found meanwhile."""
@@ -410,7 +419,9 @@ class Upstream:
             region: frozenset({*before[region], *after[region]}) for region in chosen if before[region] != after[region]
         }
 
-    def _commit(self, parent: str, files: Mapping[str, Mapping[str, bytes | None]], message: str) -> str:
+    def _commit(
+        self, parent: str, files: Mapping[str, Mapping[str, bytes | None]], message: str, *, strict: bool = False
+    ) -> str:
         # a stack file that somebody broke elsewhere keeps no way back from being made
         others = [each for each in declared(self.repository.at(parent)) if each.name not in files]
         alone = self.persistent and any(each.problems for each in others)
@@ -419,6 +430,8 @@ class Upstream:
             self.repository, parent, self.service, files, message, alone=alone, at=at, way_back=way_back
         )
         refused = change.refused
+        if strict and change.plan:
+            refused = tuple(each for each in change.plan.findings if each.severity is Severity.REFUSED)
         if refused and self.persistent:
             # what is wrong already is no reason to leave requests with a version that fails
             already = make_plan(self.repository, parent, parent, list(files), alone=alone).findings

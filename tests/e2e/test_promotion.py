@@ -70,9 +70,29 @@ def test_a_version_is_promoted_through_both_regions(lab: Laboratory, drills: lis
         assert retired.returncode == 0, retired.stdout + retired.stderr
         assert all(row["failures"] == 0 for row in json.loads(retired.stdout)["regions"])
         assert {region: lab.known(region) for region in REGIONS} == {region: {"v2"} for region in REGIONS}
+        _brought_back(lab, drills, "registry.corp.local/echo:1.0.0")
     assert none_failed(drills, drill)
     notes.append(f"promotion of v2 through both regions: {time.monotonic() - began:.0f} s with what follows it")
     notes.extend(steps_of(done))
+
+
+def _brought_back(lab: Laboratory, table: list[Row], image: str) -> None:
+    """The old version comes again with weight 0, as a new one would: its pods wait for the weights that the test goes back to."""
+    introduce = partial(rollout, lab, "introduce", "v1", f"--image={image}", "--json")
+    before = lab.git("rev-parse", "HEAD").strip()
+    with _story(lab, "v1 introduced", table):
+        brought = introduce()
+    assert brought.returncode == 0, brought.stdout + brought.stderr
+    commits = lab.git("log", "--reverse", "--format=%H", f"{before}..HEAD").split()
+    rows = json.loads(brought.stdout)["regions"]
+    assert [(row["region"], row["commit"]) for row in rows] == [*zip(REGIONS, commits, strict=True)]
+    assert all(row["envoys"] > 0 for row in rows)
+    assert {region: lab.known(region) for region in REGIONS} == {region: {"v1", "v2"} for region in REGIONS}
+    assert {region: _weights(lab, region) for region in REGIONS} == {region: {"v2": 100} for region in REGIONS}
+    assert none_failed(table, "v1 introduced")
+    again = introduce()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [row["commit"] for row in json.loads(again.stdout)["regions"]] == [None, None]
 
 
 def _cost(done: Promoted) -> str:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from stackfile.editing import EditError, with_route_weights, with_weights, without_testers, without_version
+from stackfile.editing import (
+    EditError,
+    with_route_weights,
+    with_version,
+    with_weights,
+    without_testers,
+    without_version,
+)
 from stackfile.reader import read_stack_file
 from tests.rollout.stack_files import ROOT
 
@@ -360,6 +367,58 @@ class TestWithoutTesters:
 
         with pytest.raises(EditError, match=r"a version cannot be changed by itself|has no key weight"):
             without_testers(text, "echo", "v2")
+
+
+class TestWithVersion:
+    IMAGE = "registry.corp.local/echo:11.0.0"
+
+    def test_adds_a_line_behind_the_others(self) -> None:
+        last = next(line for line in FLOW.splitlines() if "  v10:" in line)
+        added = f"        v11: {{image: {self.IMAGE}, replicas: 10, weight: 0}}"
+
+        found = with_version(FLOW, "echo", "v11", "v2", {"image": self.IMAGE})
+
+        assert found == FLOW.replace(last, f"{last}\n{added}")
+
+    @pytest.mark.parametrize("end", ["\r\n", "\n"])
+    @pytest.mark.parametrize("start", ["\ufeff", "# né ☃\n", ""])
+    def test_adds_lines_with_the_same_indent_in_blocks(self, start: str, end: str) -> None:
+        last = "replicas: 3  # three"
+        lines = ["v3:", f"    image: {self.IMAGE}", "    replicas: 5", "    weight: 0"]
+        text = (start + BLOCK).replace("\n", end)
+
+        found = with_version(text, "echo", "v3", "v1", {"image": self.IMAGE, "replicas": 5})
+
+        assert found == text.replace(last, last + "".join(f"{end}{' ' * 16}{line}" for line in lines))
+
+    @pytest.mark.parametrize(
+        ("text", "last"),
+        [(ONE_LINE, "v3: {weight: 0}"), (FLOW_OVER_LINES, "v3: {\n          weight: 0\n        }")],
+    )
+    def test_adds_it_in_the_braces_of_the_others(self, text: str, last: str) -> None:
+        assert with_version(text, "echo", "v4", "v1", {}) == text.replace(last, f"{last}, v4: {{weight: 0}}")
+
+    def test_adds_it_to_one_of_several_services(self) -> None:
+        echo, nginx = TWO.split("    nginx:")
+
+        assert with_version(TWO, "nginx", "v3", "v2", {}) == "    nginx:".join(
+            [echo, nginx.replace("10}", "10}, v3: {weight: 0}")]
+        )
+
+    def test_copies_all_that_the_other_one_has_but_what_ends_it(self) -> None:
+        text = ONE_LINE.replace("v2: {", "v2: {testers: false, env: {ON: 'yes, no: {x}', N: '1'}, ")
+
+        found = with_version(text, "echo", "v4", "v2", {})
+
+        assert found == text.replace("{weight: 0}", "{weight: 0}, v4: {env: {N: '1', ON: 'yes, no: {x}'}, weight: 0}")
+
+    def test_refuses_a_name_that_is_there(self) -> None:
+        with pytest.raises(EditError, match="a version cannot be changed by itself"):
+            with_version(ONE_LINE, "echo", "v2", "v1", {})
+
+    def test_of_a_version_to_be_like_that_is_not_there_is_told(self) -> None:
+        with pytest.raises(EditError, match="versions has no key v9"):
+            with_version(ONE_LINE, "echo", "v4", "v9", {})
 
 
 class TestRouteWeights:

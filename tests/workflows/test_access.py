@@ -61,8 +61,8 @@ def issuer() -> Iterator[Issuer]:
         thread.join()
 
 
-def run(script: str, argument: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REGION_ACTION / f"{script}.py"), argument]
+def run(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REGION_ACTION / f"{script}.py"), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -77,6 +77,17 @@ def test_the_client_sends_a_token_for_this_cluster_alone(
     assert api.configuration.host == SERVER
     assert api.configuration.get_api_key_with_prefix("BearerToken") == f"Bearer {issuer.token(SERVER)}"
     assert set(issuer.asked) == {(f"bearer {BEARER}", SERVER)}
+
+
+def test_a_job_that_goes_through_all_regions_knows_each_by_its_own_context(tmp_path: Path) -> None:
+    other = {"server": "https://region-b.corp.local:6443", "certificate-authority-data": AUTHORITY}
+    known = json.dumps({**CLUSTERS, "region-b": other})
+    file = tmp_path / "config"
+    file.write_text(run("kubeconfig", "region-a", "region-b", CLUSTERS=known).stdout)
+    contexts, current = config.list_kube_config_contexts(str(file))  # type: ignore[no-untyped-call]
+    assert ([each["name"] for each in contexts], current["name"]) == (["region-a", "region-b"], "region-a")
+    users = {each["name"]: each["user"]["exec"]["args"][1] for each in json.loads(file.read_text())["users"]}
+    assert users == {"region-a": SERVER, "region-b": other["server"]}
 
 
 def test_a_credential_says_when_it_ends(issuer: Issuer) -> None:

@@ -236,3 +236,89 @@ def test_the_issue_closes_when_there_is_no_drift(tmp_path: Path) -> None:
 
 def test_without_drift_and_issue_nothing_is_said(tmp_path: Path) -> None:
     assert drift(tmp_path, "success", "") == []
+
+
+def record(state: str, region: str, version: str = "v2", service: str = "shop") -> str:
+    """The message of a promotion's commit."""
+    trailers = {"Service": service, "Version": version, "State": state, "Region": region}
+    return "Promote\n\n" + "\n".join(f"Rollout-{name}: {value}" for name, value in trailers.items())
+
+
+def promote(
+    folder: Path, region: str, *before: str, ends: str = "", code: int = 0, steps: str = "10,100"
+) -> subprocess.CompletedProcess[str]:
+    """A region's job of a promotion of shop v2 through the regions a, b and c, in a checkout that has commits with these messages.
+
+    Its `rollout promote` makes a commit with the message `ends`, if there is one, and ends with `code`.
+    """
+    commit = "git -c user.name=one -c user.email=one@corp.local commit -q --allow-empty -m"
+    begun = shell("git init -q .", folder)
+    for text in ("Begin", *before):
+        begun = shell(f'{commit} "$TEXT"', folder, TEXT=text)
+        assert begun.returncode == 0, begun.stderr
+    program(folder / "bin" / "pulumi", 'echo "pulumi $@" >> asked')
+    made = f'{commit} "$ENDS"\n' if ends else ""
+    program(folder / ".venv" / "bin" / "python", f'echo "$@" >> asked\n{made}echo "the table"; exit {code}')
+    inputs = {"SERVICE": "shop", "VERSION": "v2", "STEPS": steps, "BAKE": "2m", "REGION": region, "REGIONS": "a b c"}
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    known = {"PATH": path, "ORGANIZATION": "corp", "ENDS": ends, "GITHUB_STEP_SUMMARY": str(folder / "summary")}
+    return shell(run_of("region", "Promote", "promote"), folder, **inputs, **known)
+
+
+BEGUN = "v2 --steps 10,100 --bake 2m"
+
+
+@pytest.mark.parametrize(
+    ("region", "before", "how"),
+    [
+        ("a", [], BEGUN),
+        ("a", [record("done", "c")], BEGUN),
+        ("a", [record("rolled back", "b")], BEGUN),
+        # another version's: that is for rollout to refuse
+        ("a", [record("in progress", "a", version="v3")], BEGUN),
+        ("a", [record("in progress", "b", service="other")], BEGUN),
+        # a run that was lost
+        ("a", [record("in progress", "a")], "--resume"),
+        ("a", [record("in progress", "c"), "Somebody's"], "--resume"),
+        ("b", [record("in progress", "a")], "--resume"),
+        ("c", [record("in progress", "b")], "--resume"),
+        ("c", [record("in progress", "c")], "--resume"),
+        # taken back while a person was asked: nothing is in progress, and rollout says so
+        ("b", [record("in progress", "a"), record("rolled back", "a")], "--resume"),
+    ],
+)
+def test_a_promotion_begins_in_the_first_region_alone_and_goes_on_elsewhere(
+    region: str, before: list[str], how: str, tmp_path: Path
+) -> None:
+    done = promote(tmp_path, region, *before)
+    assert (done.returncode, done.stdout) == (0, "the table\n"), done.stderr
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == ["pulumi org set-default corp", f"-m rollout promote {how} --service shop --until-region {region}"]
+
+
+def test_what_is_left_out_is_left_to_rollout(tmp_path: Path) -> None:
+    promote(tmp_path, "a", steps="")
+    assert "promote v2 --bake 2m --service shop --until-region a\n" in (tmp_path / "asked").read_text()
+
+
+def test_a_job_that_was_let_in_too_early_takes_no_step_for_another_region(tmp_path: Path) -> None:
+    done = promote(tmp_path, "c", record("in progress", "a"))
+    assert done.returncode == 2
+    assert done.stdout.startswith("::error title=rollout promote::shop is at v2 in progress in a: ")
+    assert "rollout" not in (tmp_path / "asked").read_text()
+
+
+def test_while_a_person_is_asked_it_says_that_nobody_watches(tmp_path: Path) -> None:
+    promote(tmp_path, "a", ends=record("in progress", "a"))
+    summary = (tmp_path / "summary").read_text()
+    assert summary.startswith(
+        "```\nthe table\n```\n**Nothing watches the regions now: shop is at v2 in progress in a.**"
+    )
+    assert "rollout rollback --service shop" in summary
+
+
+@pytest.mark.parametrize(("state", "code"), [("done", 0), ("rolled back", 1)])
+def test_when_it_is_over_the_summary_has_the_table_alone(state: str, code: int, tmp_path: Path) -> None:
+    done = promote(tmp_path, "c", record("in progress", "b"), ends=record(state, "c"), code=code)
+    assert done.returncode == code
+    assert (tmp_path / "summary").read_text() == "```\nthe table\n```\n"

@@ -58,7 +58,7 @@ def test_nothing_is_permitted_but_what_a_job_asks_for() -> None:
         ("contents: write", set()),
         ("pull-requests: write", {"pull-request.plan", "pull-request.preview"}),
         ("issues: write", {"drift.issue"}),
-        ("id-token: write", {"pull-request.preview", "main.region", "region.up", "drift.look"}),
+        ("id-token: write", {"pull-request.preview", "main.region", "region.up", "drift.look", "promote.region"}),
     ],
 )
 def test_only_these_jobs_may(permission: str, who: set[str]) -> None:
@@ -72,12 +72,20 @@ def test_no_job_may_more_than_read_comment_report_and_be_known() -> None:
     assert asked == {("contents", "read"), ("actions", "read"), ("id-token", "write"), *reports}
 
 
-def test_no_secret_is_used() -> None:
-    assert [file.name for file in [*WORKFLOWS, *ACTIONS] if re.search(r"\bsecrets\b", file.read_text())] == []
+def test_the_only_secret_is_the_key_by_which_a_promotion_pushes_in_an_environment() -> None:
+    used_secrets = {
+        (file.stem, name)
+        for file in [*WORKFLOWS, *ACTIONS]
+        for name in re.findall(r"\bsecrets\b(.*)", file.read_text())
+    }
+    assert used_secrets == {("promote", ".PROMOTE_KEY }}")}
+    assert workflow("promote")["jobs"]["region"]["environment"] == "promote-${{ matrix.region }}"
 
 
 def test_no_job_runs_for_ever() -> None:
-    assert [name for name, job in jobs() if "uses" not in job and not 0 < job.get("timeout-minutes", 0) <= 60] == []
+    minutes = {name: job.get("timeout-minutes", 0) for name, job in jobs() if "uses" not in job}
+    assert minutes.pop("promote.region") == 360, "a bake time may be hours"
+    assert [name for name, most in minutes.items() if not 0 < most <= 60] == []
 
 
 def test_a_pull_request_only_previews_and_says_it_in_a_comment() -> None:
@@ -94,9 +102,10 @@ def test_who_only_looks_has_not_the_rights_of_an_update() -> None:
             workflow("pull-request")["jobs"]["preview"],
             workflow("drift")["jobs"]["look"],
             workflow("region")["jobs"]["up"],
+            workflow("promote")["jobs"]["region"],
         )
     ]
-    assert teams == [{"previewers"}, {"watchers"}, {"deployers"}]
+    assert teams == [{"previewers"}, {"watchers"}, {"deployers"}, {"watchers"}]
 
 
 def test_every_pulumi_run_has_the_policy_pack_and_the_pinned_version() -> None:
@@ -109,6 +118,13 @@ def test_main_brings_the_regions_up_one_after_the_other() -> None:
     region = workflow("main")["jobs"]["region"]
     assert region["strategy"] == {"max-parallel": 1, "fail-fast": True, "matrix": EVERY_REGION}
     assert (region["needs"], region["with"], region.get("if")) == ("regions", {"region": "${{ matrix.region }}"}, None)
+
+
+def test_a_promotion_goes_through_the_regions_one_after_the_other_and_reaches_all_of_them() -> None:
+    region = workflow("promote")["jobs"]["region"]
+    assert region["strategy"] == {"max-parallel": 1, "fail-fast": True, "matrix": EVERY_REGION}
+    (reach,) = (step["with"]["regions"] for step in region["steps"] if step.get("uses") == "./.github/actions/region")
+    assert reach == "${{ join(fromJSON(needs.regions.outputs.names), ' ') }}"
 
 
 def test_every_region_that_has_a_stack_file_is_one(tmp_path: Path) -> None:
@@ -144,9 +160,11 @@ def test_drift_is_all_that_differs_from_main_in_each_region() -> None:
 
 
 def test_an_update_waits_for_the_one_before_and_is_not_cancelled_by_the_one_after() -> None:
-    for name in ("main", "region"):
+    for name in ("main", "region", "promote"):
         assert workflow(name)["concurrency"]["cancel-in-progress"] is False
     assert "${{" not in workflow("main")["concurrency"]["group"]
+    # nor does a promotion go on beside it
+    assert workflow("promote")["concurrency"] == workflow("main")["concurrency"]
 
 
 def test_only_commits_of_main_change_anything() -> None:
@@ -156,10 +174,12 @@ def test_only_commits_of_main_change_anything() -> None:
     assert set(triggers["region"]) == {"workflow_call", "workflow_dispatch"}
     assert set(triggers["drift"]) == set(triggers["drills"]) == {"schedule", "workflow_dispatch"}
     assert set(triggers["regions"]) == {"workflow_call"}
-    assert set(triggers) == {"drift", "drills", "main", "pull-request", "region", "regions"}
+    assert set(triggers["promote"]) == {"workflow_dispatch"}
+    assert set(triggers) == {"drift", "drills", "main", "promote", "pull-request", "region", "regions"}
     # a person may begin a workflow from any branch
     assert workflow("region")["jobs"]["up"]["if"] == "github.ref == 'refs/heads/main'"
-    assert all("github.ref == 'refs/heads/main'" in job["if"] for job in workflow("drift")["jobs"].values())
+    for name in ("drift", "promote"):
+        assert all("github.ref == 'refs/heads/main'" in job["if"] for job in workflow(name)["jobs"].values())
 
 
 def test_a_person_may_bring_up_every_region() -> None:
@@ -214,7 +234,7 @@ def test_every_environment_is_installed_whole() -> None:
 
 def test_every_rollout_command_has_its_options() -> None:
     called = re.findall(r"-m rollout (\w+)([^\n>|&]*)", commands())
-    assert {verb for verb, _ in called} == {"plan", "verify", "status"}
+    assert {verb for verb, _ in called} == {"plan", "verify", "status", "promote"}
     for verb, arguments in called:
         # on a narrow terminal an option may be cut
         answer = subprocess.run(
@@ -226,7 +246,7 @@ def test_every_rollout_command_has_its_options() -> None:
             check=False,
         )
         assert answer.returncode == 0, answer.stderr
-        assert set(re.findall(r"--[a-z]+", arguments)) <= set(re.findall(r"--[a-z]+", answer.stdout))
+        assert set(re.findall(r"--[a-z-]+", arguments)) <= set(re.findall(r"--[a-z-]+", answer.stdout))
 
 
 def test_python_and_go_are_the_ones_that_the_project_asks_for() -> None:

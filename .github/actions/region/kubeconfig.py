@@ -1,4 +1,4 @@
-"""`kubeconfig.py REGION` prints a kubeconfig for one region of the variable CLUSTERS; it holds no secret.
+"""`kubeconfig.py REGION…` prints a kubeconfig for regions of the variable CLUSTERS; it holds no secret.
 
 CLUSTERS is JSON: `{"region-a": {"server": "https://…", "certificate-authority-data": "<base64>"}, …}`. The credential is
 made by `credential.py` whenever one is needed, for the server's address as its audience: no other cluster takes it.
@@ -30,28 +30,34 @@ def cluster(clusters: str, region: str) -> dict[str, str]:
         )
 
 
-def kubeconfig(region: str, where: dict[str, str]) -> dict[str, object]:
-    """The kubeconfig whose only context is the region's."""
-    plugin = {
+def credential(server: str) -> dict[str, object]:
+    """How a client gets a token for a server."""
+    return {
         "apiVersion": "client.authentication.k8s.io/v1",
         "command": sys.executable,
-        "args": [str(Path(__file__).resolve().with_name("credential.py")), where["server"]],
+        "args": [str(Path(__file__).resolve().with_name("credential.py")), server],
         "interactiveMode": "Never",
     }
+
+
+def kubeconfig(clusters: dict[str, dict[str, str]]) -> dict[str, object]:
+    """The kubeconfig whose contexts are these regions'; the first is the current one."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": region, "cluster": where}],
-        "users": [{"name": region, "user": {"exec": plugin}}],
-        "contexts": [{"name": region, "context": {"cluster": region, "user": region}}],
-        "current-context": region,
+        "clusters": [{"name": region, "cluster": where} for region, where in clusters.items()],
+        "users": [
+            {"name": region, "user": {"exec": credential(where["server"])}} for region, where in clusters.items()
+        ],
+        "contexts": [{"name": region, "context": {"cluster": region, "user": region}} for region in clusters],
+        "current-context": next(iter(clusters)),
     }
 
 
 def main() -> None:
-    """Print the kubeconfig of the region that is the only argument."""
-    region = sys.argv[1]
-    print(json.dumps(kubeconfig(region, cluster(os.environ.get("CLUSTERS", ""), region)), indent=2))
+    """Print the kubeconfig of the regions that are the arguments."""
+    known = os.environ.get("CLUSTERS", "")
+    print(json.dumps(kubeconfig({region: cluster(known, region) for region in sys.argv[1:]}), indent=2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a person and what a program get to read of a promotion, a way back, or a retirement."""
+"""What a person and what a program get to read of a promotion, a way back, a retirement, or an introduction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rollout.git.record import PromotionState
 from rollout.judge.shares import RISK, TOLERANCE_POINTS, Standing
 from rollout.judge.step import Comparison
 from rollout.measurement import Tally
-from rollout.promote.results import PromotionResult, RetirementResult, RollbackResult, StepResult
+from rollout.promote.results import IntroductionResult, PromotionResult, RetirementResult, RollbackResult, StepResult
 from rollout.status.verification import Outcome
 from rollout.weights import percents
 
@@ -79,6 +79,14 @@ def print_retired(console: Console, service: str, version: str, retired: Sequenc
         )
 
 
+def print_introduced(console: Console, service: str, version: str, introduced: Sequence[IntroductionResult]) -> None:
+    """What an introduction did, and what comes next."""
+    for each in introduced:
+        brought = f"comes with {each.commit[:10]}" if each.commit else "was there already"
+        console.print(f"{each.region}: {service} {version} {brought}; {each.delivery.envoys} Envoys know it")
+    console.print(f"next: rollout promote {version} --service {service}")
+
+
 def ended_as_json(ended: PromotionResult) -> dict[str, Any]:
     """The same for a program: weights in percent, shares in 0..1, times in seconds."""
     return {
@@ -120,6 +128,23 @@ def retired_as_json(service: str, version: str, retired: Sequence[RetirementResu
                 **asdict(each.coming),
             }
             for each in retired
+        ],
+    }
+
+
+def introduced_as_json(service: str, version: str, introduced: Sequence[IntroductionResult]) -> dict[str, Any]:
+    """An introduction for a program: the commit is null where the version was there before."""
+    return {
+        "service": service,
+        "version": version,
+        "regions": [
+            {
+                "region": each.region,
+                "commit": each.commit,
+                "seconds": round(each.delivery.acknowledged, 3),
+                "envoys": each.delivery.envoys,
+            }
+            for each in introduced
         ],
     }
 

@@ -66,7 +66,7 @@ def line(disagreement: Disagreement, now: datetime) -> str:
 def as_json(status: Status) -> dict[str, Any]:
     """The same for a program. Weights are percents by version, without a key where nothing is said; times are ISO 8601.
 
-    One that `stops` keeps `rollout promote` and `rollout retire` from beginning.
+    One that `stops` keeps `rollout introduce`, `promote` and `retire` from beginning.
     """
     return {
         "at": status.at.isoformat(),

@@ -22,7 +22,7 @@ def test_each_verb_is_described_in_one_line_that_is_not_cut() -> None:
     lines = verbs.splitlines()
 
     assert [line.split()[0] for line in lines] == [
-        *("plan", "render", "status", "verify", "set", "promote", "rollback", "retire")
+        *("plan", "render", "status", "verify", "set", "introduce", "promote", "rollback", "retire")
     ]
     assert [line for line in lines if not line.endswith(".") or line.endswith("...") or len(line) > _COLUMNS] == []
 

@@ -30,6 +30,7 @@ from tests.rollout.repository import Repository as Work
 ALL = {"v1": 0, "v2": 100}
 QUICK = ("--steps", "50,100", "--bake", "0s", "--keep=0", "--margin=2", "--slower=20")
 ONE = ("--regions", "region-a", *QUICK)
+INTRODUCE = ["introduce", "v3", "--image", "registry.corp.local/echo:3.0.0"]
 
 
 @pytest.fixture
@@ -130,14 +131,14 @@ class TestRefused:
 
     def test_while_another_one_is_at_work_in_this_clone(self, clones: TwoClones) -> None:
         with Repository(clones.operator.directory).locked("echo"):
-            for verb in (["promote", "v2"], ["rollback"], ["retire", "v2"]):
+            for verb in (["promote", "v2"], ["rollback"], ["retire", "v2"], INTRODUCE):
                 refused(run(*verb), "another rollout of echo is at work in this clone (pid ")
 
 
 class TestInTheWay:
     TROUBLE = Problem("region-a: automatic sync is off", "no way back", "switch it on")
 
-    @pytest.mark.parametrize("verb", [["promote", "v2"], ["retire", "v2"]])
+    @pytest.mark.parametrize("verb", [["promote", "v2"], ["retire", "v2"], INTRODUCE])
     def test_nothing_begins(self, clones: TwoClones, regions: FakeRegions, verb: list[str]) -> None:
         regions.in_the_way = [self.TROUBLE, replace(self.TROUBLE, what="region-b: no sidecars")]
 
@@ -166,7 +167,9 @@ class TestInTheWay:
 
 
 class TestInProgress:
-    @pytest.mark.parametrize("verb", [["promote", "v2"], ["promote", "v2", "--regions", "region-b"], ["retire", "v2"]])
+    @pytest.mark.parametrize(
+        "verb", [["promote", "v2"], ["promote", "v2", "--regions", "region-b"], ["retire", "v2"], INTRODUCE]
+    )
     def test_nothing_else_begins(self, clones: TwoClones, regions: FakeRegions, verb: list[str]) -> None:
         interrupted(regions)
 
@@ -292,7 +295,7 @@ class TestServices:
 
     @pytest.mark.usefixtures("two", "regions")
     def test_one_has_to_be_named(self) -> None:
-        for verb in (["promote", "v2"], ["promote", "--resume"], ["rollback"], ["retire", "v2"]):
+        for verb in (["promote", "v2"], ["promote", "--resume"], ["rollback"], ["retire", "v2"], INTRODUCE):
             refused(run(*verb), "there are the services echo, web, and none is named", "--service echo")
 
     @pytest.mark.usefixtures("two", "regions")
@@ -491,6 +494,49 @@ class TestResume:
         )
 
 
+class TestUntilRegion:
+    def test_stops_well_and_goes_on_once_all_regions_are_measured_again(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        first = run("promote", "v2", *QUICK, "--until-region", "region-a")
+
+        assert first.exit_code == 0, first.output
+        assert "echo v2 stops: region-a is done. `rollout promote --resume` goes on." in first.stdout
+        assert [clones.weights(region) for region in REGIONS] == [ALL, BEFORE]
+        assert {record.state for record in clones.records()} == {PromotionState.IN_PROGRESS}
+        moments = len(regions.moments)
+
+        second = run("promote", "--resume", "--until-region", "region-b")
+
+        assert second.exit_code == 0, second.output
+        assert "echo v2 has 100 % in region-a, region-b: each step was proven." in second.stdout
+        assert [clones.weights(region) for region in REGIONS] == [ALL, ALL]
+        done = [(moment.what, moment.region) for moment in regions.moments[moments:]]
+        assert done.index(("certify", "region-b")) < done.index(("watch", "region-b"))
+
+    def test_of_a_region_that_is_done_takes_no_step(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.once("look", "region-b", 50, interrupt)
+        assert run("promote", "v2", *QUICK).exit_code == 130
+        before = clones.subjects()
+
+        ran = run("promote", "--resume", "--until-region", "region-a")
+
+        assert ran.exit_code == 0, ran.output
+        assert clones.subjects() == before
+
+    def test_a_version_that_fails_before_is_taken_back(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, weight: float(version == "v2" and weight >= 50)
+
+        ran = run("promote", "v2", *QUICK, "--until-region", "region-a")
+
+        assert ran.exit_code == 1, ran.output
+        assert clones.weights("region-a") == BEFORE
+
+    @pytest.mark.usefixtures("regions")
+    def test_of_a_region_that_it_does_not_go_through_is_refused(self) -> None:
+        refused(run("promote", "v2", *ONE, "--until-region", "region-b"), "does not go through it", "region-a")
+
+
 class TestAgain:
     """After a version was taken back."""
 
@@ -630,6 +676,62 @@ class TestRollback:
     @pytest.mark.usefixtures("regions")
     def test_where_there_never_was_a_promotion_is_refused(self) -> None:
         refused(run("rollback"), "there was no promotion of echo to take back")
+
+
+class TestIntroduce:
+    def test_ends_with_0_and_says_what_comes_next(self, clones: TwoClones, regions: FakeRegions) -> None:
+        ran = run(*INTRODUCE)
+
+        assert ran.exit_code == 0, ran.output
+        brought = [f"{region}: echo v3 comes with " for region in REGIONS]
+        *lines, next_ = ran.stdout.splitlines()
+        assert [line[: len(begin)] for line, begin in zip(lines, brought, strict=True)] == brought
+        assert next_ == "next: rollout promote v3 --service echo"
+        assert [regions.in_force(region) for region in REGIONS] == [{**BEFORE, "v3": 0}] * 2
+        assert clones.operator.stack_file("region-b").read_text().count("v3: {image:") == 1
+
+    def test_what_it_brings_can_be_promoted_and_retired(self, clones: TwoClones, regions: FakeRegions) -> None:
+        assert run(*INTRODUCE, "--region", "region-a").exit_code == 0
+
+        for verb in (["promote", "v3", *ONE], ["retire", "v1", "--region", "region-a"]):
+            ran = run(*verb)
+            assert ran.exit_code == 0, ran.output
+        assert clones.weights("region-a") == regions.in_force("region-a") == {"v2": 0, "v3": 100}
+        assert clones.weights("region-b") == BEFORE
+
+    @pytest.mark.usefixtures("regions")
+    def test_again_it_says_that_it_is_there(self, clones: TwoClones) -> None:
+        assert run(*INTRODUCE, "--together").exit_code == 0
+        before = clones.subjects()
+
+        ran, dry = run(*INTRODUCE), run(*INTRODUCE, "--dry-run")
+
+        assert (ran.exit_code, dry.exit_code) == (0, 0)
+        assert ran.stdout.startswith("region-a: echo v3 was there already; 7 Envoys know it\nregion-b: ")
+        assert dry.stdout.splitlines() == [f"{region}: echo v3 is there already" for region in REGIONS]
+        assert clones.subjects() == before == ["Introduce echo v3 in region-a, region-b"]
+
+    @pytest.mark.usefixtures("regions")
+    def test_a_dry_run_says_how_it_would_come(self, clones: TwoClones) -> None:
+        ran = run(*INTRODUCE, "--dry-run")
+
+        assert ran.stdout.splitlines() == [f"{region}: echo v3 would come with 3 replicas" for region in REGIONS]
+        assert clones.subjects() == []
+
+    @pytest.mark.usefixtures("regions")
+    def test_an_image_without_a_fixed_tag_is_refused(self, clones: TwoClones) -> None:
+        refused(run("introduce", "v3", "--image", "registry.corp.local/echo"), "versions.v3.image")
+        assert clones.subjects() == []
+
+    @pytest.mark.usefixtures("regions")
+    def test_json_is_all_that_is_on_stdout(self, clones: TwoClones) -> None:
+        document = json.loads(run(*INTRODUCE, "--region", "region-b", "--json").stdout)
+
+        assert document == {
+            "service": "echo",
+            "version": "v3",
+            "regions": [{"region": "region-b", "commit": clones.tip, "seconds": 0.8, "envoys": 7}],
+        }
 
 
 class TestRetire:

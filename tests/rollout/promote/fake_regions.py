@@ -25,6 +25,7 @@ from rollout.traffic.attack import Attack
 from rollout.traffic.clients import ClientsWatch, Span, Window
 from rollout.traffic.restarts import RestartsWatch
 from rollout.traffic.watch import Watch
+from tests.rollout.answers import ok
 from tests.rollout.planned import REGIONS
 from tests.rollout.promote.draws import RATE, Draws
 from tests.rollout.repository import Repository

@@ -77,7 +77,7 @@ class TestCommit:
         assert upstream.shifted(tip, {"region-b": CANARY}, "Canary")
 
     def test_without_a_version_lacks_all_of_its_files(self, clones: TwoClones, upstream: Upstream) -> None:
-        commit = upstream.edited(clones.tip, "region-a", lambda text: without_version(text, "echo", "v2"), "Retire")
+        commit = upstream.edited(clones.tip, {"region-a": lambda text: without_version(text, "echo", "v2")}, "Retire")
 
         assert upstream.weights(commit, "region-a") == {"v1": 100}
         changed = clones.operator.repository.git("diff", "--name-status", clones.tip, commit)
@@ -85,7 +85,7 @@ class TestCommit:
 
     def test_without_a_version_that_has_requests_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
         with pytest.raises(RolloutError):
-            upstream.edited(clones.tip, "region-a", lambda text: without_version(text, "echo", "v1"), "Retire")
+            upstream.edited(clones.tip, {"region-a": lambda text: without_version(text, "echo", "v1")}, "Retire")
 
     def test_of_a_region_that_is_not_there_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
         with pytest.raises(
