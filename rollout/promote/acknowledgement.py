@@ -24,20 +24,37 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-from rollout.cluster.envoys import Envoy
-from rollout.cluster.istiod import Counters, Proxy, push_number
+from rollout.cluster.pods import FEW
+from rollout.cluster.syncz import Counters, Proxy, push_number
 from rollout.weights import routed
-
-FEW = 50
-"""Up to so many Envoys, each is asked: 6 s at most, and no more calls than the proof takes where there are several istiods."""
 
 _WITNESSES = 3  # of each istiod: one may go, or have no route to the service
 _PATIENCE_SECONDS = 2.0  # istiod pushes to a thousand in one or two
 
 
-class Mesh(Protocol):
+class Seen(Protocol):
+    """What an Envoy does itself, as `rollout.cluster.envoys.Envoy` has it."""
+
+    @property
+    def weights(self) -> Mapping[str, int] | None:
+        """What it splits the requests by; None where it has no route."""
+
+    @property
+    def subsets(self) -> frozenset[str]:
+        """Those that it has clusters for."""
+
+    @property
+    def error(self) -> str:
+        """Why it could not be asked; "" where it could."""
+
+
+_Envoy = TypeVar("_Envoy", bound=Seen)
+_Asked_co = TypeVar("_Asked_co", bound=Seen, covariant=True)
+
+
+class Mesh(Protocol[_Asked_co]):
     """A region as it is asked."""
 
     def weights(self) -> Mapping[str, int] | None:
@@ -49,7 +66,7 @@ class Mesh(Protocol):
     def counters(self) -> Mapping[str, Counters]:
         """What each of these istiods has counted."""
 
-    def ask(self, pods: Collection[str]) -> Mapping[str, Envoy]:
+    def ask(self, pods: Collection[str]) -> Mapping[str, _Asked_co]:
         """What these Envoys do themselves; of those that are still there and can send to the service."""
 
 
@@ -65,7 +82,7 @@ class _Floor:
         return push_number(proxy.routes) >= self.routes and push_number(proxy.clusters) >= self.clusters
 
 
-class Acknowledgements:
+class Acknowledgements(Generic[_Envoy]):
     """What is known of many Envoys while a change is on its way to them.
 
     Args:
@@ -75,12 +92,12 @@ class Acknowledgements:
     """
 
     def __init__(
-        self, mesh: Mesh, is_taken: Callable[[Envoy], bool], clock: Callable[[], float] = time.monotonic
+        self, mesh: Mesh[_Envoy], is_taken: Callable[[_Envoy], bool], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._mesh, self._is_taken, self._clock = mesh, is_taken, clock
         self._counted: Mapping[str, Counters] = {}
         # by istiod: those that may become witnesses, as they were before
-        self._candidates: dict[str, dict[str, tuple[Proxy, Envoy]]] = {}
+        self._candidates: dict[str, dict[str, tuple[Proxy, _Envoy]]] = {}
         self._floors: dict[str, _Floor] = {}
         # those that were asked and have the change, or cannot send; with their nonces before
         self._answered: dict[str, tuple[Proxy, bool]] = {}
@@ -184,7 +201,7 @@ class Acknowledgements:
         return proxies, proven
 
 
-def _shows(before: Proxy, without: Envoy, now: Proxy, envoy: Envoy) -> bool:
+def _shows(before: Proxy, without: Seen, now: Proxy, envoy: Seen) -> bool:
     """Whether what a witness has now came by what it acknowledged."""
     return (
         push_number(now.routes) > push_number(before.routes)

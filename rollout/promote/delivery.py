@@ -13,12 +13,13 @@ from rollout.access import RegionAccess
 from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
 from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
-from rollout.cluster.istiod import Counters, Proxy, read_counters, read_proxies
+from rollout.cluster.istiod import read_counters, read_proxies
 from rollout.cluster.objects import read_route
-from rollout.cluster.pods import PROXY, container, is_ready
+from rollout.cluster.pods import FEW, PROXY, container, is_ready
+from rollout.cluster.syncz import Counters, Proxy
 from rollout.git.repository import Repository
 from rollout.problem import Problem, RolloutError
-from rollout.promote.acknowledgement import FEW, Acknowledgements
+from rollout.promote.acknowledgement import Acknowledgements
 from rollout.status.overlay import overlay_split
 from rollout.weights import routed
 
@@ -131,7 +132,7 @@ class Envoys:
         self._taken: dict[str, float] = {}
         self._idle: set[str] = set()
         self._refused: set[str] = set()
-        self._many: Acknowledgements | None = None
+        self._many: Acknowledgements[Envoy] | None = None
         self._pods: dict[str, Mapping[str, Any]] = {}
         self._listed_at = 0.0
 

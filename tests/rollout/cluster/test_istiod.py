@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from rollout.access import RegionAccess
-from rollout.cluster.istiod import Counters, Proxy, parse_metrics, parse_syncz, push_number, read_connections
+from rollout.cluster.istiod import read_connections
+from rollout.cluster.syncz import Counters, Proxy, parse_metrics, parse_syncz, push_number
 from rollout.problem import RolloutError
 from tests.rollout.cluster.captured import syncz
 from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, SUCCESS, Exec, FakeCluster, exit_status, serving

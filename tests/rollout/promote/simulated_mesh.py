@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from rollout.cluster.envoys import Envoy
-from rollout.cluster.istiod import Counters, Proxy
+from rollout.cluster.syncz import Counters, Proxy
 
 WEIGHTS = {"other": {"v1": 50, "v2": 50}, "before": {"v1": 100}, "wanted": {"v1": 90, "v2": 10}}
 _SUBSETS = frozenset({"v1", "v2"})
