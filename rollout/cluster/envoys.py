@@ -8,7 +8,9 @@ threads follow within milliseconds.
 from __future__ import annotations
 
 import json
+import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,7 +21,7 @@ from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.client import MOST_AT_ONCE, api_client, list_all_pods
 from rollout.cluster.exec import Page, run
-from rollout.cluster.pods import PROXY, container, is_ready, istio_version
+from rollout.cluster.pods import FEW, PROXY, container, is_ready, istio_version
 from rollout.problem import first_line
 from rollout.weights import ALL, routed
 
@@ -107,6 +109,29 @@ def read_envoys(
         return bool(envoy.error) or envoy.weights is not None or (bool(envoy.subsets) and not envoy.gateway)
 
     return {service.name: tuple(envoy for each in read if counts(envoy := each[service.name])) for service in services}
+
+
+def sample(pods: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping[str, Any]], tuple[Envoy, ...]]:
+    """The pods to ask, where it is enough to ask 50; and the other Envoys, as their pods tell of them.
+
+    Chosen at random, one of each workload before a second of any: what makes the configuration of two differ, a Sidecar or an
+    EnvoyFilter, is for workloads.
+
+    Args:
+        pods: As they were just listed.
+    """
+    ready = _ready(pods)
+    random.shuffle(ready)
+    seen = Counter[tuple[str, str]]()
+    ranks: dict[str, int] = {}
+    for envoy in ready:
+        workload = envoy.pod.partition("/")[0], envoy.workload
+        ranks[envoy.uid] = seen[workload]
+        seen[workload] += 1
+    ready.sort(key=lambda envoy: ranks[envoy.uid])
+    others = ready[FEW:]
+    left_out = {envoy.uid for envoy in others}
+    return [pod for pod in pods if pod["metadata"]["uid"] not in left_out], tuple(others)
 
 
 def ask_envoys(

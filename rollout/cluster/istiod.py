@@ -1,25 +1,44 @@
-"""What the istiods of a region say of their proxies: which are connected, and which refused what they were sent.
+"""What the istiods of a region say of their proxies: what each acknowledged last, and what it refused.
 
-Asked by `/debug/syncz`, as `istioctl proxy-status` does, by one exec into each istiod. It does not say that a proxy has taken a
-certain change (docs/decisions/0032-what-syncz-shows.md): for that, each is asked.
+Asked by `/debug/syncz`, as `istioctl proxy-status` does, and `/metrics`, by one exec each into each istiod. What follows from
+it is in docs/decisions/0032-what-syncz-shows.md.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from rollout.access import RegionAccess
-from rollout.cluster.client import MOST_AT_ONCE, api_client
-from rollout.cluster.exec import Page, run
+from rollout.cluster.client import MOST_AT_ONCE, api_client, list_pods
+from rollout.cluster.exec import run
 from rollout.cluster.pods import ISTIO_NAMESPACE, is_ready, of_app
-from rollout.problem import RolloutError, first_line
+from rollout.cluster.syncz import Counters, Proxy, parse_metrics, parse_syncz
+from rollout.problem import RolloutError
 
+_APP = "istiod"
 _DISCOVERY = "discovery"
-_SYNCZ = ("pilot-discovery", "request", "GET", "/debug/syncz")
 _WHY = "a proxy that is connected to no istiod, or that refuses what it is sent, takes no change"
+_Said = TypeVar("_Said")
+
+
+def read_proxies(region: RegionAccess) -> dict[str, dict[str, Proxy]]:
+    """The proxies of each istiod of a region that is ready, by both's names, as `namespace/name`.
+
+    Raises:
+        RolloutError: an istiod cannot be asked, or says nothing that can be read.
+    """
+    return _ask(region, _istiods(region), "/debug/syncz", parse_syncz)
+
+
+def read_counters(region: RegionAccess) -> dict[str, Counters]:
+    """What each istiod of a region that is ready has counted.
+
+    Raises:
+        RolloutError: as `read_proxies`.
+    """
+    return _ask(region, _istiods(region), "/metrics", parse_metrics)
 
 
 def read_connections(region: RegionAccess, pods: Sequence[Mapping[str, Any]]) -> Mapping[str, str] | None:
@@ -33,48 +52,38 @@ def read_connections(region: RegionAccess, pods: Sequence[Mapping[str, Any]]) ->
         None where no istiod is ready in the cluster: it may be elsewhere.
 
     Raises:
-        RolloutError: an istiod cannot be asked, or says nothing that can be read.
+        RolloutError: as `read_proxies`.
     """
-    api = api_client(region)
-    names = [
-        f"{ISTIO_NAMESPACE}/{pod['metadata']['name']}"
-        for pod in of_app(pods, ISTIO_NAMESPACE, "istiod")
-        if is_ready(pod)
-    ]
-    with ThreadPoolExecutor(max_workers=MOST_AT_ONCE) as pool:
-        pages = dict(zip(names, pool.map(lambda name: run(api, name, _DISCOVERY, _SYNCZ), names), strict=True))
-    if not pages:
+    found = _ask(region, of_app(pods, ISTIO_NAMESPACE, _APP), "/debug/syncz", parse_syncz)
+    if not found:
         return None
-    found: dict[str, str] = {}
+    return {name: proxy.refused for proxies in found.values() for name, proxy in proxies.items()}
+
+
+def _istiods(region: RegionAccess) -> Sequence[Mapping[str, Any]]:
+    return list_pods(region, api_client(region), ISTIO_NAMESPACE, f"app={_APP}")
+
+
+def _ask(
+    region: RegionAccess, pods: Iterable[Mapping[str, Any]], path: str, parse: Callable[[str], _Said]
+) -> dict[str, _Said]:
+    """What each of these istiods that is ready answers."""
+    api, command = api_client(region), ("pilot-discovery", "request", "GET", path)
+    names = [f"{ISTIO_NAMESPACE}/{pod['metadata']['name']}" for pod in pods if is_ready(pod)]
+    with ThreadPoolExecutor(max_workers=MOST_AT_ONCE) as pool:
+        pages = dict(zip(names, pool.map(lambda name: run(api, name, _DISCOVERY, command), names), strict=True))
+    found: dict[str, _Said] = {}
     for name, page in pages.items():
-        found |= _parsed(region, name, page)
+        error = page.error
+        if not error:
+            try:
+                found[name] = parse(page.text)
+            except (ValueError, KeyError, TypeError, AttributeError) as invalid:
+                error = f"its answer cannot be read: {invalid}"
+        if error:
+            raise RolloutError.of(
+                f"{region.name}: {name} cannot be asked for its proxies: {error}",
+                _WHY,
+                f"see that the user of context {region.context} may get and create pods/exec in {ISTIO_NAMESPACE}",
+            )
     return found
-
-
-def parse_syncz(proxies: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The same from one istiod's answer."""
-    found: dict[str, str] = {}
-    for proxy in proxies:
-        # a pod's name may have dots, a namespace none
-        name, _, namespace = proxy["proxy"].rpartition(".")
-        errors = (
-            f"{kind.rpartition('.')[2]}: {first_line(said['lastError'])}"
-            for kind, said in (proxy.get("resources") or {}).items()
-            if said.get("lastError")
-        )
-        found[f"{namespace}/{name}"] = "; ".join(errors)
-    return found
-
-
-def _parsed(region: RegionAccess, name: str, page: Page) -> dict[str, str]:
-    error = page.error
-    if not error:
-        try:
-            return parse_syncz(json.loads(page.text))
-        except (ValueError, KeyError, TypeError, AttributeError) as invalid:
-            error = f"its answer cannot be read: {invalid}"
-    raise RolloutError.of(
-        f"{region.name}: {name} cannot be asked for its proxies: {error}",
-        _WHY,
-        f"see that the user of context {region.context} may get and create pods/exec in {ISTIO_NAMESPACE}",
-    )

@@ -9,6 +9,9 @@ from typing import Any
 PROXY = "istio-proxy"
 """The name of the container that is a sidecar or a gateway."""
 
+FEW = 50
+"""So many Envoys are all asked, eight pages at a time. Of more, some are."""
+
 ISTIO_NAMESPACE = "istio-system"
 """Where istiod runs."""
 

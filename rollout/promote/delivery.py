@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
 from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
+from rollout.cluster.istiod import read_counters, read_proxies
 from rollout.cluster.objects import read_route
-from rollout.cluster.pods import PROXY, container, is_ready
+from rollout.cluster.pods import FEW, PROXY, container, is_ready
+from rollout.cluster.syncz import Counters, Proxy
 from rollout.git.repository import Repository
-from rollout.problem import Problem
+from rollout.problem import Problem, RolloutError
+from rollout.promote.acknowledgement import Acknowledgements
 from rollout.status.overlay import overlay_split
 from rollout.weights import routed
 
@@ -26,6 +29,7 @@ WITHIN_SECONDS = 600.0
 _LOOK_EVERY_SECONDS = 0.5
 _ASK_EVERY_SECONDS = 10.0
 _SURE_SECONDS = 10.0
+_LIST_EVERY_SECONDS = 5.0
 _SHOWN = 5
 _Seen = TypeVar("_Seen")
 
@@ -74,7 +78,6 @@ def deliver(
     Raises:
         RolloutError: the cluster cannot be asked; or `meanwhile` raises.
     """
-    api = api_client(region)
     began = asked = time.monotonic()
     ask_to_look(region, application)
 
@@ -92,40 +95,140 @@ def deliver(
         is_well = now.health == HEALTHY or not healthy
         return time.monotonic() - began if is_well and is_there(now) else _not_synced(region, now)
 
-    # by uid, since when it is known
-    taken: dict[str, float] = {}
-    idle: set[str] = set()
-    refused: set[str] = set()
-
-    def behind(known: Collection[str]) -> dict[str, str]:
-        """The Envoys that have not taken it, with why they could not be asked; those of pods that are known are not asked."""
-        listed = (pod for pod in list_all_pods(region, api) if is_ready(pod) and container(pod, PROXY))
-        pods = [pod for pod in listed if pod["metadata"]["uid"] not in known]
-        uids = {f"{pod['metadata']['namespace']}/{pod['metadata']['name']}": pod["metadata"]["uid"] for pod in pods}
-        envoys = read_envoys(region, [service], pods)[service.name]
-        for envoy in envoys:
-            taken.pop(uids[envoy.pod], None)
-            if is_taken(envoy):
-                taken[uids[envoy.pod]] = time.monotonic()
-            if envoy.refused and envoy.pod not in refused:
-                refused.add(envoy.pod)
-                say(f"{region.name}: {envoy.pod} may not be asked ({envoy.error}), so nobody knows what it has taken")
-        idle.update(uids[name] for name in uids.keys() - {envoy.pod for envoy in envoys})
-        return {envoy.pod: envoy.error for envoy in envoys if not is_taken(envoy)}
+    envoys = Envoys(region, service, is_taken, say)
+    envoys.before()
 
     def envoys_with_it() -> int | Problem:
-        # Those that could not send may by now, and those that came meanwhile got their first configuration from the same istiod: both
-        # count as well. A connection gets nothing older than before, but a new one may lead to an istiod that lags.
-        missing = behind({*taken, *idle}) or behind(
-            [uid for uid, at in taken.items() if at > time.monotonic() - _SURE_SECONDS]
-        )
-        return _not_taken(region, service, missing) if missing or not taken else len(taken)
+        number, missing = envoys.look()
+        return _not_taken(region, service, missing) if missing or not number else number
 
     synced = _await(synced_seconds, began, found_meanwhile)
     if isinstance(synced, Problem):
         return synced
     number = _await(envoys_with_it, began, found_meanwhile)
     return number if isinstance(number, Problem) else DeliveryTime(synced, time.monotonic() - began, number)
+
+
+class Envoys:
+    """The Envoys of a region that can send to a service, followed until all have taken a change.
+
+    Args:
+        region: The region.
+        service: The service.
+        is_taken: Whether an Envoy has it.
+        say: Told in a line of each Envoy that may not be asked, once; and when istiod cannot be asked.
+    """
+
+    def __init__(
+        self,
+        region: RegionAccess,
+        service: ServiceAddress,
+        is_taken: Callable[[Envoy], bool],
+        say: Callable[[str], None],
+    ) -> None:
+        self._region, self._service, self._is_taken, self._say = region, service, is_taken, say
+        self._api = api_client(region)
+        # by uid, since when it is known
+        self._taken: dict[str, float] = {}
+        self._idle: set[str] = set()
+        self._refused: set[str] = set()
+        self._many: Acknowledgements[Envoy] | None = None
+        self._pods: dict[str, Mapping[str, Any]] = {}
+        self._listed_at = 0.0
+
+    def before(self) -> None:
+        """Finds out what is there before the cluster has the change; where there are few Envoys, nothing.
+
+        Raises:
+            RolloutError: the cluster cannot be asked.
+        """
+        self._list()
+        if len(self._pods) > FEW:
+            self._many = Acknowledgements(self, self._is_taken)
+            # those of the service itself have a route to it, also where Sidecars leave out what is not needed
+            own = sorted(self._pods, key=lambda pod: not pod.startswith(f"{self._service.namespace}/"))
+            try:
+                self._many.before(own)
+            except RolloutError as error:
+                self._asks_each(error)
+
+    def look(self) -> tuple[int, Mapping[str, str]]:
+        """How many have taken it; and which have not, each with why it could not be asked.
+
+        Raises:
+            RolloutError: the cluster cannot be asked.
+        """
+        while self._many is not None:
+            fresh = time.monotonic() - self._listed_at > _LIST_EVERY_SECONDS
+            if fresh:
+                self._list()
+            try:
+                number, missing = self._many.look(self._pods)
+            except RolloutError as error:
+                self._asks_each(error)
+                break
+            if missing or fresh:
+                return number, missing
+            # also those that came since
+            self._listed_at = 0.0
+        # Those that could not send may by now, and those that came meanwhile got their first configuration from the same istiod: both
+        # count as well. A connection gets nothing older than before, but a new one may lead to an istiod that lags.
+        since = time.monotonic() - _SURE_SECONDS
+        missing = self._behind({*self._taken, *self._idle}) or self._behind(
+            [uid for uid, at in self._taken.items() if at > since]
+        )
+        return len(self._taken), missing
+
+    def weights(self) -> Mapping[str, int] | None:
+        """What the cluster says."""
+        route = read_route(self._region, self._service)
+        return route.weights if route else None
+
+    def proxies(self) -> Mapping[str, Mapping[str, Proxy]]:
+        """The proxies of each istiod."""
+        return read_proxies(self._region)
+
+    def counters(self) -> Mapping[str, Counters]:
+        """What each istiod has counted."""
+        return read_counters(self._region)
+
+    def ask(self, pods: Collection[str]) -> Mapping[str, Envoy]:
+        """What these do themselves."""
+        return {envoy.pod: envoy for envoy in self._ask([self._pods[pod] for pod in pods if pod in self._pods])}
+
+    def _ask(self, pods: Sequence[Mapping[str, Any]]) -> Sequence[Envoy]:
+        envoys = read_envoys(self._region, [self._service], pods)[self._service.name]
+        for envoy in envoys:
+            if envoy.refused and envoy.pod not in self._refused:
+                self._refused.add(envoy.pod)
+                self._say(
+                    f"{self._region.name}: {envoy.pod} may not be asked ({envoy.error}), so nobody knows what it has taken"
+                )
+        return envoys
+
+    def _asks_each(self, error: RolloutError) -> None:
+        self._many = None
+        self._say(f"{self._region.name}: each Envoy is asked, which takes longer: {error.problems[0].what}")
+
+    def _list(self) -> None:
+        self._pods = {
+            f"{pod['metadata']['namespace']}/{pod['metadata']['name']}": pod
+            for pod in list_all_pods(self._region, self._api)
+            if is_ready(pod) and container(pod, PROXY)
+        }
+        self._listed_at = time.monotonic()
+
+    def _behind(self, known: Collection[str]) -> dict[str, str]:
+        """Those that have not taken it, with why they could not be asked; those of pods that are known are not asked."""
+        self._list()
+        uids = {name: pod["metadata"]["uid"] for name, pod in self._pods.items() if pod["metadata"]["uid"] not in known}
+        envoys = self._ask([self._pods[name] for name in uids])
+        for envoy in envoys:
+            self._taken.pop(uids[envoy.pod], None)
+            if self._is_taken(envoy):
+                self._taken[uids[envoy.pod]] = time.monotonic()
+        self._idle.update(uids[name] for name in uids.keys() - {envoy.pod for envoy in envoys})
+        return {envoy.pod: envoy.error for envoy in envoys if not self._is_taken(envoy)}
 
 
 def await_commit(

@@ -63,10 +63,11 @@ class RegionStatus:
         synced: The weights of the commit that Argo CD last synced; None where that is not in this clone.
         synced_at: When that commit was made; None as `synced`.
         live: What the cluster has been told; None where it could not be asked.
-        envoys: What each sidecar and gateway does that can send to it; None where they could not be asked.
+        envoys: What each sidecar and gateway does that was asked and can send to it; None where they could not be asked.
         problems: What of these could not be seen, and why.
         connections: What the istiods say of their proxies, as `read_connections` does; None where they were not asked.
         unasked: Why they could not be asked.
+        others: The Envoys that were not asked, of more than 50, as their pods tell of them.
     """
 
     name: str
@@ -81,6 +82,7 @@ class RegionStatus:
     problems: tuple[Problem, ...] = ()
     connections: Mapping[str, str] | None = None
     unasked: tuple[Problem, ...] = ()
+    others: tuple[Envoy, ...] = ()
 
     @property
     def versions(self) -> tuple[str, ...]:

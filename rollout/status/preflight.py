@@ -71,9 +71,10 @@ def _of_region(region: RegionStatus, now: datetime) -> Iterator[Trouble]:
         yield from _rivals(region, region.live)
     if region.envoys is not None:
         yield from _envoys(region, region.envoys)
-        yield from _older_sidecars(region, region.envoys)
+        everyone = (*region.envoys, *region.others)
+        yield from _older_sidecars(region, everyone)
         if region.connections is not None:
-            yield from _connections(region, region.envoys, region.connections)
+            yield from _connections(region, everyone, region.connections)
 
 
 def _stops(region: RegionStatus, what: str, why: str, fix: str) -> Trouble:

@@ -13,7 +13,7 @@ from components.names import ServiceAddress, address
 from rollout.access import RegionAccess
 from rollout.cluster.application import Application, read_application
 from rollout.cluster.client import api_client, list_all_pods
-from rollout.cluster.envoys import Envoy, read_envoys
+from rollout.cluster.envoys import Envoy, read_envoys, sample
 from rollout.cluster.istiod import read_connections
 from rollout.cluster.objects import Live, read_live
 from rollout.git.repository import Repository
@@ -131,11 +131,12 @@ class _Place:
             synced=synced,
             synced_at=synced_at,
             live=or_problems(lambda: seen.live.result()[service], problems),
-            envoys=or_problems(lambda: seen.envoys.result()[service], problems),
+            envoys=or_problems(lambda: seen.envoys.result().asked[service], problems),
             # a cluster that does not answer does not answer any question
             problems=tuple(dict.fromkeys(problems)),
             connections=connections,
             unasked=tuple(each for each in unasked if each not in problems),
+            others=() if seen.envoys.exception() else seen.envoys.result().others,
         )
 
     def unknown(self) -> RegionStatus:
@@ -167,12 +168,20 @@ def _routed(workloads: Workloads) -> Weights | None:
 
 
 @dataclass(frozen=True)
+class _Envoys:
+    """Those that were asked, by the service that they can send to, and the others."""
+
+    asked: dict[str, tuple[Envoy, ...]]
+    others: tuple[Envoy, ...]
+
+
+@dataclass(frozen=True)
 class _Seen:
     """What a cluster was asked of its services, by their names, each part with its answer or why there is none."""
 
     applications: Mapping[str, Future[Application]]
     live: Future[dict[str, Live]]
-    envoys: Future[dict[str, tuple[Envoy, ...]]]
+    envoys: Future[_Envoys]
     connections: Future[Mapping[str, str] | None]
 
 
@@ -202,10 +211,9 @@ def _pods(region: RegionAccess) -> list[Mapping[str, Any]]:
     return list_all_pods(region, api_client(region))
 
 
-def _envoys(
-    region: RegionAccess, services: Sequence[ServiceAddress], pods: Future[list[Mapping[str, Any]]]
-) -> dict[str, tuple[Envoy, ...]]:
-    return read_envoys(region, services, pods.result())
+def _envoys(region: RegionAccess, services: Sequence[ServiceAddress], pods: Future[list[Mapping[str, Any]]]) -> _Envoys:
+    chosen, others = sample(pods.result())
+    return _Envoys(read_envoys(region, services, chosen), others)
 
 
 def _connections(region: RegionAccess, pods: Future[list[Mapping[str, Any]]]) -> Mapping[str, str] | None:

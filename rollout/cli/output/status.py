@@ -17,6 +17,7 @@ from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live
+from rollout.cluster.pods import FEW
 from rollout.git.record import PromotionState, Record
 from rollout.git.repository import Entry
 from rollout.status.disagreements import Disagreement, RegionStatus, Status, Weights, all_disagreements, ejected
@@ -45,6 +46,11 @@ def print_status(console: Console, status: Status) -> None:
             console.print(Text(f"{title}: {_delivery(region.application)}"))
         if region.live and region.envoys:
             console.print(Text(f"{title}: {_istio(region.live, region.envoys)}"))
+        if region.others:
+            everyone = FEW + len(region.others)
+            console.print(
+                Text(f"{title}: asked {FEW} of {everyone:,} Envoys, chosen at random, of each workload one first")
+            )
     for promotion in status.promotions:
         console.print(Text(_promotion(*promotion)))
     for each in all_disagreements(status):
@@ -171,6 +177,7 @@ def _region_json(region: RegionStatus) -> dict[str, Any]:
         else None,
         "istiod": sorted(live.istiod) or None if live else None,
         "envoys": None if region.envoys is None else [_envoy_json(envoy) for envoy in region.envoys],
+        "envoysNotAsked": len(region.others),
         "application": application_json(region.application) if region.application else None,
         "problems": [asdict(problem) for problem in region.unseen],
     }

@@ -17,8 +17,10 @@ from rollout.cluster.envoys import (
     read_envoys,
     read_pages,
     read_routes,
+    sample,
 )
 from rollout.cluster.exec import Page
+from rollout.cluster.pods import FEW
 from rollout.weights import ALL_PODS
 from tests.rollout.cluster.captured import document, text
 from tests.rollout.cluster.fake_cluster import STDERR, STDOUT, Exec, FakeCluster, exit_status, serving
@@ -473,3 +475,32 @@ class TestReadOfTwoServices:
         found = self.read(tmp_path, of(sidecar("a"), script=answers(ROUTES, CLUSTERS)))
 
         assert [len(envoys) for envoys in found.values()] == [1, 0]
+
+
+class TestSample:
+    def of(self, workload: str, number: int) -> list[dict[str, Any]]:
+        pods = [sidecar(f"{workload}-7d-{index}") for index in range(number)]
+        for pod in pods:
+            pod["metadata"]["labels"] = {"pod-template-hash": "7d"}
+            pod["metadata"]["ownerReferences"] = [{"controller": True, "kind": "ReplicaSet", "name": f"{workload}-7d"}]
+        return pods
+
+    def test_is_all_of_few(self) -> None:
+        pods = self.of("echo", FEW)
+
+        assert sample(pods) == (pods, ())
+
+    def test_has_one_of_each_workload_first(self) -> None:
+        rare = [pod for index in range(FEW - 1) for pod in self.of(f"rare-{index}", 1)]
+
+        asked, others = sample([*self.of("echo", 500), *rare])
+
+        assert [pod["metadata"]["name"] for pod in asked[1:]] == [pod["metadata"]["name"] for pod in rare]
+        assert len(asked) == FEW
+        assert {(envoy.workload, envoy.weights) for envoy in others} == {("deployment/echo", None)}
+        assert len(others) == 499
+
+    def test_is_another_one_each_time(self) -> None:
+        pods = self.of("echo", 500)
+
+        assert sample(pods)[0] != sample(pods)[0]

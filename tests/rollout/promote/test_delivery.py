@@ -13,8 +13,10 @@ from rollout.access import RegionAccess
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Route
+from rollout.cluster.syncz import Counters, Proxy
 from rollout.git.repository import Repository
 from rollout.problem import Problem, RolloutError
+from rollout.promote import acknowledgement
 from rollout.promote import delivery as delivery_module
 from rollout.promote.delivery import DeliveryTime, await_commit, brings, deliver, lacks, takes
 from tests.rollout.cluster.applications import NEW, OLD, application, well
@@ -249,6 +251,100 @@ def test_a_doubt_meanwhile_ends_the_waiting(
     run: Callable[[Cluster, Callable[[], Problem | None]], Delivered], cluster: Cluster
 ) -> None:
     assert run(cluster, lambda: Problem("doubted")) == Problem("doubted")
+
+
+class OfMany(Cluster):
+    """Sixty Envoys of which istiod tells, one of them late."""
+
+    def __init__(self, *, witnesses: bool = True) -> None:
+        super().__init__([NOT_SYNCED, SYNCED], [[envoy(f"e{number:02}", 100, 0) for number in range(60)]])
+        self.witnesses, self.number, self.late = witnesses, 7, {"echo/e59"}
+        self.asked_of_istiod: list[str] = []
+
+    def read_application(self, region: RegionAccess, name: str) -> Application:
+        found = super().read_application(region, name)
+        if found is SYNCED:
+            self.number = 8
+        return found
+
+    def read_route(self, _region: RegionAccess, _service: ServiceAddress) -> Route:
+        return Route({"v1": 100}, None)
+
+    def read_proxies(self, _region: RegionAccess) -> dict[str, dict[str, Proxy]]:
+        self.asked_of_istiod.append("proxies")
+        if not self.witnesses:
+            raise RolloutError.of("region-a: istio-system/x-1 cannot be asked for its proxies: 403")
+        return {
+            "istio-system/x-1": {
+                each.pod: Proxy(*[f"now/{7 if each.pod in self.late else self.number}{0:036d}"] * 2)
+                for each in self.envoys[0]
+            }
+        }
+
+    def read_counters(self, _region: RegionAccess) -> dict[str, Counters]:
+        self.asked_of_istiod.append("counters")
+        return {"istio-system/x-1": Counters("1")}
+
+    def read_envoys(
+        self, region: RegionAccess, services: Sequence[ServiceAddress], pods: Sequence[dict[str, Any]]
+    ) -> dict[str, tuple[Envoy, ...]]:
+        self.envoys = [[envoy(each.pod[5:], 90, 10) if self.number == 8 else each for each in self.envoys[0]]]
+        return super().read_envoys(region, services, pods)
+
+
+class TestMany:
+    def delivered(
+        self,
+        run: Run,
+        monkeypatch: pytest.MonkeyPatch,
+        cluster: OfMany,
+        said: list[str],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Delivered:
+        for name in ("read_route", "read_proxies", "read_counters"):
+            monkeypatch.setattr(delivery_module, name, getattr(cluster, name))
+        return run(cluster, meanwhile, say=said.append)
+
+    def test_are_believed_from_the_witness_on_and_the_others_asked(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(acknowledgement, "_PATIENCE_SECONDS", -1)
+        cluster = OfMany()
+
+        delivery = self.delivered(run, monkeypatch, cluster, [])
+
+        assert isinstance(delivery, DeliveryTime)
+        assert delivery.envoys == 60
+        candidates = {"echo/e00", "echo/e01", "echo/e02"}
+        assert cluster.looks == [candidates, candidates, {"echo/e59"}]
+
+    def test_one_of_which_istiod_is_about_to_tell_is_waited_for(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cluster = OfMany()
+        looked: list[str] = []
+
+        def meanwhile() -> None:
+            looked.append("")
+            if len(looked) > 2:
+                cluster.late.clear()
+
+        delivery = self.delivered(run, monkeypatch, cluster, [], meanwhile)
+
+        assert isinstance(delivery, DeliveryTime)
+        assert {"echo/e59"} not in cluster.looks
+
+    def test_are_asked_each_where_istiod_does_not_answer(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        cluster = OfMany(witnesses=False)
+
+        delivery = self.delivered(run, monkeypatch, cluster, said)
+
+        assert isinstance(delivery, DeliveryTime)
+        assert said == [
+            "region-a: each Envoy is asked, which takes longer: region-a: istio-system/x-1 cannot be asked for its proxies: 403"
+        ]
+        assert cluster.looks[0] == {each.pod for each in cluster.envoys[0]}
 
 
 class TestBrings:

@@ -302,6 +302,11 @@ class TestConnections:
         )
         assert (found.stops, found.may_have_passed) == (True, True)
 
+    def test_that_one_lacks_which_was_not_asked_stop_too(self) -> None:
+        found = only(region(connections=self.WELL, others=(Envoy("shop/web"),)))
+
+        assert found.problem.what == "1 of 4 Envoys is connected to no istiod: shop/web"
+
     def test_that_none_has_are_worth_saying(self) -> None:
         found = only(region(connections={"other/x": ""}))
 

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from rollout.cli.output.status import as_json, exit_code, line, print_status
+from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live, Pods
 from rollout.cluster.surroundings import Surroundings
 from rollout.git.record import Promotion, PromotionState, Record
@@ -58,6 +59,16 @@ def printed(found: Status) -> str:
     print_status(console, found)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
+
+
+MANY = region(others=tuple(Envoy(f"shop/web-{number}") for number in range(950)))
+
+
+def test_a_sample_is_said_to_be_one() -> None:
+    assert "region-a echo: asked 50 of 1,000 Envoys, chosen at random, of each workload one first\n" in printed(
+        status(MANY)
+    )
+    assert [as_json(status(each))["regions"][0]["envoysNotAsked"] for each in (MANY, AGREED)] == [950, 0]
 
 
 class TestExitCode:
