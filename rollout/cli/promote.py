@@ -149,8 +149,8 @@ def promote(
     """
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report
+    from rollout.cli.output.notification import Notifications, commit_link, receivers
     from rollout.promote import promotion as engine
-    from rollout.promote.notification import Notifications, commit_link, receivers
     from rollout.promote.preflight import refuse_troubles
 
     with told("stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back") as messages:

@@ -11,7 +11,7 @@ from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.stack_outputs import read_outputs
 from rollout.measurement import Measurement, Origin
-from rollout.problem import Problem, refuse
+from rollout.problem import Problem, RolloutError, refuse
 from rollout.status.verification import Deliveries, Measurable, Outcome, Progress, all_ready, measure_and_judge
 from rollout.traffic.clients import ClientsWatch, Window
 from rollout.traffic.proxies import Proxies
@@ -38,11 +38,17 @@ class Counted(Measurable):
         return f"counts what its clients' Envoys count, {LONGEST_SECONDS / 60:.0f} min at most, and sends nothing"
 
     def count(self, stop: threading.Event, enough: Callable[[Measurement], bool]) -> Measurement:
-        """Counts until it is enough, for ten minutes at most; asks after each reading."""
+        """Counts until it is enough, for ten minutes at most; asks after each reading.
+
+        Raises:
+            RolloutError: no client can be asked, and why.
+        """
         began, looked = time.monotonic(), 0
         with ClientsWatch(Proxies(self.region, self.address)) as watch:
             while True:
                 window, seconds = watch.seen(), time.monotonic() - began
+                if window.trouble and not window.spans:
+                    raise RolloutError(Problem(window.trouble))
                 counted = _measurement(self.region.name, window, seconds)
                 is_new, looked = len(window.spans) > looked, len(window.spans)
                 if (is_new and enough(counted)) or seconds > LONGEST_SECONDS or stop.wait(_LOOK_EVERY_SECONDS):

@@ -341,6 +341,6 @@ def test_what_a_shipped_file_has_commented_out_is_the_default(stack_file: Path) 
     section = stack_file.read_text().partition("  # echo-rollout:rules:")[2]
     lines = ["rules:", *(line.replace("  #", "", 1) for line in section.splitlines()[1:])]
     rules = YAML(typ="safe", pure=True).load("\n".join(lines))["rules"]
-    assert set(rules) == {"largestIncrease", "introduceTogether", "immutableTags", "mayDiffer", "waived"}
+    assert set(rules) == {"largestIncrease", "introduceTogether", "immutableTags", "mayDiffer", "waived", "freeze"}
     assert parse({**MINIMAL, "rules": rules}).rules == shipped.rules
     assert "# stable: v1 " in stack_file.read_text()

@@ -14,16 +14,17 @@ from typer.testing import Result as Ran
 
 from rollout.__main__ import app
 from rollout.cli.clone import Clone
+from rollout.cli.output import notification
 from rollout.cli.promote import DEFAULT_STEPS
 from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.git.repository import Repository
 from rollout.problem import Problem, refuse
-from rollout.promote import notification, persistence, preflight
+from rollout.promote import persistence, preflight
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
+from tests.rollout.cli.output.test_notification import Fake
 from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
-from tests.rollout.promote.test_notification import Fake
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
 from tests.rollout.repository import Repository as Work
 

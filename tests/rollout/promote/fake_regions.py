@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from subprocess import CalledProcessError
 from typing import Self
@@ -25,7 +25,7 @@ from rollout.traffic.attack import Attack
 from rollout.traffic.clients import ClientsWatch, Span, Window
 from rollout.traffic.restarts import RestartsWatch
 from rollout.traffic.watch import Watch
-from tests.rollout.answers import ok
+from tests.rollout.answers import AT_NS, ok
 from tests.rollout.planned import REGIONS
 from tests.rollout.promote.draws import RATE, Draws
 from tests.rollout.repository import Repository
@@ -134,7 +134,9 @@ class FakeRegions(Clusters):
         self._comes_to("ask", region, self._weights[region])
         count = Count(region)
         for number in range(FIRST_REQUESTS):
-            count.add(self._sent(region, self.at_weight_0(number, region), self._random[region]))
+            count.add(
+                replace(self.at_weight_0(number, region), at_ns=AT_NS + number, latency_ns=1_000_000 + 30_000 * number)
+            )
         return count.measurement(planned=FIRST_REQUESTS, seconds=2.0)
 
     def clients(self, region: str) -> FakeClients:

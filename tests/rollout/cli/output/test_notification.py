@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from rollout.cli.output import notification
+from rollout.cli.output.notification import Notifications, commit_link, receivers
 from rollout.problem import RolloutError
-from rollout.promote import notification
-from rollout.promote.notification import Notifications, commit_link, receivers
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
