@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
 
 from rollout.git.repository import Repository
@@ -58,7 +57,6 @@ def change_weights(
     message: str | None = None,
     remote: str | None = None,
     dry_run: bool = False,
-    at: datetime | None = None,
 ) -> WeightChange:
     """Commits what was wished on the branch that is checked out, and pushes it; all of it or nothing.
 
@@ -70,7 +68,6 @@ def change_weights(
         message: The commit's; None for the weights before and after.
         remote: Where to push to; None to push nowhere.
         dry_run: Only to make the plan.
-        at: When it is to be made; None for now.
 
     Raises:
         RolloutError: there is no such region or version, or no split of 100; the region is frozen; a promotion of it is in
@@ -98,7 +95,7 @@ def change_weights(
             return outcome
         files = {region: weighed(repository.at(head), region, service, after)}
         subject = message or f"{service} in {_subject(region, before, after)}"
-        change = commit_files(repository, head, service, files, f"{subject}\n", at=at)
+        change = commit_files(repository, head, service, files, f"{subject}\n")
         outcome = replace(outcome, commit=change.commit, plan=change.plan)
         if change.refused:
             return replace(outcome, done=Done.REFUSED)
