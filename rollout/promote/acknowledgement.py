@@ -11,8 +11,8 @@ By 3 it has what it acknowledged; by 1 and 2 the store of that process went from
 every push context from the witness' number on holds the change, as long as nobody commits another. Then another proxy has it
 
 4. which acknowledged all that it was sent, with numbers of its routes and of its clusters that are not below the witness',
-5. which has refused no routes and no clusters since before the cluster had the change, by its `lastError` and by istiod's
-   counters: one more route that is acknowledged clears the former,
+5. which has refused no routes and no clusters since before the cluster had the change, by istiod's counters: one more route
+   that is acknowledged clears its `lastError`,
 6. which one istiod alone has a connection of: of two, the older may be forgotten and its number say nothing.
 
 The rules of istiod that this stands on, and what it does not cover, are in docs/decisions/0032-what-syncz-shows.md.
@@ -31,7 +31,7 @@ from rollout.cluster.syncz import Counters, Proxy, push_number
 from rollout.weights import routed
 
 _WITNESSES = 3  # of each istiod: one may go, or have no route to the service
-_PATIENCE_SECONDS = 2.0  # istiod pushes to a thousand in one or two
+_PATIENCE_SECONDS = 5.0  # istiod pushes to a thousand in two or three
 
 
 class Seen(Protocol):

@@ -159,18 +159,17 @@ class Envoys:
             RolloutError: the cluster cannot be asked.
         """
         while self._many is not None:
-            fresh = time.monotonic() - self._listed_at > _LIST_EVERY_SECONDS
-            if fresh:
-                self._list()
+            pods: Mapping[str, Mapping[str, Any]] = self._pods
+            if time.monotonic() - self._listed_at > _LIST_EVERY_SECONDS:
+                pods = self._list()
             try:
-                number, missing = self._many.look(self._pods)
+                number, missing = self._many.look(pods)
             except RolloutError as error:
                 self._asks_each(error)
                 break
-            if missing or fresh:
-                return number, missing
             # also those that came since
-            self._listed_at = 0.0
+            if missing or self._list().keys() <= pods.keys():
+                return number, missing
         # Those that could not send may by now, and those that came meanwhile got their first configuration from the same istiod: both
         # count as well. A connection gets nothing older than before, but a new one may lead to an istiod that lags.
         since = time.monotonic() - _SURE_SECONDS
@@ -210,13 +209,14 @@ class Envoys:
         self._many = None
         self._say(f"{self._region.name}: each Envoy is asked, which takes longer: {error.problems[0].what}")
 
-    def _list(self) -> None:
+    def _list(self) -> Mapping[str, Mapping[str, Any]]:
         self._pods = {
             f"{pod['metadata']['namespace']}/{pod['metadata']['name']}": pod
             for pod in list_all_pods(self._region, self._api)
             if is_ready(pod) and container(pod, PROXY)
         }
         self._listed_at = time.monotonic()
+        return self._pods
 
     def _behind(self, known: Collection[str]) -> dict[str, str]:
         """Those that have not taken it, with why they could not be asked; those of pods that are known are not asked."""

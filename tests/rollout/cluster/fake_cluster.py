@@ -135,7 +135,11 @@ def serving(cluster: FakeCluster) -> Iterator[int]:
                 self._json(cluster.refuse_applications or (200 if found else 404), found or {})
             else:
                 items = cluster.lists.get(asked.path, cluster.pods)
-                answer = cluster.objects.get(asked.path, {"kind": "PodList", "apiVersion": "v1", "items": items})
+                limit, at = (int(parse_qs(asked.query).get(key, ["0"])[0]) for key in ("limit", "continue"))
+                ends = at + limit if limit else len(items)
+                listed = {"kind": "PodList", "apiVersion": "v1", "items": items[at:ends]}
+                listed["metadata"] = {"continue": str(ends) if ends < len(items) else ""}
+                answer = cluster.objects.get(asked.path, listed)
                 self._json(403 if asked.path in cluster.refused else cluster.refuse_list or 200, answer)
 
         def do_PATCH(self) -> None:
