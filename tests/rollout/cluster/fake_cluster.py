@@ -137,7 +137,7 @@ def serving(cluster: FakeCluster) -> Iterator[int]:
                 items = cluster.lists.get(asked.path, cluster.pods)
                 limit, at = (int(parse_qs(asked.query).get(key, ["0"])[0]) for key in ("limit", "continue"))
                 ends = at + limit if limit else len(items)
-                listed = {"kind": "PodList", "apiVersion": "v1", "items": items[at:ends]}
+                listed: dict[str, Any] = {"kind": "PodList", "apiVersion": "v1", "items": items[at:ends]}
                 listed["metadata"] = {"continue": str(ends) if ends < len(items) else ""}
                 answer = cluster.objects.get(asked.path, listed)
                 self._json(403 if asked.path in cluster.refused else cluster.refuse_list or 200, answer)
