@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// readHeaderTimeout, readTimeout and writeTimeout bound one request; answers are a line long, so seconds are ample.
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 10 * time.Second
-	writeTimeout      = 10 * time.Second
-	// idleTimeout is longer than the hour after which Envoy by default drops an idle connection: whoever closes first
-	// must be the side that sends, or a request can meet a connection that is just being closed.
+	// readTimeout and writeTimeout bound one request from its headers on; answers are a line long, so seconds are ample.
+	readTimeout  = 10 * time.Second
+	writeTimeout = 10 * time.Second
+	// idleTimeout is longer than the hour after which Envoy by default drops an idle connection: the side that sends
+	// must close first, or a request can meet a connection that is just being closed. It holds before the first request
+	// as well: under load Envoy opens connections that it then needs for no request, and keeps them.
 	idleTimeout = 65 * time.Minute
 	// maxHeaderBytes lets through what Envoy lets through (60 KiB by default).
 	maxHeaderBytes = 64 << 10
@@ -35,11 +35,12 @@ type server struct {
 	draining atomic.Bool
 	// after is time.After; tests end the drain when they are ready for it.
 	after         func(time.Duration) <-chan time.Time
+	readTimeout   time.Duration
 	shutdownBound time.Duration
 }
 
 func newServer(cfg config, log *slog.Logger) *server {
-	s := &server{cfg: cfg, log: log, after: time.After, shutdownBound: shutdownBound}
+	s := &server{cfg: cfg, log: log, after: time.After, readTimeout: readTimeout, shutdownBound: shutdownBound}
 	if cfg.fault != (fault{}) {
 		s.faults.set(cfg.fault)
 	}
@@ -101,14 +102,24 @@ func (s *server) shutdown(publicServer *http.Server) error {
 
 func (s *server) httpServer(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
+		Handler: s.bounded(handler),
+		// not ReadTimeout: of a connection's first request it counts from the connection's beginning
+		ReadHeaderTimeout: idleTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
+}
+
+// bounded gives up on a request whose body does not come.
+func (s *server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.readTimeout)); err != nil {
+			s.log.Warn("a request is not bounded", "error", err.Error())
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // handler serves /, /healthz and /readyz. A GET pattern of ServeMux takes HEAD too, and answers 405 to other methods.

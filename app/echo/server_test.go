@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -103,6 +104,11 @@ type running struct {
 
 func start(t *testing.T, cfg config, bound time.Duration) *running {
 	t.Helper()
+	return startBounded(t, cfg, bound, readTimeout)
+}
+
+func startBounded(t *testing.T, cfg config, bound, readTimeout time.Duration) *running {
+	t.Helper()
 	public, admin := listen(t), listen(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{
@@ -115,6 +121,7 @@ func start(t *testing.T, cfg config, bound time.Duration) *running {
 		ended:    make(chan error, 1),
 	}
 	r.shutdownBound = bound
+	r.readTimeout = readTimeout
 	r.after = func(d time.Duration) <-chan time.Time {
 		r.asked <- d
 		return r.endDrain
@@ -131,6 +138,44 @@ func listen(t *testing.T) net.Listener {
 		t.Fatal(err)
 	}
 	return listener
+}
+
+// A connection on which nothing comes for longer than a request may take is answered all the same: Envoy keeps such ones.
+func TestConnectionWithoutARequestIsKept(t *testing.T) {
+	r := startBounded(t, testConfig(), time.Second, 20*time.Millisecond)
+	conn, err := net.Dial("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	reader := bufio.NewReader(conn)
+	for range 2 {
+		time.Sleep(5 * r.readTimeout)
+		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: echo\r\n\r\n")
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil || response.StatusCode != http.StatusOK || response.Close {
+			t.Errorf("answered %d, closes %t, %v", response.StatusCode, response.Close, err)
+		}
+	}
+}
+
+func TestRequestWhoseBodyDoesNotComeIsGivenUp(t *testing.T) {
+	r := startBounded(t, testConfig(), time.Second, 20*time.Millisecond)
+	conn, err := net.Dial("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: echo\r\nContent-Length: 10\r\n\r\n")
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Errorf("the connection is not closed: %v", err)
+	}
 }
 
 // awaitClosed returns once the address refuses connections. A dial that meets the closing itself is reset instead.
