@@ -97,7 +97,8 @@ def promote(
     try:
         ended = run.run()
     except BaseException as error:
-        why = error.problems[0].what if isinstance(error, RolloutError) else type(error).__name__
+        problems = error.problems if isinstance(error, RolloutError) else ()
+        why = "; ".join(problem.what for problem in problems) or type(error).__name__
         run.tell(f"stops where it is: {why}")
         raise
     run.tell(f"is {ended.state}{': ' * bool(ended.reason)}{ended.reason}")

@@ -23,6 +23,8 @@ from tests.rollout.repository import new_repository
 
 CHECKOUT = Path(rollout.__file__).parents[1]
 TIMEOUT_SECONDS = 60
+_ALL_PODS = "/api/v1/pods"
+_ROUTES = "/apis/networking.istio.io/v1/namespaces/echo/virtualservices"
 REGIONS = ("region-a", "region-b")
 
 
@@ -39,6 +41,13 @@ class Lab:
         program.write_text(f"#!/bin/sh\nfor stack; do :; done; echo '{all_outputs}' | sed s/REGION/$stack/\n")
         program.chmod(0o755)
 
+    def route(self, weights: Mapping[str, int]) -> None:
+        """Both clusters split the requests of echo so."""
+        destinations = [{"destination": {"subset": name}, "weight": weight} for name, weight in weights.items()]
+        metadata = {"namespace": "echo", "name": "echo", "generation": 1}
+        for cluster in self.clusters.values():
+            cluster.lists[_ROUTES] = [{"metadata": metadata, "spec": {"http": [{"route": destinations}]}}]
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "rollout", "verify", *arguments],
@@ -52,7 +61,7 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    clusters = {region: FakeCluster() for region in REGIONS}
+    clusters = {region: FakeCluster(lists={_ALL_PODS: []}) for region in REGIONS}
     binaries = tmp_path / "bin"
     binaries.mkdir()
     (tmp_path / "Pulumi.yaml").write_text("name: echo-rollout\n")
@@ -71,6 +80,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         (tmp_path / ".regions.yaml").write_text(json.dumps({"regions": regions, "pulumi": {"path": str(binaries)}}))
         lab = Lab(tmp_path, clusters)
         lab.write_pulumi()
+        lab.route({"v1": 90, "v2": 10})
         yield lab
 
 
@@ -92,6 +102,7 @@ def test_two_regions_that_hold_what_argo_cd_synced_end_with_a_table_and_0(lab: L
     synced = repository.commit_weights(75, 25)
     repository.commit_weights(50, 50)
     lab.write_pulumi(application="argocd/echo")
+    lab.route({"v1": 75, "v2": 25})
     for region, cluster in lab.clusters.items():
         cluster.applications["argocd/echo"] = well(synced)
         cluster.script = answering(region, {"v1": 15_000, "v2": 5_000})
