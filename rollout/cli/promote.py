@@ -121,7 +121,8 @@ def promote(
     """Promote a version step by step, region after region.
 
     Each step is proven before the next.
-    First it looks in all regions for what would keep a step, or its way back, from arriving, and refuses to begin where there is such.
+    First it looks in all regions for what would keep a step, or its way back, from arriving, and refuses to begin where there is such,
+    or where a freeze window is open (rules.freeze); one that opens later stops it before its next step.
     A step is committed on top of the branch that Argo CD follows and pushed. It is proven when Argo CD has synced it, every Envoy
     has acknowledged it, the measured shares are within two points, and the version is shown to be within its margins of the old ones
     over the same requests: how many fail, and how many are slow. False-alarm rate of a promotion: at most 0.1 %. A version that is shown

@@ -36,7 +36,8 @@ def set_weights(
 
     The commit goes on the branch that is checked out. It changes the weights in the stack file and in the overlay's VirtualService,
     and nothing else; where this checkout renders the overlay otherwise than it is, it refuses. What the plan refuses is not
-    committed; warnings do not stop it. Uncommitted changes stay, and nothing is done where they would be lost.
+    committed; warnings do not stop it, but for an open freeze window (rules.freeze). Uncommitted changes stay, and nothing is done
+    where they would be lost.
 
     \b
     Exit codes:
