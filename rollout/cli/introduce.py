@@ -35,7 +35,8 @@ def introduce(
     """Bring a version with weight 0, region after region.
 
     Its pods, its subset and its route come; no request does.
-    First it looks in all regions for what would keep that from arriving, and refuses to begin where there is such.
+    First it looks in all regions for what would keep that from arriving, and refuses to begin where there is such, or where a freeze
+    window is open (rules.freeze).
     In each region a commit adds the version to the stack file, with the settings of the version that has most weight, and the overlay
     rendered from it. The next region begins when Argo CD has synced it, its pods are healthy and every Envoy knows it. What the rules
     refuse is not committed. Where the version is there already with this image, nothing is committed, and it only waits.

@@ -107,7 +107,7 @@ def promote(
         list[str] | None,
         typer.Option(
             metavar="URL",
-            help="Is told what happens, as apprise does; may be given more than once.",
+            help="Tell this address what happens (apprise); may be given more than once.",
             show_default=False,
         ),
     ] = None,
@@ -130,12 +130,12 @@ def promote(
     only Ctrl-C ends it. A version whose image was taken back before is refused, with the reason from Git, without --again.
     With --until W it stops with 0 as soon as step W is proven in the region where it stands, with --until-region NAME once that region
     is done; nobody watches the regions then. --resume measures all of them again, proves that step once more, and goes on: to the
-    end, or until what the new run names.
+    end, or until what the new run names (with the same W it stops there again).
     A command of --before-step is run by sh -c, for an hour at most, and finds ROLLOUT_SERVICE, ROLLOUT_VERSION, ROLLOUT_REGION,
     ROLLOUT_WEIGHT (what the step gives) and ROLLOUT_COMMIT (what the step goes on top of) in its environment. If it fails, the
     promotion stops where it is. Git does not keep it: say it again with --resume.
-    An address of --notify is told in a line, with a link to the commit, when the promotion begins, takes a step, is doubted and taken
-    back, and ends. What cannot be told there is said, and changes nothing.
+    An address of --notify gets a line, with a link to the commit, when the promotion begins, takes a step, is doubted and taken back,
+    and ends. A line that cannot be sent is printed, and changes nothing.
     All that a promotion has come to is in the messages of its commits (git log --grep Rollout-); your files are moved forward if nothing
     uncommitted is lost.
 

@@ -28,7 +28,8 @@ def retire(
     """Remove a version that has weight 0, region after region.
 
     Its pods, its subset and its route go.
-    First it looks in all regions for what would keep that from arriving, and refuses to begin where there is such.
+    First it looks in all regions for what would keep that from arriving, and refuses to begin where there is such, or where a freeze
+    window is open (rules.freeze).
     In each region it waits until every Envoy has acknowledged the weight 0, removes the version by a commit, waits until no Envoy knows
     it any more, and counts the requests that are sent meanwhile. Where testers can ask for it, a commit with testers: false comes first,
     and is acknowledged as well. A version with requests is not removed: promote another one first.

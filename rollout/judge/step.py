@@ -307,7 +307,8 @@ def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ..
     clients = _clients(step, seen)
     new, old = clients.tallies(step.measures[0])
     if new.requests or old.requests:
-        worse = _clients_are_beyond(step, clients, Margin())
+        drawn = not (step.is_alone or step.has_testers)
+        worse = drawn and _clients_are_beyond(step, clients, Margin())
         allowed = step.terms.points / 100
         found.append(Comparison("failed of other clients", new, old, None, allowed, is_needed=False, worse=worse))
     return tuple(found)

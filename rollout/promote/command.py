@@ -48,12 +48,14 @@ def run(command: str, variables: Mapping[str, str], meanwhile: Callable[[], _Fou
     try:
         while (code := _ended(process)) is None:
             if found := meanwhile():
+                # the way back waits for it
+                _end(process, signal.SIGKILL)
                 return found
             if time.monotonic() > ends:
                 raise _failed(command, f"was not done within {WITHIN_SECONDS:.0f} s")
     finally:
         if process.poll() is None:
-            _end(process)
+            _end(process, signal.SIGTERM, signal.SIGKILL)
     if code:
         raise _failed(command, f"failed with exit code {code}")
     return None
@@ -67,8 +69,8 @@ def _ended(process: subprocess.Popen[bytes]) -> int | None:
         return None
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for how in (signal.SIGTERM, signal.SIGKILL):
+def _end(process: subprocess.Popen[bytes], *signals: signal.Signals) -> None:
+    for how in signals:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, how)
         with suppress(subprocess.TimeoutExpired):

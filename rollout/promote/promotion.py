@@ -480,15 +480,20 @@ class _Run:
         """Runs what must succeed before a step, with an eye on the regions that have begun.
 
         Raises:
-            RolloutError: it does not.
+            RolloutError: it does not; or the rules refuse the step, and then it is not run.
         """
-        version, where = self.promotion.version, ",".join(regions)
+        if not self.options.before_step:
+            return None
+        version, where, tip = self.promotion.version, ",".join(regions), self.upstream.tip()
+        self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+        weights = {region: shifted(self.upstream.weights(tip, region), version, weight) for region in regions}
+        self.upstream.shifted(tip, weights, f"{version} in {where}: {weight} %")
         about = {
             "ROLLOUT_SERVICE": self.promotion.service,
             "ROLLOUT_VERSION": version,
             "ROLLOUT_REGION": where,
             "ROLLOUT_WEIGHT": str(weight),
-            "ROLLOUT_COMMIT": self.last,
+            "ROLLOUT_COMMIT": tip,
         }
         for command in self.options.before_step:
             self.upstream.say(f"{where}: before {version} {weight} %: {command}")
@@ -715,7 +720,9 @@ class _Run:
         undone = roll_back(upstream, self.clusters, where, reason)
         undone, self.last = replace(undone, cost=cost()), undone.commit
         unknown = "".join(f"; {problem.what}" for problem in undone.problems)
-        self.tell(f"has weight 0 in {', '.join(undone.weights) or 'no region'} after {undone.seconds:.1f} s{unknown}")
+        self.tell(
+            f"has weight 0 in {', '.join(undone.deliveries) or 'no region'} after {undone.seconds:.1f} s{unknown}"
+        )
         return self._ended(PromotionState.ROLLED_BACK, reason, undone)
 
     def _ours(self, tip: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -22,13 +22,13 @@ _FIRST_LINE_REQUESTS = 500
 @contextmanager
 def shown(console: Console, ready: Sequence[verification.Target]) -> Iterator[verification.Progress]:
     """Progress of regions that are measured, for as long as the context lasts; it has no known end."""
-    weights = {one.title: one.weights for one in ready}
+    titles = [one.title for one in ready]
     if not console.is_terminal:
-        yield _plain(console, weights)
+        yield _plain(console, titles)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as lines:
-        tasks = {title: lines.add_task(title, total=None) for title in weights}
+        tasks = {title: lines.add_task(title, total=None) for title in titles}
 
         def looked(one: verification.Target, so_far: Measurement) -> None:
             # counters of clients are read seldom, at any number of requests
@@ -38,8 +38,8 @@ def shown(console: Console, ready: Sequence[verification.Target]) -> Iterator[ve
         yield looked
 
 
-def _plain(console: Console, weights: Mapping[str, Mapping[str, int]]) -> verification.Progress:
-    following = dict.fromkeys(weights, _FIRST_LINE_REQUESTS)
+def _plain(console: Console, titles: Sequence[str]) -> verification.Progress:
+    following = dict.fromkeys(titles, _FIRST_LINE_REQUESTS)
     lock = threading.Lock()
 
     def looked(one: verification.Target, so_far: Measurement) -> None:

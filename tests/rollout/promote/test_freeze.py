@@ -10,7 +10,7 @@ import pytest
 
 from rollout.git.record import PromotionState
 from rollout.problem import RolloutError
-from rollout.promote.promotion import preview, roll_back, to_take_back
+from rollout.promote.promotion import RunOptions, preview, promote, roll_back, to_take_back
 from rollout.promote.retirement import retire
 from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS
@@ -84,6 +84,19 @@ def test_a_promotion_stops_before_the_next_step_and_goes_on_afterwards(
 
     assert resume(frozen, regions, clock.upstream(frozen)).state is PromotionState.DONE
     assert frozen.weights("region-a") == ALL
+
+
+def test_no_command_is_run_before_a_step_that_is_refused(
+    frozen: TwoClones, regions: FakeRegions, clock: Clock, tmp_path: Path
+) -> None:
+    regions.once("look", "region-a", 50, lambda: clock.strikes(NIGHT))
+    written = tmp_path / "written"
+    options = RunOptions(before_step=[f"echo $ROLLOUT_WEIGHT >> {written}"])
+
+    with pytest.raises(RolloutError, match=FROZEN):
+        promote(clock.upstream(frozen), regions, planned(frozen, (50, 100), ("region-a",)), None, options)
+
+    assert written.read_text() == "50\n"
 
 
 def test_the_rest_is_not_given_while_a_region_is_frozen(frozen: TwoClones, regions: FakeRegions, clock: Clock) -> None:
