@@ -519,7 +519,7 @@ class Upstream:
         if landed is None or record is None:
             return
         newest = self.repository.newest_record(landed, self.service)
-        if newest and newest[1] == record:
+        if newest and (newest[1] == record or (newest[0].commit == landed and _ends(newest[1], record))):
             return
         try:
             self.repository.note(landed, entry.message, self.remote, self.service)
@@ -608,6 +608,12 @@ def refuse_promotion(newest: tuple[Entry, Record] | None) -> None:
             "two hands at once would take each other's weights",
             "go on with it (rollout promote --resume) or take it back (rollout rollback)",
         )
+
+
+def _ends(newest: Record, step: Record) -> bool:
+    """Whether a record says how the promotion of a step ended."""
+    in_progress = PromotionState.IN_PROGRESS
+    return newest.promotion.id == step.promotion.id and step.state is in_progress and newest.state is not in_progress
 
 
 # what a commit declares never changes, and each step asks for the weights of the same few

@@ -1014,6 +1014,17 @@ class TestBranch:
         assert (found[0].commit, found[1].weight) == (clones.tip, 50)
         assert newest(clones).state is PromotionState.IN_PROGRESS
 
+    def test_one_that_is_done_stays_done_where_its_last_step_stays_on_the_branch(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        upstream = self.merges(clones, lambda: self.merge(clones, "--squash", title="More for v2"))
+        begin(clones, regions, self.in_region_a(clones), upstream)
+
+        found = upstream.last_promotion(upstream.tip())
+
+        assert found is not None
+        assert found[1].state is newest(clones).state is PromotionState.DONE
+
     def test_a_note_that_is_not_taken_is_told_and_the_step_is_watched(
         self, clones: TwoClones, regions: FakeRegions
     ) -> None:
