@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -32,6 +32,8 @@ _IN_PROGRESS = (
     "a promotion in progress goes on then (rollout promote --resume), and back at any time (rollout rollback)"
 )
 _MOST_OVERTAKEN = 5
+_NOTE_PAUSES_SECONDS = (0.5, 2.0)
+"""Between the attempts to push a note: no more of them, as the requests wait."""
 _SURE_LOOKS = 2
 """Looks in a row that do not find a branch until it counts as deleted."""
 _REMEMBERED = 64
@@ -172,6 +174,8 @@ class Upstream:
         proposed = self._proposed()
         if proposed and self._is_ours(*self.repository.log(proposed, 1)):
             self._keep_record(proposed, self.landed(proposed, tip))
+        with self._told():
+            self.repository.push_notes(self.remote, self.service)
         return self.repository.newest_record(tip, self.service)
 
     def regions(self, commit: str) -> Mapping[str, RegionConfig]:
@@ -514,17 +518,31 @@ class Upstream:
 
     def _keep_record(self, commit: str, landed: str | None) -> None:
         """Notes what a commit says of a promotion at the one by which the branch has it, where the merge did not keep that."""
-        (entry,) = self.repository.log(commit, 1)
-        record = parse(entry.message)
-        if landed is None or record is None:
-            return
+        with self._told():
+            (entry,) = self.repository.log(commit, 1)
+            if landed is None or (record := parse(entry.message)) is None:
+                return
+            for seconds in _NOTE_PAUSES_SECONDS:
+                with suppress(TransientError):
+                    return self._note(entry.message, record, landed)
+                self.pause(seconds)
+                with suppress(TransientError):
+                    self.repository.fetch(self.remote, self.branch)
+            self._note(entry.message, record, landed)
+
+    def _note(self, text: str, record: Record, landed: str) -> None:
         newest = self.repository.newest_record(landed, self.service)
         if newest and (newest[1] == record or (newest[0].commit == landed and _ends(newest[1], record))):
-            return
+            self.repository.push_notes(self.remote, self.service)
+        else:
+            self.repository.note(landed, text, self.remote, self.service)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Says what cannot be noted: to watch what is delivered counts more."""
         try:
-            self.repository.note(landed, entry.message, self.remote, self.service)
+            yield
         except RolloutError as error:
-            # to watch what is delivered counts more
             self.say("; ".join(f"{each.what}: {each.why}; {each.fix}" for each in error.problems))
 
     def _says(self, commit: str) -> tuple[Mapping[str, object], Record | None]:

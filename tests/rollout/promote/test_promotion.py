@@ -12,7 +12,7 @@ import pytest
 from rollout.git.record import Promotion, PromotionState, Record
 from rollout.git.repository import Repository
 from rollout.judge.shares import Standing
-from rollout.problem import RolloutError
+from rollout.problem import RolloutError, TransientError
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from rollout.promote.promotion import preview, promote, roll_back, steps_left, to_take_back
@@ -1037,6 +1037,38 @@ class TestBranch:
 
         assert ended.state is PromotionState.DONE
         assert any("does not take refs/notes/rollout/echo/promotions" in line for line in clones.said)
+
+    def test_a_note_that_does_not_arrive_at_once_is_pushed_again(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        push, answers = Repository.push_notes, [TransientError, TransientError]
+
+        def lost(repository: Repository, remote: str, service: str) -> None:
+            if answers:
+                raise answers.pop()
+            push(repository, remote, service)
+
+        monkeypatch.setattr(Repository, "push_notes", lost)
+        regions.once("look", "region-a", 50, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, self.in_region_a(clones), self.merges(clones, lambda: self.squash(clones)))
+
+        assert (newest(clones).state, newest(clones).weight) == (PromotionState.IN_PROGRESS, 50)
+
+    def test_a_note_that_was_not_taken_is_pushed_by_the_next_command(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        hook = clones.remote.directory / "hooks" / "update"
+        hook.write_text('#!/bin/sh\ncase "$1" in refs/notes/*) echo "no notes" >&2; exit 1;; esac\n')
+        hook.chmod(0o755)
+        upstream = self.merges(clones, lambda: self.squash(clones))
+        begin(clones, regions, self.in_region_a(clones), upstream)
+        assert clones.records() == []
+        hook.unlink()
+
+        upstream.last_promotion(upstream.tip())
+
+        assert newest(clones).state is PromotionState.DONE
 
     def test_a_step_is_not_delivered_before_it_is_merged(self, clones: TwoClones, regions: FakeRegions) -> None:
         upstream = self.merges(clones, interrupt)
