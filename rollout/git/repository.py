@@ -459,6 +459,11 @@ class Repository:
         """
         return self._asked("diff-tree", "-r", "--quiet", one, other, "--", *paths).returncode != 0
 
+    def adds_nothing(self, commit: str, tip: str) -> bool:
+        """Whether a merge of a commit would change nothing at another one: it was squashed or rebased; false where Git cannot tell."""
+        merged = self._asked("merge-tree", "--write-tree", tip, commit)
+        return merged.returncode == 0 and merged.stdout.strip() == self._needed("rev-parse", f"{tip}^{{tree}}")
+
     def has_records(self, revisions: str) -> bool:
         """Whether some commits, such as `old..new`, have a message of a promotion's; true where that cannot be told."""
         found = self._asked("rev-list", "--max-count=1", f"--grep={MARK}", revisions)

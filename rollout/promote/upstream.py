@@ -321,9 +321,10 @@ class Upstream:
         there = self._proposed()
         if there and self.repository.contains(tip, there) and self._says(there) == self._says(made):
             return there
-        # what promotions of it proposed there before is over; somebody else's work is not lost
+        # what promotions of it proposed there before is over, and so is what was merged; somebody else's work is not lost
         proposed = self.repository.log(f"{tip}..{there}", _HISTORY) if there else ()
-        onto = there if all(map(self._is_ours, proposed)) else None
+        is_over = all(map(self._is_ours, proposed)) or self.repository.adds_nothing(there, tip)
+        onto = there if is_over else None
         self.repository.push(made, self.remote, self.proposal, onto=onto)
         return made
 
