@@ -525,7 +525,8 @@ class Upstream:
                 return
             for seconds in _NOTE_PAUSES_SECONDS:
                 with suppress(TransientError):
-                    return self._note(entry.message, record, landed)
+                    self._note(entry.message, record, landed)
+                    return
                 self.pause(seconds)
                 with suppress(TransientError):
                     self.repository.fetch(self.remote, self.branch)
