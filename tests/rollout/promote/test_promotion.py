@@ -969,6 +969,7 @@ class TestBranch:
 
         assert ended.state is PromotionState.DONE
         assert clones.weights("region-a") == ALL
+        assert f"done, noted at {clones.tip[:10]}" in clones.said
         # nobody has to merge what changes no file
         assert clones.remote.git("log", "--first-parent", "--format=%s", "main").splitlines()[:-1] == ["Merge"] * 2
         assert newest(clones).state is PromotionState.DONE
