@@ -1071,6 +1071,25 @@ class TestBranch:
 
         assert newest(clones).state is PromotionState.DONE
 
+    def test_a_history_that_cannot_be_read_keeps_no_merged_way_back_from_the_regions(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begin(clones, regions, self.in_region_a(clones))
+        record = newest(clones)
+
+        def unreadable(*_: object) -> None:
+            raise RolloutError.of("unreadable", "why", "fix")
+
+        def merged() -> None:
+            self.squash(clones)
+            monkeypatch.setattr(Repository, "newest_record", unreadable)
+
+        undone = roll_back(self.merges(clones, merged), regions, lambda _tip: (record, ["region-a"]), "by hand")
+
+        assert undone.holds
+        assert regions.in_force("region-a") == BEFORE
+        assert "unreadable: why; fix" in clones.said
+
     def test_a_step_is_not_delivered_before_it_is_merged(self, clones: TwoClones, regions: FakeRegions) -> None:
         upstream = self.merges(clones, interrupt)
 
