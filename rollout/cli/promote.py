@@ -136,8 +136,8 @@ def promote(
     promotion stops where it is. Git does not keep it: say it again with --resume.
     An address of --notify gets a line, with a link to the commit, when the promotion begins, takes a step, is doubted and taken back,
     and ends. A line that cannot be sent is printed, and changes nothing.
-    All that a promotion has come to is in the messages of its commits (git log --grep Rollout-); your files are moved forward if nothing
-    uncommitted is lost.
+    All that a promotion has come to is in the messages of its commits, or with --branch in their notes
+    (git log --notes='refs/notes/rollout/*' --grep Rollout-); your files are moved forward if nothing uncommitted is lost.
 
     \b
     Exit codes:

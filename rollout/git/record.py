@@ -1,6 +1,6 @@
-"""A promotion's state as Git keeps it: the trailers of its commits. Pure.
+"""A promotion's state as Git keeps it: the trailers of its commits, or of their notes. Pure.
 
-Each commit of a promotion says all of it: what was promised at the start, how far it is, and the proof on which it went on. The
+Each of them says all of a promotion: what was promised at the start, how far it is, and the proof on which it went on. The
 newest one is the state; nothing else is kept anywhere.
 """
 
@@ -29,7 +29,8 @@ _LINE = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9-]*): (?P<value>.*)")
 _RULE = re.compile(r"-+")
 _WHY = "a promotion is resumed or undone by what its commits say"
 _FIX = (
-    "see it with `git log --grep=Rollout-`; undo the promotion by a commit of your own (rollout set), and start it anew"
+    "see it with `git log --notes='refs/notes/rollout/*' --grep=Rollout-`; undo the promotion by a commit of your own "
+    "(rollout set), and start it anew"
 )
 _PROOF = re.compile(
     r"(?P<region>\S+) (?P<version>\S+) at weight (?P<weight>\d+): (?P<share>[\d.]+) % of (?P<requests>\d+) requests, "

@@ -35,6 +35,8 @@ _WHOLE_SECONDS = 3600.0
 _FETCHED = "refs/rollout/fetched"
 _NOTES = "refs/notes/rollout"
 """Below it, by service, what is noted of commits whose messages do not say it: a merge wrote them anew."""
+_NOTED = "refs/rollout/noted"
+"""The same as the remote has it, as far as is known: what was not taken there yet is not lost by a fetch."""
 _FILE_MODE = "100644"
 _FILE_MODES = (_FILE_MODE, "100755", "100664")
 _LINK_MODE = "120000"
@@ -129,7 +131,7 @@ class Repository:
         # what a commit and an object hold never changes
         self._listed: dict[tuple[str, str], Mapping[str, tuple[str, str]]] = {}
         self._contents: dict[str, bytes] = {}
-        self._fetched, self._notes = _FETCHED, _NOTES
+        self._fetched, self._notes, self._noted = _FETCHED, _NOTES, _NOTED
         self._fetching = threading.Lock()
 
     def commit_of(self, revision: str) -> str | None:
@@ -238,9 +240,11 @@ class Repository:
         with self._fetching:
             whole, seconds = (("--unshallow",), _WHOLE_SECONDS) if self.shallow else ((), _REMOTE_SECONDS)
             # a pattern, which may match nothing
-            refspecs = (f"+refs/heads/{branch}:{kept}", f"+{self._notes}/*:{self._notes}/*")
+            refspecs = (f"+refs/heads/{branch}:{kept}", f"+{self._notes}/*:{self._noted}/*")
             done = self._remotely("fetch", *options, *whole, "--end-of-options", remote, *refspecs, seconds=seconds)
             self.shallow = self.shallow and self._needed("rev-parse", "--is-shallow-repository") == "true"
+            if done.returncode == 0:
+                self._join_notes()
         if done.returncode != 0:
             kind = TransientError if self._may_be_there(remote, branch) else RolloutError
             raise kind.of(
@@ -353,17 +357,46 @@ class Repository:
         """Adds to a commit, for a service, what its message does not say, here and at the remote.
 
         Raises:
-            TransientError: the remote does not take it.
+            RolloutError: as `push_notes`; it stays here, and `push_notes` pushes it later.
         """
-        ref = f"{_NOTES}/{service}/promotions"
-        self._needed(
-            "notes", f"--ref={ref}", "add", "--force", "--file=-", commit, given=text.encode(errors="surrogateescape")
-        )
-        done = self._remotely("push", "--quiet", "--no-recurse-submodules", "--end-of-options", remote, f"{ref}:{ref}")
+        ref, given = f"{_NOTES}/{service}/promotions", text.encode(errors="surrogateescape")
+        with self._fetching:
+            self._needed("notes", f"--ref={ref}", "add", "--force", "--file=-", commit, given=given)
+        self.push_notes(remote, service)
+
+    def push_notes(self, remote: str, service: str) -> None:
+        """Pushes what is noted here for a service, if the remote does not have it as far as is known since the last fetch.
+
+        Raises:
+            TransientError: the remote cannot be reached, or has notes that are not here: fetch, then try again.
+            RolloutError: the remote refuses it.
+        """
+        ref, known = f"{_NOTES}/{service}/promotions", f"{_NOTED}/{service}/promotions"
+        refs = self._refs(ref, known)
+        if ref not in refs or refs[ref] == refs.get(known):
+            return
+        options = ("--quiet", "--porcelain", "--no-recurse-submodules")
+        done = self._remotely("push", *options, "--end-of-options", remote, f"{refs[ref]}:{ref}")
         if done.returncode != 0:
-            raise TransientError.of(
+            kind = RolloutError if _REFUSED.search(done.stdout) or self._refused_here(done) else TransientError
+            raise kind.of(
                 f"{remote} does not take {ref}: {said(done)}", _WHY_NOTED, "let it be pushed there by those who promote"
             )
+        # not over what was fetched meanwhile
+        self._asked("update-ref", known, refs[ref], refs.get(known, ""))
+
+    def _join_notes(self) -> None:
+        """Brings what the remote has noted into what is noted here; of two notes of one commit, the remote's stays."""
+        refs = self._refs(self._notes, self._noted)
+        for known in refs:
+            own = f"{_NOTES}{known.removeprefix(_NOTED)}"
+            if known.startswith(f"{_NOTED}/") and refs[known] != refs.get(own):
+                self._needed("notes", f"--ref={own}", "merge", "--quiet", "--strategy=theirs", known)
+
+    def _refs(self, *places: str) -> Mapping[str, str]:
+        """The full hashes of the refs of these names and below them, by their names."""
+        lines = self._needed("for-each-ref", "--format=%(refname) %(objectname)", *places).splitlines()
+        return {name: hash_ for name, _, hash_ in (line.partition(" ") for line in lines)}
 
     def mainline(self, old: str, new: str, paths: Sequence[str]) -> Sequence[str]:
         """The commits of a branch since another commit that changed some of the project's files, the oldest first; merges as one."""
@@ -425,6 +458,11 @@ class Repository:
             paths: Files, directories, and patterns in which `*` stands for anything; they need not be there.
         """
         return self._asked("diff-tree", "-r", "--quiet", one, other, "--", *paths).returncode != 0
+
+    def adds_nothing(self, commit: str, tip: str) -> bool:
+        """Whether a merge of a commit would change nothing at another one: it was squashed or rebased; false where Git cannot tell."""
+        merged = self._asked("merge-tree", "--write-tree", tip, commit)
+        return merged.returncode == 0 and merged.stdout.strip() == self._needed("rev-parse", f"{tip}^{{tree}}")
 
     def has_records(self, revisions: str) -> bool:
         """Whether some commits, such as `old..new`, have a message of a promotion's; true where that cannot be told."""
@@ -499,7 +537,8 @@ class Repository:
         """
         directory = self.project / self._needed("rev-parse", "--git-common-dir")
         path = directory / f"rollout-{service}.lock"
-        self._fetched, self._notes = f"{_FETCHED}/{service}", f"{_NOTES}/{service}"
+        self._fetched = f"{_FETCHED}/{service}"
+        self._notes, self._noted = f"{_NOTES}/{service}", f"{_NOTED}/{service}"
         try:
             file = path.open("a+")
         except OSError as error:

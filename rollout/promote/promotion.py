@@ -1,7 +1,7 @@
 """A version promoted region by region: a commit, its delivery, its proof, and then the next one; or back.
 
-The commits hold all that a promotion has come to (`rollout.git.record`): a promotion that is killed at any point loses only the
-measurement that was under way.
+The commits or their notes hold all that a promotion has come to (`rollout.git.record`): a promotion that is killed at any point loses
+only the measurement that was under way.
 """
 
 from __future__ import annotations
@@ -179,7 +179,8 @@ def roll_back(
 
     placed = upstream.placed(make)
     told = "; ".join(f"{region}: {percents(split)}" for region, split in weights.items())
-    upstream.say(f"rolled back by {placed[:10]}: {told}")
+    noted = upstream.proposal and not weights
+    upstream.say(f"rolled back, noted at {placed[:10]}" if noted else f"rolled back by {placed[:10]}: {told}")
     undone = confirm(upstream, clusters, placed, weights, began)
     return replace(undone, problems=(*upstream.problems(placed, promoted), *undone.problems))
 
@@ -730,7 +731,7 @@ class _Run:
         return (self.waiting and self.upstream.landed(self.waiting, tip)) or self.last
 
     def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
-        """Says in Git how it ended, by a commit that changes nothing.
+        """Says in Git how it ended, by a commit that changes nothing, or where there is a branch of proposals by a note.
 
         Args:
             state: As what it ended.
@@ -753,7 +754,7 @@ class _Run:
             return self.upstream.shifted(tip, {}, message(subject, told))
 
         self.last = self.upstream.placed(make)
-        self.upstream.say(f"{state} by {self.last[:10]}")
+        self.upstream.say(f"{state}{', noted at' if self.upstream.proposal else ' by'} {self.last[:10]}")
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -32,6 +32,8 @@ _IN_PROGRESS = (
     "a promotion in progress goes on then (rollout promote --resume), and back at any time (rollout rollback)"
 )
 _MOST_OVERTAKEN = 5
+_NOTE_PAUSES_SECONDS = (0.5, 2.0)
+"""Between the attempts to push a note: no more of them, as the requests wait."""
 _SURE_LOOKS = 2
 """Looks in a row that do not find a branch until it counts as deleted."""
 _REMEMBERED = 64
@@ -172,6 +174,8 @@ class Upstream:
         proposed = self._proposed()
         if proposed and self._is_ours(*self.repository.log(proposed, 1)):
             self._keep_record(proposed, self.landed(proposed, tip))
+        with self._told():
+            self.repository.push_notes(self.remote, self.service)
         return self.repository.newest_record(tip, self.service)
 
     def regions(self, commit: str) -> Mapping[str, RegionConfig]:
@@ -317,9 +321,10 @@ class Upstream:
         there = self._proposed()
         if there and self.repository.contains(tip, there) and self._says(there) == self._says(made):
             return there
-        # what promotions of it proposed there before is over; somebody else's work is not lost
+        # what promotions of it proposed there before is over, and so is what was merged; somebody else's work is not lost
         proposed = self.repository.log(f"{tip}..{there}", _HISTORY) if there else ()
-        onto = there if all(map(self._is_ours, proposed)) else None
+        is_over = all(map(self._is_ours, proposed)) or self.repository.adds_nothing(there, tip)
+        onto = there if is_over else None
         self.repository.push(made, self.remote, self.proposal, onto=onto)
         return made
 
@@ -514,17 +519,32 @@ class Upstream:
 
     def _keep_record(self, commit: str, landed: str | None) -> None:
         """Notes what a commit says of a promotion at the one by which the branch has it, where the merge did not keep that."""
-        (entry,) = self.repository.log(commit, 1)
-        record = parse(entry.message)
-        if landed is None or record is None:
-            return
+        with self._told():
+            (entry,) = self.repository.log(commit, 1)
+            if landed is None or (record := parse(entry.message)) is None:
+                return
+            for seconds in _NOTE_PAUSES_SECONDS:
+                with suppress(TransientError):
+                    self._note(entry.message, record, landed)
+                    return
+                self.pause(seconds)
+                with suppress(TransientError):
+                    self.repository.fetch(self.remote, self.branch)
+            self._note(entry.message, record, landed)
+
+    def _note(self, text: str, record: Record, landed: str) -> None:
         newest = self.repository.newest_record(landed, self.service)
-        if newest and newest[1] == record:
-            return
+        if newest and (newest[1] == record or (newest[0].commit == landed and _ends(newest[1], record))):
+            self.repository.push_notes(self.remote, self.service)
+        else:
+            self.repository.note(landed, text, self.remote, self.service)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Says what cannot be noted: to watch what is delivered counts more."""
         try:
-            self.repository.note(landed, entry.message, self.remote, self.service)
+            yield
         except RolloutError as error:
-            # to watch what is delivered counts more
             self.say("; ".join(f"{each.what}: {each.why}; {each.fix}" for each in error.problems))
 
     def _says(self, commit: str) -> tuple[Mapping[str, object], Record | None]:
@@ -608,6 +628,12 @@ def refuse_promotion(newest: tuple[Entry, Record] | None) -> None:
             "two hands at once would take each other's weights",
             "go on with it (rollout promote --resume) or take it back (rollout rollback)",
         )
+
+
+def _ends(newest: Record, step: Record) -> bool:
+    """Whether a record says how the promotion of a step ended."""
+    in_progress = PromotionState.IN_PROGRESS
+    return newest.promotion.id == step.promotion.id and step.state is in_progress and newest.state is not in_progress
 
 
 # what a commit declares never changes, and each step asks for the weights of the same few

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rollout.git.record import Promotion, PromotionState, Record, message
-from rollout.git.repository import Entry, OvertakenError, Repository
+from rollout.git.repository import Entry, OvertakenError, Repository, newest_record
 from rollout.problem import RolloutError, TransientError
 from tests.rollout.repository import Repository as Work
 from tests.rollout.repository import new_repository
@@ -727,6 +727,38 @@ class TestNotes:
         assert self.states(repository, "echo") == [PromotionState.IN_PROGRESS]
         repository.note(tip(remote), self.saying("echo", PromotionState.DONE), "origin", "echo")
         assert self.states(other, "echo") == [PromotionState.DONE]
+
+    def test_that_the_remote_does_not_take_stay_and_go_there_later(
+        self, remote: Work, repository: Repository, tmp_path: Path
+    ) -> None:
+        first, other = tip(remote), Repository(new_clone(remote, tmp_path / "other").directory)
+        repository.note(first, self.saying("echo"), "origin", "echo")
+        hook = remote.directory / "hooks" / "update"
+        hook.write_text(REFUSING_HOOK)
+        hook.chmod(0o755)
+
+        with pytest.raises(RolloutError, match="main is protected") as refused:
+            repository.note(first, self.saying("echo", PromotionState.DONE), "origin", "echo")
+        hook.unlink()
+
+        assert not isinstance(refused.value, TransientError)
+        assert self.states(repository, "echo") == [PromotionState.DONE]
+        assert self.states(other, "echo") == [PromotionState.IN_PROGRESS]
+        repository.push_notes("origin", "echo")
+        assert self.states(other, "echo") == [PromotionState.DONE]
+
+    def test_of_two_clones_are_joined(self, remote: Work, repository: Repository, tmp_path: Path) -> None:
+        first, other = tip(remote), Repository(new_clone(remote, tmp_path / "other").directory)
+        second = repository.commit(first, {}, "Second")
+        repository.push(second, "origin", "main")
+        other.note(first, self.saying("echo"), "origin", "echo")
+        with pytest.raises(TransientError):
+            repository.note(second, self.saying("echo", PromotionState.DONE), "origin", "echo")
+
+        assert self.states(repository, "echo") == [PromotionState.DONE]
+        repository.push_notes("origin", "echo")
+        assert self.states(other, "echo") == [PromotionState.DONE]
+        assert newest_record(other.log(first, 1, noted="echo"), "echo") is not None
 
     def test_the_main_line_has_a_merge_as_one_commit(self, remote: Work, repository: Repository, clone: Work) -> None:
         first = tip(remote)

@@ -9,6 +9,7 @@ import pytest
 
 from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.problem import RolloutError
+from rollout.promote import upstream as upstream_module
 from rollout.promote.introduction import Introduction, introduce, preview
 from rollout.promote.results import IntroductionResult
 from stackfile.model import VersionConfig
@@ -51,6 +52,29 @@ def test_each_region_gets_it_by_a_commit(clones: TwoClones, regions: FakeRegions
     assert [regions.in_force(region) for region in REGIONS] == [WITH_V3, WITH_V3]
     assert [clones.remote.git("log", "-1", "--format=%s", each.commit or "") for each in results] == [IN_A, IN_B]
     assert [(each.region, each.delivery.envoys) for each in results] == [(region, ENVOYS) for region in REGIONS]
+
+
+def test_a_branch_that_stays_after_a_squash_takes_the_next_region(
+    clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream_module, "_LOOK_EVERY_SECONDS", 0)
+    colleague = clones.colleague.repository
+
+    def squash(line: str) -> None:
+        if "waits until it is merged" in line:
+            colleague.git("pull", "--quiet", "--ff-only", "origin", "main")
+            colleague.git("fetch", "--quiet", "origin", "rollout")
+            colleague.git("merge", "--quiet", "--squash", "FETCH_HEAD")
+            colleague.git("commit", "--quiet", "--message", "More (#12)")
+            colleague.git("push", "--quiet", "origin", "main")
+
+    clones.hearing.append(squash)
+    upstream = clones.upstream(proposal="rollout")
+
+    introduce(upstream, regions, V3, upstream.tip())
+
+    assert [regions.in_force(region) for region in REGIONS] == [WITH_V3, WITH_V3]
+    assert clones.subjects() == ["More (#12)"] * 2
 
 
 def test_a_commit_has_the_new_files_and_what_lists_them_and_changes_no_other_version(

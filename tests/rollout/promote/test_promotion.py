@@ -12,7 +12,7 @@ import pytest
 from rollout.git.record import Promotion, PromotionState, Record
 from rollout.git.repository import Repository
 from rollout.judge.shares import Standing
-from rollout.problem import RolloutError
+from rollout.problem import RolloutError, TransientError
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from rollout.promote.promotion import preview, promote, roll_back, steps_left, to_take_back
@@ -969,6 +969,7 @@ class TestBranch:
 
         assert ended.state is PromotionState.DONE
         assert clones.weights("region-a") == ALL
+        assert f"done, noted at {clones.tip[:10]}" in clones.said
         # nobody has to merge what changes no file
         assert clones.remote.git("log", "--first-parent", "--format=%s", "main").splitlines()[:-1] == ["Merge"] * 2
         assert newest(clones).state is PromotionState.DONE
@@ -1014,6 +1015,17 @@ class TestBranch:
         assert (found[0].commit, found[1].weight) == (clones.tip, 50)
         assert newest(clones).state is PromotionState.IN_PROGRESS
 
+    def test_one_that_is_done_stays_done_where_its_last_step_stays_on_the_branch(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        upstream = self.merges(clones, lambda: self.merge(clones, "--squash", title="More for v2"))
+        begin(clones, regions, self.in_region_a(clones), upstream)
+
+        found = upstream.last_promotion(upstream.tip())
+
+        assert found is not None
+        assert found[1].state is newest(clones).state is PromotionState.DONE
+
     def test_a_note_that_is_not_taken_is_told_and_the_step_is_watched(
         self, clones: TwoClones, regions: FakeRegions
     ) -> None:
@@ -1026,6 +1038,57 @@ class TestBranch:
 
         assert ended.state is PromotionState.DONE
         assert any("does not take refs/notes/rollout/echo/promotions" in line for line in clones.said)
+
+    def test_a_note_that_does_not_arrive_at_once_is_pushed_again(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        push, answers = Repository.push_notes, [TransientError, TransientError]
+
+        def lost(repository: Repository, remote: str, service: str) -> None:
+            if answers:
+                raise answers.pop()
+            push(repository, remote, service)
+
+        monkeypatch.setattr(Repository, "push_notes", lost)
+        regions.once("look", "region-a", 50, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, self.in_region_a(clones), self.merges(clones, lambda: self.squash(clones)))
+
+        assert (newest(clones).state, newest(clones).weight) == (PromotionState.IN_PROGRESS, 50)
+
+    def test_a_note_that_was_not_taken_is_pushed_by_the_next_command(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        hook = clones.remote.directory / "hooks" / "update"
+        hook.write_text('#!/bin/sh\ncase "$1" in refs/notes/*) echo "no notes" >&2; exit 1;; esac\n')
+        hook.chmod(0o755)
+        upstream = self.merges(clones, lambda: self.squash(clones))
+        begin(clones, regions, self.in_region_a(clones), upstream)
+        assert clones.records() == []
+        hook.unlink()
+
+        upstream.last_promotion(upstream.tip())
+
+        assert newest(clones).state is PromotionState.DONE
+
+    def test_a_history_that_cannot_be_read_keeps_no_merged_way_back_from_the_regions(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begin(clones, regions, self.in_region_a(clones))
+        record = newest(clones)
+
+        def unreadable(*_: object) -> None:
+            raise RolloutError.of("unreadable", "why", "fix")
+
+        def merged() -> None:
+            self.squash(clones)
+            monkeypatch.setattr(Repository, "newest_record", unreadable)
+
+        undone = roll_back(self.merges(clones, merged), regions, lambda _tip: (record, ["region-a"]), "by hand")
+
+        assert undone.holds
+        assert regions.in_force("region-a") == BEFORE
+        assert "unreadable: why; fix" in clones.said
 
     def test_a_step_is_not_delivered_before_it_is_merged(self, clones: TwoClones, regions: FakeRegions) -> None:
         upstream = self.merges(clones, interrupt)
