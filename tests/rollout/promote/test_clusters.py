@@ -12,6 +12,7 @@ import pytest
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.stack_outputs import ServiceOutputs, StackOutputs
 from rollout.measurement import Result
+from rollout.problem import RolloutError
 from rollout.promote import clusters as clusters_module
 from rollout.promote.clusters import FIRST_REQUESTS, Clusters
 from rollout.regions import Discovery
@@ -137,6 +138,14 @@ def test_a_version_is_asked_with_the_usual_requests_and_the_header(
         ("/", {"x-version": "v2"}),
         ("/orders", {"x-version": "v2"}),
     ]
+
+
+def test_a_region_that_nobody_knows_the_place_of_is_named_and_stops_no_other(clones: TwoClones) -> None:
+    found = Discovery((REGION,), PulumiAccess(clones.operator.directory), ".regions.yaml")
+    regions = Clusters(clones.upstream(), found, ["region-a", "region-b"], 500, _unshown)
+
+    with pytest.raises(RolloutError, match=r"^region-b: \.regions\.yaml does not say where this region is"):
+        regions.deliver("region-b", clones.tip, {"v1": 100}, lambda: None)
 
 
 def _unshown(_ready: Sequence[Ready]) -> AbstractContextManager[Progress]:
