@@ -140,9 +140,7 @@ class Clusters:
         Raises:
             RolloutError: it has no probe that is ready.
         """
-        return Watch(
-            connect(self._at(region)), attack_on(self._outputs(region), MOST_REQUESTS, self._rate), bounds_ms
-        )
+        return Watch(connect(self._at(region)), attack_on(self._outputs(region), MOST_REQUESTS, self._rate), bounds_ms)
 
     def asked_for(self, region: str, header: str, version: str) -> Measurement:
         """What a region answers to a few requests that ask for a version at any weight, by the testers' header; two seconds.

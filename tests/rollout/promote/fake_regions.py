@@ -74,7 +74,7 @@ class FakeRegions(Clusters):
         arrives: Whether a region can be brought to such weights.
         in_the_way: What the verbs find that would keep a change from arriving.
         say: Told what goes on, where nobody else is to be told.
-        changed: What a measurement finds delivered after it, by region; None where nothing changed.
+        changed: Called with a region after each of its measurements.
         moments: All that was done, in order.
     """
 
@@ -131,7 +131,7 @@ class FakeRegions(Clusters):
                 self._weights[region],
                 source=_Client(self, _region(region)),
                 attack=Attack(f"http://{self.service}", _MOST, RATE),
-                changed=lambda _stop, region=region: self.changed(region),
+                changed=partial(self._after, region),
             )
             for region in regions
         ]
@@ -211,6 +211,9 @@ class FakeRegions(Clusters):
                 self._planned.remove(planned)
                 planned[1]()
                 return
+
+    def _after(self, region: str, _stop: threading.Event) -> None:
+        self.changed(region)
 
     def _sync(self, region: str) -> None:
         """Brings the cluster to what main says, as Argo CD does."""
