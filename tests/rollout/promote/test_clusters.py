@@ -78,12 +78,16 @@ def test_fetches_what_argo_cd_synced_and_the_clone_lacks(clones: TwoClones, monk
     monkeypatch.setattr(clusters_module, "prepare", prepare)
     upstream = clones.upstream()
     found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
-    Clusters(upstream, found, ["region-a"], 500, _unshown).certify(["region-a"], stop=threading.Event())
+    said: list[str] = []
+    regions = Clusters(upstream, found, ["region-a"], 500, _unshown)
+    regions.certify(["region-a"], stop=threading.Event(), say=said.append)
     commit = clones.somebody_writes()
     assert upstream.repository.commit_of(commit) is None
 
     prepared[0].fetch("main")
+    prepared[0].say("fetched")
 
+    assert said == ["fetched"]
     assert upstream.repository.commit_of(commit) == commit
 
 
