@@ -55,7 +55,7 @@ class Clone:
         return select(self.discovery.regions, regions)
 
     def clusters(self, regions: Sequence[str], rate: int) -> Clusters:
-        """Their clusters; asks nothing yet."""
+        """Their clusters; asks nothing yet. One of a region that nobody knows the place of is refused when it is to be asked."""
         return Clusters(self.upstream, self.discovery, regions, rate, partial(shown, self.messages))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote, Service, WatchRate
 from rollout.cli.terminal import DIFFERS, PUSHED_GOES_ON, UNUSABLE, print_json, results_console, told
-from rollout.problem import RolloutError, refuse
+from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE
 
 # ruff: noqa: PLC0415
@@ -63,10 +64,11 @@ def rollback(
             messages.print(
                 f"nothing to commit: {upstream.service} {record.promotion.version} has no requests; sees that it is so everywhere"
             )
-            refuse(upstream.problems(tip, record.promotion.regions))
             there = [name for name in record.promotion.regions if name in upstream.regions(tip)]
             weights = {name: upstream.weights(tip, name) for name in there}
             undone = confirm(upstream, clusters, tip, weights, time.monotonic())
+            unusable = upstream.problems(tip, record.promotion.regions)
+            undone = replace(undone, problems=(*unusable, *undone.problems))
     if as_json:
         print_json(promotion_report.undone_as_json(undone))
     else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from rollout.access import RegionAccess
 from rollout.cli.options import JsonForTable, OnlyRegions, OnlyServices, RegionsFile
 from rollout.cli.terminal import UNUSABLE, print_json, print_problems, results_console, told
 from rollout.judge.shares import DEFAULT_MOST
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, refuse
 from rollout.regions import Discovery, discover, find_project, select
 from rollout.traffic.attack import DEFAULT_RATE, HIGHEST_RATE, MOST_REQUESTS
 
@@ -29,17 +30,25 @@ def verify(
     region: OnlyRegions = None,
     service: OnlyServices = None,
     requests: Annotated[
-        int,
+        int | None,
         typer.Option(
             metavar="N",
             min=1,
             max=MOST_REQUESTS,
             help="The most requests to send in each region; it sends no more than it takes to decide.",
+            show_default=str(DEFAULT_MOST),
         ),
-    ] = DEFAULT_MOST,
+    ] = None,
     rate: Annotated[
-        int, typer.Option(metavar="R", min=1, max=HIGHEST_RATE, help="Requests per second in each region.")
-    ] = DEFAULT_RATE,
+        int | None,
+        typer.Option(
+            metavar="R",
+            min=1,
+            max=HIGHEST_RATE,
+            help="Requests per second in each region.",
+            show_default=str(DEFAULT_RATE),
+        ),
+    ] = None,
     url: Annotated[
         str | None, typer.Option(metavar="URL", help="Where to send them.", show_default="the stack's output url")
     ] = None,
@@ -71,11 +80,12 @@ def verify(
     `delivery: direct`, the outputs of the region's stack. Right after a push that may still be the commit before: --commit waits
     for the one that is meant, or a later one.
 
-    With --clients nothing is sent: the requests of all clients are counted, as their own Envoys do. The shares alone are judged. What
-    failed is shown; whether the requests are independent of each other is not tested.
+    With --clients nothing is sent, so --url, --requests and --rate are refused: the requests of all clients are counted, as their
+    own Envoys do. The shares alone are judged. What failed is shown; whether the requests are independent of each other is not tested.
 
-    Envoys that lack the weights are waited for, half a minute at most; the report names those that still lack them. Where the
-    route changes during the measurement, it measures again, by the new weights, five times at most.
+    Envoys that lack the weights are waited for, half a minute at most; the report names those that still lack them. Of more than
+    50 Envoys, 50 are asked, chosen at random, and the report says so. Where the route changes during the measurement, it measures
+    again, by the new weights, five times at most.
 
     \b
     Exit codes:
@@ -92,13 +102,15 @@ def verify(
     from rollout.status.verification import Deliveries, measure_and_judge, prepare
 
     with told("stopped; the probes stop with it") as messages:
-        _refuse_bad_url(url, clients=clients)
+        if clients:
+            _refuse_to_send({"--url": url, "--requests": requests, "--rate": rate})
+        _refuse_bad_url(url)
         _refuse_bad_plot(plot)
         project = find_project(Path.cwd())
         found = discover(project, regions_file)
         regions = select(found.regions, region or [])
         messages.print(f"regions by {found.source}: {', '.join(one.name for one in regions)}")
-        fetch = partial(_fetch, found)
+        fetch = partial(_fetch, found, threading.Lock())
         if commit is not None:
             _await_commit(messages, regions, found, commit, service or [], fetch=fetch)
         # an address of one's own is asked inside the mesh
@@ -111,7 +123,13 @@ def verify(
                 outcomes = measure_clients(counted, shown, messages.print)
         else:
             ready = prepare(
-                regions, deliveries, services=service or [], ways=ways, url=url, requests=requests, rate=rate
+                regions,
+                deliveries,
+                services=service or [],
+                ways=ways,
+                url=url,
+                requests=requests or DEFAULT_MOST,
+                rate=rate or DEFAULT_RATE,
             )
             _announce(messages, ready)
             with progress.shown(messages, ready) as shown:
@@ -159,20 +177,28 @@ def _await_commit(
             )
 
 
-def _fetch(found: Discovery, branch: str) -> str:
+def _fetch(found: Discovery, fetching: threading.Lock, branch: str) -> str:
+    """Fetches a branch, for one region at a time: of two fetches at once one could not lock the ref."""
     from rollout.git.repository import Repository
 
-    repository = Repository(found.pulumi.project)
-    return repository.fetch(repository.remote(None, found.remote), branch)
+    with fetching:
+        repository = Repository(found.pulumi.project)
+        return repository.fetch(repository.remote(None, found.remote), branch)
 
 
-def _refuse_bad_url(url: str | None, *, clients: bool) -> None:
-    if url is not None and clients:
-        raise RolloutError.of(
-            "--url and --clients do not go together",
-            "with --clients nothing is sent, so there is nowhere to send it",
+def _refuse_to_send(options: Mapping[str, object]) -> None:
+    refuse(
+        Problem(
+            f"{option} and --clients do not go together",
+            "with --clients nothing is sent, so it changes nothing",
             "leave one of them out",
         )
+        for option, given in options.items()
+        if given is not None
+    )
+
+
+def _refuse_bad_url(url: str | None) -> None:
     if url is not None and not re.match(r"http://[^/\s]+", url):
         raise RolloutError.of(
             f"--url {url} is not an http:// address",

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from components.names import address
+from rollout.access import RegionAccess
 from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
 from rollout.git.repository import Repository
 from rollout.judge.shares import RISK
@@ -16,7 +17,7 @@ from rollout.judge.step import nearly_all_answered
 from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError
 from rollout.promote.delivery import DeliveryTime, brings, deliver, lacks, takes
-from rollout.regions import Discovery, select
+from rollout.regions import Discovery
 from rollout.status.verification import (
     Deliveries,
     Outcome,
@@ -76,7 +77,7 @@ class Clusters:
     Args:
         upstream: The branch that is delivered, and the service that is changed by it.
         discovery: Where the regions are.
-        names: Those that are meant.
+        names: Those that are meant. One that discovery does not know keeps none of the others from being asked.
         rate: Requests a second to send in a region that is measured or watched.
         shown: Shows how far the regions are, for as long as a block lasts that measures them.
     """
@@ -91,7 +92,8 @@ class Clusters:
     ) -> None:
         self._upstream, self._rate, self._shown = upstream, rate, shown
         self._pulumi = discovery.pulumi
-        self._regions = {region.name: region for region in select(discovery.regions, names)}
+        self._regions = {region.name: region for region in discovery.regions if region.name in names}
+        self._source = discovery.source
         self._read: dict[str, ServiceOutputs] = {}
 
     @property
@@ -100,7 +102,11 @@ class Clusters:
         return self._rate
 
     def certify(
-        self, regions: Sequence[str], risk: float = RISK, stop: threading.Event | None = None
+        self,
+        regions: Sequence[str],
+        risk: float = RISK,
+        stop: threading.Event | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> Sequence[Outcome]:
         """Measures the split of these regions side by side, each until it is decided; failures of its own versions are counted only.
 
@@ -108,14 +114,15 @@ class Clusters:
             regions: By their names.
             risk: How often each test may be wrong, at most.
             stop: Ends it when it is set; then how far it is is not shown, since several may be measured at the same time.
+            say: Told in a line what is waited for; None for who is told all else.
 
         Raises:
             RolloutError: one is not ready to be measured.
         """
-        say = self._upstream.say
+        say = say or self._upstream.say
         deliveries = Deliveries(self._pulumi, say, lambda _branch: self._upstream.tip())
         ready = prepare(
-            [self._regions[name] for name in regions], deliveries, services=[self._upstream.service], rate=self._rate
+            [self._at(name) for name in regions], deliveries, services=[self._upstream.service], rate=self._rate
         )
         answered = partial(nearly_all_answered, risk=risk)
         if stop is not None:
@@ -133,9 +140,7 @@ class Clusters:
         Raises:
             RolloutError: it has no probe that is ready.
         """
-        return Watch(
-            connect(self._regions[region]), attack_on(self._outputs(region), MOST_REQUESTS, self._rate), bounds_ms
-        )
+        return Watch(connect(self._at(region)), attack_on(self._outputs(region), MOST_REQUESTS, self._rate), bounds_ms)
 
     def asked_for(self, region: str, header: str, version: str) -> Measurement:
         """What a region answers to a few requests that ask for a version at any weight, by the testers' header; two seconds.
@@ -145,7 +150,7 @@ class Clusters:
         """
         attack = attack_on(self._outputs(region), FIRST_REQUESTS, min(self._rate, _FIRST_RATE))
         return count_results(
-            connect(self._regions[region]),
+            connect(self._at(region)),
             attack.with_header(header, version),
             threading.Event(),
             lambda _so_far: False,
@@ -153,13 +158,13 @@ class Clusters:
 
     def clients(self, region: str) -> ClientsWatch:
         """What all other clients of a region get, for as long as a block lasts."""
-        tip, where = self._upstream.tip(), self._regions[region]
+        tip, where = self._upstream.tip(), self._at(region)
         service, metrics = address(self._upstream.declared(tip, region)), self._upstream.regions(tip)[region].metrics
         return ClientsWatch(Prometheus(where, service, metrics.prometheus) if metrics else Proxies(where, service))
 
     def restarts(self, region: str) -> RestartsWatch:
         """How often containers of the service end in a region, for as long as a block lasts."""
-        return RestartsWatch(self._regions[region], self._outputs(region).address(self._upstream.service))
+        return RestartsWatch(self._at(region), self._outputs(region).address(self._upstream.service))
 
     def deliver(
         self,
@@ -170,6 +175,7 @@ class Clusters:
         *,
         healthy: bool = True,
         without: str | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> DeliveryTime | Problem:
         """Waits until a region has a commit, and each of its Envoys; what is missing, or found meanwhile.
 
@@ -180,11 +186,12 @@ class Clusters:
             meanwhile: Called twice a second; a problem that it finds ends the waiting.
             healthy: Whether all that was committed must be healthy as well.
             without: An Envoy has it when it knows this version no more; None when it splits by the weights.
+            say: Told in a line of Envoys that may not be asked; None for who is told all else.
 
         Raises:
-            RolloutError: the region has no Application, or its cluster cannot be asked.
+            RolloutError: nothing says where the region is, the region has no Application, or its cluster cannot be asked.
         """
-        where = self._regions[region]
+        where = self._at(region)
         application = self._outputs(region).application
         if application is None:
             raise RolloutError.of(
@@ -206,12 +213,21 @@ class Clusters:
             is_taken,
             meanwhile=meanwhile,
             healthy=healthy,
-            say=history.say,
+            say=say or history.say,
         )
+
+    def _at(self, name: str) -> RegionAccess:
+        if name not in self._regions:
+            raise RolloutError.of(
+                f"{name}: {self._source} does not say where this region is, so its cluster was not asked",
+                "what a commit brings there is delivered, but nobody has seen it",
+                "name its cluster there (with stack files: git pull, or mend the file); `rollout rollback` sees to it then",
+            )
+        return self._regions[name]
 
     def _outputs(self, name: str) -> ServiceOutputs:
         if name not in self._read:
-            region = self._regions[name]
+            region = self._at(name)
             self._read[name] = read_outputs(self._pulumi, region).service(self._upstream.service, region)
         return self._read[name]
 

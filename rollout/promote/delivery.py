@@ -59,6 +59,7 @@ def deliver(
     meanwhile: Callable[[], Problem | None],
     healthy: bool = True,
     say: Callable[[str], None] = lambda _line: None,
+    meant: Callable[[], object] = lambda: None,
 ) -> DeliveryTime | Problem:
     """Waits until a region has what was committed, after asking Argo CD to look for it.
 
@@ -71,6 +72,7 @@ def deliver(
         meanwhile: Called twice a second; a problem that it finds ends the waiting.
         healthy: Whether all that was committed must be healthy as well.
         say: Told in a line of each Envoy that may not be asked, once.
+        meant: What `is_taken` means now; where that changes, no Envoy is known to have it.
 
     Returns:
         How long it took; or what is missing after ten minutes, or what was found meanwhile.
@@ -97,8 +99,13 @@ def deliver(
 
     envoys = Envoys(region, service, is_taken, say)
     envoys.before()
+    counted = meant()
 
     def envoys_with_it() -> int | Problem:
+        nonlocal envoys, counted
+        if meant() != counted:
+            envoys, counted = Envoys(region, service, is_taken, say), meant()
+            envoys.before()
         number, missing = envoys.look()
         return _not_taken(region, service, missing) if missing or not number else number
 
@@ -278,7 +285,7 @@ def await_commit(
     def see_what_came_next() -> None:
         is_there(read_application(region, application))
 
-    return deliver(region, service, application, is_there, is_taken, meanwhile=see_what_came_next)
+    return deliver(region, service, application, is_there, is_taken, meanwhile=see_what_came_next, meant=lambda: split)
 
 
 def _await(

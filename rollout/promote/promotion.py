@@ -799,10 +799,12 @@ class _Confirmation:
         seconds = self._seconds
         self._tell(region, seconds)
         try:
-            outcomes = upstream.tried(lambda: self._clusters.certify([region], stop=self.stop))
+            outcomes = upstream.tried(lambda: self._clusters.certify([region], stop=self.stop, say=upstream.say))
         except RolloutError as error:
             return _Confirmed(seconds, delivery, problems=error.problems)
-        return _Confirmed(seconds, delivery, outcomes)
+        # what could not be measured is not known, which is not the same as wrong
+        problems = [problem for outcome in outcomes for problem in outcome.problems]
+        return _Confirmed(seconds, delivery, [outcome for outcome in outcomes if outcome.verdict], problems)
 
     @property
     def _seconds(self) -> float:
@@ -813,7 +815,9 @@ class _Confirmation:
             return _STOPPED
         before = time.monotonic() - asked
         # pods that are not well are no reason to wait: it is from them that the requests are taken
-        delivery = self._clusters.deliver(region, self._commit, self._weights[region], self._stopped, healthy=False)
+        delivery = self._clusters.deliver(
+            region, self._commit, self._weights[region], self._stopped, healthy=False, say=self._upstream.say
+        )
         if isinstance(delivery, Problem):
             return delivery
         return replace(delivery, synced=before + delivery.synced, acknowledged=before + delivery.acknowledged)

@@ -21,6 +21,9 @@ LONGEST_SECONDS = 600.0
 
 _LOOK_EVERY_SECONDS = 0.5
 
+_MOST_FAILED = 3
+"""So many looks in a row may fail before anything is counted, less one: a container that starts anew is no reason to end."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Counted(Measurable):
@@ -41,14 +44,15 @@ class Counted(Measurable):
         """Counts until it is enough, for ten minutes at most; asks after each reading.
 
         Raises:
-            RolloutError: no client can be asked, and why.
+            RolloutError: no client can be asked, three times in a row or at the end, and why.
         """
         began, looked = time.monotonic(), 0
         with ClientsWatch(Proxies(self.region, self.address)) as watch:
             while True:
                 window, seconds = watch.seen(), time.monotonic() - began
-                if window.trouble and not window.spans:
-                    raise RolloutError(Problem(window.trouble))
+                is_over = window.failed >= _MOST_FAILED or seconds > LONGEST_SECONDS
+                if window.problems and not window.spans and is_over:
+                    raise RolloutError(*window.problems)
                 counted = _measurement(self.region.name, window, seconds)
                 is_new, looked = len(window.spans) > looked, len(window.spans)
                 if (is_new and enough(counted)) or seconds > LONGEST_SECONDS or stop.wait(_LOOK_EVERY_SECONDS):

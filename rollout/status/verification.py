@@ -14,14 +14,14 @@ from components.names import ServiceAddress
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.application import Application, settled_application, synced_commit
 from rollout.cluster.client import api_client, list_all_pods
-from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
+from rollout.cluster.envoys import Envoy, acknowledges, read_envoys, sample
 from rollout.cluster.objects import Route, read_route
 from rollout.cluster.stack_outputs import ServiceOutputs, StackOutputs, read_outputs
 from rollout.judge.checks import WHATEVER_THE_WEIGHTS, Check, no_failures
 from rollout.judge.shares import DEFAULT_MOST, RISK
 from rollout.judge.verdict import Verdict, is_decided, verdict_of
 from rollout.measurement import Measurement
-from rollout.problem import Problem, RolloutError, refuse
+from rollout.problem import Problem, RolloutError, TransientError, refuse
 from rollout.status.answers import await_all, or_problems
 from rollout.status.overlay import is_here, overlay_split
 from rollout.traffic.attack import DEFAULT_RATE, Attack
@@ -35,6 +35,9 @@ _LOOK_EVERY_SECONDS = 0.5
 
 _MOST_TIMES = 5
 """The most measurements of one whose weights change in each. A promotion stays at a step for longer than a measurement takes."""
+
+_MOST_READS = 5
+_READ_AGAIN_SECONDS = 2.0
 
 _SHOWN = 5
 
@@ -60,6 +63,7 @@ class Target:
         application: Argo CD's Application, at whose last synced commit the weights are; None where they are the stack's.
         behind: Who does not have the weights, with what it has instead: the VirtualService, and Envoys that can send to the service;
             or why an Envoy could not be asked.
+        unasked: How many Envoys of the cluster were not asked: of more than 50 a sample is.
     """
 
     region: RegionAccess
@@ -68,6 +72,7 @@ class Target:
     weights: Mapping[str, int]
     application: Application | None = None
     behind: tuple[str, ...] = ()
+    unasked: int = 0
 
     @property
     def title(self) -> str:
@@ -176,6 +181,7 @@ class Delivered:
     behind: tuple[str, ...]
     changed: Callable[[threading.Event], Delivered | None]
     testers: frozenset[str]
+    unasked: int
 
 
 @dataclass(frozen=True)
@@ -197,7 +203,7 @@ class Deliveries:
     ) -> Mapping[str, Delivered]:
         """What services have been brought to, by name, once each Envoy has taken it, or half a minute is over.
 
-        An Envoy that cannot be asked is not waited for.
+        An Envoy that cannot be asked is not waited for. Of more than 50 Envoys, 50 are asked, the same ones at each look.
 
         Args:
             region: The region.
@@ -209,8 +215,9 @@ class Deliveries:
             RolloutError: a service is not up, or what is delivered cannot be read.
         """
         ends, told = time.monotonic() + _TAKEN_WITHIN_SECONDS, ""
+        left_out: set[str] = set()
         while True:
-            found, late = self._seen(region, {name: outputs.service(name, region) for name in names})
+            found, late = self._seen(region, {name: outputs.service(name, region) for name in names}, left_out)
             if not late or time.monotonic() > ends or stop.is_set():
                 return found
             wanted = "; ".join(f"{name} {percents(found[name].weights)}" for name in late)
@@ -224,14 +231,23 @@ class Deliveries:
                 outputs = read_outputs(self.pulumi, region)
 
     def _seen(
-        self, region: RegionAccess, services: Mapping[str, ServiceOutputs]
+        self, region: RegionAccess, services: Mapping[str, ServiceOutputs], left_out: set[str]
     ) -> tuple[dict[str, Delivered], dict[str, list[str]]]:
-        """What is delivered by service, and who has yet to take it."""
+        """What is delivered by service, and who has yet to take it.
+
+        Args:
+            region: The region.
+            services: What is up of each service.
+            left_out: The UIDs of pods that are not asked; those of which there are too many are added.
+        """
         declared = {name: self._declared(region, name, each) for name, each in services.items()}
         addresses = {name: each.address(name) for name, each in services.items()}
         # where something is delivered in between, the route has other weights than are declared
         routes = {name: read_route(region, each) for name, each in addresses.items()}
-        envoys = read_envoys(region, [*addresses.values()], list_all_pods(region, api_client(region)))
+        pods = list_all_pods(region, api_client(region))
+        chosen, others = sample([pod for pod in pods if pod["metadata"]["uid"] not in left_out])
+        left_out.update(envoy.uid for envoy in others)
+        envoys = read_envoys(region, [*addresses.values()], chosen)
         found: dict[str, Delivered] = {}
         late: dict[str, list[str]] = {}
         for name, (weights, application) in declared.items():
@@ -240,7 +256,7 @@ class Deliveries:
             route = routes[name]
             changed = partial(self._changed, region, addresses[name], route)
             testers = route.testers if route else frozenset()
-            found[name] = Delivered(weights, application, (*missing, *silent), changed, testers)
+            found[name] = Delivered(weights, application, (*missing, *silent), changed, testers, len(left_out))
             late |= {name: missing} if missing else {}
         return found, late
 
@@ -395,7 +411,7 @@ def measure_and_judge(
             if change:
                 say(f"{one.title}: {change} meanwhile: measured again")
             outcome = measured(one)
-            now = None if outcome.is_lost or stop.is_set() else one.changed(stop)
+            now = None if outcome.is_lost or stop.is_set() else _tried(partial(one.changed, stop), stop)
             if now is None:
                 return outcome
             change = _change(one.weights, now.weights)
@@ -430,7 +446,17 @@ def measure_and_judge(
 
 def _nothing_of(one: Measurable) -> Outcome:
     """What is known of one before it is measured."""
-    return Outcome(one.region, one.service, one.way, one.weights, one.application, one.behind)
+    return Outcome(one.region, one.service, one.way, one.weights, one.application, one.behind, one.unasked)
+
+
+def _tried(read: Callable[[], _Value], stop: threading.Event) -> _Value:
+    """What is read; a few times where nobody answers, since a measurement would be lost with it."""
+    for _ in range(_MOST_READS - 1):
+        try:
+            return read()
+        except TransientError:
+            stop.wait(_READ_AGAIN_SECONDS)
+    return read()
 
 
 def _change(before: Mapping[str, int], now: Mapping[str, int]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from rollout.measurement import Coverage, Tally
-from rollout.problem import RolloutError
+from rollout.problem import Problem, RolloutError
 from rollout.traffic.attack import LONGEST_SECONDS
 
 EVERY_SECONDS = 10.0
@@ -46,11 +46,15 @@ class Window:
         spans: One for each look at which something new was known; none while nothing is.
         coverage: Of all of them.
         trouble: Why the last look failed, and what to do; "" where it did not.
+        problems: The same in parts; none where it did not.
+        failed: How many of the last looks in a row failed.
     """
 
     spans: tuple[Span, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
     trouble: str = ""
+    problems: tuple[Problem, ...] = ()
+    failed: int = 0
 
     @property
     def versions(self) -> Mapping[str, Tally]:
@@ -94,6 +98,8 @@ class ClientsWatch:
         self._spans: list[Span] = []
         self._coverage = Coverage()
         self._trouble = ""
+        self._problems: tuple[Problem, ...] = ()
+        self._failed = 0
         self._thread = threading.Thread(target=self._follow, name="clients", daemon=True)
 
     def __enter__(self) -> Self:
@@ -109,9 +115,9 @@ class ClientsWatch:
     def seen(self) -> Window:
         """The window so far."""
         with self._news:
-            if self._turned != self._turns:
-                return Window(trouble=self._trouble)
-            return Window(tuple(self._spans), self._coverage, self._trouble)
+            is_new = self._turned != self._turns
+            spans, coverage = ((), Coverage()) if is_new else (tuple(self._spans), self._coverage)
+            return Window(spans, coverage, self._trouble, self._problems, self._failed)
 
     def turn(self) -> None:
         """Ends the window; the next one begins with a look that begins after this call, as soon as none is under way.
@@ -132,6 +138,7 @@ class ClientsWatch:
             try:
                 self._add(turns, *self._source.look(self._stop, anew=self._turned != turns))
             except RolloutError as error:
+                self._problems, self._failed = error.problems, self._failed + 1
                 self._trouble = "; ".join(text for each in error.problems for text in (each.what, each.fix) if text)
             self._pause(turns, max(self._every_seconds, _REST * (time.monotonic() - began)))
 
@@ -143,7 +150,7 @@ class ClientsWatch:
         with self._news:
             if self._stop.is_set():
                 return
-            self._trouble = ""
+            self._trouble, self._problems, self._failed = "", (), 0
             if self._turned != turns:
                 self._turned, self._spans, self._coverage = turns, [], Coverage()
             self._coverage = self._coverage.then(coverage)

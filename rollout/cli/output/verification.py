@@ -12,6 +12,7 @@ from rich.text import Text
 
 from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.cluster.application import Application
+from rollout.cluster.pods import FEW
 from rollout.judge.independence import runs
 from rollout.judge.shares import RISK, TOLERANCE_POINTS, Standing
 from rollout.judge.verdict import Row, Verdict
@@ -55,6 +56,8 @@ def print_report(console: Console, outcomes: Sequence[Outcome]) -> None:
         # of the other ways it says the same
         if outcome.application and outcome.way != "gateway":
             console.print(_delivery(outcome.title, outcome.application))
+        if outcome.unasked and outcome.way != "gateway":
+            console.print(f"{outcome.title}: asked {FEW} of {FEW + outcome.unasked:,} Envoys, chosen at random")
         if outcome.behind and outcome.way != "gateway":
             console.print(
                 Text(f"{outcome.title}: not known to have these weights: {listed(outcome.behind)}", style="yellow")
@@ -69,7 +72,8 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     measured `from` inside the mesh, through the gateway, or its clients. `clients` is null but for these; it tells by pods whose
     requests were counted.
 
-    Those in `behind` did not have the weights when it was measured, or could not be asked.
+    Those in `behind` did not have the weights when it was measured, or could not be asked. `envoys_not_asked` is how many Envoys
+    nobody asked, where there are more than 50.
     `application` is null where the weights are the stack's outputs; else its `revision` is the commit that they are from.
     """
     return {
@@ -85,6 +89,7 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 "holds": outcome.holds,
                 "application": application_json(outcome.application) if outcome.application else None,
                 "behind": list(outcome.behind),
+                "envoys_not_asked": outcome.unasked,
                 **(_verdict_json(outcome.verdict) if outcome.verdict else {}),
                 "problems": [asdict(problem) for problem in outcome.problems],
             }

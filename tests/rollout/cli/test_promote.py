@@ -7,12 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
 from rollout.__main__ import app
+from rollout.cli import clone as clone_module
 from rollout.cli.clone import Clone
 from rollout.cli.output import notification
 from rollout.cli.promote import DEFAULT_STEPS
@@ -22,6 +24,7 @@ from rollout.problem import Problem, refuse
 from rollout.promote import persistence, preflight
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
+from rollout.promote.clusters import Clusters
 from tests.rollout.cli.output.test_notification import Fake
 from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
@@ -629,6 +632,28 @@ class TestRollback:
 
         assert ran.exit_code == 0, ran.output
         assert regions.in_force("region-a") == BEFORE
+
+    def test_a_region_that_this_clone_cannot_find_is_named_and_stops_no_other(
+        self, clones: TwoClones, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fake = FakeRegions(clones.remote)
+
+        def clusters(*found: Any) -> FakeRegions:
+            Clusters(*found)
+            return fake
+
+        monkeypatch.setattr(clone_module, "Clusters", clusters)
+        monkeypatch.setattr(preflight, "refuse_troubles", lambda *_arguments: None)
+        assert run("promote", "v2", *QUICK).exit_code == 0
+        clones.somebody("Break region-b", lambda project: project.replace("region-b", "services:", "service:"))
+        clones.operator.repository.git("pull", "--quiet", "--ff-only")
+
+        for ran in (run("rollback"), run("rollback")):
+            assert ran.exit_code == 2, ran.output
+            assert "region-a: v1 100 %, v2 0 %" in ran.stdout
+            assert "region-a echo: holds" in ran.stdout
+            assert "error: Pulumi.region-b.yaml" in ran.stdout
+        assert clones.weights("region-a") == fake.in_force("region-a") == BEFORE
 
     def test_takes_back_what_is_in_progress(self, clones: TwoClones, regions: FakeRegions) -> None:
         interrupted(regions, "deliver")

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -22,10 +23,11 @@ from rollout.cluster import stack_outputs
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Route
+from rollout.cluster.pods import FEW
 from rollout.cluster.stack_outputs import ServiceOutputs, StackOutputs
 from rollout.git.repository import Repository
 from rollout.measurement import Coverage, Host, Result, Tally
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, TransientError
 from rollout.promote import delivery
 from rollout.promote.delivery import DeliveryTime
 from rollout.status import clients, verification
@@ -37,6 +39,7 @@ from rollout.traffic.probe import Source
 from rollout.weights import routed
 from tests.rollout.answers import drawn, fault, numbered, ok
 from tests.rollout.cluster.applications import NEW, OLD, refused, well
+from tests.rollout.cluster.sidecars import sidecar
 from tests.rollout.repository import new_repository
 
 URL = "http://echo.echo.svc.cluster.local/"
@@ -86,6 +89,13 @@ class World:
     """Services besides echo."""
     gateway: str | None = None
     """Where echo is asked by its host from outside the mesh."""
+    pods: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[set[str]] = field(default_factory=list)
+    """The names of the pods that were asked, look by look."""
+    away: int = 0
+    """How often the cluster does not answer for its route once requests were sent."""
+    failing_looks: int = 0
+    """How many looks at clients fail first."""
     outside: set[str] = field(default_factory=set)
     """The regions whose client outside the mesh was asked for."""
     attacks: dict[str, Attack] = field(default_factory=dict)
@@ -113,7 +123,7 @@ class World:
             "read_route": self._route,
             "read_envoys": self._envoys,
             "api_client": lambda _region: None,
-            "list_all_pods": lambda _region, _api: [],
+            "list_all_pods": lambda _region, _api: self.pods,
         }
 
     def declared(self, region: str) -> Mapping[str, int]:
@@ -123,6 +133,9 @@ class World:
         return self.later if self.later and self.attacks else self.weights
 
     def _route(self, region: RegionAccess, _service: ServiceAddress) -> Route:
+        if self.attacks and self.away:
+            self.away -= 1
+            raise TransientError.of(f"{region.name}: the cluster does not answer")
         return (
             self.routes.pop(0)
             if self.routes
@@ -130,8 +143,9 @@ class World:
         )
 
     def _envoys(
-        self, region: RegionAccess, services: Sequence[ServiceAddress], _pods: object
+        self, region: RegionAccess, services: Sequence[ServiceAddress], pods: Sequence[dict[str, Any]]
     ) -> dict[str, tuple[Envoy, ...]]:
+        self.asked.append({pod["metadata"]["name"] for pod in pods})
         envoys = self.envoys.pop(0) if self.envoys else (envoy("echo/a", self.declared(region.name)),)
         return {service.name: envoys for service in services}
 
@@ -186,10 +200,12 @@ class FakeClients:
         """Nothing was started."""
 
     def seen(self) -> Window:
-        if self.region not in self.world.spans:
-            return Window(trouble=f"{self.region}: no client of echo could be asked")
         self.looks += 1
-        return Window(tuple(self.world.spans[self.region][: self.looks]), self.world.coverage)
+        failing = self.world.failing_looks if self.region in self.world.spans else self.looks
+        if self.looks <= failing:
+            problem = Problem(f"{self.region}: no client of echo could be asked", "why", "how to mend it")
+            return Window(trouble=problem.what, problems=(problem,), failed=self.looks)
+        return Window(tuple(self.world.spans[self.region][: self.looks - failing]), self.world.coverage)
 
 
 def span(v1: int, v2: int, failed: int = 0) -> Span:
@@ -214,6 +230,7 @@ def verify(world: World, *arguments: str, connect: Callable[[RegionAccess, bool]
         for name, stand_in in stand_ins.items():
             patch.setattr(verification, name, stand_in)
         patch.setattr(verification, "_LOOK_EVERY_SECONDS", 0)
+        patch.setattr(verification, "_READ_AGAIN_SECONDS", 0)
         patch.setattr(clients, "read_outputs", stand_ins["read_outputs"])
         patch.setattr(clients, "Proxies", lambda region, _service: region.name)
         patch.setattr(clients, "ClientsWatch", partial(FakeClients, world))
@@ -531,6 +548,40 @@ class TestWeightsThatChange:
         assert "waits until all have" not in ran.stderr
         assert "region-a echo: not known to have these weights: shop/b (exec was refused: 403 forbidden)" in ran.stdout
 
+    def test_of_many_envoys_are_looked_for_in_the_same_sample(self) -> None:
+        lagging = envoy("shop/b", self.NEW)
+        pods = [sidecar(f"a-{number}") for number in range(60)]
+        world = World(envoys=[(lagging,), (lagging,)], pods=pods)
+
+        ran = verify(world, "--region", "region-a")
+
+        assert ran.exit_code == 0, ran.output
+        assert [len(names) for names in world.asked] == [FEW] * 3
+        assert world.asked[0] == world.asked[1] == world.asked[2]
+        assert "region-a echo: asked 50 of 60 Envoys, chosen at random" in ran.stdout
+
+    def test_are_read_again_after_a_measurement_where_nobody_answers(self) -> None:
+        assert verify(World(away=3), "--region", "region-a").exit_code == 0
+        assert verify(World(away=99), "--region", "region-a").exit_code == 2
+
+    def test_are_fetched_for_one_region_at_a_time(self, project: Path) -> None:
+        new_repository(project).git("remote", "add", "origin", "nowhere")
+        both = {name: well(NEW) for name in ("region-a", "region-b")}
+        world = World(applications=both)
+        at_once, most = 0, 0
+
+        def fetched() -> None:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            time.sleep(0.5)
+            at_once -= 1
+
+        world.fetched = fetched
+        verify(world)
+
+        assert most == 1
+
     def test_by_a_commit_that_is_not_here_are_fetched(self, project: Path) -> None:
         new_repository(project).git("remote", "add", "origin", "nowhere")
         world = World(applications={"region-a": well(NEW)})
@@ -599,7 +650,12 @@ class TestClients:
         ran = verify(World(spans={"region-a": [span(5_400, 600)]}), "--clients")
 
         assert ran.exit_code == 2
-        assert "error: region-b: no client of echo could be asked" in ran.stderr
+        assert "error: region-b: no client of echo could be asked\n" in ran.stderr
+        assert "  what to do: how to mend it" in ran.stderr
+
+    def test_that_cannot_be_asked_at_first_are_asked_again(self) -> None:
+        assert self.counted(span(5_400, 600), failing_looks=2).exit_code == 0
+        assert self.counted(span(5_400, 600), failing_looks=3).exit_code == 2
 
     def test_are_told_to_a_program(self) -> None:
         coverage = Coverage(
@@ -630,8 +686,12 @@ class TestClients:
         assert ran.exit_code == 0
         assert "region-a echo for its clients: the VirtualService changed" in ran.stderr
 
-    def test_do_not_go_with_an_address(self) -> None:
-        assert self.counted(span(5_400, 600), options=["--url", "http://a/"]).exit_code == 2
+    @pytest.mark.parametrize("option", ["--url=http://a/", "--requests=4000", "--rate=500"])
+    def test_do_not_go_with_what_is_said_of_requests_to_send(self, option: str) -> None:
+        ran = self.counted(span(5_400, 600), options=[option])
+
+        assert ran.exit_code == 2
+        assert f"error: {option.partition('=')[0]} and --clients do not go together" in ran.stderr
 
 
 class TestCommit:

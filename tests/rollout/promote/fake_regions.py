@@ -73,6 +73,8 @@ class FakeRegions(Clusters):
         slower: How many times as long a version takes, by region.
         arrives: Whether a region can be brought to such weights.
         in_the_way: What the verbs find that would keep a change from arriving.
+        say: Told what goes on, where nobody else is to be told.
+        changed: Called with a region after each of its measurements.
         moments: All that was done, in order.
     """
 
@@ -87,6 +89,8 @@ class FakeRegions(Clusters):
         self.ended: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda _region: {}
         self.slower: Callable[[str, str], float] = lambda _region, _version: 1.0
         self.silent: set[str] = set()
+        self.say: Callable[[str], None] = lambda _line: None
+        self.changed: Callable[[str], None] = lambda _region: None
         self.unhealthy: set[str] = set()
         self.in_the_way: list[Problem] = []
         self.moments: list[Moment] = []
@@ -109,8 +113,13 @@ class FakeRegions(Clusters):
         return RATE
 
     def certify(
-        self, regions: Sequence[str], risk: float = RISK, stop: threading.Event | None = None
+        self,
+        regions: Sequence[str],
+        risk: float = RISK,
+        stop: threading.Event | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> Sequence[Outcome]:
+        (say or self.say)("measures")
         for region in regions:
             self._sync(region)
             self._comes_to("certify", region, self._weights[region])
@@ -122,7 +131,7 @@ class FakeRegions(Clusters):
                 self._weights[region],
                 source=_Client(self, _region(region)),
                 attack=Attack(f"http://{self.service}", _MOST, RATE),
-                changed=lambda _stop: None,
+                changed=partial(self._after, region),
             )
             for region in regions
         ]
@@ -157,8 +166,10 @@ class FakeRegions(Clusters):
         *,
         healthy: bool = True,
         without: str | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> DeliveryTime | Problem:
         assert without not in weights
+        (say or self.say)("delivers")
         if region in self.silent:
             raise TransientError.of(f"{region}: the cluster does not answer")
         if healthy and region in self.unhealthy:
@@ -200,6 +211,9 @@ class FakeRegions(Clusters):
                 self._planned.remove(planned)
                 planned[1]()
                 return
+
+    def _after(self, region: str, _stop: threading.Event) -> None:
+        self.changed(region)
 
     def _sync(self, region: str) -> None:
         """Brings the cluster to what main says, as Argo CD does."""

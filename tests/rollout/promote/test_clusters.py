@@ -12,6 +12,7 @@ import pytest
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.stack_outputs import ServiceOutputs, StackOutputs
 from rollout.measurement import Result
+from rollout.problem import RolloutError
 from rollout.promote import clusters as clusters_module
 from rollout.promote.clusters import FIRST_REQUESTS, Clusters
 from rollout.regions import Discovery
@@ -77,12 +78,16 @@ def test_fetches_what_argo_cd_synced_and_the_clone_lacks(clones: TwoClones, monk
     monkeypatch.setattr(clusters_module, "prepare", prepare)
     upstream = clones.upstream()
     found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
-    Clusters(upstream, found, ["region-a"], 500, _unshown).certify(["region-a"], stop=threading.Event())
+    said: list[str] = []
+    regions = Clusters(upstream, found, ["region-a"], 500, _unshown)
+    regions.certify(["region-a"], stop=threading.Event(), say=said.append)
     commit = clones.somebody_writes()
     assert upstream.repository.commit_of(commit) is None
 
     prepared[0].fetch("main")
+    prepared[0].say("fetched")
 
+    assert said == ["fetched"]
     assert upstream.repository.commit_of(commit) == commit
 
 
@@ -137,6 +142,14 @@ def test_a_version_is_asked_with_the_usual_requests_and_the_header(
         ("/", {"x-version": "v2"}),
         ("/orders", {"x-version": "v2"}),
     ]
+
+
+def test_a_region_that_nobody_knows_the_place_of_is_named_and_stops_no_other(clones: TwoClones) -> None:
+    found = Discovery((REGION,), PulumiAccess(clones.operator.directory), ".regions.yaml")
+    regions = Clusters(clones.upstream(), found, ["region-a", "region-b"], 500, _unshown)
+
+    with pytest.raises(RolloutError, match=r"^region-b: \.regions\.yaml does not say where this region is"):
+        regions.deliver("region-b", clones.tip, {"v1": 100}, lambda: None)
 
 
 def _unshown(_ready: Sequence[Ready]) -> AbstractContextManager[Progress]:

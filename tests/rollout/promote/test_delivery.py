@@ -426,9 +426,16 @@ class TestAwaitCommit:
         monkeypatch.setattr(delivery_module, "read_route", lambda _region, _service: Route({"v1": 90, "v2": 10}, None))
         return new_two_clones(tmp_path)
 
-    def awaited(self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones, commit: str, *synced: str) -> Delivered:
+    def awaited(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        clones: TwoClones,
+        commit: str,
+        *synced: str,
+        envoys: Sequence[Sequence[Envoy]] = ((envoy("a", 90, 10),),),
+    ) -> Delivered:
         """Where Argo CD has these commits one after the other, and the Envoys what it has."""
-        self.cluster = Cluster([parse_application(well(each)) for each in synced], [[envoy("a", 90, 10)]])
+        self.cluster = Cluster([parse_application(well(each)) for each in synced], envoys)
         for name in ("ask_to_look", "read_application", "read_envoys", "list_all_pods"):
             monkeypatch.setattr(delivery_module, name, getattr(self.cluster, name))
         monkeypatch.setattr(delivery_module, "api_client", lambda _region: None)
@@ -470,6 +477,30 @@ class TestAwaitCommit:
         )
 
         assert isinstance(self.awaited(monkeypatch, clones, commit, commit, commit, later), DeliveryTime)
+
+    def test_counts_no_envoy_for_a_later_one_that_took_the_one_before(
+        self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones
+    ) -> None:
+        commit, later = (clones.somebody_weighs("region-a", v1=100 - weight, v2=weight) for weight in (25, 10))
+        routes = [Route({"v1": 75, "v2": 25}, None)]
+        monkeypatch.setattr(
+            delivery_module,
+            "read_route",
+            lambda _region, _service: routes.pop() if routes else Route({"v1": 90, "v2": 10}, None),
+        )
+        looks = [
+            [envoy("a", 75, 25), envoy("b", 100, 0)],
+            [envoy("a", 75, 25), envoy("b", 90, 10)],
+            [envoy("a", 90, 10), envoy("b", 90, 10)],
+        ]
+        found = self.awaited(monkeypatch, clones, commit, commit, commit, later, envoys=looks)
+
+        assert isinstance(found, DeliveryTime)
+        assert [names for names in self.cluster.looks if "echo/a" in names] == [
+            {"echo/a", "echo/b"},
+            {"echo/a", "echo/b"},
+            {"echo/a"},
+        ]
 
     def test_ends_where_argocd_has_a_commit_that_cannot_be_fetched(
         self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones

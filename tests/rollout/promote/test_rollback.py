@@ -149,6 +149,7 @@ class TestNeverGivenUp:
         def nobody_reads(_line: str) -> None:
             raise gone
 
+        regions.say = nobody_reads
         assert back(clones, regions, replace(clones.upstream(), say=nobody_reads)).holds
 
     def test_but_by_a_person(self, clones: TwoClones, regions: FakeRegions) -> None:
@@ -240,6 +241,21 @@ class TestSideBySide:
 
         assert [problem.what for problem in undone.problems] == ["region-b: not synced within 10 min"]
         assert [*undone.deliveries] == [outcome.region.name for outcome in undone.outcomes] == ["region-a"]
+        assert not undone.holds
+
+    def test_what_cannot_be_measured_is_a_problem_and_not_a_region_that_does_not_hold(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        begun(clones, regions)
+
+        def is_away(region: str) -> None:
+            raise RolloutError.of(f"{region}: the route cannot be read")
+
+        regions.changed = is_away
+        undone = back(clones, regions)
+
+        assert [problem.what for problem in undone.problems] == ["region-a: the route cannot be read"]
+        assert not undone.outcomes
         assert not undone.holds
 
     def test_a_fault_of_ours_in_one_is_raised_when_the_others_are_through(

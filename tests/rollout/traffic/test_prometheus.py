@@ -325,3 +325,5 @@ def test_what_was_counted_stays_when_it_goes_away(scraped: FakePrometheus, istio
 
     assert [span.versions for span in window.spans] == [{"v2": Tally(15, 15)}]
     assert "answers 503" in window.trouble
+    assert "answers 503" in window.problems[0].what
+    assert window.failed > 0
