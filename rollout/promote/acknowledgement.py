@@ -15,6 +15,10 @@ every push context from the witness' number on holds the change, as long as nobo
    that is acknowledged clears its `lastError`,
 6. which one istiod alone has a connection of: of two, the older may be forgotten and its number say nothing.
 
+All others are asked. One that was seen with the change, and had the same two nonces before and after, has it from that istiod
+process. A connection gets nothing older than before, and a new one to the same process begins with its newest context. So it
+has the change for as long as 5 and 6 hold since then and it acknowledged numbers of that process that are not below these.
+
 The rules of istiod that this stands on, and what it does not cover, are in docs/decisions/0032-what-syncz-shows.md.
 """
 
@@ -32,6 +36,7 @@ from rollout.weights import routed
 
 _WITNESSES = 3  # of each istiod: one may go, or have no route to the service
 _PATIENCE_SECONDS = 5.0  # istiod pushes to a thousand in two or three
+_NOWHERE, _NOTHING = ("", Proxy()), Counters("")
 
 
 class Seen(Protocol):
@@ -82,6 +87,38 @@ class _Floor:
         return push_number(proxy.routes) >= self.routes and push_number(proxy.clusters) >= self.clusters
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What an Envoy that was asked is remembered by.
+
+    Attributes:
+        taken: Whether it had the change; else it could not send.
+        istiod: The one that it was connected to before and after; "" where none told of it.
+        proxy: What it acknowledged to that.
+        counted: What that had counted before.
+    """
+
+    taken: bool
+    istiod: str
+    proxy: Proxy
+    counted: Counters
+
+    def holds(self, pod: str, istiod: str, proxy: Proxy, counted: Counters) -> bool:
+        """Whether it is still so, by what is told of the Envoy now."""
+        if not self.taken:
+            return True
+        if istiod != self.istiod or counted.started != self.counted.started:
+            return False
+        if proxy == self.proxy:
+            return True
+        return (
+            # what was not acknowledged has number 0
+            push_number(proxy.routes) >= push_number(self.proxy.routes)
+            and push_number(proxy.clusters) >= push_number(self.proxy.clusters)
+            and _refused_nothing(pod, self.counted, counted)
+        )
+
+
 class Acknowledgements(Generic[_Envoy]):
     """What is known of many Envoys while a change is on its way to them.
 
@@ -99,8 +136,8 @@ class Acknowledgements(Generic[_Envoy]):
         # by istiod: those that may become witnesses, as they were before
         self._candidates: dict[str, dict[str, tuple[Proxy, _Envoy]]] = {}
         self._floors: dict[str, _Floor] = {}
-        # those that were asked and have the change, or cannot send; with their nonces before
-        self._answered: dict[str, tuple[Proxy, bool]] = {}
+        # by uid: those that were asked and have the change, or cannot send
+        self._answered: dict[str, _Answer] = {}
         self._last_asked: dict[str, float] = {}
         self._began: float | None = None
 
@@ -129,24 +166,27 @@ class Acknowledgements(Generic[_Envoy]):
                 if pod in envoys and envoys[pod].weights == weights and not self._is_taken(envoys[pod])
             }
 
-    def look(self, pods: Collection[str]) -> tuple[int, dict[str, str]]:
+    def look(self, pods: Mapping[str, str]) -> tuple[int, dict[str, str]]:
         """How many have the change; and which have not, as far as is known, each with why it could not be asked.
 
         Args:
-            pods: All Envoys. Those of which no istiod tells that they have it are asked, 50 of them in a look: those first that
-                were not for longest, and none in the first seconds whose istiod is about to tell.
+            pods: All Envoys, with the uids of their pods. Those of which no istiod tells that they have it are asked, 50 of them in
+                a look: those first that were not for longest, and none in the first seconds whose istiod is about to tell.
 
         Raises:
             RolloutError: as `before`.
         """
         now = self._clock()
         self._began = self._began if self._began is not None else now
-        proxies, proven = self._prove()
-        nonces = {pod: proxy for found in proxies.values() for pod, proxy in found.items()}
-        has_it = dict.fromkeys(proven, True)
-        # nothing was sent since
-        has_it |= {
-            pod: taken for pod, (then, taken) in self._answered.items() if then.routes and nonces.get(pod) == then
+        proxies, counted, proven = self._prove()
+        homes = _homes(proxies)
+
+        def holds(pod: str, answer: _Answer) -> bool:
+            istiod, proxy = homes.get(pod, _NOWHERE)
+            return answer.holds(pod, istiod, proxy, counted.get(istiod, _NOTHING))
+
+        has_it = dict.fromkeys(proven, True) | {
+            pod: answer.taken for pod, uid in pods.items() if (answer := self._answered.get(uid)) and holds(pod, answer)
         }
         unknown = [pod for pod in pods if pod not in has_it]
         hopeful = {pod for istiod, names in self._candidates.items() if names for pod in proxies.get(istiod, {})}
@@ -156,6 +196,7 @@ class Acknowledgements(Generic[_Envoy]):
             :FEW
         ]
         answers = self._mesh.ask(asked) if asked else {}
+        later = _homes(_connected_once(self._mesh.proxies())) if answers else homes
         missing = dict.fromkeys(unknown, "")
         for pod in asked:
             self._last_asked[pod] = now
@@ -165,11 +206,13 @@ class Acknowledgements(Generic[_Envoy]):
                 continue
             del missing[pod]
             has_it[pod] = envoy is not None
-            self._answered[pod] = (nonces.get(pod, Proxy()), has_it[pod])
+            istiod, proxy = homes.get(pod, _NOWHERE)
+            if envoy is None or (later.get(pod, _NOWHERE) == (istiod, proxy) and _is_from(istiod, proxy, envoy)):
+                self._answered[pods[pod]] = _Answer(has_it[pod], istiod, proxy, counted.get(istiod, _NOTHING))
         return sum(has_it.get(pod, False) for pod in pods), missing
 
-    def _prove(self) -> tuple[Mapping[str, Mapping[str, Proxy]], set[str]]:
-        """The proxies of all istiods, and those of them that have the change by what these say."""
+    def _prove(self) -> tuple[Mapping[str, Mapping[str, Proxy]], Mapping[str, Counters], set[str]]:
+        """The proxies of all istiods, what these had counted after that, and which have the change by what these say."""
         proxies = first = _connected_once(self._mesh.proxies())
         waiting = [pod for istiod, found in self._candidates.items() if istiod not in self._floors for pod in found]
         envoys = self._mesh.ask(waiting) if waiting else {}
@@ -198,7 +241,7 @@ class Acknowledgements(Generic[_Envoy]):
             for pod, proxy in proxies.get(istiod, {}).items()
             if floor.holds(proxy) and _refused_nothing(pod, self._counted[istiod], counted[istiod])
         }
-        return proxies, proven
+        return proxies, counted, proven
 
 
 def _shows(before: Proxy, without: Seen, now: Proxy, envoy: Seen) -> bool:
@@ -218,6 +261,20 @@ def _refused_nothing(pod: str, before: Counters, now: Counters) -> bool:
 
 
 def _connected_once(proxies: Mapping[str, Mapping[str, Proxy]]) -> dict[str, dict[str, Proxy]]:
-    """By istiod; of a proxy that several have a connection of, nothing is known."""
+    """By istiod; of a proxy that several have a connection of, it is not known what it acknowledged."""
     times = Counter(pod for found in proxies.values() for pod in found)
-    return {istiod: {pod: one for pod, one in found.items() if times[pod] == 1} for istiod, found in proxies.items()}
+    return {
+        istiod: {pod: one if times[pod] == 1 else Proxy() for pod, one in found.items()}
+        for istiod, found in proxies.items()
+    }
+
+
+def _homes(proxies: Mapping[str, Mapping[str, Proxy]]) -> dict[str, tuple[str, Proxy]]:
+    """By proxy: its istiod, and what it acknowledged to that."""
+    return {pod: (istiod, proxy) for istiod, found in proxies.items() for pod, proxy in found.items()}
+
+
+def _is_from(istiod: str, proxy: Proxy, envoy: Seen) -> bool:
+    """Whether what an Envoy has is what it acknowledged to its istiod, or none tells of it."""
+    # where it has no route to the service, its clusters alone may be of the change
+    return not istiod or (bool(proxy.clusters) and (bool(proxy.routes) or envoy.weights is None))

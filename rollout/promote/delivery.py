@@ -170,7 +170,7 @@ class Envoys:
             if time.monotonic() - self._listed_at > _LIST_EVERY_SECONDS:
                 pods = self._list()
             try:
-                number, missing = self._many.look(pods)
+                number, missing = self._many.look({name: pod["metadata"]["uid"] for name, pod in pods.items()})
             except RolloutError as error:
                 self._asks_each(error)
                 break

@@ -100,11 +100,15 @@ class SimulatedMesh:
         self.has = dict.fromkeys((f"echo/{name}" for name in "abcdefghij"), 0)
         self.truth: dict[str, int] = {}
         self.asked: set[str] = set()
+        self.is_counted = False
         self.links: dict[str, Link] = {}
         for pod in self.has:
             self._connect(pod)
         for _ in range(self.random.randint(0, 600)):
             self._happen(changes=False)
+
+    def begin_look(self) -> None:
+        self.truth, self.is_counted = {}, False
 
     def weights(self) -> Mapping[str, int] | None:
         self._go_on()
@@ -114,7 +118,9 @@ class SimulatedMesh:
 
     def proxies(self) -> Mapping[str, Mapping[str, Proxy]]:
         self._go_on()
-        self.truth |= self.has
+        # after that, what is told decides nothing of this look
+        if not self.is_counted:
+            self.truth |= self.has
         found: dict[str, dict[str, Proxy]] = {}
         for name, istiod in self.istiods.items():
             found[name] = {}
@@ -127,6 +133,7 @@ class SimulatedMesh:
 
     def counters(self) -> Mapping[str, Counters]:
         self._go_on()
+        self.is_counted = True
         return {
             name: Counters("" if self.blind == "restarts" else str(istiod.started))
             if self.blind in ("refusals", "restarts")
@@ -238,3 +245,37 @@ class SimulatedMesh:
             link.acknowledged[message.kind] = message.nonce
             if message.kind == "routes":
                 link.refused = ""
+
+
+class PushedMesh(SimulatedMesh):
+    """One where each push goes to all, and nothing else happens.
+
+    Args:
+        without_routes: The proxies that have no routes, and cannot send.
+        unknown: Those that no istiod tells of.
+    """
+
+    def __init__(self, without_routes: Collection[str], unknown: Collection[str]) -> None:
+        super().__init__(0, ("before", "wanted"))
+        self.without_routes, self.unknown = without_routes, unknown
+        self.times = Counter[str]()
+        for istiod in self.istiods.values():
+            istiod.links = [link for link in self.links.values() if link in istiod.links and link.pod not in unknown]
+            # no two are told apart by that alone
+            istiod.started = 0
+        self.push_to_all(self.now)
+
+    def push_to_all(self, state: int) -> None:
+        self.has = dict.fromkeys(self.has, state)
+        for istiod in self.istiods.values():
+            istiod.context = Context(istiod.context.number + 1, state)
+            for link in istiod.links:
+                kinds = ["clusters"] if link.pod in self.without_routes else ["clusters", "routes"]
+                link.sent = link.acknowledged = {kind: istiod.context.nonce() for kind in kinds}
+
+    def ask(self, pods: Collection[str]) -> Mapping[str, Envoy]:
+        self.times.update(pods)
+        return {pod: envoy for pod, envoy in super().ask(pods).items() if pod not in self.without_routes}
+
+    def _go_on(self) -> None:
+        pass
