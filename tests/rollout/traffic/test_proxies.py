@@ -22,7 +22,7 @@ from tests.rollout.cluster.captured import document
 from tests.rollout.cluster.fake_cluster import STDOUT, SUCCESS, Exec, FakeCluster, exit_status, serving
 
 ECHO = ServiceAddress("echo", "echo")
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 COUNTED = "clusters-counted"
 
 SHOP, CART, GATEWAY = Client("shop/a", "1"), Client("cart/b", "2"), Client("istio-ingress/g", "3")

@@ -21,7 +21,7 @@ from tests.rollout.answers import fault, ok, page
 
 RATE = 10
 ATTACK = Attack("http://echo", 1_000_000, RATE, (RequestConfig(expected_status=(200, 404)),), "x-rollout-version")
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass
