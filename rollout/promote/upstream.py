@@ -170,7 +170,7 @@ class Upstream:
             RolloutError: the history is not all here, or the commit says something that cannot be read.
         """
         self.repository.refuse_cut(tip)
-        # whoever proposed it may have been cut off before it was merged
+        # the run that proposed it may have been cut off before the merge
         proposed = self._proposed()
         if proposed and self._is_ours(*self.repository.log(proposed, 1)):
             self._keep_record(proposed, self.landed(proposed, tip))
@@ -499,7 +499,7 @@ class Upstream:
         )
 
     def _refuse_overtaken(self, commit: str, parent: str, tip: str) -> None:
-        """Whoever changes the same regions while a commit waits goes first; a way back is made anew on top of that."""
+        """Somebody who changes the same regions while a commit waits goes first; a way back is made anew on top of that."""
         regions = self._changed(parent, commit, self.regions(commit))
         if self.persistent and self._changed(parent, tip, regions):
             raise OvertakenError.of(f"the regions are not at {tip[:10]} as they were at {parent[:10]}")

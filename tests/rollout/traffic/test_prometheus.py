@@ -1,4 +1,4 @@
-"""Requests that a Prometheus scraped are counted once, each with its version, whatever the scrapes miss and whoever answers."""
+"""Requests that a Prometheus scraped are counted once, each with its version, also where a scrape is missing or another replica answers."""
 
 from __future__ import annotations
 
