@@ -43,7 +43,7 @@ class Counters:
 
     Attributes:
         started: When the process did; the same for the same process alone.
-        refused: How many answers with routes or clusters each proxy has refused; of those that have.
+        refused: How many answers with routes or clusters a proxy has refused. One that refused none is missing.
         all_refused: The same for all proxies, counted apart.
     """
 

@@ -72,7 +72,7 @@ class Mesh(Protocol[_Asked_co]):
         """What each of these istiods has counted."""
 
     def ask(self, pods: Collection[str]) -> Mapping[str, _Asked_co]:
-        """What these Envoys do themselves; of those that are still there and can send to the service."""
+        """What these Envoys do themselves. One that is gone, or that cannot send to the service, is missing."""
 
 
 @dataclass(frozen=True)

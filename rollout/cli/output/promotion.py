@@ -120,15 +120,7 @@ def retired_as_json(service: str, version: str, retired: Sequence[RetirementResu
     return {
         "service": service,
         "version": version,
-        "regions": [
-            {
-                "region": each.region,
-                "commit": each.commit,
-                "seconds": round(each.delivery.acknowledged, 3),
-                **asdict(each.coming),
-            }
-            for each in retired
-        ],
+        "regions": [{**_delivered_json(each), **asdict(each.coming)} for each in retired],
     }
 
 
@@ -137,16 +129,12 @@ def introduced_as_json(service: str, version: str, introduced: Sequence[Introduc
     return {
         "service": service,
         "version": version,
-        "regions": [
-            {
-                "region": each.region,
-                "commit": each.commit,
-                "seconds": round(each.delivery.acknowledged, 3),
-                "envoys": each.delivery.envoys,
-            }
-            for each in introduced
-        ],
+        "regions": [{**_delivered_json(each), "envoys": each.delivery.envoys} for each in introduced],
     }
+
+
+def _delivered_json(each: RetirementResult | IntroductionResult) -> dict[str, Any]:
+    return {"region": each.region, "commit": each.commit, "seconds": round(each.delivery.acknowledged, 3)}
 
 
 def preview_table(steps: Sequence[tuple[str, Mapping[str, int]]]) -> Table:

@@ -4,8 +4,8 @@ import json
 import re
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -568,13 +568,14 @@ class TestWeightsThatChange:
         new_repository(project).git("remote", "add", "origin", "nowhere")
         both = {name: well(NEW) for name in ("region-a", "region-b")}
         world = World(applications=both)
-        at_once, most = 0, 0
+        at_once, most, second = 0, 0, threading.Barrier(2)
 
         def fetched() -> None:
             nonlocal at_once, most
             at_once += 1
             most = max(most, at_once)
-            time.sleep(0.5)
+            with suppress(threading.BrokenBarrierError):
+                second.wait(0.5)
             at_once -= 1
 
         world.fetched = fetched

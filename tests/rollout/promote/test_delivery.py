@@ -465,16 +465,21 @@ class TestAwaitCommit:
 
         assert isinstance(self.awaited(monkeypatch, clones, commit, later), DeliveryTime)
 
-    def test_takes_one_that_comes_while_the_envoys_are_waited_for(
-        self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones
-    ) -> None:
-        commit, later = (clones.somebody_weighs("region-a", v1=100 - weight, v2=weight) for weight in (25, 10))
+    @staticmethod
+    def route_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+        """From 75/25 to 90/10 after the first look."""
         routes = [Route({"v1": 75, "v2": 25}, None)]
         monkeypatch.setattr(
             delivery_module,
             "read_route",
             lambda _region, _service: routes.pop() if routes else Route({"v1": 90, "v2": 10}, None),
         )
+
+    def test_takes_one_that_comes_while_the_envoys_are_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones
+    ) -> None:
+        commit, later = (clones.somebody_weighs("region-a", v1=100 - weight, v2=weight) for weight in (25, 10))
+        self.route_changes(monkeypatch)
 
         assert isinstance(self.awaited(monkeypatch, clones, commit, commit, commit, later), DeliveryTime)
 
@@ -482,12 +487,7 @@ class TestAwaitCommit:
         self, monkeypatch: pytest.MonkeyPatch, clones: TwoClones
     ) -> None:
         commit, later = (clones.somebody_weighs("region-a", v1=100 - weight, v2=weight) for weight in (25, 10))
-        routes = [Route({"v1": 75, "v2": 25}, None)]
-        monkeypatch.setattr(
-            delivery_module,
-            "read_route",
-            lambda _region, _service: routes.pop() if routes else Route({"v1": 90, "v2": 10}, None),
-        )
+        self.route_changes(monkeypatch)
         looks = [
             [envoy("a", 75, 25), envoy("b", 100, 0)],
             [envoy("a", 75, 25), envoy("b", 90, 10)],

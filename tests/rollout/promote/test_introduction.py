@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.problem import RolloutError
 from rollout.promote import upstream as upstream_module
 from rollout.promote.introduction import Introduction, introduce, preview
@@ -160,16 +159,16 @@ def test_where_it_is_already_it_is_only_waited_for(clones: TwoClones, regions: F
     assert [moment.region for moment in regions.moments[moments:]] == [*REGIONS, *REGIONS]
 
 
-@pytest.mark.parametrize("other", [{"image": "registry.corp.local/echo:3.0.1"}, {"replicas": 4}])
+@pytest.mark.parametrize("other", [replace(V3, image="registry.corp.local/echo:3.0.1"), replace(V3, replicas=4)])
 def test_what_is_there_otherwise_is_refused_before_any_region_begins(
-    clones: TwoClones, regions: FakeRegions, other: dict[str, object]
+    clones: TwoClones, regions: FakeRegions, other: Introduction
 ) -> None:
     introduced(clones, regions, replace(V3, regions=REGIONS[1:]))
 
     with pytest.raises(
         RolloutError, match=r"(?s)region-b: v3 is there already, with .*echo:3.0.0 and 3 replicas.*rollout retire v3"
     ):
-        introduced(clones, regions, replace(V3, **other))  # type: ignore[arg-type]
+        introduced(clones, regions, other)
 
     assert clones.subjects() == [IN_B]
 
@@ -177,15 +176,15 @@ def test_what_is_there_otherwise_is_refused_before_any_region_begins(
 @pytest.mark.parametrize(
     ("unusable", "told"),
     [
-        ({"image": "registry.corp.local/echo:latest"}, r"versions\.v3\.image: .*latest"),
-        ({"image": "registry.corp.local/echo"}, r"versions\.v3\.image: "),
-        ({"version": "V3"}, r"versions\.V3: .*DNS label"),
-        ({"replicas": 1001}, r"versions\.v3\.replicas: 1001"),
+        (replace(V3, image="registry.corp.local/echo:latest"), r"versions\.v3\.image: .*latest"),
+        (replace(V3, image="registry.corp.local/echo"), r"versions\.v3\.image: "),
+        (replace(V3, version="V3"), r"versions\.V3: .*DNS label"),
+        (replace(V3, replicas=1001), r"versions\.v3\.replicas: 1001"),
     ],
 )
-def test_what_a_stack_file_may_not_say_is_refused(clones: TwoClones, unusable: dict[str, object], told: str) -> None:
+def test_what_a_stack_file_may_not_say_is_refused(clones: TwoClones, unusable: Introduction, told: str) -> None:
     with pytest.raises(RolloutError, match=told):
-        previewed(clones, replace(V3, **unusable))  # type: ignore[arg-type]
+        previewed(clones, unusable)
 
 
 def test_what_the_rules_refuse_is_not_pushed(clones: TwoClones, regions: FakeRegions) -> None:
@@ -228,16 +227,7 @@ def test_a_region_that_somebody_changes_meanwhile_is_left_alone(clones: TwoClone
 
 
 def test_a_promotion_that_begins_meanwhile_stops_it(clones: TwoClones, regions: FakeRegions) -> None:
-    theirs = clones.upstream(of=clones.colleague)
-    record = Record(
-        Promotion("v2-x", "echo", "v2", (10,), ("region-b",), 0, clones.tip), PromotionState.IN_PROGRESS, "region-b", 10
-    )
-
-    def begins() -> None:
-        text = message("Promote v2", record)
-        theirs.placed(lambda tip: theirs.shifted(tip, {"region-b": {"v1": 90, "v2": 10}}, text))
-
-    regions.once("deliver", "region-a", 0, begins)
+    regions.once("deliver", "region-a", 0, clones.somebody_promotes)
 
     with pytest.raises(RolloutError, match="another rollout of echo is at work"):
         introduced(clones, regions)

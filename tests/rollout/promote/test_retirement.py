@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
 from rollout.promote.retirement import preview, retire
@@ -98,16 +97,7 @@ def test_a_change_while_weight_0_is_waited_for_is_kept(clones: TwoClones, region
 
 
 def test_a_promotion_that_begins_meanwhile_stops_it(clones: TwoClones, regions: FakeRegions) -> None:
-    theirs = clones.upstream(of=clones.colleague)
-    record = Record(
-        Promotion("v2-x", "echo", "v2", (10,), ("region-b",), 0, clones.tip), PromotionState.IN_PROGRESS, "region-b", 10
-    )
-
-    def begins() -> None:
-        text = message("Promote v2", record)
-        theirs.placed(lambda tip: theirs.shifted(tip, {"region-b": {"v1": 90, "v2": 10}}, text))
-
-    regions.once("deliver", "region-a", 0, begins)
+    regions.once("deliver", "region-a", 0, clones.somebody_promotes)
 
     with pytest.raises(RolloutError, match="another rollout of echo is at work"):
         retire(clones.upstream(), regions, "v2", REGIONS)

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rollout.git.record import Record, parse
+from rollout.git.record import Promotion, PromotionState, Record, message, parse
 from rollout.git.repository import Repository
 from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS, Project, new_planned
@@ -65,6 +65,13 @@ class TwoClones:
     def somebody_weighs(self, region: str, service: str = "echo", **weights: int) -> str:
         """The colleague gives a service of a region other weights and pushes that; the commit."""
         return self.somebody("Set weights", lambda project: project.weigh(region, service, **weights))
+
+    def somebody_promotes(self) -> str:
+        """The colleague begins to promote v2 of echo in region-b and pushes that; the commit."""
+        theirs = self.upstream(of=self.colleague)
+        promotion = Promotion("v2-x", "echo", "v2", (10,), ("region-b",), 0, self.tip)
+        text = message("Promote v2", Record(promotion, PromotionState.IN_PROGRESS, "region-b", 10))
+        return theirs.placed(lambda tip: theirs.shifted(tip, {"region-b": {"v1": 90, "v2": 10}}, text))
 
     def somebody(self, subject: str, change: Callable[[Project], None]) -> str:
         """The colleague changes the project and pushes that; the commit."""

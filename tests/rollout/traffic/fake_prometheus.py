@@ -29,14 +29,18 @@ class FakePrometheus:
         self.now = max(self.now, T + at)
         lines = page.splitlines() if isinstance(page, str) else [f"{name} {value}" for name, value in page.items()]
         for line in lines:
-            name, labels, value = re.fullmatch(r"(\w+)\{(.*)\} (\d+)", line).groups()  # type: ignore[union-attr]
+            parts = re.fullmatch(r"(\w+)\{(.*)\} (\d+)", line)
+            assert parts, line
+            name, labels, value = parts.groups()
             series = {"__name__": name, **dict(re.findall(r'(\w+)="([^"]*)"', labels)), **target}
             self.samples.setdefault(json.dumps(series), []).append([T + at, value])
 
     def query(self, expression: str) -> Any:
         if expression == "time()":
             return {"resultType": "scalar", "result": [self.now, str(self.now)]}
-        name, matchers, reach = re.fullmatch(r"(\w*)\{(.*)\}\[(\d+)s\]", expression).groups()  # type: ignore[union-attr]
+        parts = re.fullmatch(r"(\w*)\{(.*)\}\[(\d+)s\]", expression)
+        assert parts, expression
+        name, matchers, reach = parts.groups()
         wanted = re.findall(r'(\w+)(=~|!=|=)"([^"]*)"', matchers) + ([("__name__", "=", name)] if name else [])
         found = []
         for series, samples in self.samples.items():
