@@ -138,13 +138,20 @@ class ClientsWatch:
             try:
                 self._add(turns, *self._source.look(self._stop, anew=self._turned != turns))
             except RolloutError as error:
-                self._problems, self._failed = error.problems, self._failed + 1
-                self._trouble = "; ".join(text for each in error.problems for text in (each.what, each.fix) if text)
+                self._fail(error)
             self._pause(turns, max(self._every_seconds, _REST * (time.monotonic() - began)))
 
     def _pause(self, turns: int, seconds: float) -> None:
         with self._news:
             self._news.wait_for(lambda: self._stop.is_set() or self._turns != turns, seconds)
+
+    def _fail(self, error: RolloutError) -> None:
+        with self._news:
+            # a look that the end of the watch cut off is no trouble of the region
+            if self._stop.is_set():
+                return
+            self._problems, self._failed = error.problems, self._failed + 1
+            self._trouble = "; ".join(text for each in error.problems for text in (each.what, each.fix) if text)
 
     def _add(self, turns: int, span: Span | None, coverage: Coverage) -> None:
         with self._news:

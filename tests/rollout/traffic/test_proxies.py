@@ -522,4 +522,5 @@ class TestWatch:
 
         assert time.monotonic() - began < 3
         assert went.wait(PATIENCE_SECONDS)
+        watch._thread.join(PATIENCE_SECONDS)
         assert watch.seen() == Window()
