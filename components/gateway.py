@@ -95,8 +95,9 @@ class IngressGateway(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=[after]),
         )
         for service, secret in args.testers:
+            # unlike the gateway, which clients need, it goes with the setting or the Secret
             testers_at_gateway(service, args.gateway.namespace, secret).register(
-                pulumi.ResourceOptions(parent=self, depends_on=[after])
+                pulumi.ResourceOptions(parent=self, depends_on=[after], protect=False)
             )
         self.register_outputs({})
 

@@ -6,6 +6,7 @@ How its pods come and go, what it listens on, and that a stack without one is as
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 
 from components.gateway import IngressGateway, IngressGatewayArgs, gateway_values
@@ -82,7 +83,7 @@ def with_testers(secret: str = "s" * 16) -> Graph:
     args = IngressGatewayArgs(
         IstioConfig(), GatewayConfig(namespace="edge"), ("echo/echo.corp.local",), [(service, secret)]
     )
-    return record_component(lambda: IngressGateway("gateway", args))
+    return record_component(lambda: IngressGateway("gateway", args, pulumi.ResourceOptions(protect=True)))
 
 
 def test_testers_reach_the_version_that_they_ask_for_with_the_secret_beside_its_name() -> None:
@@ -99,6 +100,12 @@ def test_testers_reach_the_version_that_they_ask_for_with_the_secret_beside_its_
         (destination,) = route["route"]
         assert destination["destination"]["subset"] == version
         assert destination["headers"]["response"]["set"] == {"x-rollout-version": version}
+
+
+def test_what_is_for_testers_goes_with_the_setting_also_where_the_gateway_is_protected() -> None:
+    graph = with_testers()
+    assert graph.the("Gateway", "gateway").protected
+    assert not graph.the("VirtualService", "echo-testers").protected
 
 
 def test_the_gateway_listens_to_the_testers_virtual_service_beside_it() -> None:
