@@ -28,6 +28,10 @@ const (
 	exitStopped = 3
 )
 
+// patience is how long a stopped attack may go on writing once its last request is over. An exec whose client is gone may leave
+// its output open and unread, and a write to it would never end.
+const patience = 5 * time.Second
+
 // tolerableDelay is how late a request may be sent before it is told.
 const tolerableDelay = time.Second
 
@@ -53,8 +57,8 @@ attack takes:
   --ignore-stdin      do not stop when standard input ends; needed where none is attached, or it is /dev/null
 
 An attack stops early when standard input ends, when its output cannot be written, and on SIGTERM or SIGINT. Requests
-that are under way then still finish and are printed. A last line on standard error tells an attack that fell behind its
-rate by more than a second.
+that are under way then still finish and are printed, if the lines are taken within five seconds. A last line on standard
+error tells an attack that fell behind its rate by more than a second.
 
 exit codes: 0 all requests were sent and printed, 1 the end of the output was lost, 2 bad arguments, 3 stopped early
 `
@@ -113,6 +117,15 @@ func runAttack(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 	if !wanted.ignoreStdin {
 		ctx = untilEOF(ctx, stdin)
 	}
+	over := make(chan struct{})
+	defer close(over)
+	context.AfterFunc(ctx, func() {
+		select {
+		case <-over:
+		case <-time.After(wanted.timeout + patience):
+			os.Exit(exitStopped)
+		}
+	})
 	sent, late, err := attack(ctx, wanted, stdout)
 	code := exitOK
 	switch {

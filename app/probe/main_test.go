@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // asCommand makes the test binary act as the program, so that signals and exit codes are those of a real process.
@@ -119,6 +120,34 @@ func TestReaderOfTheOutputThatGoesAwayStopsTheAttack(t *testing.T) {
 		t.Fatal(err)
 	}
 	output.Close()
+	if code := exitCode(t, cmd); code != exitStopped {
+		t.Errorf("exit code %d, want %d", code, exitStopped)
+	}
+}
+
+func TestReaderOfTheOutputThatReadsNoMoreKeepsNoAttackAliveWhoseInputEnded(t *testing.T) {
+	server := serve(t, answerOK)
+	cmd := command(t, append([]string{"attack"}, arguments(server.URL, "--rate", "5000", "--requests", "1000000", "--timeout", "100ms")...)...)
+	// kept open and never read, as by a container's runtime whose client is gone
+	unread, output, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unread.Close()
+	cmd.Stdout = output
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	output.Close()
+	// all workers wait once nothing more fits into the pipe
+	for before := int64(0); before == 0 || before != server.requests.Load(); time.Sleep(time.Second) {
+		before = server.requests.Load()
+	}
+	stdin.Close()
 	if code := exitCode(t, cmd); code != exitStopped {
 		t.Errorf("exit code %d, want %d", code, exitStopped)
 	}
