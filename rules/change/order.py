@@ -148,8 +148,8 @@ def _introduction(transition: Transition, version: str, weight: int) -> tuple[st
 
 
 def _breaks(change: Change) -> Iterator[Violation]:
-    if story := outage(change):
-        yield Violation(f"the whole change of {change.service}", "some order of events answers 503", steps=story.steps)
+    if steps := outage(change):
+        yield Violation(f"the whole change of {change.service}", "some order of events answers 503", steps=steps)
 
 
 def _subsets(workloads: Workloads) -> dict[str, Mapping[str, str]]:

@@ -145,7 +145,7 @@ class TestRemovedOnlyWhenIdle:
 
         for step in (change(asked, idle), change(idle, versions(v1=100))):
             assert not told(self.ID, step)
-            assert outage(step) is None
+            assert outage(step) == ()
 
     def test_leads_the_way_without_testers(self) -> None:
         asked = {"v1": Wanted(100), "v2": Wanted(0, testers=True)}
@@ -276,7 +276,7 @@ class TestIntroducedIdle:
         asked = {"v1": Wanted(100), "v2": Wanted(0, testers=True)}
 
         assert not told(self.ID, change(self.WITHOUT, asked, delivery=delivery))
-        assert outage(change(self.WITHOUT, asked, delivery=delivery)) is None
+        assert outage(change(self.WITHOUT, asked, delivery=delivery)) == ()
 
     @pytest.mark.parametrize("delivery", DELIVERIES)
     def test_allows_the_first_requests_to_what_was_there(self, delivery: Delivery) -> None:
