@@ -9,7 +9,7 @@ from functools import partial
 from itertools import product
 
 from rules.facts.region import Change, Limits, Region
-from rules.facts.windows import Window
+from rules.facts.windows import RecurringWindow
 from rules.facts.workloads import (
     MESH,
     ConnectionPool,
@@ -46,7 +46,7 @@ ALL: tuple[Delivery, ...] = ("gitops", "direct", "handover")
 BY_ARGO_CD: tuple[Delivery, ...] = ("gitops", "handover")
 EACH = ("v1", "v2")
 CANARY = ("v2",)
-ALWAYS_FROZEN = Limits(freeze=(Window("0 0 * * *", "24h", reason="a drill"),))
+ALWAYS_FROZEN = Limits(freeze=(RecurringWindow("0 0 * * *", "24h", reason="a drill"),))
 SOME_DAY = datetime(2026, 11, 29, tzinfo=UTC)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from rules.catalogue import CHANGE
 from rules.facts.region import Change, Limits, Region
-from rules.facts.windows import Window
+from rules.facts.windows import RecurringWindow
 from rules.facts.workloads import Delivery, Deployment
 from rules.finding import Violation
 from rules.model.changes import outage
@@ -537,7 +537,10 @@ class TestLimitsLoosened:
         assert not told(self.ID, change) + told(self.OF_SERVICE, change)
 
     def test_names_a_window_of_a_freeze_that_goes(self) -> None:
-        nights, weekends = Window("0 20 * * *", "10h"), Window("0 18 * * 5", "62h", reason="nobody is at work")
+        nights, weekends = (
+            RecurringWindow("0 20 * * *", "10h"),
+            RecurringWindow("0 18 * * 5", "62h", reason="nobody is at work"),
+        )
         before, after = (region(limits=Limits(freeze=each)) for each in ((nights, weekends), (nights,)))
 
         (found,) = told(self.ID, Change(before, after))
