@@ -20,9 +20,9 @@ from typing import Self
 
 from lab.machine import cgroups, processes
 from lab.place import Region
+from rollout.traffic.attack import MOST_REQUESTS
 
 _URL = "http://echo.echo.svc.cluster.local/"
-_MOST_REQUESTS = 1_000_000  # what the probe sends at most, whatever becomes of whoever should stop it
 _WORKERS = 20
 _STOP_SECONDS = 30.0
 # how echo ends each of its answers
@@ -105,7 +105,7 @@ class Load:
         target = [f"--url={self._url}"]
         if self._entrance:
             target = [f"--url=http://{self._entrance.host}/", f"--connect-to={self._entrance.address}"]
-        numbers = [f"--rate={self._rate}", f"--requests={_MOST_REQUESTS}", f"--workers={_WORKERS}"]
+        numbers = [f"--rate={self._rate}", f"--requests={MOST_REQUESTS}", f"--workers={_WORKERS}"]
         self._child = subprocess.Popen(
             ["nsenter", f"--target={probe}", "--mount", "--net", "/probe", "attack", *target, *numbers],
             stdin=subprocess.PIPE,

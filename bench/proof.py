@@ -30,18 +30,16 @@ Draw = Callable[[np.random.Generator, int], NDArray[np.int64]]
 Decision = Callable[[Counts, Counts], NDArray[np.bool_]]
 
 
-def follow(
-    draw: Draw, decisions: tuple[Decision, ...], most: int = DEFAULT_MOST, seed: int = 1
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw requests until the first decision that is true, or `most`.
+def follow(draw: Draw, decisions: tuple[Decision, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw requests until the first decision that is true, or `DEFAULT_MOST`.
 
     Returns:
         By which decision each run ended (-1: by none), and after how many requests.
     """
-    random = np.random.default_rng(seed)
-    by, requests = np.full(RUNS, -1), np.full(RUNS, most)
+    random = np.random.default_rng(1)
+    by, requests = np.full(RUNS, -1), np.full(RUNS, DEFAULT_MOST)
     counts, alive = np.zeros((1, RUNS)), np.arange(RUNS)
-    for sent in range(LOOK, most + 1, LOOK):
+    for sent in range(LOOK, DEFAULT_MOST + 1, LOOK):
         counts = counts + draw(random, alive.size)
         undecided = np.ones(alive.size, dtype=bool)
         for number, decision in enumerate(decisions):

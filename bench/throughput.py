@@ -33,6 +33,7 @@ from components.service import ServiceDeploymentsArgs, deployment_objects
 from components.traffic import TrafficPolicyArgs, traffic_objects
 from lab.machine import cgroups, processes
 from lab.place import CHECKOUT, Lab, Region
+from rollout.traffic.attack import HIGHEST_RATE, MOST_REQUESTS
 from stackfile.model import ConnectionPoolConfig, RegionConfig, ServiceConfig, TestersConfig
 from stackfile.reader import load_stack_file
 
@@ -44,9 +45,6 @@ HEADER = "x-bench-version"
 PODS = 2
 WORKERS = 64
 """Requests that the generator has under way at most."""
-HIGHEST_RATE = 20_000
-MOST_REQUESTS = 1_000_000
-"""Both are the probe's own bounds."""
 GENERATOR = min(os.sched_getaffinity(0))
 """The processor of the generator."""
 SETTLE_SECONDS, WARM_UP_SECONDS, STOP_SECONDS = 10.0, 3.0, 30.0

@@ -20,8 +20,6 @@ _PLAIN_SWITCHES: dict[tuple[Any, Delivery], str] = {
     ): "Pulumi would find the workloads there and make none of them, and where argocd.cascade is set every "
     "request would fail until they were made anew",
 }
-
-
 _LET_GO = {
     "istio": "Pulumi would delete Istio: no request would be split or encrypted, and no pod get a sidecar",
     "argocd": "Pulumi would delete Argo CD with its kinds, and with them every Application of the cluster",

@@ -90,40 +90,32 @@ def delivered_regions(lab: Lab) -> set[str]:
     return {name for name, file in _stack_files(lab).items() if file.by_argocd}
 
 
-def service_images(lab: Lab, program: str) -> set[str]:
-    """The images of a program that the committed stack files name for their services."""
-    return {
-        image
-        for stack in _stack_files(lab).values()
-        for image in stack.images
-        if re.search(rf"/{program}:[^@]+$", image)
-    }
-
-
 def scraped_regions(lab: Lab) -> set[str]:
     """Names of the regions that have a Prometheus, as their stack files say by its Service."""
     return {name for name, file in _stack_files(lab).items() if file.prometheus}
 
 
-def probe_image(lab: Lab) -> str:
-    """The image of the probe that the committed stack files name.
+def _apps(lab: Lab) -> images.Apps:
+    """The images that the committed stack files name.
 
     Raises:
-        LabError: they name more than one.
+        LabError: they name more than one probe.
     """
-    names = {stack.probe_image for stack in _stack_files(lab).values()}
-    if len(names) != 1:
+    files = _stack_files(lab).values()
+    probes, named = {file.probe_image for file in files}, {image for file in files for image in file.images}
+    if len(probes) != 1:
         raise LabError(
-            f"Pulumi.*.yaml: $.probe.image: {', '.join(sorted(names))}: the lab builds one probe. Name the same in all"
+            f"Pulumi.*.yaml: $.probe.image: {', '.join(sorted(probes))}: the lab builds one probe. Name the same in all"
         )
-    return names.pop()
+    echo, nginx = (
+        {image for image in named if re.search(rf"/{program}:[^@]+$", image)} for program in ("echo", "nginx")
+    )
+    return images.Apps(echo, nginx, probes.pop(), any(file.prometheus for file in files))
 
 
 def prepare(lab: Lab, report: Report) -> tuple[dict[str, Path], list[Path], Path | None, Stacks]:
     """See that tools, images, the store that a new region begins with, and Pulumi's plugins are there."""
-    apps = images.Apps(
-        service_images(lab, "echo"), service_images(lab, "nginx"), probe_image(lab), bool(scraped_regions(lab))
-    )
+    apps = _apps(lab)
     programs = tools.ensure(tools.lab_tools(apps.echo, apps.probe), lab.cache, report)
     archives = images.ensure_images(programs, apps, lab.cache, report)
     is_wanted = any(not (region.directory / "containerd").exists() for region in lab.regions)

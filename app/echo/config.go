@@ -26,7 +26,6 @@ type config struct {
 	port      int
 	adminPort int
 	drain     time.Duration
-	fault     fault
 }
 
 // labelValue is the syntax of a Kubernetes label value, which VERSION is taken from; it also keeps an answer on one line.
@@ -41,7 +40,6 @@ func parseConfig(lookup lookupEnv) (config, error) {
 		port:      env.integer("PORT", defaultPort, 1, maxPort),
 		adminPort: env.adminPort(),
 		drain:     time.Duration(env.integer("DRAIN_SECONDS", defaultDrain, 0, maxDrainSeconds)) * time.Second,
-		fault:     env.fault(),
 	}
 	if cfg.port == cfg.adminPort {
 		env.refuse("PORT and ADMIN_PORT are both %d, and one port cannot be listened on twice; set one of them to another port", cfg.port)
@@ -91,18 +89,4 @@ func (e *environment) integer(key string, fallback, low, high int) int {
 
 func (e *environment) adminPort() int {
 	return e.integer("ADMIN_PORT", defaultAdminPort, 1, maxPort)
-}
-
-func (e *environment) fault() fault {
-	status := e.integer("FAULT_STATUS", 0, minFaultStatus, maxFaultStatus)
-	percent := e.integer("FAULT_PERCENT", maxFaultPercent, 0, maxFaultPercent)
-	_, hasStatus := e.value("FAULT_STATUS")
-	text, hasPercent := e.value("FAULT_PERCENT")
-	if hasPercent && !hasStatus {
-		e.refuse("FAULT_PERCENT is %q without FAULT_STATUS, so no request would fail; set FAULT_STATUS too, or leave both out", text)
-	}
-	if status == 0 {
-		return fault{}
-	}
-	return fault{Status: status, Percent: percent}
 }

@@ -31,48 +31,30 @@ func TestDefaultsHoldWhenOnlyRegionAndVersionAreSet(t *testing.T) {
 }
 
 func TestEveryVariableIsRead(t *testing.T) {
-	got, err := parseConfig(environ("REGION=region-b", "VERSION=v2", "PORT=1", "ADMIN_PORT=65535",
-		"DRAIN_SECONDS=300", "FAULT_STATUS=503", "FAULT_PERCENT=25"))
+	got, err := parseConfig(environ("REGION=region-b", "VERSION=v2", "PORT=1", "ADMIN_PORT=65535", "DRAIN_SECONDS=300"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config{
-		region: "region-b", version: "v2", port: 1, adminPort: 65535, drain: 300 * time.Second,
-		fault: fault{Status: 503, Percent: 25},
-	}
+	want := config{region: "region-b", version: "v2", port: 1, adminPort: 65535, drain: 300 * time.Second}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
-func TestFaultStatusAloneFailsEveryRequest(t *testing.T) {
-	got, err := parseConfig(environ("FAULT_STATUS=500"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := (fault{Status: 500, Percent: 100}); got.fault != want {
-		t.Errorf("got %+v, want %+v", got.fault, want)
-	}
-}
-
 func TestBadValuesAreRefusedByName(t *testing.T) {
 	cases := map[string]struct{ pair, message string }{
-		"region missing":           {"REGION=", "REGION is not set"},
-		"version missing":          {"VERSION=", "VERSION is not set"},
-		"region of two lines":      {"REGION=a\nb", `REGION is "a\nb"`},
-		"version too long":         {"VERSION=" + strings.Repeat("v", 64), "VERSION is"},
-		"port zero":                {"PORT=0", `PORT is "0"`},
-		"port too high":            {"PORT=65536", `PORT is "65536"`},
-		"port no number":           {"PORT=http", `PORT is "http"`},
-		"admin port too high":      {"ADMIN_PORT=65536", `ADMIN_PORT is "65536"`},
-		"both ports the same":      {"ADMIN_PORT=8080", "PORT and ADMIN_PORT are both 8080"},
-		"drain negative":           {"DRAIN_SECONDS=-1", `DRAIN_SECONDS is "-1"`},
-		"drain too long":           {"DRAIN_SECONDS=301", `DRAIN_SECONDS is "301"`},
-		"drain with a unit":        {"DRAIN_SECONDS=5s", `DRAIN_SECONDS is "5s"`},
-		"fault status no error":    {"FAULT_STATUS=200", `FAULT_STATUS is "200"`},
-		"fault status too high":    {"FAULT_STATUS=600", `FAULT_STATUS is "600"`},
-		"fault percent too high":   {"FAULT_PERCENT=101", `FAULT_PERCENT is "101"`},
-		"fault percent on its own": {"FAULT_PERCENT=50", "without FAULT_STATUS"},
+		"region missing":      {"REGION=", "REGION is not set"},
+		"version missing":     {"VERSION=", "VERSION is not set"},
+		"region of two lines": {"REGION=a\nb", `REGION is "a\nb"`},
+		"version too long":    {"VERSION=" + strings.Repeat("v", 64), "VERSION is"},
+		"port zero":           {"PORT=0", `PORT is "0"`},
+		"port too high":       {"PORT=65536", `PORT is "65536"`},
+		"port no number":      {"PORT=http", `PORT is "http"`},
+		"admin port too high": {"ADMIN_PORT=65536", `ADMIN_PORT is "65536"`},
+		"both ports the same": {"ADMIN_PORT=8080", "PORT and ADMIN_PORT are both 8080"},
+		"drain negative":      {"DRAIN_SECONDS=-1", `DRAIN_SECONDS is "-1"`},
+		"drain too long":      {"DRAIN_SECONDS=301", `DRAIN_SECONDS is "301"`},
+		"drain with a unit":   {"DRAIN_SECONDS=5s", `DRAIN_SECONDS is "5s"`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

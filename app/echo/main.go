@@ -37,8 +37,6 @@ environment of the server:
   PORT           port of /, /healthz and /readyz (1..65535, default 8080)
   ADMIN_PORT     port of the fault switch, on 127.0.0.1 only (1..65535, default 8081); also read by "echo fault"
   DRAIN_SECONDS  after SIGTERM: how long to serve on while not ready (0..300, default 5)
-  FAULT_STATUS   start with / answering this status (400..599, default none)
-  FAULT_PERCENT  share of the requests to / that get FAULT_STATUS (0..100, default 100)
 
 exit codes: 0 done, 1 failed, 2 bad arguments or environment
 `

@@ -40,11 +40,7 @@ type server struct {
 }
 
 func newServer(cfg config, log *slog.Logger) *server {
-	s := &server{cfg: cfg, log: log, after: time.After, readTimeout: readTimeout, shutdownBound: shutdownBound}
-	if cfg.fault != (fault{}) {
-		s.faults.set(cfg.fault)
-	}
-	return s
+	return &server{cfg: cfg, log: log, after: time.After, readTimeout: readTimeout, shutdownBound: shutdownBound}
 }
 
 // serve answers on both listeners, which it closes, until ctx is done and the drain that follows is over. It returns
@@ -60,7 +56,7 @@ func (s *server) serve(ctx context.Context, public, admin net.Listener) error {
 	go func() { publicEnded <- publicServer.Serve(public) }()
 	go func() { adminEnded <- adminServer.Serve(admin) }()
 	s.log.Info("serving", "address", public.Addr().String(), "admin", admin.Addr().String(),
-		"drain_seconds", s.cfg.drain.Seconds(), "fault_status", s.cfg.fault.Status, "fault_percent", s.cfg.fault.Percent)
+		"drain_seconds", s.cfg.drain.Seconds())
 
 	select {
 	case err := <-publicEnded:

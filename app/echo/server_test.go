@@ -62,9 +62,9 @@ func TestOnlyGetAndHeadOfKnownPathsAreServed(t *testing.T) {
 }
 
 func TestFaultyServerFailsRequestsButNotItsProbes(t *testing.T) {
-	cfg := testConfig()
-	cfg.fault = fault{Status: http.StatusServiceUnavailable, Percent: 100}
-	handler := newServer(cfg, quietLog()).handler()
+	server := newServer(testConfig(), quietLog())
+	server.faults.set(fault{Status: http.StatusServiceUnavailable, Percent: 100})
+	handler := server.handler()
 	if got := answer(handler, http.MethodGet, "/"); got.Code != http.StatusServiceUnavailable || got.Body.String() != "fault region=region-a version=v1\n" {
 		t.Errorf("/ answered %d %q", got.Code, got.Body)
 	}
@@ -76,9 +76,9 @@ func TestFaultyServerFailsRequestsButNotItsProbes(t *testing.T) {
 }
 
 func TestProbesDoNotCountTowardsTheFaultyShare(t *testing.T) {
-	cfg := testConfig()
-	cfg.fault = fault{Status: http.StatusInternalServerError, Percent: 50}
-	handler := newServer(cfg, quietLog()).handler()
+	server := newServer(testConfig(), quietLog())
+	server.faults.set(fault{Status: http.StatusInternalServerError, Percent: 50})
+	handler := server.handler()
 	failed := 0
 	for range 10 {
 		answer(handler, http.MethodGet, "/healthz")

@@ -52,16 +52,13 @@ func parsePlan(args []string) (plan, error) {
 	if err := flags.Parse(args); err != nil {
 		return plan{}, err
 	}
-	given := map[string]bool{}
-	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-
 	base, err := parseURL(address, p.connectTo != "")
 	problems := []error{
 		err,
 		checkConnectTo(p.connectTo),
-		checkCount("rate", given["rate"], p.rate, maxRate),
-		checkCount("requests", given["requests"], p.requests, maxRequests),
-		checkCount("workers", given["workers"], p.workers, maxWorkers),
+		checkCount("rate", p.rate, maxRate),
+		checkCount("requests", p.requests, maxRequests),
+		checkCount("workers", p.workers, maxWorkers),
 	}
 	if p.versionHeader != "" && !headerName.MatchString(p.versionHeader) {
 		problems = append(problems, fmt.Errorf("--version-header %q is no header's name, so no answer could have it; give one like x-rollout-version",
@@ -84,11 +81,9 @@ func parsePlan(args []string) (plan, error) {
 	return p, errors.Join(problems...)
 }
 
-func checkCount(name string, given bool, value, high int) error {
-	switch {
-	case !given:
-		return fmt.Errorf("--%s is missing, and there is no value that suits every measurement; give one in 1..%d", name, high)
-	case value < 1 || value > high:
+// checkCount takes what is left out for 0, which is none either: no value suits every measurement.
+func checkCount(name string, value, high int) error {
+	if value < 1 || value > high {
 		return fmt.Errorf("--%s %d is out of bounds, so the attack could not be carried out as asked; give one in 1..%d", name, value, high)
 	}
 	return nil

@@ -9,10 +9,9 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lab.build.cache import keep, key_of, making, place_noted
 from lab.build.versions import TOOLCHAIN
@@ -193,7 +192,6 @@ class _Build:
     stage: str = "waiting for another lab that makes it"
     total: int = 0
     compiled: int = 0
-    bill: Sequence[Sequence[str]] = ()
 
     @property
     def module(self) -> Path:
@@ -225,7 +223,7 @@ class _Build:
     def _compile(self, tools: Sequence[Tool], work: Path, children: Children) -> None:
         flags = [*_FLAGS, f"-ldflags={_linker_flags(tools[0])}", f"-tags={tools[0].tags}"]
         packages = list(dict.fromkeys(tool.package for tool in tools))
-        temporary, graph = work / "go", work / "actions.json"
+        temporary = work / "go"
         temporary.mkdir()
         environment = _environment() | {"GOTMPDIR": str(temporary)}
         go = str(self.go.program)
@@ -238,7 +236,7 @@ class _Build:
             listing = [go, "list", *flags, "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}", *packages]
             children.run(listing, directory=self.module, environment=environment, progress=self._count_stale)
             self.stage = "{0.compiled} of {0.total} packages"
-            building = [go, "build", "-v", f"-debug-actiongraph={graph}", *flags, "-o", f"{work}/", *packages]
+            building = [go, "build", "-v", *flags, "-o", f"{work}/", *packages]
             children.run(building, directory=self.module, environment=environment, progress=self._count_compiled)
         except CommandFailedError as failure:
             raise LabError(
@@ -247,8 +245,6 @@ class _Build:
                 "see that the Go module proxy can be reached (`go env GOPROXY`); if they tell of the Go version, install "
                 "the one they name. Then run the same command again: what is compiled is kept."
             ) from failure
-        sizes = {tool.package: (work / tool.binary).stat().st_size for tool in tools}
-        self.bill = bill(json.loads(graph.read_text()), sizes, self.name) if graph.exists() else ()
 
     def _overlay(self, tool: Tool, work: Path) -> Path:
         replaced = {
@@ -304,38 +300,6 @@ def build(tools: Collection[Tool], go: Go, cache: Path, report: Report) -> None:
     builds.sort(key=lambda build: len(build.tools), reverse=True)
     report(f"building {', '.join(build.name for build in builds)} with {go.version}: the first time only")
     make_all(builds, report, _JOBS)
-    rows = [("what was built", "packages", "CPU s", "MB"), *(row for build in builds for row in build.bill)]
-    for name, *figures in rows:
-        report(f"{name:<40}" + "".join(f"{figure:>10}" for figure in figures))
-
-
-def bill(actions: Sequence[Mapping[str, Any]], sizes: Mapping[str, int], module: str) -> list[tuple[str, ...]]:
-    """What each program of one build cost: its name, packages that were compiled, seconds of processor time, megabytes.
-
-    Args:
-        actions: what `go build -debug-actiongraph` writes: `CmdUser` and `CmdSys` are nanoseconds of processor time.
-        sizes: bytes of each program by its package as it was named to `go build`, in the order of the rows. What several
-            programs need is counted for the first of them.
-        module: what was built, for the names.
-    """
-    links = {str(action["Package"]): int(action["ID"]) for action in actions if action["Mode"] == "link"}
-    paid: set[int] = set()
-    rows: list[tuple[str, ...]] = []
-    for package, size in sizes.items():
-        reached: set[int] = set()
-        todo = [number for path, number in links.items() if path.endswith(package.removeprefix("."))][:1]
-        while todo:
-            current = todo.pop()
-            if current not in reached | paid:
-                reached.add(current)
-                todo += actions[current].get("Deps") or ()
-        paid |= reached
-        done = [actions[each] for each in reached if actions[each].get("Cmd")]
-        seconds = sum((each.get("CmdUser") or 0) + (each.get("CmdSys") or 0) for each in done) / 1e9
-        compiled = sum(each["Mode"] == "build" for each in done)
-        name = module if package == "." else f"{module}: {'/'.join(package.split('/')[-2:]).removeprefix('./')}"
-        rows.append((name, f"{compiled}", f"{seconds:.0f}", f"{size / 1e6:.0f}"))
-    return rows
 
 
 def _is_package(line: str) -> bool:

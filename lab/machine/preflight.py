@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -127,8 +126,3 @@ def _packages() -> list[str]:
         f"{system} has no {', no '.join(lacks)}: containerd and the images of the regions come "
         "from Debian packages. Use Debian 12 or later, or Ubuntu; a virtual machine or a container with --privileged will do"
     ]
-
-
-if __name__ == "__main__":
-    found_here = problems()
-    sys.exit(explain(found_here) if found_here else 0)

@@ -76,7 +76,7 @@ class Cluster:
             importing.result()
         if started:
             report(f"started {', '.join(started)}")
-        self._ensure_addons()
+        self._apply("DNS", _DNS, {"image": COREDNS, "dns_address": str(self.region.dns_address)})
         self._wait("the node", self._node_is_ready)
 
     def await_dns(self) -> None:
@@ -199,9 +199,6 @@ class Cluster:
         for daemon in wanted:
             daemon.await_well(_READY_SECONDS, started.get(daemon.name), self.stopped)
         return list(started)
-
-    def _ensure_addons(self) -> None:
-        self._apply("DNS", _DNS, {"image": COREDNS, "dns_address": str(self.region.dns_address)})
 
     def _apply(self, what: str, file: Path, values: Mapping[str, str]) -> None:
         manifest = string.Template(file.read_text()).substitute(values)

@@ -12,7 +12,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from rules.facts.windows import Window
+from rules.facts.windows import RecurringWindow
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class SyncWindow:
     """
 
     allows: bool
-    window: Window
+    window: RecurringWindow
     applications: tuple[str, ...] = ()
     clusters: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ def parse_windows(project: Mapping[str, Any]) -> tuple[SyncWindow, ...]:
     return tuple(
         SyncWindow(
             allows=each.get("kind") == "allow",
-            window=Window(
+            window=RecurringWindow(
                 each.get("schedule", ""),
                 each.get("duration", ""),
                 each.get("timeZone", ""),

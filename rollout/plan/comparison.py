@@ -446,8 +446,7 @@ def _story(change: Change, findings: Sequence[Finding]) -> tuple[str, ...] | Non
         for each in findings
     ):
         return None
-    story = outage(change)
-    return story.steps if story else ()
+    return outage(change)
 
 
 def _version_changes(change: Change) -> tuple[VersionChange, ...]:

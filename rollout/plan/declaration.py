@@ -227,13 +227,19 @@ def to_deliver(declared: DeclaredRegion, service: str, *, as_rendered: bool) -> 
 
 
 def _as_region(declared: DeclaredRegion, service: str, workloads: Workloads) -> Region:
-    region = Region.of(declared.usable.model_dump(by_alias=True), service, workloads)
+    region = Region.of(of_service(declared.usable, service).model_dump(by_alias=True), service, workloads)
     place = declared.overlays[service].place
     return replace(region, settings={**region.settings, f"services.{service}.path": place})
 
 
+def of_service(config: RegionConfig, service: str) -> RegionConfig:
+    """A region's configuration without its other services: what is known of one by it does not take the time of all."""
+    return config.model_copy(update={"services": {service: config.services[service]}})
+
+
 def rendered_workloads(config: RegionConfig, service: str) -> Workloads:
     """What the components of this checkout make of a service of a stack file. It is remembered."""
+    config = of_service(config, service)
     key = config.model_dump_json(), service
     if key not in _RENDERED:
         # imported here: the SDKs take longer than all the rest of a plan, and most plans render little or nothing

@@ -17,6 +17,7 @@ from rollout.plan.declaration import (
     Tree,
     WorkingTree,
     declared,
+    of_service,
     refuse_shared,
     refuse_unusable,
 )
@@ -122,7 +123,7 @@ def rendered(region: DeclaredRegion, service: str) -> Mapping[str, bytes]:
     Raises:
         RolloutError: two objects would have the same file name.
     """
-    config = region.usable
+    config = of_service(region.usable, service)
     key = (config.model_dump_json(), service, region.stack_file)
     if key not in _RENDERED:
         files = overlay_files(workload_objects(config, config.services[service]), service, region.stack_file)

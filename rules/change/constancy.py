@@ -8,8 +8,6 @@ from rules.change.transition import Transition, between_revisions
 from rules.facts.region import Change
 from rules.finding import Rule, Severity, Violation
 
-_PLAIN_SWITCHES = {("direct", "gitops"), ("gitops", "direct")}
-
 
 def _changes_selector(transition: Transition) -> Iterator[Violation]:
     before = {each.id: each.selector for each in transition.before.workloads.deployments}
@@ -20,7 +18,7 @@ def _changes_selector(transition: Transition) -> Iterator[Violation]:
 
 def _switches_plainly(transition: Transition) -> Iterator[Violation]:
     before, after = transition.before.delivery, transition.after.delivery
-    if (before, after) in _PLAIN_SWITCHES:
+    if {before, after} == {"direct", "gitops"}:
         up = f"commit, pulumi up -s {transition.name}"
         yield Violation(
             "$.delivery",

@@ -15,12 +15,10 @@ from rules.change.transition import (
 )
 from rules.facts.region import Change
 from rules.facts.versions import selects
-from rules.facts.workloads import Deployment, Workloads
+from rules.facts.workloads import ALL, Deployment, Workloads
 from rules.finding import Rule, Violation
 from rules.model.changes import outage
 from rules.region.selection import labels_text
-
-_ALL = 100
 
 
 def _removed_while_routed(transition: Transition) -> Iterator[Violation]:
@@ -85,7 +83,7 @@ def _retirement(transition: Transition, version: str) -> tuple[str, ...]:
     """The same change in commits of which none takes away what requests may still need."""
     end = delivered(transition.after)
     weights = dict.fromkeys(transition.old, 0) | {name: new.weight for name, new in transition.new.items()}
-    if weights[version] == 0 and sum(weights.values()) == _ALL:
+    if weights[version] == 0 and sum(weights.values()) == ALL:
         return (
             f"set the weights to {weights_text(weights)} and leave everything else of {version} as it is; {end}",
             acknowledged(transition.after),
@@ -137,7 +135,7 @@ def _introduction(transition: Transition, version: str, weight: int) -> tuple[st
     """The same change in commits of which none routes to what may not be there."""
     after = transition.after
     weights = {name: old.weight for name, old in transition.old.items() if old.weight > 0}
-    if sum(weights.values()) == _ALL and weights.keys() <= transition.new.keys():
+    if sum(weights.values()) == ALL and weights.keys() <= transition.new.keys():
         weights = {name: weights.get(name, 0) for name in transition.new}
         first = f"leave the weights at {weights_text(weights)} and make the rest of this change"
     else:
@@ -150,8 +148,8 @@ def _introduction(transition: Transition, version: str, weight: int) -> tuple[st
 
 
 def _breaks(change: Change) -> Iterator[Violation]:
-    if story := outage(change):
-        yield Violation(f"the whole change of {change.service}", "some order of events answers 503", steps=story.steps)
+    if steps := outage(change):
+        yield Violation(f"the whole change of {change.service}", "some order of events answers 503", steps=steps)
 
 
 def _subsets(workloads: Workloads) -> dict[str, Mapping[str, str]]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from rules.change.transition import Rise, Transition, acknowledged, between_revisions, delivered, routes_of
 from rules.facts.region import Change
+from rules.facts.workloads import ALL
 from rules.finding import Rule, Severity, Violation
-from rules.region.capacity import ALL, pods_for_all_traffic, stable_version
+from rules.region.capacity import pods_for_all_traffic, stable_version
 
 
 def _rises_too_much(transition: Transition) -> Iterator[Violation]:

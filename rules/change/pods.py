@@ -9,9 +9,9 @@ from rules.change.differences import Difference, differences
 from rules.change.transition import Transition, between_revisions
 from rules.facts.region import Change
 from rules.facts.versions import by_number
-from rules.facts.workloads import Version
+from rules.facts.workloads import ALL, Version
 from rules.finding import Rule, Severity, Violation
-from rules.region.capacity import ALL, capacity_percent, pods_for_all_traffic, stable_version
+from rules.region.capacity import capacity_percent, pods_for_all_traffic, stable_version
 
 
 def restarted(transition: Transition) -> Mapping[str, Sequence[Difference]]:

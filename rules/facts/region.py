@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from rules.facts.windows import Window
+from rules.facts.windows import RecurringWindow
 from rules.facts.workloads import Delivery, ObjectId, Workloads
 
 SEMANTIC_VERSION = r"v?[0-9]+\.[0-9]+\.[0-9]+([-+.][0-9A-Za-z.+-]+)?"
@@ -57,7 +57,7 @@ class Limits:
     waived: Mapping[str, str] = field(default_factory=dict)
     pods_for_all_traffic: int | None = None
     stable: str | None = None
-    freeze: tuple[Window, ...] = ()
+    freeze: tuple[RecurringWindow, ...] = ()
 
     @classmethod
     def of(cls, rules: Mapping[str, Any], service: Mapping[str, Any]) -> Limits:
@@ -68,7 +68,7 @@ class Limits:
             for each in fields(cls)
             if (value := said.get(to_camel(each.name))) is not None
         }
-        given["freeze"] = tuple(map(Window.of, given.get("freeze", ())))
+        given["freeze"] = tuple(map(RecurringWindow.of, given.get("freeze", ())))
         return cls(**given)
 
 

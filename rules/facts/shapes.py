@@ -17,6 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from rules.facts.values import Count, CountOrPercent, Percent, Port, RouteWeight, Seconds, Shape, TargetPort, Wave
 from rules.facts.workloads import (
+    ALL,
     MESH,
     SYNC_WAVE,
     Budget,
@@ -37,7 +38,6 @@ from rules.facts.workloads import (
     VirtualService,
 )
 
-PERCENT = 100
 SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
 _TAKEN_OVER = "pulumi.com/patchForce"
 _SIDECAR = re.compile(r"istio-(proxy|init|validation)")
@@ -439,7 +439,7 @@ class _HttpRoute(Closed):
     def destinations(self) -> Iterator[Destination]:
         for each in self.route:
             # Istio takes a weight that is left out for 0, and gives a single destination all requests whatever its weight
-            weight = PERCENT if len(self.route) == 1 and each.weight == 0 else each.weight
+            weight = ALL if len(self.route) == 1 and each.weight == 0 else each.weight
             port = each.destination.port.number if each.destination.port else None
             answers = tuple(each.headers.response.set.items())
             yield Destination(each.destination.host, each.destination.subset, port, weight, answers)

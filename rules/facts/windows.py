@@ -67,7 +67,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Window:
+class RecurringWindow:
     """A time that comes again and again.
 
     Attributes:
@@ -129,7 +129,7 @@ def time_zone(name: str) -> tzinfo:
         raise ValueError(name) from error
 
 
-def closed_from(windows: Sequence[Window], now: datetime) -> datetime:
+def closed_from(windows: Sequence[RecurringWindow], now: datetime) -> datetime:
     """When none of some windows is open any more: `now` if none is open.
 
     Where they open without an end, it is a time at which they are still open.

@@ -8,6 +8,8 @@ from typing import Literal
 
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 """The annotation that says in which wave Argo CD syncs an object."""
+ALL = 100
+"""All requests, or all pods, as a percent."""
 MESH = "mesh"
 """What stands for all sidecars among the gateways of a VirtualService; Istio's default."""
 

@@ -11,11 +11,11 @@ from rules.facts.workloads import Workloads
 from rules.model.mesh import AS_IT_IS, ORDERLY, Mesh
 from rules.model.orders import ArgoCd, Order, Pods, PulumiOrder, Target
 from rules.model.search import each_plot
-from rules.model.story import Plot, Story
+from rules.model.story import Plot
 
 
-def outage(change: Change) -> Story | None:
-    """A way to a 503 that this change leaves open; None if there is none, whatever goes wrong.
+def outage(change: Change) -> tuple[str, ...]:
+    """A way to a 503 that this change leaves open, step by step; nothing if there is none, whatever goes wrong.
 
     Only the revision before is taken for granted: delivered, ready, and known to every proxy. The change may fail or be stopped
     anywhere, be tried again or stay as it is; pods may never get ready; istiod may hear of objects in another order than they were
@@ -27,7 +27,7 @@ def outage(change: Change) -> Story | None:
     """
     before, after = change.before, change.after
     if before is None or after is None:
-        return None
+        return ()
     # nobody uses yet what testers get with this change
     asked_for = frozenset(
         name for name, each in versions(before.workloads).items() if each.testers and each.subset and each.replicas
@@ -35,7 +35,7 @@ def outage(change: Change) -> Story | None:
     new, orders = _target(after.workloads, asked_for), _orders(before, after)
     old = _with_what_stood(_target(before.workloads, asked_for), new, before.workloads)
     if not _plots((old, new, new), orders, AS_IT_IS):
-        return None
+        return ()
     ways = (
         ((old, new), ORDERLY),
         ((old, new, new), ORDERLY),

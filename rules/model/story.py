@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from rules.model.orders import ApplyPods, ApplyRoutes, ApplySubsets, DeletePods, Write
@@ -73,32 +72,16 @@ class Warmed(NamedTuple):
 Event = Wrote | BecameReady | Went | Heard | Began | Took | Warmed
 
 
-@dataclass(frozen=True)
-class Story:
-    """The shortest way to a 503.
-
-    Attributes:
-        steps: What happens, in plain words and in this order; the last one is the request that fails.
-        failure: What that request meets.
-    """
-
-    steps: tuple[str, ...]
-    failure: Failure
-
-    def __str__(self) -> str:
-        return "\n".join(f"{number}. {step}" for number, step in enumerate(self.steps, 1))
-
-
 class Plot(NamedTuple):
-    """A story before it is told."""
+    """The shortest way to a 503."""
 
     events: tuple[Event, ...]
     failure: Failure
 
     def told(
         self, by: str, old: int | None = None, new: int | None = None, kept: frozenset[str] = frozenset()
-    ) -> Story:
-        """Tell it.
+    ) -> tuple[str, ...]:
+        """What happens, in plain words and in this order; the last one is the request that fails.
 
         Args:
             by: Who applies the objects.
@@ -107,7 +90,7 @@ class Plot(NamedTuple):
             kept: Deployments that have pods after the change: what one of them leaves is a subset.
         """
         steps = [text for event in self.events for text in _told(event, by, kept)]
-        return Story((*steps, self._ending(old, new)), self.failure)
+        return (*steps, self._ending(old, new))
 
     def _ending(self, old: int | None, new: int | None) -> str:
         """The request that fails, by routes that a proxy has still or has already."""

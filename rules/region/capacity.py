@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 
 from rules.facts.region import Region
 from rules.facts.versions import versions
-from rules.facts.workloads import ConnectionPool, DestinationRule
+from rules.facts.workloads import ALL, ConnectionPool, DestinationRule
 from rules.finding import Rule, Severity, Violation
 from rules.region.reading import all_read
 
-ALL = 100
 MOST_AT_ONCE = 100
 """The most requests that the probe has under way at once: by Little's law 1,000 a second, answered in a tenth of a second."""
 

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 
 from rules.facts.region import Region
 from rules.facts.versions import versions
-from rules.facts.workloads import Budget, Deployment, Workloads
+from rules.facts.workloads import ALL, Budget, Deployment, Workloads
 from rules.finding import Rule, Severity, Violation
 from rules.region.reading import all_read
-
-_ALL = 100
 
 
 def _with_requests(region: Region) -> list[Deployment]:
@@ -42,7 +40,7 @@ def _pods(limit: int | str, pods: int, *, round_up: bool) -> int:
     if isinstance(limit, int):
         return limit
     percents = pods * int(limit.removesuffix("%"))
-    return -(-percents // _ALL) if round_up else percents // _ALL
+    return -(-percents // ALL) if round_up else percents // ALL
 
 
 def _limit(budget: Budget) -> tuple[str, int | str]:

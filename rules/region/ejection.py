@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from rules.facts.region import Region
 from rules.facts.versions import versions
-from rules.facts.workloads import DestinationRule, OutlierDetection, Version
+from rules.facts.workloads import ALL, DestinationRule, OutlierDetection, Version
 from rules.finding import Rule, Severity, Violation
 
-_ALL = 100
 _ENVOYS_MAX_EJECTION_PERCENT = 10
 _ENVOYS_CONSECUTIVE_5XX = 5
 _ENVOYS_INTERVAL_SECONDS = 10.0
@@ -28,7 +27,7 @@ _OVERPROVISIONING_PERCENT = 140
 
 def pods_out_at_once(replicas: int, detection: OutlierDetection) -> int:
     """How many of so many pods one client proxy may have out at a time."""
-    return replicas * _max_percent(detection) // _ALL
+    return replicas * _max_percent(detection) // ALL
 
 
 def is_heeded(out: int, replicas: int, detection: OutlierDetection) -> bool:
@@ -36,8 +35,8 @@ def is_heeded(out: int, replicas: int, detection: OutlierDetection) -> bool:
     left = replicas - out
     return (
         not detection.min_health_percent
-        or left * _OVERPROVISIONING_PERCENT // replicas >= _ALL
-        or left * _ALL >= detection.min_health_percent * replicas
+        or left * _OVERPROVISIONING_PERCENT // replicas >= ALL
+        or left * ALL >= detection.min_health_percent * replicas
     )
 
 
@@ -118,11 +117,11 @@ def _never_fires(region: Region) -> Iterator[Violation]:
             mend = "give it 2 replicas or more: out of one pod none can be spared"
             yield Violation(where, each.numbers, mend, severity=Severity.WARNING)
         else:
-            listed = ", ".join(f"for one of {size} it takes {-(-_ALL // size)}" for size in sizes)
-            mend = f"set services.{region.service}.maxEjectionPercent to {-(-_ALL // sizes[-1])}: {listed}"
+            listed = ", ".join(f"for one of {size} it takes {-(-ALL // size)}" for size in sizes)
+            mend = f"set services.{region.service}.maxEjectionPercent to {-(-ALL // sizes[-1])}: {listed}"
             # the limit is one for all versions: enough for two pods of a canary, it lets five of ten go
-            enough = -(-_ALL // each.version.replicas)
-            is_dear = any(other.version.replicas * enough // _ALL > max(1, other.out) for other in watched)
+            enough = -(-ALL // each.version.replicas)
+            is_dear = any(other.version.replicas * enough // ALL > max(1, other.out) for other in watched)
             severity = Severity.WARNING if is_dear and each.version.weight < most else None
             yield Violation(where, each.numbers, mend, severity=severity)
 
@@ -145,7 +144,7 @@ def _is_not_heeded(region: Region) -> Iterator[Violation]:
     for each in _watched(region):
         replicas = each.version.replicas
         if each.out > 0 and replicas > 1 and not is_heeded(1, replicas, each.detection):
-            left = _ALL * (replicas - 1) // replicas
+            left = ALL * (replicas - 1) // replicas
             yield Violation(
                 f"{_where(each.rule)}.minHealthPercent",
                 f"with one of the {replicas} pods of {each.version.name} out {left} % are left, which is less than "

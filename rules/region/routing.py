@@ -6,12 +6,10 @@ from collections.abc import Iterator
 
 from rules.facts.region import Region
 from rules.facts.versions import versions
-from rules.facts.workloads import MESH, VirtualService
+from rules.facts.workloads import ALL, MESH, VirtualService
 from rules.finding import Rule, Severity, Violation
 from rules.region.hosts import for_testers, names, of_host, routed
 from rules.region.reading import all_read
-
-_ALL = 100
 
 
 def _route(virtual_service: VirtualService, position: int) -> str:
@@ -20,12 +18,12 @@ def _route(virtual_service: VirtualService, position: int) -> str:
 
 def _wrong_weights(region: Region) -> Iterator[Violation]:
     for where, destination in routed(region.workloads):
-        if not 0 <= destination.weight <= _ALL:
+        if not 0 <= destination.weight <= ALL:
             yield Violation(f"{where}.weight", f"{destination.weight} is not in 0..100")
     for virtual_service in region.workloads.virtual_services:
         for position, route in zip(virtual_service.positions, virtual_service.routes, strict=True):
             weights = [destination.weight for destination in route]
-            if route and all(0 <= weight <= _ALL for weight in weights) and sum(weights) != _ALL:
+            if route and all(0 <= weight <= ALL for weight in weights) and sum(weights) != ALL:
                 yield Violation(
                     f"{_route(virtual_service, position)}.route",
                     f"the weights {' + '.join(map(str, weights))} make {sum(weights)}, not 100",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
 from rules.facts.region import Change, Limits, Region
-from rules.facts.windows import Window
+from rules.facts.windows import RecurringWindow
 from rules.facts.workloads import Delivery
 from tests.rules.edits import with_settings
 from tests.rules.good import GATEWAY, Wanted, region, versions
@@ -179,7 +179,7 @@ def _limits() -> Iterator[Safe]:
         Limits(stable="v1"),
         Limits(pods_for_all_traffic=2),
         Limits(waived={"increase-limited": "a drill"}),
-        Limits(freeze=(Window("0 18 * * 5", "62h", reason="nobody is at work"),)),
+        Limits(freeze=(RecurringWindow("0 18 * * 5", "62h", reason="nobody is at work"),)),
     ):
         yield Safe(f"limits become {limits}", (Change(region(), region(limits=limits)),))
     drill = Limits(waived={"increase-limited": "a drill"})

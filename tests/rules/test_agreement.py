@@ -112,7 +112,7 @@ def test_rules_and_model_agree_on_every_change_of_one_version(delivery: Delivery
     disagreements = [
         (old, new)
         for old, new in product(before, after)
-        if spoken_by_rules(change := Change(before[old], after[new])) != (outage(change) is not None)
+        if spoken_by_rules(change := Change(before[old], after[new])) != bool(outage(change))
     ]
 
     assert disagreements == []
@@ -126,7 +126,7 @@ def test_rules_and_model_agree_where_delivery_changes_too(delivery: Delivery, fo
     disagreements = [
         (old, new)
         for old, new in product(before, after)
-        if spoken_by_rules(change := Change(before[old], after[new])) != (outage(change) is not None)
+        if spoken_by_rules(change := Change(before[old], after[new])) != bool(outage(change))
     ]
 
     assert disagreements == []
@@ -139,7 +139,7 @@ def test_rules_and_model_agree_on_every_change_of_three_versions(delivery: Deliv
     disagreements = [
         (old, new)
         for old, new in product(regions, repeat=2)
-        if spoken_by_rules(change := Change(regions[old], regions[new])) != (outage(change) is not None)
+        if spoken_by_rules(change := Change(regions[old], regions[new])) != bool(outage(change))
     ]
 
     assert len(regions) ** 2 == 37**2

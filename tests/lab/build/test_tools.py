@@ -22,7 +22,7 @@ import pytest
 
 from lab.build import sources, tools, versions
 from lab.build.cache import content_of
-from lab.build.go import Go, Shared, Tool, bill, location
+from lab.build.go import Go, Shared, Tool, location
 from lab.build.versions import TOOLCHAIN
 from lab.place import CHECKOUT
 from lab.report import LabError
@@ -224,22 +224,6 @@ def test_a_patched_file_takes_the_place_of_a_dependency_s_own_for_the_build_alon
     assert re.search(r"^replace example.com/dependency => /.*/patched$", (tmp_path / "mod").read_text(), re.MULTILINE)
     assert (tmp_path / "built").read_text() == "ours"
     assert (dependency / "v2" / "kinds.go").read_text() == "theirs"
-
-
-def test_bill_counts_what_two_programs_need_for_the_first_of_them() -> None:
-    def action(number: int, mode: str, package: str, seconds: float, *needs: int) -> dict[str, object]:
-        cost = {"CmdUser": seconds * 1e9, "CmdSys": 0, "Cmd": ["compile"]} if seconds else {}
-        return {"ID": number, "Mode": mode, "Package": package, "Deps": list(needs), **cost}
-
-    actions = [
-        action(0, "build", "example.com/shared", 7),
-        action(1, "link", "example.com/cmd/one", 1, 0),
-        action(2, "build", "example.com/own", 2),
-        action(3, "link", "lab/toolchain/x/two", 1, 0, 2),
-        action(4, "build", "example.com/unchanged", 0),
-    ]
-    rows = bill(actions, {"example.com/cmd/one": 10_000_000, "./two": 20_000_000}, "platform")
-    assert rows == [("platform: cmd/one", "1", "8", "10"), ("platform: two", "1", "3", "20")]
 
 
 def test_releases_of_one_module_are_told_apart(go: FakeGo, tool: Tool, store: Path) -> None:

@@ -15,7 +15,7 @@ from rollout.cluster.sync_windows import SyncWindow
 from rollout.problem import Problem
 from rollout.status.disagreements import RegionStatus
 from rollout.status.preflight import Trouble, troubles
-from rules.facts.windows import Window
+from rules.facts.windows import RecurringWindow
 from tests.rollout.cluster.applications import NEW, OLD, application, refused, unreadable, well
 from tests.rollout.status.statuses import AGREED, NOW, WEIGHTS, envoys, live, region, route, status
 
@@ -23,7 +23,7 @@ REPOSITORY = "https://git.corp.local/platform/echo-rollout.git"
 AROUND = Surroundings(namespace="echo", projects={"echo": Project((REPOSITORY,))})
 UP = "pulumi up --refresh -s region-a"
 ANNOTATE = "kubectl --context ctx-a -n argocd annotate application echo"
-OPEN = SyncWindow(allows=False, window=Window(f"0 {NOW.hour - 1} * * *", "2h"), applications=("echo",))
+OPEN = SyncWindow(allows=False, window=RecurringWindow(f"0 {NOW.hour - 1} * * *", "2h"), applications=("echo",))
 
 
 def around(**changes: Any) -> RegionStatus:

@@ -7,7 +7,7 @@ import pytest
 
 from rules.catalogue import CHANGE
 from rules.facts.region import Change, Limits, Region
-from rules.facts.windows import Window
+from rules.facts.windows import RecurringWindow
 from rules.facts.workloads import Delivery, Deployment
 from rules.finding import Violation
 from rules.model.changes import outage
@@ -145,7 +145,7 @@ class TestRemovedOnlyWhenIdle:
 
         for step in (change(asked, idle), change(idle, versions(v1=100))):
             assert not told(self.ID, step)
-            assert outage(step) is None
+            assert outage(step) == ()
 
     def test_leads_the_way_without_testers(self) -> None:
         asked = {"v1": Wanted(100), "v2": Wanted(0, testers=True)}
@@ -276,7 +276,7 @@ class TestIntroducedIdle:
         asked = {"v1": Wanted(100), "v2": Wanted(0, testers=True)}
 
         assert not told(self.ID, change(self.WITHOUT, asked, delivery=delivery))
-        assert outage(change(self.WITHOUT, asked, delivery=delivery)) is None
+        assert outage(change(self.WITHOUT, asked, delivery=delivery)) == ()
 
     @pytest.mark.parametrize("delivery", DELIVERIES)
     def test_allows_the_first_requests_to_what_was_there(self, delivery: Delivery) -> None:
@@ -537,7 +537,10 @@ class TestLimitsLoosened:
         assert not told(self.ID, change) + told(self.OF_SERVICE, change)
 
     def test_names_a_window_of_a_freeze_that_goes(self) -> None:
-        nights, weekends = Window("0 20 * * *", "10h"), Window("0 18 * * 5", "62h", reason="nobody is at work")
+        nights, weekends = (
+            RecurringWindow("0 20 * * *", "10h"),
+            RecurringWindow("0 18 * * 5", "62h", reason="nobody is at work"),
+        )
         before, after = (region(limits=Limits(freeze=each)) for each in ((nights, weekends), (nights,)))
 
         (found,) = told(self.ID, Change(before, after))

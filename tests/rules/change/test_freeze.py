@@ -7,7 +7,7 @@ import pytest
 
 from rules.change.freeze import FREEZE
 from rules.facts.region import Change, Limits, Region
-from rules.facts.windows import Window
+from rules.facts.windows import RecurringWindow
 from rules.finding import Violation
 from tests.rules.edits import with_settings
 from tests.rules.good import Wanted, region, versions
@@ -15,8 +15,8 @@ from tests.rules.good import Wanted, region, versions
 SERVICE, PLATFORM = (rule.id for rule in FREEZE)
 BY_ID = {rule.id: rule for rule in FREEZE}
 WINDOWS = (
-    Window("0 3 * * 1", "1h", reason="backups"),
-    Window("0 18 * * 5", "62h", reason="nobody is at work"),
+    RecurringWindow("0 3 * * 1", "1h", reason="backups"),
+    RecurringWindow("0 18 * * 5", "62h", reason="nobody is at work"),
 )
 OPEN = datetime(2026, 11, 29, 12, tzinfo=UTC)
 CLOSED = datetime(2026, 11, 30, 8, tzinfo=UTC)

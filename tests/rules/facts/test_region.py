@@ -2,7 +2,7 @@
 
 from rules import catalogue
 from rules.facts.region import Limits, Region
-from rules.facts.windows import Window
+from rules.facts.windows import RecurringWindow
 from rules.facts.workloads import Workloads
 from stackfile.model import RegionConfig
 from tests.stackfile.stack_values import MINIMAL, parse, with_value
@@ -79,7 +79,7 @@ def test_limits_are_what_the_file_says() -> None:
         pods_for_all_traffic=4,
         stable="v2",
         freeze=(
-            Window("0 18 * * 5", "62h", "Europe/Berlin", "nobody is at work"),
-            Window("0 3 * * *", "1h", reason="backups"),
+            RecurringWindow("0 18 * * 5", "62h", "Europe/Berlin", "nobody is at work"),
+            RecurringWindow("0 3 * * *", "1h", reason="backups"),
         ),
     )

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.facts.windows import Window, closed_from
+from rules.facts.windows import RecurringWindow, closed_from
 
-WEEKEND = Window("0 18 * * 5", "62h", reason="nobody is at work")
+WEEKEND = RecurringWindow("0 18 * * 5", "62h", reason="nobody is at work")
 
 
 def utc(day: int, hour: int = 0, minute: int = 0, *, month: int = 11) -> datetime:
@@ -32,11 +32,11 @@ def test_is_open_from_its_begin_until_before_its_end(now: datetime, open_: bool)
 
 
 def test_closes_by_the_newest_of_its_openings() -> None:
-    assert Window("0 * * * *", "90m").closes(utc(29, 12, 10)) == utc(29, 13, 30)
+    assert RecurringWindow("0 * * * *", "90m").closes(utc(29, 12, 10)) == utc(29, 13, 30)
 
 
 def test_closes_by_the_clock_of_its_time_zone() -> None:
-    closes = Window("0 18 * * 5", "62h", "Europe/Berlin").closes(utc(29))
+    closes = RecurringWindow("0 18 * * 5", "62h", "Europe/Berlin").closes(utc(29))
 
     assert closes == utc(30, 7)
     assert f"{closes:%Y-%m-%d %H:%M %Z}" == "2026-11-30 08:00 CET"
@@ -44,7 +44,7 @@ def test_closes_by_the_clock_of_its_time_zone() -> None:
 
 def test_is_as_long_over_a_change_of_the_clock() -> None:
     # at 3 in the morning of 2026-10-25 clocks go back to 2
-    nightly = Window("0 22 * * *", "10h", "Europe/Berlin")
+    nightly = RecurringWindow("0 22 * * *", "10h", "Europe/Berlin")
 
     assert nightly.closes(utc(24, 21, month=10)) == utc(25, 6, month=10)
 
@@ -62,7 +62,7 @@ def test_a_daily_window_is_open_as_its_length_says(minute: int, hour: int, lengt
     ]
     ends = [each + timedelta(minutes=length) for each in openings if each <= now < each + timedelta(minutes=length)]
 
-    assert Window(f"{minute} {hour} * * *", f"{length}m").closes(now) == max(ends, default=None)
+    assert RecurringWindow(f"{minute} {hour} * * *", f"{length}m").closes(now) == max(ends, default=None)
 
 
 class TestClosedFrom:
@@ -71,15 +71,15 @@ class TestClosedFrom:
         assert closed_from([], utc(30)) == utc(30)
 
     def test_goes_over_windows_that_follow_each_other(self) -> None:
-        year_end = Window("0 0 24-31 12 *", "24h")
+        year_end = RecurringWindow("0 0 24-31 12 *", "24h")
 
         assert closed_from([year_end], utc(24, 12, month=12)) == datetime(2027, 1, 1, tzinfo=UTC)
 
     def test_goes_from_one_window_to_another(self) -> None:
-        assert closed_from([Window("0 7 30 11 *", "5h"), WEEKEND], utc(29)) == utc(30, 12)
+        assert closed_from([RecurringWindow("0 7 30 11 *", "5h"), WEEKEND], utc(29)) == utc(30, 12)
 
     def test_ends_where_they_are_always_open(self) -> None:
-        assert closed_from([Window("0 0 * * *", "24h")], utc(29)) > utc(29) + timedelta(days=365)
+        assert closed_from([RecurringWindow("0 0 * * *", "24h")], utc(29)) > utc(29) + timedelta(days=365)
 
 
 def test_says_what_it_is() -> None:

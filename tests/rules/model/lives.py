@@ -8,7 +8,6 @@ from enum import Enum
 from rules.model.mesh import AS_IT_IS, Mesh
 from rules.model.orders import Order, Pods, Target
 from rules.model.search import each_plot
-from rules.model.story import Story
 
 
 class Life(Enum):
@@ -60,7 +59,7 @@ def targets(*lives: Life) -> tuple[Target, ...]:
     return tuple(target(life) for life in lives)
 
 
-def find_outage(targets: Sequence[Target], order: Order, *, confirmed: bool, mesh: Mesh = AS_IT_IS) -> Story | None:
-    """The shortest way to a 503 of any version; None if there is none."""
+def find_outage(targets: Sequence[Target], order: Order, *, confirmed: bool, mesh: Mesh = AS_IT_IS) -> tuple[str, ...]:
+    """The shortest way to a 503 of any version; nothing if there is none."""
     plots = tuple(each_plot(tuple(targets), order, confirmed=confirmed, mesh=mesh))
-    return min(plots, key=lambda plot: len(plot.events)).told(order.name) if plots else None
+    return min(plots, key=lambda plot: len(plot.events)).told(order.name) if plots else ()

@@ -131,12 +131,6 @@ class TestCanFire:
             Severity.WARNING,
         )
 
-    @pytest.mark.parametrize(
-        "bad", [region(max_ejection_percent=33), region(3, 2, weight=1), region(max_ejection_percent=0)]
-    )
-    def test_so_is_one_that_is_a_little_too_low(self, bad: Region) -> None:
-        assert altered.violations("ejection-can-fire", bad)
-
     def test_of_one_pod_none_can_be_spared_which_is_a_warning(self) -> None:
         (found,) = altered.violations("ejection-can-fire", region(3, 1))
 
