@@ -620,9 +620,17 @@ class PrometheusConfig(_Part):
 
 
 class MetricsConfig(_Part):
-    """Where rollout promote reads what all clients get."""
+    """What rollout promote reads of what all clients get, and where."""
 
-    prometheus: PrometheusConfig = Field(description="a Prometheus, with its service or its address")
+    prometheus: PrometheusConfig | None = Field(
+        default=None,
+        description="a Prometheus, with its service or its address; left out, each sidecar and gateway is asked",
+    )
+    latency: StrictBool = Field(
+        default=False,
+        description="true: proxies that start from then on count answers by status class and latency for each subset; without "
+        "prometheus, rollout promote watches these too",
+    )
 
 
 class RegionConfig(_Part):
@@ -652,9 +660,9 @@ class RegionConfig(_Part):
     access: AccessConfig | None = Field(
         default=None, description="the accounts with which rollout can be run here; left out, there are none"
     )
-    metrics: MetricsConfig | None = Field(
-        default=None,
-        description="where rollout promote reads what all clients get; left out, it asks each sidecar and gateway",
+    metrics: MetricsConfig = Field(
+        default=MetricsConfig(),
+        description="what rollout promote reads of what all clients get; left out, it asks each sidecar and gateway for failures",
     )
 
     @field_validator("services")

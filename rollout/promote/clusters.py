@@ -160,7 +160,9 @@ class Clusters:
         """What all other clients of a region get, for as long as a block lasts."""
         tip, where = self._upstream.tip(), self._at(region)
         service, metrics = address(self._upstream.declared(tip, region)), self._upstream.regions(tip)[region].metrics
-        return ClientsWatch(Prometheus(where, service, metrics.prometheus) if metrics else Proxies(where, service))
+        if metrics.prometheus:
+            return ClientsWatch(Prometheus(where, service, metrics.prometheus))
+        return ClientsWatch(Proxies(where, service))
 
     def restarts(self, region: str) -> RestartsWatch:
         """How often containers of the service end in a region, for as long as a block lasts."""

@@ -3,6 +3,7 @@
 Names are fixed, the version is pinned, and what a region is called in the mesh comes from its stack file.
 """
 
+import re
 from typing import Any
 
 import pytest
@@ -55,6 +56,20 @@ def test_istiod_knows_who_its_cluster_is_in_the_mesh() -> None:
         "network": "network-n",
         "multiCluster": {"clusterName": "north"},
     }
+
+
+def test_proxies_keep_statistics_of_subsets_alone_where_latency_is_read() -> None:
+    args = IstioInstallArgs("north", MESH, IstioConfig(), latency=True)
+    (kept,) = istiod_values(args)["meshConfig"]["defaultConfig"]["proxyStatsMatcher"]["inclusionRegexps"]
+    of_v2, of_all = (
+        "cluster.outbound|80|v2|echo.echo.svc.cluster.local",
+        "cluster.outbound|80||echo.echo.svc.cluster.local",
+    )
+
+    assert all(re.fullmatch(kept, f"{of_v2}{name}") for name in (".upstream_rq_4xx", ";.upstream_rq_time"))
+    assert not re.fullmatch(kept, f"{of_all}.upstream_rq_time")
+    assert not re.fullmatch(kept, f"{of_v2}.external.upstream_rq_time")
+    assert not re.fullmatch(kept, f"{of_v2}.upstream_rq_200")
 
 
 def test_the_systems_namespace_says_its_network() -> None:

@@ -2,11 +2,12 @@
 
 import pytest
 
+from stackfile.model import MetricsConfig
 from tests.stackfile.stack_values import MINIMAL, parse, the_problem, with_value
 
 
 def test_each_proxy_is_asked_unless_it_is_said() -> None:
-    assert parse(MINIMAL).metrics is None
+    assert parse(MINIMAL).metrics == MetricsConfig(prometheus=None, latency=False)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ def test_each_proxy_is_asked_unless_it_is_said() -> None:
 )
 def test_a_prometheus_is_in_one_place(key: str, value: str) -> None:
     metrics = parse(with_value(f"metrics.prometheus.{key}", value)).metrics
-    assert metrics
+    assert metrics.prometheus
     assert metrics.prometheus.model_dump() == {"address": None, "service": None, "counters": "istio", key: value}
 
 
