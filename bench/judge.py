@@ -41,6 +41,10 @@ SAMPLES_A_MINUTE = 120
 FIVE_MINUTES = 5 * SAMPLES_A_MINUTE
 TEN_MINUTES = 10 * SAMPLES_A_MINUTE
 HALF_AN_HOUR = 30 * SAMPLES_A_MINUTE
+OF_A_LOOK = 20
+"""Samples between two looks at clients' counters: ten seconds."""
+ATTEMPTS = 3
+"""So many attempts of a request are counted, at most; evidence of clients is taken to the power of one by this."""
 
 NO_WORSE = Margin()
 HALF_A_POINT = Margin(points=0.005)
@@ -85,16 +89,25 @@ class Alarm:
     """The product's, `cut` or not."""
 
     def __init__(
-        self, runs: int, margin: Margin = NO_WORSE, *, together: bool, cut: bool = True, risk: float = RISK
+        self,
+        runs: int,
+        margin: Margin = NO_WORSE,
+        *,
+        together: bool,
+        cut: bool = True,
+        risk: float = RISK,
+        attempts: int = 1,
     ) -> None:
         self._margin, self._together, self._cut, self._enough = margin, together, cut, -math.log(risk)
+        self._attempts = attempts
         self._growth: Array = np.zeros((runs, 1))
 
     def finds(self, seen: Counts) -> Found:
         """See `Test`."""
         requests = np.full(seen.new.shape, float(seen.requests))
         if self._cut:
-            growth = log_growth(seen.share, requests, seen.new, seen.old, self._margin, together=self._together)
+            requests, new, old = (each / self._attempts for each in (requests, seen.new, seen.old))
+            growth = log_growth(seen.share, requests, new, old, self._margin, together=self._together)
         else:
             each = [(1.0, 1.0, 0.0), (1.0, 0.0, 1.0), (1.0, 0.0, 0.0)]
             steps = np.array([log_growth(seen.share, *one, self._margin, together=False) for one in each])
@@ -107,19 +120,21 @@ class Alarm:
 
 
 class Longer:
-    """Another test, whose samples are two seconds."""
+    """Another test, whose samples are of so many; two seconds if nothing else is said. A share that rose meanwhile is the highest."""
 
-    def __init__(self, test: Test) -> None:
-        self._test = test
+    def __init__(self, test: Test, samples: int = 4) -> None:
+        self._test, self._samples = test, samples
         self._seen: list[Counts] = []
 
     def finds(self, seen: Counts) -> Found:
         """See `Test`."""
         self._seen.append(seen)
-        if len(self._seen) < 4:
+        if len(self._seen) < self._samples:
             return np.zeros(seen.new.shape, dtype=bool)
         counts = ((each.to_new, each.new, each.old) for each in self._seen)
-        together = Counts(seen.share, 4 * seen.requests, *(np.sum(each, axis=0) for each in zip(*counts, strict=True)))
+        together = Counts(
+            seen.share, self._samples * seen.requests, *(np.sum(each, axis=0) for each in zip(*counts, strict=True))
+        )
         self._seen = []
         return self._test.finds(together)
 
@@ -254,6 +269,8 @@ def false_alarms(runs: int) -> Table:
         "not cut",
         "together",
         "of 2 s",
+        "clients, failures or 4xx",
+        "clients, latency",
         "pooled",
         "Argo",
         "Flagger",
@@ -292,6 +309,8 @@ def false_alarms(runs: int) -> Table:
             Alarm(runs, together=False, cut=False),
             Alarm(runs, together=True),
             Longer(Alarm(runs, together=True)),
+            Longer(Alarm(runs, together=False, attempts=ATTEMPTS), OF_A_LOOK),
+            Longer(Alarm(runs, together=True, attempts=ATTEMPTS), OF_A_LOOK),
             Pooled(runs, before, rate_before * before),
             argo(runs),
             flagger(runs),

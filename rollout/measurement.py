@@ -160,18 +160,67 @@ class Tally:
         return Tally(self.requests + other.requests, self.failures + other.failures)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """How clients were answered, as far as their Envoys count it.
+
+    Attributes:
+        client_errors: Answers with a status of 400 to 499, which is no failure.
+        latencies: Answers by the upper bound in ms of their latency's class; those above all classes are in none.
+    """
+
+    client_errors: int = 0
+    latencies: Mapping[float, int] = field(default_factory=dict)
+
+    def __add__(self, other: Answers) -> Answers:
+        return Answers(self.client_errors + other.client_errors, Counter(self.latencies) + Counter(other.latencies))
+
+    def slower(self, bound_ms: float) -> int:
+        """How many took longer than a class's upper bound."""
+        return sum(answers for upper_ms, answers in self.latencies.items() if upper_ms > bound_ms)
+
+    def bounds_ms(self, parts: Sequence[float]) -> tuple[float, ...]:
+        """The lowest upper bounds that at least these parts of the answers, 0..1, did not exceed; equal ones once, none of no answers."""
+        if not (all_of_them := self.slower(0)):
+            return ()
+        found = (
+            min((each for each in self.latencies if self.slower(each) <= (1 - part) * all_of_them), default=None)
+            for part in parts
+        )
+        return tuple(dict.fromkeys(bound for bound in found if bound is not None))
+
+
+@dataclass(frozen=True)
+class Span:
+    """Clients' requests that ended between two looks at counters.
+
+    Attributes:
+        seconds: How long it was.
+        versions: What each of the service's versions did with the requests that it got.
+        answers: How it answered them; nothing of a version, or of any, where that is not counted.
+    """
+
+    seconds: float
+    versions: Mapping[str, Tally]
+    answers: Mapping[str, Answers] = field(default_factory=dict)
+
+    def tally(self, versions: Collection[str]) -> Tally:
+        """What these versions did with their requests."""
+        return sum((tally for version, tally in self.versions.items() if version in versions), Tally())
+
+
 class Drawn(NamedTuple):
     """Requests for which a version was chosen in some time, and how many of them were bad in which way.
 
     Attributes:
         requests: All of them.
         failed: Those with no whole answer, or another status than is expected.
-        slow: Those that took longer than each of the bounds.
+        further: Those that were bad in further ways, in a fixed order: the probe's took longer than each of the bounds.
     """
 
     requests: int
     failed: int
-    slow: tuple[int, ...] = ()
+    further: tuple[int, ...] = ()
 
 
 NOBODY = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import add
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,7 +25,19 @@ from rollout.judge.checks import (
 )
 from rollout.judge.comparison import Evidence, Margin, Sample, bounds, expected_requests, is_within, log_evidence
 from rollout.judge.shares import DEFAULT_MOST, RISK, Interval, Standing, share_interval, version_risk
-from rollout.measurement import NOBODY, Latencies, Measurement, Moment, Tally, edge_ms, part_beyond, quantile_ms
+from rollout.measurement import (
+    NOBODY,
+    Answers,
+    Drawn,
+    Latencies,
+    Measurement,
+    Moment,
+    Span,
+    Tally,
+    edge_ms,
+    part_beyond,
+    quantile_ms,
+)
 from rollout.terms import LATENCIES, SLOW, UNANSWERED, Terms
 from rollout.weights import ALL, routed
 
@@ -48,9 +60,9 @@ to end is the new one half of the time."""
 MANY = 1_000
 """Requests of which the part that is bad is known well enough to say what is usual."""
 
-_OF_STEP = 5 + 2 * (1 + len(LATENCIES))
-"""The tests of a step: shares, independence, unanswered requests in two windows, failures of clients; of the probe's failures and of each
-latency whether the new version is worse, and whether it is within its margin."""
+_OF_STEP = 4 + 2 * (1 + len(LATENCIES)) + (2 + len(LATENCIES))
+"""The tests of a step: shares, independence, unanswered requests in two windows; of the probe's failures and of each latency whether the
+new version is worse, and whether it is within its margin; of clients' failures, 4xx and each latency whether it is worse."""
 
 _OF_REGION = 4
 """The tests of a region before another one begins: shares, independence, unanswered requests, failures."""
@@ -144,7 +156,7 @@ class Measure:
     Attributes:
         name: For people, of requests.
         margin: How much worse the new version may be.
-        place: Which of the counts of `Drawn` after that of all requests: 0 the failed ones, then the slow ones by each bound.
+        place: Which of the counts of `Drawn` after that of all requests: 0 the failed ones, then the further ones.
         usual: Which part of the old version's requests is, 0..1; None where that is not known beforehand.
     """
 
@@ -196,12 +208,14 @@ class Observation:
         coming: Until all Envoys had acknowledged it, and a second more: the old split and the new one.
         proof: Since then; None while it is not acknowledged.
         clients: What all other clients got since the step began, as their Envoys count it: what ended between two readings.
+        clients_before: How versions had answered these before, at any time, as far as that is known.
         restarts: Why containers ended and were started again within the last ten minutes, by version.
     """
 
     coming: Measurement
     proof: Measurement | None = None
-    clients: tuple[Moment, ...] = ()
+    clients: tuple[Span, ...] = ()
+    clients_before: Mapping[str, Answers] = field(default_factory=dict)
     restarts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def tally(self, versions: Collection[str]) -> Tally:
@@ -243,7 +257,7 @@ def new_one_is_worse(step: Step, seen: Observation) -> str | None:
     for measure in step.measures:
         if _is_beyond(step, windows, measure, measure.margin):
             return _worse(step, seen, windows, measure)
-    return _clients_fail(step, seen)
+    return _clients_are_worse_off(step, seen)
 
 
 def _restarts(step: Step, seen: Observation) -> str | None:
@@ -305,12 +319,11 @@ def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ..
             )
         )
     clients = _clients(step, seen)
-    new, old = clients.tallies(step.measures[0])
-    if new.requests or old.requests:
-        drawn = not (step.is_alone or step.has_testers)
-        worse = drawn and _clients_are_beyond(step, clients, Margin())
-        allowed = step.terms.points / 100
-        found.append(Comparison("failed of other clients", new, old, None, allowed, is_needed=False, worse=worse))
+    for measure in clients.measures:
+        worse = clients.drawn and clients.is_beyond(measure, Margin(), step.risk)
+        name, allowed = f"{measure.name} of other clients", measure.margin.points
+        new, old = clients.window.tallies(measure)
+        found.append(Comparison(name, new, old, None, allowed, is_needed=False, worse=worse))
     return tuple(found)
 
 
@@ -359,10 +372,12 @@ class _Window:
     Attributes:
         share: The new version's, above 0 and at most 1, or an upper bound of it; 0 where it has none: then nothing is compared.
         counts: By moment, by the new version and the others, all their requests and the bad ones in each measure.
+        of_a_stall: How many moments are longer than a stall.
     """
 
     share: float
     counts: Array
+    of_a_stall: int = _MOMENTS_OF_A_STALL
 
     @classmethod
     def of(cls, step: Step, moments: Sequence[Moment], share: float, measures: int) -> _Window:
@@ -374,7 +389,7 @@ class _Window:
         for moment in moments:
             new = old = nothing
             for version, drawn in moment.items():
-                counts = (drawn.requests, drawn.failed, *drawn.slow)[: 1 + measures]
+                counts = (drawn.requests, drawn.failed, *drawn.further)[: 1 + measures]
                 if version == step.version:
                     new = counts
                 elif version in step.weights:
@@ -386,8 +401,8 @@ class _Window:
         """All requests of each sample, the bad ones of the new version, and those of the others. A moment is a sample, or a stall is."""
         counts = self.counts if self.share else self.counts[:0]
         if measure.together:
-            whole = counts[: len(counts) // _MOMENTS_OF_A_STALL * _MOMENTS_OF_A_STALL]
-            counts = whole.reshape(-1, _MOMENTS_OF_A_STALL, *counts.shape[1:]).sum(axis=1)
+            whole = counts[: len(counts) // self.of_a_stall * self.of_a_stall]
+            counts = whole.reshape(-1, self.of_a_stall, *counts.shape[1:]).sum(axis=1)
         bad = counts[:, :, 1 + measure.place]
         return counts[:, :, 0].sum(axis=1), bad[:, 0], bad[:, 1]
 
@@ -418,8 +433,57 @@ def _windows(step: Step, seen: Observation) -> _Windows:
     )
 
 
-def _clients(step: Step, seen: Observation) -> _Window:
-    return _Window.of(step, seen.clients, step.highest_share, 1)
+@dataclass(frozen=True)
+class _Clients:
+    """What other clients got, and in what it is compared. A span between two looks is a moment, longer than a stall.
+
+    Attributes:
+        window: Their requests since the step began.
+        measures: Failures first; 4xx where these are counted, and being slower than each bound where latencies are.
+        drawn: Whether all these requests were drawn by the weights, among several versions.
+    """
+
+    window: _Window
+    measures: tuple[Measure, ...]
+    drawn: bool
+
+    def is_beyond(self, measure: Measure, margin: Margin, risk: float) -> bool:
+        """Whether the new version is shown to be worse than a margin allows."""
+        if not self.window.share:
+            return False
+        evidence = Evidence(margin, together=measure.together)
+        # all attempts of a request go to one version: the product to the power of 1/n is that of the requests, or less (Jensen)
+        evidence.add_many(self.window.share, *(counts / _ATTEMPTS for counts in self.window.samples(measure)))
+        return evidence.log >= -math.log(risk)
+
+
+def _clients(step: Step, seen: Observation) -> _Clients:
+    """Compares them in no measure where none of them sent a request."""
+    points = Margin(points=step.terms.points / 100)
+    measures = [Measure("failed", points, 0), Measure("answered with 4xx", points, 1)]
+    usual = sum((seen.clients_before[old] for old in seen.clients_before.keys() - {step.version}), Answers())
+    bounds_ms = usual.bounds_ms(LATENCIES)
+    for place, bound_ms in enumerate(bounds_ms, start=len(measures)):
+        part = usual.slower(bound_ms) / usual.slower(0)
+        measures.append(Measure(f"slower than {bound_ms:g} ms", Margin(ratio=step.terms.ratio), place, usual=part))
+    nothing = Answers()
+    moments = [
+        {
+            version: _drawn(tally, span.answers.get(version, nothing), bounds_ms)
+            for version, tally in span.versions.items()
+        }
+        for span in seen.clients
+    ]
+    window = replace(_Window.of(step, moments, step.highest_share, len(measures)), of_a_stall=1)
+    if not window.counts[:, :, 0].any():
+        measures = []
+    if not any(span.answers for span in seen.clients):
+        measures = measures[:1]
+    return _Clients(window, tuple(measures), drawn=not (step.is_alone or step.has_testers))
+
+
+def _drawn(tally: Tally, answers: Answers, bounds_ms: Sequence[float]) -> Drawn:
+    return Drawn(tally.requests, tally.failures, (answers.client_errors, *map(answers.slower, bounds_ms)))
 
 
 def _is_beyond(step: Step, windows: _Windows, measure: Measure, margin: Margin) -> bool:
@@ -436,27 +500,22 @@ def _bad(windows: _Windows, measure: Measure) -> tuple[Tally, Tally]:
     return new + more, old + more_old
 
 
-def _clients_are_beyond(step: Step, clients: _Window, margin: Margin) -> bool:
-    """Whether it is, by the requests of all other clients since the step began."""
-    if not clients.share:
-        return False
-    evidence = Evidence(margin, together=False)
-    # all attempts of a request go to one version: the product to the power of 1/n is that of the requests, or less (Jensen)
-    evidence.add_many(clients.share, *(counts / _ATTEMPTS for counts in clients.samples(step.measures[0])))
-    return evidence.log >= -math.log(step.risk)
-
-
-def _clients_fail(step: Step, seen: Observation) -> str | None:
-    """That the new version fails its other clients more often; None while it is not shown, and where no other version has requests."""
-    failed = step.measures[0]
-    if step.is_alone or step.has_testers or not _clients_are_beyond(step, _clients(step, seen), failed.margin):
-        return None
-    new, old = _clients(step, seen).tallies(failed)
-    return (
-        f"{step.version} fails clients more often than {step.old_versions}, by more than {step.terms.points:g} points: "
-        f"{new.failures:,} of {new.requests:,} requests, against {old.failures:,} of {old.requests:,} in the same time, "
-        f"as their Envoys count them (false-alarm rate of a promotion ≤ {RISK:.1%})"
-    )
+def _clients_are_worse_off(step: Step, seen: Observation) -> str | None:
+    """In what the new version is worse to its other clients; None while it is not shown, and where no other version has requests."""
+    clients = _clients(step, seen)
+    for measure in clients.measures if clients.drawn else ():
+        if clients.is_beyond(measure, measure.margin, step.risk):
+            new, old = clients.window.tallies(measure)
+            counted = (
+                f"{new.failures:,} of {new.requests:,} requests, against {old.failures:,} of {old.requests:,} in the same time, "
+                f"as their Envoys count them (false-alarm rate of a promotion ≤ {RISK:.1%})"
+            )
+            ratio, points = f"{step.terms.ratio:g} times as often as", f"by more than {step.terms.points:g} points"
+            if measure.together:
+                return f"{step.version} is {measure.name} for clients more than {ratio} {step.old_versions}: {counted}"
+            does = ("fails clients", "answers clients with 4xx")[measure.place]
+            return f"{step.version} {does} more often than {step.old_versions}, {points}: {counted}"
+    return None
 
 
 def _is_needed(step: Step, windows: _Windows, measure: Measure, rate: float) -> bool:

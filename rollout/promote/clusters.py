@@ -162,7 +162,7 @@ class Clusters:
         service, metrics = address(self._upstream.declared(tip, region)), self._upstream.regions(tip)[region].metrics
         if metrics.prometheus:
             return ClientsWatch(Prometheus(where, service, metrics.prometheus))
-        return ClientsWatch(Proxies(where, service))
+        return ClientsWatch(Proxies(where, service, latency=metrics.latency))
 
     def restarts(self, region: str) -> RestartsWatch:
         """How often containers of the service end in a region, for as long as a block lasts."""

@@ -31,7 +31,7 @@ from rollout.judge.step import (
     risk_of_each,
     split_is_proven,
 )
-from rollout.measurement import Drawn, Measurement, Tally, together
+from rollout.measurement import Measurement, Tally, together
 from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
 from rollout.promote.command import run
@@ -253,12 +253,9 @@ class _Watched:
         Raises:
             RolloutError: no more requests are sent, and why.
         """
-        clients = tuple(
-            {version: Drawn(tally.requests, tally.failures) for version, tally in span.versions.items()}
-            for span in self.clients.seen().spans
-        )
+        clients = self.clients.seen()
         coming, proof = (self.coming, self.watch.seen()) if self.coming else (self.watch.seen(), None)
-        return Observation(coming, proof, clients, self.restarts.seen())
+        return Observation(coming, proof, clients.spans, clients.before, self.restarts.seen())
 
     def turn(self) -> None:
         """Ends the windows of the step before.

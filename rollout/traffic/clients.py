@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
-from rollout.measurement import Coverage, Tally
+from rollout.measurement import Answers, Coverage, Span, Tally
 from rollout.problem import Problem, RolloutError
 from rollout.traffic.attack import LONGEST_SECONDS
 
@@ -22,29 +22,13 @@ _END_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Span:
-    """The requests that ended between two looks.
-
-    Attributes:
-        seconds: How long it was.
-        versions: What each of the service's versions did with the requests that it got.
-    """
-
-    seconds: float
-    versions: Mapping[str, Tally]
-
-    def tally(self, versions: Collection[str]) -> Tally:
-        """What these versions did with their requests."""
-        return sum((tally for version, tally in self.versions.items() if version in versions), Tally())
-
-
-@dataclass(frozen=True)
 class Window:
     """What was seen since a watch began or turned.
 
     Attributes:
         spans: One for each look at which something new was known; none while nothing is.
         coverage: Of all of them.
+        before: How versions had answered before it began, at any time; of those that are known.
         trouble: Why the last look failed, and what to do; "" where it did not.
         problems: The same in parts; none where it did not.
         failed: How many of the last looks in a row failed.
@@ -52,6 +36,7 @@ class Window:
 
     spans: tuple[Span, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
+    before: Mapping[str, Answers] = field(default_factory=dict)
     trouble: str = ""
     problems: tuple[Problem, ...] = ()
     failed: int = 0
@@ -64,7 +49,13 @@ class Window:
 
 
 class Source(Protocol):
-    """Counters of clients' requests."""
+    """Counters of clients' requests.
+
+    Attributes:
+        before: How versions had answered at the last look that was anew, since clients began to count; of those that are known.
+    """
+
+    before: Mapping[str, Answers]
 
     def look(self, stop: threading.Event, *, anew: bool) -> tuple[Span | None, Coverage]:
         """What ended since the last look; None where nothing newer is known.
@@ -97,6 +88,7 @@ class ClientsWatch:
         self._turned: int | None = None
         self._spans: list[Span] = []
         self._coverage = Coverage()
+        self._before: Mapping[str, Answers] = {}
         self._trouble = ""
         self._problems: tuple[Problem, ...] = ()
         self._failed = 0
@@ -116,8 +108,8 @@ class ClientsWatch:
         """The window so far."""
         with self._news:
             is_new = self._turned != self._turns
-            spans, coverage = ((), Coverage()) if is_new else (tuple(self._spans), self._coverage)
-            return Window(spans, coverage, self._trouble, self._problems, self._failed)
+            found = Window() if is_new else Window(tuple(self._spans), self._coverage, self._before)
+            return replace(found, trouble=self._trouble, problems=self._problems, failed=self._failed)
 
     def turn(self) -> None:
         """Ends the window; the next one begins with a look that begins after this call, as soon as none is under way.
@@ -160,5 +152,6 @@ class ClientsWatch:
             self._trouble, self._problems, self._failed = "", (), 0
             if self._turned != turns:
                 self._turned, self._spans, self._coverage = turns, [], Coverage()
+                self._before = self._source.before
             self._coverage = self._coverage.then(coverage)
             self._spans += [span] if span else []

@@ -29,9 +29,8 @@ import urllib3
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.client import REQUEST_TIMEOUT, api_client
-from rollout.measurement import Coverage, Tally
+from rollout.measurement import Answers, Coverage, Span, Tally
 from rollout.problem import RolloutError, first_line
-from rollout.traffic.clients import Span
 from rollout.traffic.probe import NAMESPACE
 from stackfile.model import PrometheusConfig
 
@@ -54,10 +53,11 @@ class Sample(NamedTuple):
 
 
 class Series(NamedTuple):
-    """A counter of a client: the version that got the requests, whether they failed, and its labels, as JSON."""
+    """A counter of a client: the version that got the requests, whether they failed or got a 4xx, and its labels, as JSON."""
 
     version: str
     failed: bool
+    client_error: bool
     labels: str
 
 
@@ -72,6 +72,8 @@ class Prometheus:
 
     def __init__(self, region: RegionAccess, service: ServiceAddress, config: PrometheusConfig) -> None:
         self._region, self._service, self._config = region, service, config
+        # nobody asks it for a histogram
+        self.before: Mapping[str, Answers] = {}
         self._name = f"Prometheus {config.service or config.address}"
         self._began_seconds = self._newest_seconds = 0.0
         self._known: dict[str, dict[Series, Sample]] = {}
@@ -98,11 +100,11 @@ class Prometheus:
         for client in self._known.keys() - there:
             del self._known[client]
         before_seconds = self._newest_seconds
-        versions, counted = self._count(found)
+        versions, answers, counted = self._count(found)
         if not counted:
             silent = {} if self._known else {self._name: "it has scraped no client since the change"}
             return None, Coverage(silent=silent, clients_in_part=came_or_went)
-        return Span(self._newest_seconds - before_seconds, versions), Coverage(
+        return Span(self._newest_seconds - before_seconds, versions, answers), Coverage(
             frozenset(counted), clients_in_part=came_or_went
         )
 
@@ -119,9 +121,12 @@ class Prometheus:
         # those with a response_code count what those with its class do
         return f'{{__name__=~"{names}",cluster_name=~"{cluster}",response_code="",namespace!="{NAMESPACE}"}}'
 
-    def _count(self, found: Mapping[str, Mapping[Series, Sequence[Sample]]]) -> tuple[dict[str, Tally], set[str]]:
-        """The requests that ended since the last look, by version, and whose they are; notes what is known from now on."""
+    def _count(
+        self, found: Mapping[str, Mapping[Series, Sequence[Sample]]]
+    ) -> tuple[dict[str, Tally], dict[str, Answers], set[str]]:
+        """The requests that ended since the last look and their answers, by version, and whose they are; notes what is known now."""
         versions: defaultdict[str, Tally] = defaultdict(Tally)
+        answers: defaultdict[str, Answers] = defaultdict(Answers)
         counted: set[str] = set()
         for client, series in found.items():
             known = self._known.get(client, {})
@@ -138,10 +143,11 @@ class Prometheus:
                 for each, sample in new.items():
                     value = _since(known.get(each) or _at(series[each], last), sample)
                     versions[each.version] += Tally(value, value if each.failed else 0)
+                    answers[each.version] += Answers(value if each.client_error else 0)
             if new:
                 self._known[client] = {**known, **new}
                 self._newest_seconds = max(self._newest_seconds, *(sample.at_seconds for sample in new.values()))
-        return dict(versions), counted
+        return dict(versions), dict(answers), counted
 
     def _read(self, result: Any) -> dict[str, dict[Series, list[Sample]]]:
         """The samples by client, the oldest first."""
@@ -160,10 +166,10 @@ class Prometheus:
             version, code = labels.get("destination_version", "unknown"), labels.get("response_code", "")
             # 0 is a request that the client gave up
             failed = not 0 < int(code or 0) < 500 or labels.get("grpc_response_status") in _GRPC_FAILURES
-            return Series(version, failed, every) if version != "unknown" else None
+            return Series(version, failed, code.startswith("4"), every) if version != "unknown" else None
         # before each retry an attempt failed
-        failed = labels["__name__"].endswith("_retry") or labels["response_code_class"] == "5xx"
-        return Series(labels["cluster_name"].split("|")[2], failed, every)
+        status = "5xx" if labels["__name__"].endswith("_retry") else labels["response_code_class"]
+        return Series(labels["cluster_name"].split("|")[2], status == "5xx", status == "4xx", every)
 
     def _ask(self, expression: str, read: Callable[[Any], _Read]) -> _Read:
         """What is read of a query's result, now.

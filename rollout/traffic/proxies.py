@@ -17,6 +17,12 @@ pod got since the last reading, once it is not ready and the Envoy forgets it: a
 only its name is told. A request that a header sends to a version looks like one that the weights sent there. What the probe outside
 the mesh sends is among the requests of a gateway.
 
+Where Istio is told to keep statistics of subsets (`metrics.latency` of a stack file), an Envoy's page of these tells more, by subset
+since the Envoy began: answers by status class, of which 4xx are read, and a histogram of the time from a request's end to its answer's,
+retries among it, in whole milliseconds. Both count what the client got, once. The histogram lags behind by five seconds at most, since
+Envoy merges what its threads count that often. It is asked by the same exec: Envoy's port 15090 would want the right to `pods/proxy`,
+gives all of an Envoy's statistics, and no request for it would be cheaper.
+
 Source: Envoy's router (source/common/router/router.cc) and connection pools (source/common/conn_pool/conn_pool_base.cc). What is
 said here of answers, resets, refused connections, retries, timeouts and clients that give up was tried with Envoy 1.40.
 """
@@ -26,19 +32,18 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, list_all_pods
-from rollout.cluster.envoys import Envoy, ask_envoys, clusters_page, hosts_of, unreadable
+from rollout.cluster.envoys import Envoy, ask_envoys, clusters_page, hosts_of, subset_of, unreadable
 from rollout.cluster.pods import PROXY
-from rollout.measurement import Coverage, Host, Tally
+from rollout.measurement import Answers, Coverage, Host, Span, Tally
 from rollout.problem import RolloutError
-from rollout.traffic.clients import Span
 from rollout.traffic.probe import NAMESPACE
 
 
@@ -82,16 +87,28 @@ class Reading:
         at_seconds: When it began, by the monotonic clock.
         counters: By client and host; of a client that was asked in vain what it showed before, if it did.
         silent: Why a client was asked in vain. It is not known whether such a one can send to the service.
+        answers: How versions answered, by client and version, since its Envoy began; of those that were asked for it.
     """
 
     at_seconds: float
     counters: Mapping[Client, Mapping[Host, Counters]]
     silent: Mapping[Client, str] = field(default_factory=dict)
+    answers: Mapping[Client, Mapping[str, Answers]] = field(default_factory=dict)
 
     def after(self, before: Reading) -> Reading:
         """With what clients that are silent now showed before: their next answer then tells of both intervals."""
         kept = {client: before.counters[client] for client in self.silent if client in before.counters}
-        return Reading(self.at_seconds, {**kept, **self.counters}, self.silent)
+        answers = {client: before.answers[client] for client in self.silent if client in before.answers}
+        return Reading(self.at_seconds, {**kept, **self.counters}, self.silent, {**answers, **self.answers})
+
+    @property
+    def versions(self) -> Mapping[str, Answers]:
+        """How each version answered all of them."""
+        found: defaultdict[str, Answers] = defaultdict(Answers)
+        for versions in self.answers.values():
+            for version, answers in versions.items():
+                found[version] += answers
+        return dict(found)
 
 
 def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
@@ -102,7 +119,11 @@ def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
     reading passes all its counters, is taken for it: then too few requests are counted.
     """
     versions: defaultdict[str, Tally] = defaultdict(Tally)
+    answers: defaultdict[str, Answers] = defaultdict(Answers)
     hosts_in_part: set[Host] = set()
+    for client in now.answers.keys() & before.answers.keys():
+        for version, counted in now.answers[client].items():
+            answers[version] += _since(counted, before.answers[client].get(version, Answers()))
     for client in now.counters.keys() & before.counters.keys():
         known, found = before.counters[client], now.counters[client]
         gone = known.keys() - found.keys()
@@ -113,7 +134,7 @@ def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
                 then = Counters()
             versions[host.version] += counters.since(then)
         hosts_in_part |= gone
-    return Span(now.at_seconds - before.at_seconds, dict(versions)), Coverage(
+    return Span(now.at_seconds - before.at_seconds, dict(versions), dict(answers)), Coverage(
         _pods((now.counters.keys() & before.counters.keys()) - now.silent.keys()),
         _reasons(now),
         _pods(now.counters.keys() ^ before.counters.keys()),
@@ -122,7 +143,12 @@ def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
 
 
 def read_clients(
-    region: RegionAccess, service: ServiceAddress, left_out: Collection[str], stop: threading.Event | None = None
+    region: RegionAccess,
+    service: ServiceAddress,
+    left_out: Collection[str],
+    stop: threading.Event | None = None,
+    *,
+    latency: bool = False,
 ) -> Reading:
     """Reads the counters of every client of a service; about half a second for fourteen of them.
 
@@ -130,6 +156,7 @@ def read_clients(
         region: The region.
         service: The service.
         left_out: The namespaces whose pods are not asked.
+        latency: Whether they are asked for statistics of subsets too.
         stop: Ends it at once; what is missing then is silent.
 
     Raises:
@@ -138,20 +165,25 @@ def read_clients(
     at_seconds = time.monotonic()
     counters: dict[Client, Mapping[Host, Counters]] = {}
     silent: dict[Client, str] = {}
+    answers: dict[Client, Mapping[str, Answers]] = {}
 
     def pages(envoy: Envoy) -> list[str]:
-        return [] if envoy.pod.partition("/")[0] in left_out else [clusters_page([service])]
+        wanted = [clusters_page([service]), *([_statistics_page(service)] if latency else [])]
+        return [] if envoy.pod.partition("/")[0] in left_out else wanted
 
-    for envoy, (page,) in ask_envoys(region, list_all_pods(region, api_client(region)), pages, stop):
+    for envoy, (page, *more) in ask_envoys(region, list_all_pods(region, api_client(region)), pages, stop):
         client = Client(envoy.pod, envoy.uid)
         try:
-            if page.error:
-                silent[client] = page.error
+            if errors := [each.error for each in (page, *more) if each.error]:
+                silent[client] = errors[0]
             elif (read := read_counters(json.loads(page.text), service)) is not None:
+                # what cannot be read of the one leaves out the other as well
+                for each in more:
+                    answers[client] = read_answers(json.loads(each.text), service)
                 counters[client] = read
         except (ValueError, KeyError, TypeError, AttributeError) as invalid:
             silent[client] = unreadable(invalid)
-    return Reading(at_seconds, counters, silent)
+    return Reading(at_seconds, counters, silent, answers)
 
 
 def read_counters(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[Host, Counters] | None:
@@ -171,6 +203,26 @@ def read_counters(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[
     }
 
 
+def read_answers(statistics: Mapping[str, Any], service: ServiceAddress) -> dict[str, Answers]:
+    """How versions of a service answered an Envoy since it began; of those of which it keeps statistics.
+
+    Args:
+        statistics: The page `stats?format=json&histogram_buckets=cumulative`.
+        service: The service.
+    """
+    found: defaultdict[str, Answers] = defaultdict(Answers)
+    for each in statistics.get("stats") or []:
+        for one in each.get("histograms", [each]):
+            cluster, _, name = one["name"].removeprefix("cluster.").rpartition(".")
+            # newer ones of Istio end the cluster's name by a semicolon
+            version = subset_of(cluster.removesuffix(";"), service)
+            if version and name == "upstream_rq_4xx":
+                found[version] += Answers(int(one["value"]))
+            elif version and name == "upstream_rq_time":
+                found[version] += Answers(latencies=_classes(one["buckets"]))
+    return dict(found)
+
+
 class Proxies:
     """The Envoys of all clients.
 
@@ -178,11 +230,20 @@ class Proxies:
         region: The region.
         service: The service.
         left_out: The namespaces whose pods are not asked; by default the probe's, which tells of each request itself.
+        latency: Whether they are asked for statistics of subsets too.
     """
 
-    def __init__(self, region: RegionAccess, service: ServiceAddress, left_out: Collection[str] = (NAMESPACE,)) -> None:
-        self._region, self._service, self._left_out = region, service, left_out
+    def __init__(
+        self,
+        region: RegionAccess,
+        service: ServiceAddress,
+        left_out: Collection[str] = (NAMESPACE,),
+        *,
+        latency: bool = False,
+    ) -> None:
+        self._region, self._service, self._left_out, self._latency = region, service, left_out, latency
         self._last: Reading | None = None
+        self.before: Mapping[str, Answers] = {}
 
     def look(self, stop: threading.Event, *, anew: bool) -> tuple[Span | None, Coverage]:
         """As `Source.look`; about half a second for fourteen of them.
@@ -190,10 +251,12 @@ class Proxies:
         Raises:
             RolloutError: no such context, or the cluster does not answer or refuses to list its pods; or none of them answers.
         """
-        now = read_clients(self._region, self._service, self._left_out, stop)
+        now = read_clients(self._region, self._service, self._left_out, stop, latency=self._latency)
         if now.silent and not now.counters:
             raise self._none_answered(now.silent)
         before = None if anew else self._last
+        if anew:
+            self.before = now.versions
         self._last = now = now.after(before) if before else now
         return compare(before, now) if before else (None, Coverage(silent=_reasons(now)))
 
@@ -205,6 +268,27 @@ class Proxies:
             "see that an exec into the proxies goes through: "
             f"kubectl --context {self._region.context} -n NAMESPACE exec POD -c {PROXY} -- pilot-agent request GET clusters",
         )
+
+
+def _statistics_page(service: ServiceAddress) -> str:
+    names = f"outbound.*{service.host}.*upstream_rq_(4xx|time)"
+    return f"stats?format=json&histogram_buckets=cumulative&filter={names}"
+
+
+def _classes(buckets: Sequence[Mapping[str, Any]]) -> dict[float, int]:
+    until = [0, *(int(bucket["cumulative"]) for bucket in buckets)]
+    return {
+        float(bucket["upper_bound"]): now - before
+        for bucket, before, now in zip(buckets, until, until[1:], strict=False)
+    }
+
+
+def _since(now: Answers, before: Answers) -> Answers:
+    """What came since then; all of it where something fell: the Envoy began anew."""
+    errors = now.client_errors - before.client_errors
+    latencies = Counter(now.latencies)
+    latencies.subtract(before.latencies)
+    return Answers(errors, latencies) if min(errors, 0, *latencies.values()) >= 0 else now
 
 
 def _reasons(reading: Reading) -> dict[str, str]:

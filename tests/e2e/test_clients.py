@@ -1,8 +1,9 @@
-"""A version that is well for the probe and fails real clients is taken back, by their Envoys' counters and by a Prometheus."""
+"""A version that is well for the probe and not for real clients is taken back, by their Envoys' counters and by a Prometheus."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -18,10 +19,9 @@ pytestmark = pytest.mark.drill
 
 _REGION = "region-a"
 _PROMETHEUS = ("deployment/prometheus", "--namespace=monitoring")
-_METRICS = {"prometheus": {"service": "monitoring/prometheus:9090", "counters": "envoy"}}
+_METRICS = {"prometheus": {"service": "monitoring/prometheus:9090", "counters": "envoy"}, "latency": True}
+_MANY = 500
 _QUERY = "/api/v1/namespaces/monitoring/services/prometheus:9090/proxy/api/v1/query?query=envoy_cluster_upstream_rq"
-# what Istio keeps by itself has none of these counters
-_PROXY = "proxyStatsMatcher: {inclusionRegexps: ['cluster\\.outbound\\|.*upstream_rq.*']}"
 
 
 def _shopper(path: str, image: str) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def _shopper(path: str, image: str) -> dict[str, Any]:
     numbers = ["--rate=50", "--requests=1000000", "--workers=10"]
     container = {"name": "shopper", "image": image, "imagePullPolicy": "IfNotPresent", "args": [*command, *numbers]}
     template = {
-        "metadata": {"labels": labels, "annotations": {"proxy.istio.io/config": _PROXY}},
+        "metadata": {"labels": labels},
         "spec": {"containers": [container], "terminationGracePeriodSeconds": 5},
     }
     deployment = {"replicas": 1, "strategy": {"type": "Recreate"}, "selector": {"matchLabels": labels}}
@@ -67,20 +67,34 @@ def shop(lab: Laboratory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def scraped(lab: Laboratory, shop: None) -> Iterator[None]:
     """A Prometheus in the region, which its stack file names."""
-    lab.git("pull", "--quiet", "--ff-only", "lab", "main")
-    lab.edit(_REGION, lambda config: config.update({"echo-rollout:metrics": _METRICS}))
-    lab.push("Read clients' requests of Prometheus")
-    lab.run("up", "--no-verify", f"--region={_REGION}")
+    _declare(lab, _METRICS)
     yield
     lab.kubectl(_REGION, "delete", "namespace", "monitoring")
+
+
+def _answered(lab: Laboratory) -> int:
+    """How many answers of v1 the client's Envoy has kept in its histogram."""
+    asked = ("pilot-agent", "request", "GET", "stats?filter=v1.web.web.*upstream_rq_2xx")
+    told = lab.kubectl(
+        _REGION, "exec", "--namespace=clients", "deployment/shopper", "--container=istio-proxy", "--", *asked
+    )
+    return int(told.rpartition(":")[2] or 0)
 
 
 def _await_scraped(lab: Laboratory) -> None:
     until(lambda: "|web.web.svc" in lab.kubectl(_REGION, "get", f"--raw={_QUERY}"), seconds=120)
 
 
-def _promoted(lab: Laboratory, **options: Any) -> Promoted:
-    steps = ("--steps=10,50,100", "--bake=60s", "--longest=5m")
+def _declare(lab: Laboratory, metrics: dict[str, Any]) -> None:
+    """Bring the region to it. Proxies that start from then on keep what it asks for, and so does the client's at its next path."""
+    lab.git("pull", "--quiet", "--ff-only", "lab", "main")
+    lab.edit(_REGION, lambda config: config.update({"echo-rollout:metrics": metrics}))
+    lab.push("Read what clients get")
+    lab.run("up", "--no-verify", f"--region={_REGION}")
+
+
+def _promoted(lab: Laboratory, bake: str = "60s", **options: Any) -> Promoted:
+    steps = ("--steps=10,50,100", f"--bake={bake}", "--longest=8m")
     return promote(lab, "v2", "--service=web", f"--regions={_REGION}", *steps, rate=200, **options)
 
 
@@ -98,6 +112,23 @@ def test_a_version_that_fails_only_real_clients_is_taken_back_by_their_envoys(
     _shops(lab, "/checkout")
 
     _assert_taken_back(_promoted(lab), notes, "Envoys")
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_version_that_is_slow_only_for_real_clients_is_taken_back(lab: Laboratory, notes: list[str]) -> None:
+    """By their Envoys' histograms: v2 takes a second for each page of the catalogue."""
+    _declare(lab, {"latency": True})
+    _shops(lab, "/catalogue")
+    # what is slow is known from what the old version did before
+    until(lambda: _answered(lab) > _MANY, seconds=120)
+
+    done = _promoted(lab, bake="5m")
+
+    assert done.code == 1, str(done)
+    assert re.search(
+        "v2 is slower than [0-9.]+ ms for clients more than 10 times as often as v1", done.result["reason"]
+    )
+    notes.append(f"/catalogue of v2 is slow for real clients: {done.result['reason']}")
 
 
 @pytest.mark.usefixtures("scraped")

@@ -30,6 +30,8 @@ versions:
   v1: {image: registry.corp.local/nginx:1.0.0, replicas: 2, weight: 100, configMaps: {/etc/nginx/conf.d: site-1}}
   v2: {image: registry.corp.local/nginx:1.0.0, replicas: 2, weight: 0, configMaps: {/etc/nginx/conf.d: site-2}}
 """
+_CATALOGUE = 2_000
+"""Bytes. nginx sends what it may in a second at once."""
 _SITE = """\
 server {{
   listen 9000;
@@ -38,16 +40,18 @@ server {{
   location = /alive {{ return 204; }}
   location /shop {{ return 200 "site {number}"; }}
   location /checkout {{ return {checkout}; }}
+  location /catalogue {{ limit_rate {rate}; return 200 "{catalogue}"; }}
   location / {{ return 404; }}
 }}
 """
 
 
 def _configure(lab: Laboratory, region: str) -> None:
-    """Make the sites of both versions, once their namespace is there: v2 fails at /checkout."""
+    """Make the sites of both versions, once their namespace is there: v2 fails at /checkout, and takes a second for /catalogue."""
     until(lambda: bool(lab.kubectl(region, "get", "namespace/web", "--ignore-not-found")), seconds=120)
     for number in (1, 2):
-        site = {"site.conf": _SITE.format(number=number, checkout=500 if number == 2 else 204)}
+        differs = {"checkout": 500, "rate": _CATALOGUE * 3 // 4} if number == 2 else {"checkout": 204, "rate": 0}
+        site = {"site.conf": _SITE.format(number=number, catalogue="x" * _CATALOGUE, **differs)}
         metadata = {"name": f"site-{number}", "namespace": "web"}
         made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True, "data": site}
         file = lab.place.directory / f"site-{number}-{region}.json"

@@ -26,7 +26,7 @@ from rollout.cluster.objects import Route
 from rollout.cluster.pods import FEW
 from rollout.cluster.stack_outputs import ServiceOutputs, StackOutputs
 from rollout.git.repository import Repository
-from rollout.measurement import Coverage, Host, Result, Tally
+from rollout.measurement import Coverage, Host, Result, Span, Tally
 from rollout.problem import Problem, RolloutError, TransientError
 from rollout.promote import delivery
 from rollout.promote.delivery import DeliveryTime
@@ -34,7 +34,7 @@ from rollout.status import clients, verification
 from rollout.status.overlay import Split
 from rollout.status.verification import Way
 from rollout.traffic.attack import Attack
-from rollout.traffic.clients import Span, Window
+from rollout.traffic.clients import Window
 from rollout.traffic.probe import Source
 from rollout.weights import routed
 from tests.rollout.answers import drawn, fault, numbered, ok

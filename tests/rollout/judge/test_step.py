@@ -24,7 +24,7 @@ from rollout.judge.step import (
     risk_of_each,
     somebody_else_answered,
 )
-from rollout.measurement import Count, Drawn, Measurement, Result, Tally
+from rollout.measurement import Answers, Count, Measurement, Result, Span, Tally
 from rollout.terms import Terms
 from tests.rollout.answers import AT_NS, REGION, fault, measured, numbered, ok, other, page
 
@@ -207,11 +207,17 @@ class TestLatency:
 
 
 def test_all_tests_of_a_promotion_risk_what_is_declared() -> None:
-    assert risk_of_each(5, 2) * 2 * (5 * 13 + 3 * 4) == pytest.approx(RISK)
+    assert risk_of_each(5, 2) * 2 * (5 * 17 + 3 * 4) == pytest.approx(RISK)
+
+
+def clients(answers: Mapping[str, Answers], before: Mapping[str, Answers] = MappingProxyType({})) -> Observation:
+    """A minute of 1,000 requests of clients each ten seconds, and how they were answered."""
+    spans = (Span(10, {"v1": Tally(900), "v2": Tally(100)}, answers),) * 6
+    return Observation(NOTHING, NOTHING, spans, before)
 
 
 class TestClients:
-    SEEN = Observation(NOTHING, NOTHING, ({"v1": Drawn(900, 0), "v2": Drawn(100, 30)},) * 6)
+    SEEN = Observation(NOTHING, NOTHING, (Span(10, {"v1": Tally(900, 0), "v2": Tally(100, 30)}),) * 6)
 
     def test_a_version_that_fails_other_clients_is_doubted(self) -> None:
         assert doubted(self.SEEN).startswith(
@@ -222,9 +228,47 @@ class TestClients:
         assert doubt(replace(STEP, has_testers=True), self.SEEN, proven=False) is None
 
     def test_three_attempts_of_a_request_are_one(self) -> None:
-        few = Observation(NOTHING, NOTHING, ({"v1": Drawn(900, 0), "v2": Drawn(100, 3)},) * 3)
+        few = Observation(NOTHING, NOTHING, (Span(10, {"v1": Tally(900, 0), "v2": Tally(100, 3)}),) * 3)
 
         assert doubt(STEP, few, proven=False) is None
+
+    def test_a_version_that_answers_them_with_4xx_is_doubted(self) -> None:
+        errors = clients({"v1": Answers(9), "v2": Answers(30)})
+
+        assert doubted(errors).startswith(
+            "v2 answers clients with 4xx more often than v1, by more than 0.5 points: 180 of 600 requests, against 54 of 5,400"
+        )
+        assert doubt(STEP, clients({"v1": Answers(270), "v2": Answers(30)}), proven=False) is None
+
+    def test_a_version_that_is_slow_for_them_is_doubted(self) -> None:
+        slow = clients(
+            {"v1": Answers(0, {5: 890, 50: 10}), "v2": Answers(0, {5: 60, 50: 40})}, {"v1": Answers(0, {5: 98, 50: 2})}
+        )
+
+        # p50 and p95 of the old version are at most 5 ms, before; each span is one observation that counts for 2 at most
+        assert doubted(replace(slow, clients=slow.clients * 4)).startswith(
+            "v2 is slower than 5 ms for clients more than 2 times as often as v1: 960 of 2,400 requests, against 240 of 21,600"
+        )
+        assert doubt(STEP, slow, proven=False) is None
+
+    def test_both_versions_may_be_slow_for_them(self) -> None:
+        slow = clients(
+            {"v1": Answers(0, {5: 540, 50: 360}), "v2": Answers(0, {5: 50, 50: 50})}, {"v1": Answers(0, {5: 1})}
+        )
+
+        assert doubt(STEP, replace(slow, clients=slow.clients * 9), proven=False) is None
+
+    def test_they_are_compared_in_what_is_counted(self) -> None:
+        names = ["failed of other clients", "answered with 4xx of other clients", "slower than 5 ms of other clients"]
+        answers, before = {"v1": Answers(0, {5: 1})}, {"v1": Answers(0, {5: 2}), "v2": Answers(0, {50: 9})}
+
+        def told(seen: Observation) -> list[str]:
+            return [each.name for each in compared(STEP, seen, RATE)[1:]]
+
+        assert told(self.SEEN) == names[:1]
+        assert told(clients(answers)) == names[:2]
+        assert told(clients(answers, before)) == names
+        assert told(Observation(NOTHING, NOTHING)) == []
 
 
 class TestSomebodyElse:

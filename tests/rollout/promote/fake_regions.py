@@ -15,14 +15,14 @@ import numpy as np
 from rollout.access import RegionAccess
 from rollout.judge.shares import RISK
 from rollout.judge.step import nearly_all_answered
-from rollout.measurement import Count, Measurement, Result, Tally
+from rollout.measurement import Count, Measurement, Result, Span, Tally
 from rollout.problem import Problem, TransientError
 from rollout.promote.clusters import FIRST_REQUESTS, Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.overlay import parse_split
 from rollout.status.verification import Outcome, Ready, measure_and_judge
 from rollout.traffic.attack import Attack
-from rollout.traffic.clients import ClientsWatch, Span, Window
+from rollout.traffic.clients import ClientsWatch, Window
 from rollout.traffic.restarts import RestartsWatch
 from rollout.traffic.watch import Watch
 from tests.rollout.answers import AT_NS, ok

@@ -11,9 +11,9 @@ import pytest
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
-from rollout.measurement import Coverage, Tally
+from rollout.measurement import Answers, Coverage, Span, Tally
 from rollout.problem import RolloutError
-from rollout.traffic.clients import ClientsWatch, Span
+from rollout.traffic.clients import ClientsWatch
 from rollout.traffic.prometheus import Prometheus
 from stackfile.model import PrometheusConfig
 from tests.rollout.cluster.fake_cluster import FakeCluster
@@ -113,7 +113,7 @@ class TestCounts:
 
         span, coverage = look(istio)
 
-        assert span == Span(15.0, {"v1": Tally(90, 0), "v2": Tally(10, 5)})
+        assert span == Span(15.0, {"v1": Tally(90, 0), "v2": Tally(10, 5)}, {"v1": Answers(), "v2": Answers()})
         assert coverage == Coverage(frozenset({"shop/shop-1 (10.0.0.1)"}))
 
     def test_nothing_twice(self, istio: Prometheus) -> None:
@@ -209,6 +209,15 @@ class TestCounts:
 
         assert versions(istio).get("v2", Tally()) == (told or Tally())
 
+    def test_answers_with_4xx_apart(self, scraped: FakePrometheus, istio: Prometheus) -> None:
+        kept = {requests("v1"): 900, requests("v2", 500): 10}
+        scraped.scrape(SHOP, 30, {**kept, requests("v2", 404): 3})
+
+        span, _coverage = look(istio)
+
+        assert span
+        assert span.answers == {"v1": Answers(), "v2": Answers(3)}
+
 
 def test_envoys_own_counters_are_read_by_subset(scraped: FakePrometheus, envoy: Prometheus) -> None:
     nothing = re.sub(r" \d+\n", " 0\n", ENVOYS_PAGE)
@@ -219,6 +228,7 @@ def test_envoys_own_counters_are_read_by_subset(scraped: FakePrometheus, envoy: 
 
     assert span
     assert span.versions == {"v1": Tally(5, 2), "v2": Tally(4, 3), "v3": Tally(1, 1)}
+    assert span.answers == {"v1": Answers(1), "v2": Answers(), "v3": Answers()}
 
 
 class TestNothing:
@@ -298,7 +308,7 @@ class TestService:
             scraped.scrape(SHOP, at, {requests("v1"): at})
             span, _ = look(service, anew=at == 0)
 
-        assert span == Span(15.0, {"v1": Tally(15, 0)})
+        assert span == Span(15.0, {"v1": Tally(15, 0)}, {"v1": Answers()})
         assert {*scraped.paths} == {"/api/v1/namespaces/monitoring/services/prometheus:9090/proxy/api/v1/query"}
 
     def test_tells_how_to_ask_it_by_hand(self, scraped: FakePrometheus, service: Prometheus) -> None:

@@ -15,9 +15,18 @@ import pytest
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
-from rollout.measurement import Coverage, Host, Tally
-from rollout.traffic.clients import ClientsWatch, Span, Window
-from rollout.traffic.proxies import Client, Counters, Proxies, Reading, compare, read_clients, read_counters
+from rollout.measurement import Answers, Coverage, Host, Span, Tally
+from rollout.traffic.clients import ClientsWatch, Window
+from rollout.traffic.proxies import (
+    Client,
+    Counters,
+    Proxies,
+    Reading,
+    compare,
+    read_answers,
+    read_clients,
+    read_counters,
+)
 from tests.rollout.cluster.captured import document
 from tests.rollout.cluster.fake_cluster import STDOUT, SUCCESS, Exec, FakeCluster, exit_status, serving
 
@@ -146,6 +155,55 @@ class TestPage:
         ]
 
         assert len(read_counters(page, ECHO) or {}) == 2
+
+
+STATISTICS = """{"stats": [
+  {"name": "cluster.outbound|80|v2|echo.echo.svc.cluster.local;.upstream_rq_4xx", "value": 17},
+  {"name": "cluster.outbound|80|v2|echo.echo.svc.cluster.local;.upstream_rq_5xx", "value": 11},
+  {"name": "cluster.outbound|80|v1|echo.echo.svc.cluster.local.upstream_rq_4xx", "value": 2},
+  {"name": "cluster.outbound|80||echo.echo.svc.cluster.local;.upstream_rq_4xx", "value": 99},
+  {"name": "cluster.outbound|80|v1|echo.echo-test.svc.cluster.local;.upstream_rq_4xx", "value": 99},
+  {"histograms": [
+    {"name": "cluster.outbound|80|v1|echo.echo.svc.cluster.local;.external.upstream_rq_time", "buckets": []},
+    {"name": "cluster.outbound|80|v1|echo.echo.svc.cluster.local;.upstream_rq_time", "buckets": [
+      {"upper_bound": 0.5, "interval": 0, "cumulative": 1665},
+      {"upper_bound": 10, "interval": 4, "cumulative": 10781},
+      {"upper_bound": 3e+05, "interval": 48, "cumulative": 34959},
+      {"upper_bound": 3600000, "interval": 48, "cumulative": 34959}]}]}]}"""
+
+
+class TestStatistics:
+    """The page is as an Envoy of the lab wrote it, some buckets left out."""
+
+    def test_have_the_answers_of_each_version(self) -> None:
+        assert read_answers(json.loads(STATISTICS), ECHO) == {
+            "v1": Answers(2, {0.5: 1_665, 10: 9_116, 300_000: 24_178}),
+            "v2": Answers(17),
+        }
+
+    def test_of_an_envoy_that_keeps_none_are_nothing(self) -> None:
+        assert read_answers({"stats": []}, ECHO) == {}
+
+    def test_count_from_the_first_reading_of_a_client_on(self) -> None:
+        def answered(answers: dict[Client, dict[str, Answers]]) -> Reading:
+            return Reading(0.0, {client: {} for client in answers}, {}, answers)
+
+        before = answered({SHOP: {"v1": Answers(2, {1: 5, 10: 1})}, GATEWAY: {"v1": Answers(50, {1: 90})}})
+        shop = {"v1": Answers(3, {1: 9, 10: 1}), "v2": Answers(0, {1: 4})}
+        now = answered({SHOP: shop, CART: {"v2": Answers(99)}, GATEWAY: {"v1": Answers(60, {10: 8})}})
+
+        span, _coverage = compare(before, now)
+
+        # the shop's, and all of the gateway's: that began anew
+        assert span.answers == {"v1": Answers(61, {1: 4, 10: 8}), "v2": Answers(0, {1: 4})}
+
+    def test_of_a_silent_client_come_with_its_next_answer(self) -> None:
+        first = Reading(0.0, {SHOP: {}}, {}, {SHOP: {"v1": Answers(1)}})
+        second = Reading(1.0, {}, {SHOP: "gave no answer"}).after(first)
+        third = Reading(2.0, {SHOP: {}}, {}, {SHOP: {"v1": Answers(4)}}).after(second)
+
+        assert compare(first, second)[0].answers == {"v1": Answers()}
+        assert compare(second, third)[0].answers == {"v1": Answers(3)}
 
 
 class TestCompare:
@@ -323,6 +381,22 @@ class TestRead:
         assert not read.silent
         get = "pilot-agent request GET clusters?format=json&filter=.*(echo.echo.svc.cluster.local).*"
         assert sorted(mesh.asked) == [f"a {get}", f"g {get}", f"o {get}"]
+
+    def test_asks_for_statistics_where_latency_is_read(self, mesh: Mesh, region: RegionAccess) -> None:
+        def answering(opened: Exec) -> None:
+            is_statistics = opened.command[-1].startswith("stats?")
+            opened.send(STDOUT, (STATISTICS if is_statistics else page({V1: well(7)})).encode())
+            opened.end(SUCCESS)
+
+        mesh.answers["a"] = answering
+        mesh.answers["g"] = failing
+        proxies = Proxies(region, ECHO, latency=True)
+
+        assert proxies.look(threading.Event(), anew=True)[0] is None
+        assert proxies.before["v2"] == Answers(17)
+        assert proxies.before["v1"].bounds_ms([0.03, 0.5, 0.99]) == (0.5, 300_000)
+        asked = "stats?format=json&histogram_buckets=cumulative&filter=outbound.*echo.echo.svc.cluster.local.*upstream_rq_(4xx|time)"
+        assert f"a pilot-agent request GET {asked}" in mesh.asked
 
     def test_asks_the_probe_where_nothing_is_left_out(self, region: RegionAccess) -> None:
         assert Client("echo-probe/probe", "uid-of-probe") in read_clients(region, ECHO, ()).counters
