@@ -73,7 +73,7 @@ def promote(
         rate: Requests a second that it sends in each region that it measures.
         margins: Its margins, and how long it may take a step to be proven.
     """
-    options = () if "--resume" in arguments else (*MARGINS, "--again")
+    options = () if "--resume" in arguments else (*margins, "--again")
     command = [sys.executable, "-m", "rollout", "promote", *options, *arguments, f"--rate={rate}", "--json"]
     child = subprocess.Popen(
         command,
