@@ -50,9 +50,9 @@ def test_a_version_whose_processor_is_limited_is_taken_back(
 
 
 def test_a_version_that_is_slow_at_p99_only_is_taken_back(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:
-    """Three of a hundred of its requests wait for up to 60 ms."""
-    drill = "v2 stands still for 0.06 s of every 2 s from 25 % on"
-    with restored(lab), stalls(processes(lab, _REGION, "v2"), still=0.06, moving=1.94) as stall:
+    """Three of a hundred of its requests wait for up to 120 ms."""
+    drill = "v2 stands still for 0.12 s of every 4 s from 25 % on"
+    with restored(lab), stalls(processes(lab, _REGION, "v2"), still=0.12, moving=3.88) as stall:
         with under_load(lab, drill, drills):
             done = promote(
                 lab, "v2", "--bake=150s", "--steps=25", _HERE, when={"v2 25 %: committed": stall}, margins=_NARROW
