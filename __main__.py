@@ -18,7 +18,8 @@ from components.existing.platform import require_usable
 from components.existing.releases import failed_revisions, read_revisions, require_none_pending
 from components.existing.safety import UnsafeError, require_fixed_files, require_safe
 from components.existing.service import new_services
-from components.gateway import IngressGateway, IngressGatewayArgs, gateway_chart, gateway_hosts
+from components.existing.testers import read_secrets
+from components.gateway import IngressGateway, IngressGatewayArgs, gateway_chart
 from components.istio import BASE, ISTIOD, IstioInstall, IstioInstallArgs
 from components.names import address, gateway_address
 from components.namespace import ServiceNamespace
@@ -43,6 +44,7 @@ async def bring_up() -> None:
         require_fixed_files(connection, config)
         new = new_services(previous, config)
         require_usable(connection, config, new)
+        testers = read_secrets(connection, config)
         manifest = read_manifest(config.argocd) if config.argocd.install and gitops else None
         require_handover(previous.get("delivery"), config.delivery)
     except (ConfigError, UnsafeError, ClusterError, ManifestError, DeliveryError) as error:
@@ -77,8 +79,7 @@ async def bring_up() -> None:
         EchoProbe("probe", EchoProbeArgs(config.probe.image, outside=config.gateway is not None), meshed),
     ]
     if config.gateway:
-        args = IngressGatewayArgs(config.istio, config.gateway, gateway_hosts(config.services.values()), failed)
-        made.append(IngressGateway("gateway", args, lasting))
+        made.append(IngressGateway("gateway", IngressGatewayArgs.of(config, config.gateway, testers, failed), lasting))
     delivery = deliver(config, manifest, cluster, namespaces, [service.name for service in new])
     if config.access:
         # after the namespaces of all that it names: with the delivery there is that of Argo CD

@@ -1,5 +1,7 @@
 """The ingress gateway of one region: where clients outside the mesh reach the services, by the official Helm chart gateway."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +13,8 @@ from pulumi_kubernetes_istio.networking import v1 as networking
 
 from components.istio import Chart, merged
 from components.names import GATEWAY, HTTP_PORT, INGRESS, recommended_labels
-from stackfile.model import GatewayConfig, IstioConfig, ServiceConfig
+from components.traffic import testers_at_gateway
+from stackfile.model import GatewayConfig, IstioConfig, RegionConfig, ServiceConfig
 
 _HTTPS_PORT = 443
 _STATUS_PORT = 15021
@@ -30,13 +33,26 @@ class IngressGatewayArgs:
         gateway: What the stack file says of it.
         hosts: The names that clients ask for, each as `namespace/host`: VirtualServices of that namespace may route it. Without any,
             the gateway answers nobody.
+        testers: The services that testers ask for a version through the gateway, with the secret that they show.
         failed: The latest failed revision of each Helm release that has one.
     """
 
     istio: IstioConfig
     gateway: GatewayConfig
     hosts: Sequence[str]
+    testers: Sequence[tuple[ServiceConfig, pulumi.Input[str]]] = ()
     failed: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        config: RegionConfig,
+        gateway: GatewayConfig,
+        testers: Sequence[tuple[ServiceConfig, pulumi.Input[str]]],
+        failed: Mapping[str, int],
+    ) -> IngressGatewayArgs:
+        """What a stack file says of it."""
+        return cls(config.istio, gateway, gateway_hosts(config.services.values()), testers, failed)
 
 
 def gateway_hosts(services: Iterable[ServiceConfig]) -> tuple[str, ...]:
@@ -78,6 +94,11 @@ class IngressGateway(pulumi.ComponentResource):
             args.failed,
             pulumi.ResourceOptions(parent=self, depends_on=[after]),
         )
+        for service, secret in args.testers:
+            # unlike the gateway, which clients need, it goes with the setting or the Secret
+            testers_at_gateway(service, args.gateway.namespace, secret).register(
+                pulumi.ResourceOptions(parent=self, depends_on=[after], protect=False)
+            )
         self.register_outputs({})
 
 
@@ -137,14 +158,16 @@ def _spread(topology_key: str) -> dict[str, Any]:
 
 
 def _servers(args: IngressGatewayArgs) -> list[networking.GatewaySpecServersArgs]:
+    # a VirtualService for testers is beside the Gateway
+    hosts = [*args.hosts, *(f"./{host}" for service, _ in args.testers for host in service.hosts)]
     plain = networking.GatewaySpecServersArgs(
-        port=networking.GatewaySpecServersPortArgs(name="http", number=HTTP_PORT, protocol="HTTP"), hosts=args.hosts
+        port=networking.GatewaySpecServersPortArgs(name="http", number=HTTP_PORT, protocol="HTTP"), hosts=hosts
     )
     if not args.gateway.tls_secret:
         return [plain]
     encrypted = networking.GatewaySpecServersArgs(
         port=networking.GatewaySpecServersPortArgs(name="https", number=_HTTPS_PORT, protocol="HTTPS"),
-        hosts=args.hosts,
+        hosts=hosts,
         tls=networking.GatewaySpecServersTlsArgs(mode="SIMPLE", credential_name=args.gateway.tls_secret),
     )
     return [plain, encrypted]

@@ -16,6 +16,8 @@ INGRESS = "istio-ingress"
 """The gateway's Helm release; so the chart names its Deployment and its Service too."""
 GATEWAY = "gateway"
 """The Gateway in the gateway's namespace."""
+TESTERS = "testers"
+"""Ends the name of a service's VirtualService for testers at the gateway, and is the part that its label names."""
 
 
 @dataclass(frozen=True)

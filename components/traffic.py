@@ -8,8 +8,9 @@ import pulumi
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes_istio.networking import v1 as networking
 
-from components.names import address, gateway_reference, recommended_labels
+from components.names import TESTERS, address, gateway_reference, recommended_labels
 from components.rendering import Typed
+from rules.facts.versions import by_number
 from rules.facts.workloads import MESH
 from stackfile.model import ConnectionPoolConfig, RegionConfig, ServiceConfig
 
@@ -116,11 +117,7 @@ def _for_testers(service: ServiceConfig) -> list[networking.VirtualServiceSpecHt
     return [
         networking.VirtualServiceSpecHttpArgs(
             name=f"testers-{version}",
-            match=[
-                networking.VirtualServiceSpecHttpMatchArgs(
-                    gateways=[MESH], headers={header: networking.VirtualServiceSpecHttpMatchHeadersArgs(exact=version)}
-                )
-            ],
+            match=[networking.VirtualServiceSpecHttpMatchArgs(gateways=[MESH], headers={header: _exact(version)})],
             route=[
                 networking.VirtualServiceSpecHttpRouteArgs(
                     destination=_destination(service, version), headers=_answer(service, version)
@@ -130,6 +127,56 @@ def _for_testers(service: ServiceConfig) -> list[networking.VirtualServiceSpecHt
         for version, config in service.versions.items()
         if config.testers
     ]
+
+
+def testers_at_gateway(service: ServiceConfig, namespace: str, secret: pulumi.Input[str]) -> Typed:
+    """The VirtualService by which testers outside the mesh ask for a version, with a secret beside its name.
+
+    Args:
+        service: The service, with `testers`.
+        namespace: The gateway's, where it is: Pulumi applies it, since what is secret is in no commit.
+        secret: What the header <header>-secret must hold. The gateway takes it out before it sends the request on.
+    """
+    assert service.testers
+    header = service.testers.header
+    proof = f"{header}-secret"
+    spec = networking.VirtualServiceSpecArgs(
+        gateways=[gateway_reference(namespace)],
+        hosts=list(service.hosts),
+        http=[
+            networking.VirtualServiceSpecHttpArgs(
+                name=f"testers-{version}",
+                # Istio asks these before the split, which takes any request, whichever of the two VirtualServices is older
+                # (SortVHostRoutes in Istio's pilot/pkg/networking/core/route/route.go)
+                match=[
+                    networking.VirtualServiceSpecHttpMatchArgs(headers={header: _exact(version), proof: _exact(secret)})
+                ],
+                headers=networking.VirtualServiceSpecHttpHeadersArgs(
+                    request=networking.VirtualServiceSpecHttpHeadersRequestArgs(remove=[proof])
+                ),
+                route=[
+                    networking.VirtualServiceSpecHttpRouteArgs(
+                        destination=_destination(service, version), headers=_answer(service, version)
+                    )
+                ],
+            )
+            for version in sorted(service.for_testers, key=by_number)
+        ],
+    )
+    metadata = meta.ObjectMetaArgs(
+        name=f"{service.name}-{TESTERS}",
+        namespace=namespace,
+        labels=recommended_labels(service.name, f"{service.name}-{TESTERS}", TESTERS),
+    )
+    return Typed(
+        networking.VirtualService,
+        f"{service.name}-{TESTERS}",
+        networking.VirtualServiceArgs(metadata=metadata, spec=spec),
+    )
+
+
+def _exact(value: pulumi.Input[str]) -> networking.VirtualServiceSpecHttpMatchHeadersArgs:
+    return networking.VirtualServiceSpecHttpMatchHeadersArgs(exact=value)
 
 
 def _destination(service: ServiceConfig, version: str) -> networking.VirtualServiceSpecHttpRouteDestinationArgs:

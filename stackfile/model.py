@@ -245,11 +245,16 @@ class DrainConfig(_Part):
 
 
 class TestersConfig(_Part):
-    """How testers ask for one version inside the mesh, at any weight."""
+    """How testers ask for one version at any weight: inside the mesh, and where a Secret is named, through the gateway too."""
 
     __test__ = False
 
     header: HeaderName = Field(description="the request header whose value is a version's name")
+    gateway_secret: ObjectName | None = Field(
+        default=None,
+        description="the name of a Secret in the gateway's namespace: through the gateway a version may be asked for with its `value` in "
+        "the header <header>-secret too; left out, nobody outside the mesh can ask for a version",
+    )
 
 
 def _split_problem(weights: Mapping[str, int]) -> str | None:
@@ -376,6 +381,16 @@ class ServiceConfig(_Part):
     def for_testers(self) -> frozenset[str]:
         """The versions that testers can ask for."""
         return frozenset(name for name, version in self.versions.items() if self.testers and version.testers)
+
+    @field_validator("testers")
+    @classmethod
+    def _have_a_host_to_ask(cls, testers: TestersConfig | None, info: ValidationInfo) -> TestersConfig | None:
+        if testers and testers.gateway_secret and not info.data.get("hosts"):
+            raise ValueError(
+                f"gatewaySecret {testers.gateway_secret} is for testers outside the mesh, and the service has no hosts — the gateway "
+                "routes nobody to it; name a host, or leave gatewaySecret out"
+            )
+        return testers
 
     @field_validator("drain")
     @classmethod

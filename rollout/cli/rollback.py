@@ -70,7 +70,7 @@ def rollback(
             unusable = upstream.problems(tip, record.promotion.regions)
             undone = replace(undone, problems=(*unusable, *undone.problems))
     if as_json:
-        print_json(promotion_report.undone_as_json(undone))
+        print_json({"service": upstream.service, **promotion_report.undone_as_json(undone)})
     else:
         promotion_report.print_undone(results_console(), undone)
     raise typer.Exit(0 if undone.holds else UNUSABLE if undone.problems else DIFFERS)

@@ -35,7 +35,8 @@ class Envoy:
         weights: What it splits the requests by: whole percents by subset, without zeros; None where it has no route.
         subsets: The subsets of the service that it has clusters for.
         ejected: How many pods of a subset it leaves out for now because they failed; only of subsets that have such.
-        testers: The versions that it sends a request to whose header names the version, whatever their weights.
+        testers: The versions that it sends a request to whose header names the version, whatever their weights; at a gateway only
+            where another header holds a secret.
         error: Why it could not be asked, or its routes not read; "" where they could. Then it has none of the above.
         refused: Whether the API server refused to ask it, as it will the next time.
         gateway: Whether it is a gateway. That has clusters of every service, and can send to those that it has a route to.
@@ -69,13 +70,16 @@ def acknowledges(envoy: Envoy, weights: Mapping[str, int], testers: Collection[s
     return (
         not envoy.error
         and envoy.weights == wanted
-        and envoy.testers == asked_for
+        and (envoy.gateway or envoy.testers == asked_for)
         and wanted.keys() | asked_for <= envoy.subsets
     )
 
 
 def by_header(envoy: Envoy, testers: Collection[str]) -> frozenset[str]:
-    """Which of the versions that a header asks for inside the mesh an Envoy is to route by it: a gateway none."""
+    """Which of the versions that a header asks for inside the mesh an Envoy must route by it: a gateway none.
+
+    What testers may ask a gateway for comes with `pulumi up`, not with a commit.
+    """
     return frozenset() if envoy.gateway else frozenset(testers)
 
 
@@ -208,10 +212,10 @@ def read_routes(
         versions that a header asks for.
 
     Raises:
-        ValueError: a route depends on more than the host and a header that names its version, or leads to something that is not
-            the service; or the routes of two of its hosts differ.
+        ValueError: a route depends on more than the host and a header that names its version, at a gateway with one that holds a
+            secret, or leads to something that is not the service; or the routes of two of its hosts differ.
     """
-    found = [_parts(host, service) for host in _virtual_hosts(config_dump, service, gateway=gateway)]
+    found = [_parts(host, service, gateway) for host in _virtual_hosts(config_dump, service, gateway=gateway)]
     if not found:
         return None, frozenset()
     if any(parts != found[0] for parts in found):
@@ -287,7 +291,7 @@ def _is_of(host: Mapping[str, Any], service: ServiceAddress, *, gateway: bool) -
     return any(fnmatchcase(domain, name) for domain in host["domains"] for name in (service.host, *service.hosts))
 
 
-def _parts(host: Mapping[str, Any], service: ServiceAddress) -> tuple[dict[str, int], frozenset[str]]:
+def _parts(host: Mapping[str, Any], service: ServiceAddress, gateway: bool) -> tuple[dict[str, int], frozenset[str]]:
     """The split of a virtual host, and the versions that a header asks for."""
     splits: list[dict[str, int]] = []
     testers: set[str] = set()
@@ -298,17 +302,28 @@ def _parts(host: Mapping[str, Any], service: ServiceAddress) -> tuple[dict[str, 
                 splits.append(weights)
             case {
                 "prefix": "/",
-                "headers": [{"name": _, "string_match": {"exact": version, **how}, **more}],
+                "headers": [*headers],
                 **others,
-            } if weights == {version: ALL} and not (how or more or others):
+            } if not others and len(headers) == 1 + gateway and (version := _asked_for(headers, weights)):
                 testers.add(version)
             case _:
                 raise ValueError(
-                    f"{host['name']} has a route that depends on more than a header that names its version"
+                    f"{host['name']} has a route that depends on more than a header that names its version, and at a gateway one "
+                    "that holds a secret"
                 )
     if len(splits) != 1:
         raise ValueError(f"{host['name']} has {len(splits)} routes for the requests without a header")
     return splits[0], frozenset(testers)
+
+
+def _asked_for(headers: Sequence[Mapping[str, Any]], weights: Mapping[str, int]) -> str | None:
+    """The version that headers ask for, if one of them names it and it gets all their requests."""
+    for header in headers:
+        match header:
+            case {"name": _, "string_match": {"exact": version, **how}, **more} if not (how or more):
+                if weights == {version: ALL}:
+                    return str(version)
+    return None
 
 
 def _destinations(host: str, route: Mapping[str, Any], service: ServiceAddress) -> dict[str, int]:

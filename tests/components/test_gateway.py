@@ -6,12 +6,14 @@ How its pods come and go, what it listens on, and that a stack without one is as
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 
 from components.gateway import IngressGateway, IngressGatewayArgs, gateway_values
 from components.names import gateway_address, gateway_reference
 from stackfile.model import GatewayConfig, IstioConfig
 from tests.components.graph import STACK_FILES, Graph, record_component, record_stack
+from tests.components.test_traffic import echo, versions
 from tests.components.test_workloads import pod_template, selects
 from tests.stackfile.stack_values import parse, the_problem, with_value
 
@@ -70,6 +72,44 @@ def test_its_listeners_are_for_its_own_pods() -> None:
 def test_its_service_is_found_by_its_address() -> None:
     release = gateway(namespace="edge").the("Release", "gateway").inputs
     assert gateway_address("edge") == f"{release['name']}.{release['namespace']}.svc.cluster.local:80"
+
+
+# --- testers
+
+
+def with_testers(secret: str = "s" * 16) -> Graph:
+    testers = {"header": "x-ask", "gatewaySecret": "testers"}
+    service = echo(versions=versions(v1=100, v2=0), hosts=["echo.corp.local"], testers=testers)
+    args = IngressGatewayArgs(
+        IstioConfig(), GatewayConfig(namespace="edge"), ("echo/echo.corp.local",), [(service, secret)]
+    )
+    return record_component(lambda: IngressGateway("gateway", args, pulumi.ResourceOptions(protect=True)))
+
+
+def test_testers_reach_the_version_that_they_ask_for_with_the_secret_beside_its_name() -> None:
+    graph = with_testers()
+    found = graph.the("VirtualService", "echo-testers")
+
+    assert found.metadata["namespace"] == "edge"
+    assert found.inputs["spec"]["gateways"] == ["edge/gateway"]
+    assert found.inputs["spec"]["hosts"] == ["echo.corp.local"]
+    for route, version in zip(found.inputs["spec"]["http"], ("v1", "v2"), strict=True):
+        (match,) = route["match"]
+        assert match["headers"] == {"x-ask": {"exact": version}, "x-ask-secret": {"exact": "s" * 16}}
+        assert route["headers"] == {"request": {"remove": ["x-ask-secret"]}}
+        (destination,) = route["route"]
+        assert destination["destination"]["subset"] == version
+        assert destination["headers"]["response"]["set"] == {"x-rollout-version": version}
+
+
+def test_what_is_for_testers_goes_with_the_setting_also_where_the_gateway_is_protected() -> None:
+    graph = with_testers()
+    assert graph.the("Gateway", "gateway").protected
+    assert not graph.the("VirtualService", "echo-testers").protected
+
+
+def test_the_gateway_listens_to_the_testers_virtual_service_beside_it() -> None:
+    assert servers(with_testers())[0]["hosts"] == ["echo/echo.corp.local", "./echo.corp.local"]
 
 
 # --- how its pods come and go

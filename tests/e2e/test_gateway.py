@@ -19,6 +19,7 @@ from bench.load import Entrance
 from components.names import INGRESS, gateway_address
 from tests.e2e.drills import Row, is_share, none_failed, under_load
 from tests.e2e.laboratory import REGIONS, Laboratory
+from tests.e2e.promoting import rollout
 from tests.e2e.waiting import until
 
 pytestmark = pytest.mark.drill
@@ -135,10 +136,18 @@ def slow(lab: Laboratory, tmp_path: Path) -> Iterator[Entrance]:
     lab.kubectl(REGIONS[0], "delete", "-f", str(file))
 
 
-def _ask(lab: Laboratory, entrance: Entrance, requests: int, rate: int) -> list[dict[str, Any]]:
+def _ask(lab: Laboratory, entrance: Entrance, requests: int, rate: int, *options: str) -> list[dict[str, Any]]:
     """Send requests from outside the mesh in region-a; the probe's lines."""
     target = [f"--url=http://{entrance.host}/", f"--connect-to={entrance.address}", "--timeout=30s", "--ignore-stdin"]
-    command = ["/probe", "attack", *target, f"--rate={rate}", f"--requests={requests}", f"--workers={requests}"]
+    command = [
+        "/probe",
+        "attack",
+        *target,
+        f"--rate={rate}",
+        f"--requests={requests}",
+        f"--workers={requests}",
+        *options,
+    ]
     output = lab.kubectl(REGIONS[0], "exec", "--namespace=echo-probe", "deployment/probe-outside", "--", *command)
     return [json.loads(line) for line in output.splitlines()]
 
@@ -159,3 +168,43 @@ def test_a_slow_request_is_not_cut_when_its_pod_ends(lab: Laboratory, slow: Entr
     assert [line for line in lines if line["code"] != 200] == []
     # the client sends a request again whose connection was cut: it then takes twice as long
     assert max(line["latency_ns"] for line in lines) < 1.5 * _SLOW_SECONDS * 1e9
+
+
+_SECRET = "0123456789abcdef"
+
+
+@pytest.fixture
+def asked(lab: Laboratory, entrance: Entrance) -> Iterator[Entrance]:
+    """The gateway of region-a while v2 has no requests there, and testers outside may ask for it with a secret."""
+    region = REGIONS[0]
+    before = lab.git("rev-parse", "HEAD").strip()
+    testers = {"header": "x-echo-version", "gatewaySecret": "echo-testers"}
+    lab.edit(region, lambda config: config["echo-rollout:services"]["echo"].update(testers=testers))
+    lab.await_synced(lab.weigh({"v1": 100, "v2": 0}, region), region)
+    lab.kubectl(region, "create", "secret", "generic", "echo-testers", _WHERE, f"--from-literal=value={_SECRET}")
+    lab.run("up", "--no-verify", f"--region={region}")
+    yield entrance
+    lab.kubectl(region, "delete", "secret", "echo-testers", _WHERE)
+    lab.back_to(before)
+    lab.await_synced(lab.push("Go back"), region)
+    lab.run("up", "--no-verify", f"--region={region}")
+
+
+def _versions(lab: Laboratory, entrance: Entrance, **headers: str) -> set[str]:
+    """The versions that twenty answers name to somebody outside who sends these headers."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    options = ("--version-header=x-rollout-version", f"--request={json.dumps({'headers': named})}")
+    return {each.get("subset", "") for each in _ask(lab, entrance, 20, 50, *options)}
+
+
+def test_a_tester_outside_gets_the_version_that_he_asks_for_if_he_has_the_secret(
+    lab: Laboratory, asked: Entrance
+) -> None:
+    until(lambda: _versions(lab, asked, x_echo_version="v2", x_echo_version_secret=_SECRET) == {"v2"}, seconds=60)
+    assert _versions(lab, asked, x_echo_version="v1", x_echo_version_secret=_SECRET) == {"v1"}
+    assert _versions(lab, asked, x_echo_version="v2") == {"v1"}
+    assert _versions(lab, asked, x_echo_version="v2", x_echo_version_secret="guessed") == {"v1"}
+    assert _versions(lab, asked, x_echo_version_secret=_SECRET) == {"v1"}
+    # nothing disagrees, and the next update changes nothing
+    assert (said := rollout(lab, "status")).returncode == 0, said.stdout
+    lab.pulumi("preview", "--expect-no-changes", "--stack", REGIONS[0])

@@ -33,6 +33,8 @@ versions:
 _SITE = """\
 server {{
   listen 9000;
+  keepalive_timeout 65m;
+  client_header_timeout 65m;
   location = /alive {{ return 204; }}
   location /shop {{ return 200 "site {number}"; }}
   location /checkout {{ return {checkout}; }}

@@ -671,7 +671,8 @@ class TestRollback:
         ran = run("rollback", "--json")
 
         assert ran.exit_code == 1, ran.output
-        assert json.loads(ran.stdout)["holds"] is False
+        said = json.loads(ran.stdout)
+        assert (said["service"], said["holds"]) == ("echo", False)
         assert clones.weights("region-a") == BEFORE
 
     def test_a_region_that_it_does_not_reach_ends_with_2_and_can_be_seen_to_later(

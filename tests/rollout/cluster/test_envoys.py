@@ -200,6 +200,32 @@ class TestRoutesOfAGateway:
         with pytest.raises(ValueError, match="the 2 virtual hosts of echo do not route alike"):
             read_routes(dump, ECHO, gateway=True)
 
+    def test_of_testers_name_a_version_and_hold_a_secret(self) -> None:
+        dump = with_testers("x-version", "x-version-secret")
+
+        assert read_routes(dump, ECHO, gateway=True) == ({"v1": 90, "v2": 10}, frozenset({"v2"}))
+
+    @pytest.mark.parametrize("names", [["x-version"], ["x", "y", "z"]])
+    def test_of_testers_without_a_secret_alone_are_refused(self, names: list[str]) -> None:
+        with pytest.raises(ValueError, match="at a gateway one that holds a secret"):
+            read_routes(with_testers(*names), ECHO, gateway=True)
+
+
+def with_testers(*names: str) -> dict[str, Any]:
+    """A gateway's routes in which requests with these headers, of which the first names it, go to v2."""
+    dump = document(GATEWAY)
+    values = ["v2", "s3cret", "more"]
+    headers = [{"name": name, "string_match": {"exact": value}} for name, value in zip(names, values, strict=False)]
+    route = {
+        "match": {"prefix": "/", "headers": headers},
+        "route": {"cluster": "outbound|80|v2|echo.echo.svc.cluster.local"},
+    }
+    for config in dump["configs"]:
+        for host in config["route_config"]["virtual_hosts"]:
+            if "echo.example.com" in str(host["domains"]):
+                host["routes"].insert(0, route)
+    return dump
+
 
 class TestSubsets:
     def test_are_those_of_the_service_by_name(self) -> None:
@@ -262,7 +288,8 @@ class TestAcknowledges:
         gateway = replace(self.SPLIT, gateway=True)
 
         assert acknowledges(gateway, {"v1": 90, "v2": 10}, ["v2"])
-        assert not acknowledges(replace(gateway, testers=frozenset({"v2"})), {"v1": 90, "v2": 10}, ["v2"])
+        # what testers may ask it for is no commit's
+        assert acknowledges(replace(gateway, testers=frozenset({"v1"})), {"v1": 90, "v2": 10}, ["v2"])
 
     @pytest.mark.parametrize("testers", [[], ["v2"]])
     def test_nothing_that_it_has_no_cluster_for(self, testers: list[str]) -> None:

@@ -54,6 +54,21 @@ class TestVirtualServices:
         assert [*other_virtual_services([named("shop", "x", spec=spec)], ECHO)] == ["VirtualService shop/x"]
 
     @pytest.mark.parametrize(
+        ("headers", "is_rival"), [(["x-ask", "x-ask-secret"], False), (["x-ask"], True), ([], True)]
+    )
+    def test_of_testers_with_a_secret_at_a_gateway_are_none(self, headers: list[str], is_rival: bool) -> None:
+        match = {"headers": {header: {"exact": "v"} for header in headers}}
+        spec = {
+            "hosts": ["echo.example.com"],
+            "gateways": ["istio-ingress/gateway"],
+            "http": [{"match": [match]}, {"match": [match, match]}],
+        }
+
+        found = [*other_virtual_services([named("istio-ingress", "echo-testers", spec=spec)], ECHO)]
+
+        assert bool(found) == is_rival
+
+    @pytest.mark.parametrize(
         ("namespace", "name", "spec"),
         [
             ("echo", "echo", {"hosts": [HOST]}),

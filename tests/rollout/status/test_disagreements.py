@@ -199,16 +199,17 @@ class TestEnvoys:
         [
             (Envoy("a/b", WEIGHTS, BOTH), "send testers to none, and the cluster says v2"),
             (Envoy("a/b", WEIGHTS, BOTH, testers=BOTH), "send testers to v1 and v2, and the cluster says v2"),
-            (
-                Envoy("a/b", WEIGHTS, BOTH, testers=frozenset({"v2"}), gateway=True),
-                "send testers to v2, and the cluster says none",
-            ),
         ],
     )
     def test_say_whom_a_header_asks_for_instead(self, envoy: Envoy, doing: str) -> None:
         with_testers = live(replace(route(WEIGHTS), testers=frozenset({"v2"})))
 
         assert only(live=with_testers, envoys=(envoy,)).what == f"1 of 1 Envoys {doing}: a/b"
+
+    def test_of_gateways_send_testers_where_pulumi_says(self) -> None:
+        gateway = Envoy("a/b", WEIGHTS, BOTH, testers=frozenset({"v2"}), gateway=True)
+
+        assert not disagreements(region(envoys=(gateway,)))
 
     def test_that_are_many_are_not_all_named(self) -> None:
         many = tuple(Envoy(f"echo/{number}", None) for number in range(5))
