@@ -142,7 +142,7 @@ def test_what_the_old_version_failed_before_excuses_nothing(
             fail_old(0)
             fail_new(3)
 
-        when = {"v2 25 %: committed": lambda: fail_old(5), "v2 50 %: committed": turn}
+        when = {"v2 25 %: committed": lambda: fail_old(5), ": proven": turn}
         with under_load(lab, drill, drills):
             done = promote(lab, "v2", "--bake=20s", "--steps=25,50", _HERE, when=when, margins=_NARROW)
         _assert_taken_back(lab, done, "v2 fails more often than v1")
