@@ -149,7 +149,7 @@ class Evidence:
         """ln of the evidence. The hypothesis is wrong, at a risk r, once this has reached -ln r."""
         import numpy as np  # noqa: PLC0415
 
-        not_begun = np.log(_not_begun(self._samples))
+        not_begun = np.log(_not_begun(np.array(float(self._samples))))
         return float(np.logaddexp(mixed(self._begun), not_begun) if self._samples else not_begun)
 
 
@@ -291,7 +291,7 @@ def _softened(growth: Array) -> Array:
     return np.where(growth > 0, np.log1p(-np.expm1(-np.maximum(growth, 0))), growth)
 
 
-def _not_begun(samples: Counts) -> Array:
+def _not_begun(samples: Array) -> Array:
     """The part of the evidence that begins after so many samples."""
     import numpy as np  # noqa: PLC0415
 
@@ -310,7 +310,7 @@ def log_begun(before: Array, samples: int, growth: Array) -> Array:
 
     if not len(growth):
         return before
-    begins = -np.diff(_not_begun(samples + np.arange(len(growth) + 1)))
+    begins = -np.diff(_not_begun(samples + np.arange(len(growth) + 1.0)))
     total = growth.cumsum(axis=0)
     begun = np.log(begins).reshape(-1, *[1] * (growth.ndim - 1)) - (total - growth)
     return np.asarray(total[-1] + np.logaddexp(before, np.logaddexp.reduce(begun, axis=0)))

@@ -161,7 +161,7 @@ def test_one_image_under_both_names_is_never_taken_back(lab: Laboratory, drills:
         with under_load(lab, drill, drills), busy():
             for number in range(count):
                 version, began = ("v2", "v1")[number % 2], time.monotonic()
-                done = promote(lab, version, "--bake=5s", "--steps=1,10,50,99", _HERE, margins=_ALIKE)
+                done = promote(lab, version, "--bake=5s", "--steps=1,10,50,100", _HERE, margins=_ALIKE)
                 state = done.result["state"] if done.result else f"exit code {done.code}"
                 ended[state] += 1
                 notes.append(_row(number + 1, version, done, state, time.monotonic() - began))

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from kubernetes import client
@@ -13,6 +14,7 @@ from rollout.cluster import exec as exec_
 from rollout.cluster.exec import STDOUT, open_exec
 
 _FEW = 5
+_CLIENT: Callable[..., Any] = WSClient
 
 
 class Flood:
@@ -41,7 +43,7 @@ def flood() -> Iterator[Flood]:
 
 def test_a_sender_that_never_pauses_does_not_hold_its_reader(flood: Flood, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubernetes.stream.ws_client.create_websocket", lambda *_: flood)
-    monkeypatch.setattr(exec_, "stream", lambda *_, **__: WSClient(None, "", {}, capture_all=True, binary=True))
+    monkeypatch.setattr(exec_, "stream", lambda *_, **__: _CLIENT(None, "", {}, capture_all=True, binary=True))
     opened = open_exec(client.CoreV1Api(), "a/b", "c", ["d"], stdin=False, timeout_seconds=1)
 
     opened.update(timeout=0)

@@ -182,7 +182,7 @@ class TestAlarm:
         new, old = data.draw(st.integers(0, 1)) if share >= 0.05 else 0, data.draw(st.integers(0, requests - 1))
         first = data.draw(st.integers(0, old))
         split = ((first, 0, first), (requests - first, new, old - first))
-        parts = [log_growth(share, *map(float, counts), margin, together=False) for counts in split]
+        parts = [log_growth(share, float(n), float(a), float(b), margin, together=False) for n, a, b in split]
 
         whole = log_growth(share, float(requests), float(new), float(old), margin, together=False)
 
