@@ -26,6 +26,7 @@ from scipy.special import betaln, xlogy
 from rollout.judge.comparison import (
     Margin,
     expected_requests,
+    log_begun,
     log_evidence_of_average,
     log_growth,
     log_growth_of_average,
@@ -100,7 +101,8 @@ class Alarm:
     ) -> None:
         self._margin, self._together, self._cut, self._enough = margin, together, cut, -math.log(risk)
         self._attempts = attempts
-        self._growth: Array = np.zeros((runs, 1))
+        self._samples = 0
+        self._begun: Array = np.full((runs, 1), -np.inf)
 
     def finds(self, seen: Counts) -> Found:
         """See `Test`."""
@@ -112,10 +114,11 @@ class Alarm:
             each = [(1.0, 1.0, 0.0), (1.0, 0.0, 1.0), (1.0, 0.0, 0.0)]
             steps = np.array([log_growth(seen.share, *one, self._margin, together=False) for one in each])
             growth = np.stack([seen.new, seen.old, requests - seen.new - seen.old], axis=-1) @ steps
-        self._growth = self._growth + growth
+        self._begun = log_begun(self._begun, self._samples, growth[None])
+        self._samples += 1
         # a mixture is no more than the most of its parts
-        found = self._growth.max(axis=-1) >= self._enough
-        found[found] = mixed(self._growth[found]) >= self._enough
+        found = self._begun.max(axis=-1) >= self._enough
+        found[found] = mixed(self._begun[found]) >= self._enough
         return np.asarray(found)
 
 

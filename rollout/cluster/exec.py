@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import websocket
 from kubernetes import client
@@ -70,7 +70,7 @@ def open_exec(
     # the client opens its websocket without a timeout of its own and takes none, except this one
     websocket.setdefaulttimeout(timeout_seconds)
     namespace, name = pod.split("/")
-    opened: ExecStream = stream(
+    opened = stream(
         core.connect_get_namespaced_pod_exec,
         name,
         namespace,
@@ -83,7 +83,18 @@ def open_exec(
         binary=True,
         _preload_content=False,
     )
-    return opened
+    # it reads on for as long as frames are there: a reader that falls behind once, of a sender that never pauses, would not come back
+    opened._frames_immediately_available = lambda: False
+    # and it keeps a copy of all that ever came: gigabytes, in a promotion of hours
+    opened._all = _Nowhere()
+    return cast("ExecStream", opened)
+
+
+class _Nowhere:
+    """Keeps nothing of what is written."""
+
+    def write(self, _data: bytes) -> None:
+        """Forgets it."""
 
 
 def refusal(error: client.ApiException) -> tuple[bool, str]:

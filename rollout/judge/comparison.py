@@ -13,6 +13,9 @@ s/w ≤ 1 and (1-s)/(1-w) ≥ 1, so w need only be an upper bound. X is never be
 0 ≤ λ < 1/B the factor 1 + λX is positive and its mean is at most 1: the product over all requests, mixed over a fixed grid of λ,
 reaches 1/r at any time with probability at most r (Ville 1939). Where w = 1 nobody is compared with: the old version counts as never
 bad, and the new one is held against `points` alone.
+Such a product falls for as long as all is well, where the margin has points, and would take as long to rise again: a version that
+breaks after an hour would fail for minutes. So the evidence is a mixture of products that begin with each sample, whose parts are fixed
+beforehand and make 1. What has not begun yet counts as 1. One that begins with the nth sample has lost 2·ln n and a little.
 The requests of one sample may depend on each other: a version's pods stall or fail together. So a sample's factor G is less than the
 product P over its requests, which only lowers the mean.
 - For failures G = min(P, `MOST_OF_A_SAMPLE`). No single burst accuses: it takes three bad samples.
@@ -44,10 +47,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rollout.judge.shares import Counts, Interval
@@ -64,6 +67,8 @@ MOST_OF_A_SAMPLE = 30.0
 _MIXED = 24
 # -ln(1-λ), the smallest and the largest: λ is 0.0001 and 0.98
 _SMALLEST, _LARGEST = 1e-4, 4.0
+# the part of an alarm's evidence that begins with the first sample; after n samples a tenth / n has not begun yet
+_FROM_THE_FIRST = 0.9
 # where no request may be bad, one that is gets a factor of about 1 / this
 _NEVER = 1e-9
 # the smallest rate that is found is one of so many
@@ -123,27 +128,29 @@ class Evidence:
         import numpy as np  # noqa: PLC0415 - most commands compare nothing, and NumPy takes a while
 
         self._margin, self._together = margin, together
-        self._growth: Array = np.zeros(_MIXED)
+        self._samples = 0
+        self._begun: Array = np.full(_MIXED, -np.inf)
 
     def add(self, samples: Iterable[Sample]) -> None:
-        """Add samples that were not added before. Their order does not matter."""
+        """Add samples that were not added before, in the order of their time."""
         import numpy as np  # noqa: PLC0415
 
-        by_share = defaultdict(list)
-        for sample in samples:
-            by_share[sample.share].append((sample.requests, sample.new, sample.old))
-        for share, counts in by_share.items():
-            self.add_many(share, *np.array(counts, dtype=float).T)
+        for share, row in groupby(samples, key=lambda sample: sample.share):
+            self.add_many(share, *np.array([(each.requests, each.new, each.old) for each in row], dtype=float).T)
 
     def add_many(self, share: float, requests: Array, new: Array, old: Array) -> None:
         """As `add`, of one share; an entry of each array is a sample's."""
         growth = log_growth(share, requests, new, old, self._margin, together=self._together)
-        self._growth = self._growth + growth.sum(axis=0)
+        self._begun = log_begun(self._begun, self._samples, growth)
+        self._samples += len(growth)
 
     @property
     def log(self) -> float:
         """ln of the evidence. The hypothesis is wrong, at a risk r, once this has reached -ln r."""
-        return float(mixed(self._growth))
+        import numpy as np  # noqa: PLC0415
+
+        not_begun = np.log(_not_begun(np.array(float(self._samples))))
+        return float(np.logaddexp(mixed(self._begun), not_begun) if self._samples else not_begun)
 
 
 def log_evidence(samples: Iterable[Sample], margin: Margin, *, together: bool) -> float:
@@ -282,6 +289,31 @@ def _softened(growth: Array) -> Array:
     import numpy as np  # noqa: PLC0415
 
     return np.where(growth > 0, np.log1p(-np.expm1(-np.maximum(growth, 0))), growth)
+
+
+def _not_begun(samples: Array) -> Array:
+    """The part of the evidence that begins after so many samples."""
+    import numpy as np  # noqa: PLC0415
+
+    return np.where(np.equal(samples, 0), 1.0, (1 - _FROM_THE_FIRST) / np.maximum(samples, 1))
+
+
+def log_begun(before: Array, samples: int, growth: Array) -> Array:
+    """ln of what began with any sample, for each λ.
+
+    Args:
+        before: The same, before these samples.
+        samples: How many came before them.
+        growth: By how much each of them grows; the first axis is that of the samples.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    if not len(growth):
+        return before
+    begins = -np.diff(_not_begun(samples + np.arange(len(growth) + 1.0)))
+    total = growth.cumsum(axis=0)
+    begun = np.log(begins).reshape(-1, *[1] * (growth.ndim - 1)) - (total - growth)
+    return np.asarray(total[-1] + np.logaddexp(before, np.logaddexp.reduce(begun, axis=0)))
 
 
 def mixed(growth: Array) -> Array:

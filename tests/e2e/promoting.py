@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.checkout import git
+from tests.e2e.drills import UnderLoad
 from tests.e2e.laboratory import Laboratory
 
 RATE = 600
 """Requests a second that a promotion sends in each region that it measures, beside the drills' own."""
 _SECONDS = 900
-_MARGINS = ("--margin=5", "--slower=10", "--longest=3m")
+MARGINS = ("--margin=5", "--slower=10", "--longest=3m")
 """Wide ones, which fewer requests prove."""
 _IDENTITY = {
     f"GIT_{who}_{what}": value
@@ -60,6 +61,7 @@ def promote(
     when: Mapping[str, Callable[[], object]] | None = None,
     kill_at: str | None = None,
     rate: int = RATE,
+    margins: Sequence[str] = MARGINS,
 ) -> Promoted:
     """Run `rollout promote`; with --again, since the drills promote the same image each time.
 
@@ -69,8 +71,9 @@ def promote(
         when: What to do when it says a line with such a text; once for each text.
         kill_at: Send it SIGKILL when it says a line with this text.
         rate: Requests a second that it sends in each region that it measures.
+        margins: Its margins, and how long it may take a step to be proven.
     """
-    options = () if "--resume" in arguments else (*_MARGINS, "--again")
+    options = () if "--resume" in arguments else (*margins, "--again")
     command = [sys.executable, "-m", "rollout", "promote", *options, *arguments, f"--rate={rate}", "--json"]
     child = subprocess.Popen(
         command,
@@ -111,23 +114,31 @@ def trailers(lab: Laboratory, since: str) -> list[dict[str, str]]:
 
 
 @contextmanager
-def faulty(lab: Laboratory, region: str, version: str) -> Iterator[Callable[..., None]]:
-    """Gives a block the hand to make pods of a version fail; makes them well again at its end."""
-    pods = lab.get(region, "pods", "--namespace=echo", f"--selector=version={version}")["items"]
-    names = sorted(pod["metadata"]["name"] for pod in pods)
+def restored(lab: Laboratory) -> Iterator[str]:
+    """As `Laboratory.restored`, also where others pushed meanwhile; gives the commit at which it begins."""
+    with lab.restored():
+        try:
+            yield lab.git("rev-parse", "HEAD").strip()
+        finally:
+            lab.git("pull", "--quiet", "--ff-only", "lab", "main")
 
-    def fault(name: str, *how: str) -> None:
-        lab.kubectl(region, "exec", "--namespace=echo", name, "--container=echo", "--", "/echo", "fault", *how)
 
-    def fail(percent: int, pods: int = len(names)) -> None:
-        for name in names[:pods]:
-            fault(name, "--status=500", f"--percent={percent}")
+def weights_in(lab: Laboratory, region: str) -> dict[str, int]:
+    """The weights that the cluster has for echo, percents by version; those of 0 are missing."""
+    routes = lab.get(region, "virtualservice.networking.istio.io/echo", "--namespace=echo")["spec"]["http"][0]["route"]
+    return {route["destination"]["subset"]: route["weight"] for route in routes if route["weight"]}
 
-    try:
-        yield fail
-    finally:
-        for name in names:
-            fault(name, "--off")
+
+def only_failed(load: UnderLoad, version: str) -> bool:
+    """Whether no request failed but those that a version answered."""
+    return not any(each.failures(but_of=version) for each in load.loads.values())
+
+
+def cost_of(done: Promoted) -> str:
+    """What a promotion that was taken back cost, for people."""
+    undone = done.result["undone"]
+    cost = ", ".join(f"{row['failures']} of {row['requests']} of {row['version']}" for row in undone["cost"])
+    return f"{undone['seconds']:.1f} s from the doubt to the last Envoy; seen to fail: {cost}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ for each number of pods and each percentage, each of them a cluster of Envoy wit
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from bench.load import Load
 from lab.machine import cgroups, processes
 from lab.place import Region
 from tests.e2e.drills import is_share
+from tests.e2e.faults import fault
 from tests.e2e.laboratory import Laboratory
 from tests.e2e.waiting import until
 
@@ -138,17 +138,10 @@ def _all_fail(region: Region) -> Iterator[None]:
     servers = [pid for pid in cgroups.members(region.cgroup) if processes.command_line(pid) == ["/echo"]]
     assert servers
     try:
-        _fault(servers, "--status=500")
+        fault(servers, "--status=500")
         yield
     finally:
-        _fault(servers, "--off")
-
-
-def _fault(servers: list[int], how: str) -> None:
-    """Tell each server from inside its pod, as `kubectl exec` does."""
-    for pid in servers:
-        command = ["nsenter", f"--target={pid}", "--mount", "--net", "/echo", "fault", how]
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        fault(servers, "--off")
 
 
 def _measured(lab: Laboratory, region: Region) -> Ejections:

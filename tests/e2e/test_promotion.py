@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,48 +13,34 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.drills import Row, UnderLoad, mostly_drills, none_failed, under_load
+from tests.e2e.drills import Row, mostly_drills, none_failed, under_load
+from tests.e2e.faults import faulty, processes, stalls
 from tests.e2e.laboratory import REGIONS, Laboratory
-from tests.e2e.promoting import Promoted, Somebody, faulty, promote, rollout, steps_of, trailers
+from tests.e2e.promoting import (
+    Somebody,
+    cost_of,
+    only_failed,
+    promote,
+    restored,
+    rollout,
+    steps_of,
+    trailers,
+    weights_in,
+)
 from tests.e2e.waiting import until
 
 _DOWN_SECONDS = 60
-
-
-@contextmanager
-def _restored(lab: Laboratory) -> Iterator[str]:
-    """As `Laboratory.restored`, also where others pushed meanwhile; gives the commit at which it begins."""
-    with lab.restored():
-        try:
-            yield lab.git("rev-parse", "HEAD").strip()
-        finally:
-            lab.git("pull", "--quiet", "--ff-only", "lab", "main")
-
-
-@contextmanager
-def _story(lab: Laboratory, name: str, table: list[Row]) -> Iterator[UnderLoad]:
-    with under_load(lab, name, table) as load:
-        yield load
-
-
-def _weights(lab: Laboratory, region: str) -> dict[str, int]:
-    routes = lab.get(region, "virtualservice.networking.istio.io/echo", "--namespace=echo")["spec"]["http"][0]["route"]
-    return {route["destination"]["subset"]: route["weight"] for route in routes if route["weight"]}
-
-
-def _only_v2_failed(load: UnderLoad) -> bool:
-    return not any(each.failures(but_of="v2") for each in load.loads.values())
 
 
 def test_a_version_is_promoted_through_both_regions(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:
     steps = ["50", "99"]
     drill = "v2 promoted 50, 100 in both regions"
     began = time.monotonic()
-    with _restored(lab) as before:
-        with _story(lab, drill, drills):
+    with restored(lab) as before:
+        with under_load(lab, drill, drills):
             done = promote(lab, "v2", "--bake=5s", "--steps=50,100")
         assert done.code == 0, str(done)
-        assert {region: _weights(lab, region) for region in REGIONS} == {region: {"v2": 100} for region in REGIONS}
+        assert {region: weights_in(lab, region) for region in REGIONS} == {region: {"v2": 100} for region in REGIONS}
         told = trailers(lab, before)
         assert [(each["Rollout-Region"], each["Rollout-Weight"]) for each in told] == [
             *((region, weight) for region in REGIONS for weight in steps),
@@ -80,7 +63,7 @@ def _brought_back(lab: Laboratory, table: list[Row], image: str) -> None:
     """The old version comes again with weight 0, as a new one would: its pods wait for the weights that the test goes back to."""
     introduce = partial(rollout, lab, "introduce", "v1", f"--image={image}", "--json")
     before = lab.git("rev-parse", "HEAD").strip()
-    with _story(lab, "v1 introduced", table):
+    with under_load(lab, "v1 introduced", table):
         brought = introduce()
     assert brought.returncode == 0, brought.stdout + brought.stderr
     commits = lab.git("log", "--reverse", "--format=%H", f"{before}..HEAD").split()
@@ -88,17 +71,11 @@ def _brought_back(lab: Laboratory, table: list[Row], image: str) -> None:
     assert [(row["region"], row["commit"]) for row in rows] == [*zip(REGIONS, commits, strict=True)]
     assert all(row["envoys"] > 0 for row in rows)
     assert {region: lab.known(region) for region in REGIONS} == {region: {"v1", "v2"} for region in REGIONS}
-    assert {region: _weights(lab, region) for region in REGIONS} == {region: {"v2": 100} for region in REGIONS}
+    assert {region: weights_in(lab, region) for region in REGIONS} == {region: {"v2": 100} for region in REGIONS}
     assert none_failed(table, "v1 introduced")
     again = introduce()
     assert again.returncode == 0, again.stdout + again.stderr
     assert [row["commit"] for row in json.loads(again.stdout)["regions"]] == [None, None]
-
-
-def _cost(done: Promoted) -> str:
-    undone = done.result["undone"]
-    cost = ", ".join(f"{row['failures']} of {row['requests']} of {row['version']}" for row in undone["cost"])
-    return f"{undone['seconds']:.1f} s from the doubt to the last Envoy; seen to fail: {cost}"
 
 
 @dataclass(frozen=True)
@@ -123,8 +100,8 @@ def test_a_version_that_fails_is_taken_back_by_itself(
 ) -> None:
     """Whichever way it fails, the comparison with v1 finds it; what fails is v2's own, and v1 answers all in the end."""
     drill = f"v2 fails {fault.percent} % in {fault.pods} of 3 pods from {fault.weight} % on"
-    with _restored(lab), faulty(lab, "region-a", "v2") as fail:
-        with _story(lab, drill, drills) as load:
+    with restored(lab), faulty(lab, "region-a", "v2") as fail:
+        with under_load(lab, drill, drills) as load:
             done = promote(
                 lab,
                 "v2",
@@ -135,50 +112,13 @@ def test_a_version_that_fails_is_taken_back_by_itself(
         assert done.code == 1, str(done)
         assert done.result["state"] == "rolled back"
         assert "fails more often" in done.result["reason"]
-        assert _weights(lab, "region-a") == {"v1": 100}
-        assert _weights(lab, "region-b") == {"v1": 90, "v2": 10}
+        assert weights_in(lab, "region-a") == {"v1": 100}
+        assert weights_in(lab, "region-b") == {"v1": 90, "v2": 10}
         assert lab.known("region-a") == {"v1", "v2"}  # nothing is removed
-        assert _only_v2_failed(load)
+        assert only_failed(load, "v2")
         assert {row["version"] for row in done.result["undone"]["cost"] if row["failures"]} == {"v2"}
         assert done.result["undone"]["holds"]
-    notes.append(f"{drill}: {_cost(done)}")
-
-
-def _processes(lab: Laboratory, region: str, version: str) -> list[int]:
-    """The processes of echo in the pods of a version, on this machine."""
-    pods = lab.get(region, "pods", "--namespace=echo", f"--selector=version={version}")["items"]
-    uids = [pod["metadata"]["uid"] for pod in pods]
-    found = []
-    for directory in Path("/proc").iterdir():
-        with suppress(OSError):
-            if directory.name.isdigit() and (directory / "cmdline").read_bytes().startswith(b"/echo\0"):
-                groups = (directory / "cgroup").read_text().replace("_", "-")
-                found += [int(directory.name)] * any(uid in groups for uid in uids)
-    assert len(found) == len(pods), (found, uids)
-    return found
-
-
-@contextmanager
-def _stalls(processes: Sequence[int]) -> Iterator[Callable[[], None]]:
-    """Gives a block the hand to let processes stand still for 0.6 s of every 0.65 s, until its end."""
-    over = threading.Event()
-
-    def stall() -> None:
-        while not over.is_set():
-            for signal_, seconds in ((signal.SIGSTOP, 0.6), (signal.SIGCONT, 0.05)):
-                for process in processes:
-                    os.kill(process, signal_)
-                over.wait(seconds)
-
-    thread = threading.Thread(target=stall, daemon=True)
-    try:
-        yield thread.start
-    finally:
-        over.set()
-        if thread.ident is not None:
-            thread.join()
-        for process in processes:
-            os.kill(process, signal.SIGCONT)
+    notes.append(f"{drill}: {cost_of(done)}")
 
 
 @pytest.mark.drill
@@ -187,14 +127,14 @@ def test_a_version_that_stands_still_again_and_again_is_taken_back(
 ) -> None:
     """None of its requests fails: they only wait."""
     drill = "v2 stands still for 0.6 s of every 0.65 s from 25 % on"
-    with _restored(lab), _stalls(_processes(lab, "region-a", "v2")) as stall:
-        with _story(lab, drill, drills):
+    with restored(lab), stalls(processes(lab, "region-a", "v2")) as stall:
+        with under_load(lab, drill, drills):
             done = promote(lab, "v2", "--bake=5s", "--regions=region-a", when={"v2 25 %: committed": stall})
         assert done.code == 1, str(done)
         assert "is slow more than 10 times as often as v1" in done.result["reason"]
-        assert _weights(lab, "region-a") == {"v1": 100}
+        assert weights_in(lab, "region-a") == {"v1": 100}
     assert none_failed(drills, drill)
-    notes.append(f"{drill}: {_cost(done)}; {done.result['reason']}")
+    notes.append(f"{drill}: {cost_of(done)}; {done.result['reason']}")
 
 
 @pytest.mark.drill
@@ -202,8 +142,8 @@ def test_a_promotion_killed_at_each_step_is_resumed(lab: Laboratory, drills: lis
     """And somebody's commit between two of them, which is not about the regions, stays."""
     drill = "promotion killed at each step and resumed"
     somebody = Somebody(lab, tmp_path / "clone")
-    with _restored(lab) as before:
-        with _story(lab, drill, drills):
+    with restored(lab) as before:
+        with under_load(lab, drill, drills):
             first = promote(lab, "v2", "--bake=2s", "--regions=region-a", "--steps=10,50,100", kill_at="committed as")
             assert first.code == -9, str(first)
             runs = [first]
@@ -219,10 +159,10 @@ def test_a_promotion_killed_at_each_step_is_resumed(lab: Laboratory, drills: lis
         told = trailers(lab, before)
         assert [each["Rollout-Weight"] for each in told if each] == ["10", "50", "99", "100", "100"]
         assert lab.git("branch", "--contains", theirs).split()[-1] == "main"
-        assert _weights(lab, "region-a") == {"v2": 100}
+        assert weights_in(lab, "region-a") == {"v2": 100}
         back = rollout(lab, "rollback", "--json")
         assert back.returncode == 0, back.stdout + back.stderr
-        assert _weights(lab, "region-a") == {"v1": 100}
+        assert weights_in(lab, "region-a") == {"v1": 100}
     assert none_failed(drills, drill)
 
 
@@ -235,8 +175,8 @@ def test_a_persons_commit_in_a_region_stands(lab: Laboratory, drills: list[Row],
     def change(text: str) -> str:
         return text.replace("maxEjectionPercent: 34 ", "maxEjectionPercent: 40 ")
 
-    with _restored(lab):
-        with _story(lab, drill, drills):
+    with restored(lab):
+        with under_load(lab, drill, drills):
             done = promote(
                 lab,
                 "v2",
@@ -265,8 +205,8 @@ def test_istiod_is_down_for_a_minute(lab: Laboratory, drills: list[Row], notes: 
         lab.kubectl("region-a", "scale", *istiod, "--replicas=0")
         until(lambda: not lab.get("region-a", "pods", "--namespace=istio-system")["items"], seconds=60)
 
-    with _restored(lab):
-        with _story(lab, drill, drills):
+    with restored(lab):
+        with under_load(lab, drill, drills):
             done = promote(
                 lab,
                 "v2",
@@ -329,7 +269,7 @@ def test_weights_changed_by_hand_are_seen_and_do_not_hold(lab: Laboratory, notes
     measured = {name: _region(done.stdout) for name, done in told.items()}
     assert {finding["kind"] for finding in measured["85/15 by hand"]["findings"]} == {"off weight"}
     assert measured["100/0 by hand"]["requests"] <= 150
-    until(lambda: _weights(lab, "region-a") == {"v1": 90, "v2": 10}, seconds=60)
+    until(lambda: weights_in(lab, "region-a") == {"v1": 90, "v2": 10}, seconds=60)
     until(lambda: rollout(lab, "status").returncode == 0, seconds=60)
     notes.extend(
         f"verify {name}: decided with {each['requests']:,} requests in {each['seconds']:.1f} s"

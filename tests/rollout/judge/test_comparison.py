@@ -151,16 +151,16 @@ class TestAlarm:
         assert log_evidence(slow[:9], NO_WORSE, together=True) < FOUND
         assert log_evidence(slow, NO_WORSE, together=True) >= FOUND
 
-    @settings(max_examples=100)
-    @given(chosen=st.lists(samples(), max_size=12), margin=margins, together=st.booleans(), data=st.data())
-    def test_does_not_depend_on_the_order_of_samples(
-        self, chosen: list[Sample], margin: Margin, together: bool, data: st.DataObject
-    ) -> None:
-        other = data.draw(st.permutations(chosen))
+    @pytest.mark.parametrize(("together", "samples"), [(False, 7_200), (True, 1_800)])
+    def test_finds_a_version_that_breaks_after_an_hour(self, together: bool, samples: int) -> None:
+        well, broken = Sample(0.5, 500, 0, 0), Sample(0.5, 500, 75, 0)
+        enough = 40 if together else 8
 
-        assert log_evidence(other, margin, together=together) == pytest.approx(
-            log_evidence(chosen, margin, together=together), abs=1e-6
-        )
+        assert log_evidence([well] * samples + [broken] * enough, HALF_A_POINT, together=together) >= FOUND
+
+    @pytest.mark.parametrize("number", [1, 2, 100])
+    def test_what_begins_with_each_sample_makes_one(self, number: int) -> None:
+        assert log_evidence([Sample(0.5, 0, 0, 0)] * number, HALF_A_POINT, together=False) == pytest.approx(0)
 
     @settings(max_examples=100)
     @given(chosen=st.lists(samples(), max_size=12), at=st.integers(0, 12), margin=margins, together=st.booleans())
@@ -181,11 +181,12 @@ class TestAlarm:
         # one bad one of the new version at most, so that no sample reaches the cut
         new, old = data.draw(st.integers(0, 1)) if share >= 0.05 else 0, data.draw(st.integers(0, requests - 1))
         first = data.draw(st.integers(0, old))
-        split = [Sample(share, first, 0, first), Sample(share, requests - first, new, old - first)]
+        split = ((first, 0, first), (requests - first, new, old - first))
+        parts = [log_growth(share, float(n), float(a), float(b), margin, together=False) for n, a, b in split]
 
-        assert log_evidence(split, margin, together=False) == pytest.approx(
-            log_evidence([Sample(share, requests, new, old)], margin, together=False), abs=1e-6
-        )
+        whole = log_growth(share, float(requests), float(new), float(old), margin, together=False)
+
+        assert np.sum(parts, axis=0) == pytest.approx(whole, abs=1e-6)
 
     @settings(max_examples=100)
     @given(sample=samples(), margin=margins, together=st.booleans())
