@@ -37,6 +37,8 @@ _NOTE_PAUSES_SECONDS = (0.5, 2.0)
 _SURE_LOOKS = 2
 """Looks in a row that do not find a branch until it counts as deleted."""
 _REMEMBERED = 64
+_EDITED = "Rollout-Edit: "
+"""In each message of a commit that brings or takes a version, before its service: what nobody merged is not somebody else's work."""
 _JUDGED = (STACK_FILES, "*.py", "requirements.txt", "deploy")
 """With the overlays, wherever they are, all that a change is judged by; patterns of Git."""
 
@@ -261,7 +263,7 @@ class Upstream:
         """
         tree = self.repository.at(parent)
         files = {region: edited(tree, region, self.service, edit) for region, edit in edits.items()}
-        return self._commit(parent, files, message, strict=strict)
+        return self._commit(parent, files, f"{message}\n\n{_EDITED}{self.service}\n", strict=strict)
 
     def placed(self, make: Callable[[str], str]) -> str:
         """As `placed_unless`, whatever is found meanwhile."""
@@ -330,7 +332,8 @@ class Upstream:
 
     def _is_ours(self, entry: Entry) -> bool:
         record = parse(entry.message)
-        return record is not None and record.promotion.service == self.service
+        edits = f"{_EDITED}{self.service}" in entry.message.splitlines()
+        return edits or (record is not None and record.promotion.service == self.service)
 
     def refuse_taken_back(self, promotion: Promotion) -> None:
         """Refuses to promote what was taken back before, and is still the same image in some region.
