@@ -12,7 +12,7 @@ from itertools import count
 from typing import TypeVar
 
 from rollout.git.record import Promotion, PromotionState, Record, parse
-from rollout.git.repository import Entry, OvertakenError, Repository
+from rollout.git.repository import Entry, OvertakenError, Repository, UnsignedError
 from rollout.plan.comparison import OVERLAY_RENDERED, Plan
 from rollout.plan.declaration import STACK_FILES, DeclaredRegion, Tree, declared, refuse_unusable
 from rollout.plan.overlays import edited, weighed
@@ -289,7 +289,7 @@ class Upstream:
             tip = self.tip()
             if not judged or self._concerns(judged, tip):
                 judged, again = tip, make
-            made = self.tried(partial(again, tip))
+            made = self._made(partial(again, tip))
             if self.proposal and not self.repository.differs(made, tip, ()):
                 self._keep_record(made, tip)
                 return tip
@@ -313,6 +313,17 @@ class Upstream:
             "a commit goes on top of what is there",
             "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
         )
+
+    def _made(self, make: Callable[[], str]) -> str:
+        """A commit; without a signature where only a person could sign it, and requests would wait for that."""
+        try:
+            return self.tried(make)
+        except UnsignedError as error:
+            if not self.persistent:
+                raise
+            self.say(f"{error.problems[0].what}; goes without a signature, if {self.remote} takes that")
+            self.repository.signs = False
+            return self.tried(make)
 
     def _published(self, made: str, tip: str) -> str:
         """Pushes a commit; the commit that the branch has then: one that was proposed before and says the same, or this one."""

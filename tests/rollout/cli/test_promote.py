@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -436,7 +438,16 @@ class TestPromote:
         ran = interrupted(regions)
 
         assert ran.exit_code == 130
-        assert "`rollout promote --resume` goes on, `rollout rollback` takes it back" in ran.stderr
+        assert "`rollout promote --resume` goes on with what is in progress" in ran.stderr
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_another_signal_ends_it_with_words_as_well(self, regions: FakeRegions, number: signal.Signals) -> None:
+        regions.once("look", "region-a", 50, lambda: os.kill(os.getpid(), number))
+
+        ran = run("promote", "v2", *ONE)
+
+        assert ran.exit_code == 128 + number
+        assert "stopped: `rollout promote --resume` goes on with what is in progress" in ran.stderr
 
 
 class TestOptionsOfOneRun:
