@@ -170,9 +170,10 @@ def promote(
             if dry_run:
                 results_console().print(promotion_report.preview_table(previewed))
                 return
-            upstream = found.upstream
-            where = found.accesses(plan.regions)
-            refuse_troubles(upstream.repository.project, where, plan.service, upstream.tip(), upstream.say)
+            upstream, tip = found.upstream, found.upstream.tip()
+            known = found.at(tip)
+            where = known.accesses(plan.regions)
+            refuse_troubles(upstream.repository.project, where, plan.service, tip, upstream.say)
             with Notifications(told_too, messages.print) as notifications:
                 address = upstream.repository.address(upstream.remote)
                 options = engine.RunOptions(
@@ -181,7 +182,7 @@ def promote(
                     until_region,
                     lambda line, commit: notifications.tell(f"{line} ({commit_link(address, commit)})"),
                 )
-                ended = engine.promote(upstream, found.clusters(plan.regions, rate), plan, resumed, options)
+                ended = engine.promote(upstream, known.clusters(plan.regions, rate), plan, resumed, options)
     if as_json:
         print_json(promotion_report.ended_as_json(ended))
     else:

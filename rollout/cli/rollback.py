@@ -60,7 +60,7 @@ def rollback(
         upstream = found.upstream.on_the_way_back()
         tip = upstream.tip()
         record = upstream.tried(lambda: _newest(upstream, tip))
-        clusters = found.clusters(record.promotion.regions, rate)
+        clusters = found.at(tip).clusters(record.promotion.regions, rate)
         if record.state is PromotionState.IN_PROGRESS or to_take_back(upstream, tip, record):
             undone = roll_back(upstream, clusters, lambda tip: _left(upstream, tip), reason)
         else:
