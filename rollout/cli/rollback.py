@@ -65,9 +65,9 @@ def rollback(
             undone = roll_back(upstream, clusters, lambda tip: _left(upstream, tip), reason)
         else:
             unusable = upstream.problems(tip, record.promotion.regions)
-            where = "where a stack file can be used" if unusable else "everywhere"
+            where = "where the stack file can be used" if unusable else "everywhere"
             messages.print(
-                f"nothing to commit: {upstream.service} {record.promotion.version} has no requests; sees that it is so {where}"
+                f"nothing to commit: {upstream.service} {record.promotion.version} has no requests {where}; sees that it is so"
             )
             there = [name for name in record.promotion.regions if name in upstream.regions(tip)]
             weights = {name: upstream.weights(tip, name) for name in there}

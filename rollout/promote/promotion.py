@@ -674,7 +674,7 @@ class _Run:
     def _failed(self, region: str, reason: str) -> PromotionResult:
         watched = self.watched[region]
         weight = watched.step.weights[watched.step.version]
-        self.upstream.say(f"{region}: {watched.step.version} {weight} % failed: {reason}")
+        self.upstream.on_the_way_back().say(f"{region}: {watched.step.version} {weight} % failed: {reason}")
         before = [watched.coming] if watched.coming else []
         return self._back(f"{region}: {reason}", lambda: _cost(region, before, watched.watch), [region])
 

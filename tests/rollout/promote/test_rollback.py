@@ -161,6 +161,17 @@ class TestNeverGivenUp:
         with pytest.raises(KeyboardInterrupt):
             back(clones, regions, pausing(clones, 2, interrupt))
 
+    def test_by_a_terminal_that_goes_when_a_step_fails(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+        def gone(line: str) -> None:
+            if " failed: " in line:
+                raise BrokenPipeError
+
+        clones.hearing.append(gone)
+
+        assert begin(clones, regions, planned(clones, (50,), ("region-a",))).state is PromotionState.ROLLED_BACK
+
     def test_by_a_signature_that_needs_a_person(self, clones: TwoClones, regions: FakeRegions) -> None:
         begun(clones, regions)
         clones.operator.repository.git("config", "gpg.program", "false")
