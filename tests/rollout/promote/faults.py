@@ -147,10 +147,10 @@ class World:
 
     def others(self, change: Callable[[Project], None], subject: str = "Write") -> None:
         """The colleague pushes, and what is pushed is not to be lost."""
-        # where they cannot either, they do not
+        # not where they cannot push, nor twice what can be done once
         try:
             commit = self.clones.somebody(subject, change)
-        except CalledProcessError:
+        except (CalledProcessError, AssertionError):
             return
         with (self._directory / "others").open("a") as file:
             file.write(f"{commit}\n")
@@ -564,6 +564,10 @@ def _prepare(kind: str, clones: TwoClones, where: str = "operator") -> None:
         clones.somebody("Freeze", _freezes)
 
 
+def _mends(region: str, project: Project) -> None:
+    project.replace(region, "service:", "services:")
+
+
 def _mend(clones: TwoClones) -> None:
     """A person does what the commands asked for."""
     for name in ("refuses", "../locked"):
@@ -571,7 +575,7 @@ def _mend(clones: TwoClones) -> None:
     for region in REGIONS:
         broken = clones.remote.git("show", f"{BRANCH}:Pulumi.{region}.yaml")
         if "  service:" in broken:
-            clones.somebody("Mend it", lambda project, region=region: project.replace(region, "service:", "services:"))
+            clones.somebody("Mend it", partial(_mends, region))
 
 
 def _of_the_end(verb: str, code: int, said: str, clones: TwoClones, directory: Path) -> list[str]:
@@ -619,8 +623,8 @@ def _of_the_rest(clones: TwoClones, directory: Path, began: str) -> list[str]:
         except RolloutError:
             wrong.append(f"{clone.name} is locked")
         wrong += [f"{lock} is left" for lock in (clone / ".git").rglob("*.lock") if lock.name != "rollout-echo.lock"]
-        if changed := Work(clone).git("status", "--porcelain"):
-            wrong.append(f"{clone.name} is changed: {changed}")
+        if dirty := Work(clone).git("status", "--porcelain"):
+            wrong.append(f"{clone.name} is changed: {dirty}")
     return wrong + [f"{lock} is left" for lock in clones.remote.directory.rglob("*.lock")]
 
 
