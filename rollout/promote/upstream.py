@@ -37,7 +37,7 @@ _NOTE_PAUSES_SECONDS = (0.5, 2.0)
 _SURE_LOOKS = 2
 """Looks in a row that do not find a branch until it counts as deleted."""
 _REMEMBERED = 64
-_EDITED = "Rollout-Edit: "
+_EDITED = "Edited-Service: "
 """In each message of a commit that brings or takes a version, before its service: what nobody merged is not somebody else's work."""
 _JUDGED = (STACK_FILES, "*.py", "requirements.txt", "deploy")
 """With the overlays, wherever they are, all that a change is judged by; patterns of Git."""
