@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,10 @@ from rollout.cli.output.progress import shown
 from rollout.git.repository import Repository
 from rollout.plan.declaration import STACK_FILES, refuse_unusable
 from rollout.plan.declaration import declared as declared_at
+from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
 from rollout.promote.upstream import Upstream, followed_branch, regions_at
-from rollout.regions import Discovery, discover, find_project, refuse_unknown, select, the_service
+from rollout.regions import Discovery, discover, find_project, refuse_unknown, the_service
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class Clone:
     Attributes:
         upstream: The branch that Argo CD follows.
         discovery: Where the regions are.
+        regions_file: Says that; None for the usual place.
         names: The regions that were named, in that order; none for all.
         messages: The console for messages.
     """
 
     upstream: Upstream
     discovery: Discovery
+    regions_file: Path | None
     names: Sequence[str]
     messages: Console
 
@@ -51,8 +54,33 @@ class Clone:
         return chosen
 
     def accesses(self, regions: Sequence[str]) -> tuple[RegionAccess, ...]:
-        """How to reach these regions."""
-        return select(self.discovery.regions, regions)
+        """How to reach these regions.
+
+        Raises:
+            RolloutError: nothing says where one of them is.
+        """
+        known = {region.name: region for region in self.discovery.regions}
+        refuse(
+            Problem(
+                f"{name}: {self.discovery.source} does not say where this region is",
+                "a region that cannot be watched is not changed",
+                "name its cluster there, then run this again",
+            )
+            for name in regions
+            if name not in known
+        )
+        return tuple(known[name] for name in regions)
+
+    def at(self, commit: str) -> Clone:
+        """The same, with the regions of a commit that the one that is checked out does not have: that may be older, or of a branch."""
+        tree = self.upstream.repository.at(commit)
+        # a stack file that cannot be used says nothing; what that means is for others to say
+        with suppress(RolloutError):
+            found = discover(self.upstream.repository.project, self.regions_file, tree.contents("", STACK_FILES))
+            known = {region.name for region in self.discovery.regions}
+            more = [region for region in found.regions if region.name not in known]
+            return replace(self, discovery=replace(self.discovery, regions=(*self.discovery.regions, *more)))
+        return self
 
     def clusters(self, regions: Sequence[str], rate: int) -> Clusters:
         """Their clusters; asks nothing yet. One of a region that nobody knows the place of is refused when it is to be asked."""
@@ -97,4 +125,4 @@ def opened(
         # where none is named, those that Argo CD does not deliver to say nothing of its branch
         chosen = [*names] or [name for name, config in declared.items() if config.delivery == "gitops"] or [*declared]
         branch = followed_branch(declared, chosen)
-        yield Clone(replace(upstream, branch=branch), discovery, names, messages)
+        yield Clone(replace(upstream, branch=branch), discovery, regions_file, names, messages)

@@ -24,6 +24,7 @@ DEFAULT_STEPS = "10,25,50,100"
 _BAKE = "2m"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _LONGEST_BAKE_SECONDS = 12 * 3600
+_STOPPED = "stopped: `rollout promote --resume` goes on with what is in progress, `rollout rollback` takes it back"
 
 
 def promote(
@@ -127,7 +128,8 @@ def promote(
     has acknowledged it, the measured shares are within two points, and the version is shown to be within its margins of the old ones
     over the same requests: how many fail, and how many are slow. False-alarm rate of a promotion: at most 0.1 %. A version that is shown
     to be worse is taken back in all regions at once: it gets weight 0, and is not removed. The way back is tried until it is through;
-    only Ctrl-C ends it. A version whose image was taken back before is refused, with the reason from Git, without --again.
+    only Ctrl-C ends it, and SIGTERM once its commit is pushed; SIGHUP does not. A version whose image was taken back before is refused,
+    with the reason from Git, without --again.
     With --until W it stops with 0 as soon as step W is proven in the region where it stands, with --until-region NAME once that region
     is done; nobody watches the regions then. --resume measures all of them again, proves that step once more, and goes on: to the
     end, or until what the new run names (with the same W it stops there again).
@@ -146,7 +148,7 @@ def promote(
       2    refused, or it stopped where it is: --resume goes on, `rollout rollback` takes it back; or a region is not known
            to have the way back: `rollout rollback` sees to it
       70   a fault of rollout itself: what was done stays done
-      130  stopped by Ctrl-C where it is
+      130  stopped by Ctrl-C where it is; 143 by SIGTERM, 129 by SIGHUP
     """
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report
@@ -154,7 +156,7 @@ def promote(
     from rollout.promote import promotion as engine
     from rollout.promote.preflight import refuse_troubles
 
-    with told("stopped where it is: `rollout promote --resume` goes on, `rollout rollback` takes it back") as messages:
+    with told(_STOPPED) as messages:
         how = [steps, regions, bake, keep, margin, slower, longest]
         _refuse_confusion(version, resume=resume, told=how, alone=dry_run or again)
         with opened(messages, service, remote, branch, regions_file=regions_file, names=_listed(regions)) as found:
@@ -168,9 +170,10 @@ def promote(
             if dry_run:
                 results_console().print(promotion_report.preview_table(previewed))
                 return
-            upstream = found.upstream
-            where = found.accesses(plan.regions)
-            refuse_troubles(upstream.repository.project, where, plan.service, upstream.tip(), upstream.say)
+            upstream, tip = found.upstream, found.upstream.tip()
+            known = found.at(tip)
+            where = known.accesses(plan.regions)
+            refuse_troubles(upstream.repository.project, where, plan.service, tip, upstream.say)
             with Notifications(told_too, messages.print) as notifications:
                 address = upstream.repository.address(upstream.remote)
                 options = engine.RunOptions(
@@ -179,7 +182,7 @@ def promote(
                     until_region,
                     lambda line, commit: notifications.tell(f"{line} ({commit_link(address, commit)})"),
                 )
-                ended = engine.promote(upstream, found.clusters(plan.regions, rate), plan, resumed, options)
+                ended = engine.promote(upstream, known.clusters(plan.regions, rate), plan, resumed, options)
     if as_json:
         print_json(promotion_report.ended_as_json(ended))
     else:

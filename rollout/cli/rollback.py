@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,8 +35,8 @@ def rollback(
 
     The promotion may be in progress or done. One commit changes the weights in all its regions.
     Nothing is removed: the version stays with weight 0, and the others share the requests as they did
-    before the promotion. A remote or a cluster that does not answer is tried again until it does; only Ctrl-C ends that. It
-    can be run again: it then sees that it is so in every region.
+    before the promotion. A remote or a cluster that does not answer is tried again until it does; only Ctrl-C ends that, and SIGTERM
+    once the commit is pushed; SIGHUP does not. It can be run again: it then sees that it is so in every region.
 
     \b
     Exit codes:
@@ -43,31 +44,34 @@ def rollback(
       1    taken back, and a region does not hold
       2    it could not be committed, delivered or measured
       70   a fault of rollout itself: what was done stays done
-      130  stopped by Ctrl-C
+      130  stopped by Ctrl-C; 143 by SIGTERM
     """
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report
     from rollout.git.record import PromotionState
+    from rollout.promote.persistence import held
     from rollout.promote.promotion import confirm, roll_back, to_take_back
 
     with (
         told(PUSHED_GOES_ON) as messages,
         opened(messages, service, remote, branch, regions_file=regions_file, names=()) as found,
+        held(signal.SIGHUP, found.upstream.on_the_way_back().say),
     ):
         upstream = found.upstream.on_the_way_back()
         tip = upstream.tip()
         record = upstream.tried(lambda: _newest(upstream, tip))
-        clusters = found.clusters(record.promotion.regions, rate)
+        clusters = found.at(tip).clusters(record.promotion.regions, rate)
         if record.state is PromotionState.IN_PROGRESS or to_take_back(upstream, tip, record):
             undone = roll_back(upstream, clusters, lambda tip: _left(upstream, tip), reason)
         else:
+            unusable = upstream.problems(tip, record.promotion.regions)
+            where = "where the stack file can be used" if unusable else "everywhere"
             messages.print(
-                f"nothing to commit: {upstream.service} {record.promotion.version} has no requests; sees that it is so everywhere"
+                f"nothing to commit: {upstream.service} {record.promotion.version} has no requests {where}; sees that it is so"
             )
             there = [name for name in record.promotion.regions if name in upstream.regions(tip)]
             weights = {name: upstream.weights(tip, name) for name in there}
             undone = confirm(upstream, clusters, tip, weights, time.monotonic())
-            unusable = upstream.problems(tip, record.promotion.regions)
             undone = replace(undone, problems=(*unusable, *undone.problems))
     if as_json:
         print_json({"service": upstream.service, **promotion_report.undone_as_json(undone)})

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 import typer
@@ -21,8 +24,8 @@ UNUSABLE = 2
 """Wrong usage, or something that is needed cannot be used."""
 FAULT = 70
 """`rollout` itself failed, as sysexits.h says it (EX_SOFTWARE): what is so of the regions is not known to it."""
-INTERRUPTED = 130
-"""Stopped by Ctrl-C, as a shell says it."""
+SIGNALLED = 128
+"""Stopped by a signal, whose number is added, as a shell says it: 130 by Ctrl-C."""
 
 PUSHED_GOES_ON = "stopped; what was pushed goes on: see rollout status"
 """What to say of a Ctrl-C when Argo CD may have a commit already."""
@@ -35,23 +38,46 @@ _PLAIN_COLUMNS = 200
 def told(interrupted: str) -> Iterator[Console]:
     """Ends the command with its exit code where what a block needs cannot be used, or Ctrl-C is pressed, and says so.
 
-    The block gets the console where that is said.
+    SIGTERM and SIGHUP end it as Ctrl-C does, but for SIGHUP under `nohup`. The block gets the console where that is said.
 
     Args:
         interrupted: What to say of a Ctrl-C.
 
     Raises:
-        typer.Exit: with 2 or 130.
+        typer.Exit: with 2, or 128 and the signal's number.
     """
     messages = messages_console()
     try:
-        yield messages
+        with _as_interruptions(signal.SIGTERM, signal.SIGHUP):
+            yield messages
     except RolloutError as error:
         print_problems(messages, error.problems)
         raise typer.Exit(UNUSABLE) from error
     except KeyboardInterrupt as error:
-        messages.print(interrupted)
-        raise typer.Exit(INTERRUPTED) from error
+        # the terminal may be gone
+        with suppress(OSError, SystemExit):
+            messages.print(interrupted)
+        number = next(iter(error.args), signal.SIGINT)
+        raise typer.Exit(SIGNALLED + number) from error
+
+
+@contextmanager
+def _as_interruptions(*numbers: signal.Signals) -> Iterator[None]:
+    """Has signals that would end the process raise KeyboardInterrupt with their number, so that a block ends what it has begun."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    # only the main thread gets signals
+    is_ours = threading.current_thread() is threading.main_thread()
+    ours = [number for number in numbers if is_ours and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def told_fault(error: BaseException) -> typer.Exit:

@@ -57,6 +57,10 @@ class OvertakenError(RolloutError):
     """Somebody else's commit came first: the remote's branch is no more where this one set out from."""
 
 
+class UnsignedError(RolloutError):
+    """A commit has to be signed, and only a person can do that."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A commit of the history.
@@ -110,6 +114,7 @@ class Repository:
     Attributes:
         project: The project's directory.
         shallow: Whether the clone lacks a part of the history.
+        signs: Whether commits are signed where `commit.gpgSign` says so.
     """
 
     def __init__(self, project: Path) -> None:
@@ -128,6 +133,7 @@ class Repository:
             )
         shallow, _, self._prefix = found.stdout.removesuffix("\n").partition("\n")
         self.shallow = shallow == "true"
+        self.signs = True
         # what a commit and an object hold never changes
         self._listed: dict[tuple[str, str], Mapping[str, tuple[str, str]]] = {}
         self._contents: dict[str, bytes] = {}
@@ -264,7 +270,8 @@ class Repository:
 
         Raises:
             TransientError: the repository cannot be written to now.
-            RolloutError: git does not know who commits, or cannot sign.
+            UnsignedError: git cannot sign.
+            RolloutError: git does not know who commits.
         """
         return self._commit(parent, self._index(parent, files), message.encode(errors="surrogateescape"))
 
@@ -592,13 +599,14 @@ class Repository:
         return os.access(hook, os.X_OK)
 
     def _signs(self) -> bool:
-        return self._asked("config", "--type=bool", "--get", "commit.gpgSign").stdout.strip() == "true"
+        asked = self._asked("config", "--type=bool", "--get", "commit.gpgSign")
+        return self.signs and asked.stdout.strip() == "true"
 
     def _signed(self, *command: str, given: bytes) -> str:
         try:
             return self._needed(*command, given=given)
         except TransientError as error:
-            raise RolloutError.of(
+            raise UnsignedError.of(
                 f"the commit cannot be signed: {error.problems[0].what}",
                 "commit.gpgSign asks for a signature, and a program that asks for a word gets none here",
                 "unlock the key (`git commit-tree -S HEAD^{tree} -m test` must ask nothing), then run this again; or commit "

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import TypeVar
 
 from rollout.problem import TransientError
@@ -39,6 +43,35 @@ class Persistence:
                 self.say(f"{'; '.join(each.what for each in error.problems)}; tries again in {seconds:g} s")
             self.pause(seconds)
         raise AssertionError("the pauses have no end")
+
+
+@contextmanager
+def held(number: signal.Signals, say: Callable[[str], None]) -> Iterator[list[int]]:
+    """Keeps a signal that is nobody's word from ending a block: a terminal is lost (SIGHUP), a machine wants to go (SIGTERM).
+
+    Args:
+        number: Which.
+        say: Told in a line that it came, and that Ctrl-C is the one that ends the block.
+
+    Returns:
+        Gets an entry each time that it comes.
+    """
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        # a handler comes between any two steps, also while something is printed
+        line = f"{signal.Signals(number).name}: the way back goes on; Ctrl-C ends it"
+        threading.Thread(target=say, args=(line,), daemon=True).start()
+
+    # only the main thread gets signals
+    is_ours = threading.current_thread() is threading.main_thread()
+    before = signal.signal(number, note) if is_ours else None
+    try:
+        yield came
+    finally:
+        if is_ours:
+            signal.signal(number, before)
 
 
 def _pauses() -> Iterator[float]:

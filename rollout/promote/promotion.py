@@ -6,11 +6,12 @@ only the measurement that was under way.
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
@@ -36,6 +37,7 @@ from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
 from rollout.promote.command import run
 from rollout.promote.delivery import DeliveryTime
+from rollout.promote.persistence import held
 from rollout.promote.results import FirstAnswers, PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.answers import await_all
@@ -146,7 +148,7 @@ def roll_back(
 
     The others share the requests as they did before the promotion. Not the weights from before it: then a version that is not well
     might keep some. It is tried until it is through, whatever does not answer meanwhile. Once it is pushed, what cannot be delivered
-    or measured is told, and is no reason to stop.
+    or measured is told, and is no reason to stop. SIGHUP ends nothing of it, and SIGTERM only what comes after the push.
 
     Args:
         upstream: The branch that Argo CD follows.
@@ -157,32 +159,67 @@ def roll_back(
     Raises:
         RolloutError: waiting does not help: the rules or the remote refuse the commit, or Git cannot sign it; or
             what `where` raises.
+        KeyboardInterrupt: a person or SIGTERM ended it.
     """
-    began = time.monotonic()
     upstream = upstream.on_the_way_back()
+    with held(signal.SIGHUP, upstream.say):
+        return _roll_back(upstream, clusters, where, reason)
+
+
+def _roll_back(
+    upstream: Upstream, clusters: Clusters, where: Callable[[str], tuple[Record, Sequence[str]]], reason: str
+) -> RollbackResult:
+    began = time.monotonic()
     weights: Mapping[str, Mapping[str, int]] = {}
-    promoted: Sequence[str] = ()
+    record: Record | None = None
 
     def make(tip: str) -> str:
-        nonlocal weights, promoted
+        nonlocal weights, record
         record, regions = where(tip)
-        promoted = record.promotion.regions
         version = record.promotion.version
         weights = {region: _way_back(upstream, record.promotion, tip, region) for region in regions}
         if not weights:
             # a commit that takes nothing back must not say that it did
-            refuse(upstream.problems(tip, promoted))
+            refuse(upstream.problems(tip, record.promotion.regions))
         told = replace(record, state=PromotionState.ROLLED_BACK, weight=_NO_WEIGHT, proof=None, reason=reason)
         called = f"{upstream.service} {version}"
         subject = f"Roll back {called} in {', '.join(weights)}" if weights else f"Roll back {called}"
         return upstream.shifted(tip, weights, message(subject, told))
 
-    placed = upstream.placed(make)
+    with held(signal.SIGTERM, upstream.say) as came:
+        placed = upstream.placed(make)
     told = "; ".join(f"{region}: {percents(split)}" for region, split in weights.items())
     noted = upstream.proposal and not weights
     upstream.say(f"rolled back, noted at {placed[:10]}" if noted else f"rolled back by {placed[:10]}: {told}")
-    undone = confirm(upstream, clusters, placed, weights, began)
-    return replace(undone, problems=(*upstream.problems(placed, promoted), *undone.problems))
+    with _told_where_stopped(upstream, placed):
+        if came:
+            raise KeyboardInterrupt(*came)
+        undone = confirm(upstream, clusters, placed, weights, began)
+    assert record is not None, "the commit is made of it"
+    return replace(undone, problems=(*_left(upstream, placed, record), *undone.problems))
+
+
+def _left(upstream: Upstream, placed: str, record: Record) -> list[Problem]:
+    """Why the version has requests in a region after a way back: nobody can edit it, or somebody else has changed it."""
+    version = record.promotion.version
+    changed = [
+        Problem(
+            f"{region}: {version} keeps {upstream.weights(placed, region)[version]} %: somebody else changed this region meanwhile",
+            "two hands on the same weights undo each other, and a person's goes first",
+            "see what it does (rollout status); `rollout rollback` takes it back there as well",
+        )
+        for region in to_take_back(upstream, placed, record)
+    ]
+    return [*upstream.problems(placed, record.promotion.regions), *changed]
+
+
+@contextmanager
+def _told_where_stopped(upstream: Upstream, placed: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        upstream.say(f"{placed[:10]} is delivered all the same; `rollout rollback` sees that it is so in every region")
+        raise
 
 
 def confirm(
@@ -634,13 +671,9 @@ class _Run:
     def _failed(self, region: str, reason: str) -> PromotionResult:
         watched = self.watched[region]
         weight = watched.step.weights[watched.step.version]
-        self.upstream.say(f"{region}: {watched.step.version} {weight} % failed: {reason}")
-        # what somebody else made of the region says nothing of the step
-        back = self.upstream.on_the_way_back()
-        tip = back.tip()
-        back.tried(lambda: back.refuse_changed_by_others(self._ours(tip), tip, [region]))
+        self.upstream.on_the_way_back().say(f"{region}: {watched.step.version} {weight} % failed: {reason}")
         before = [watched.coming] if watched.coming else []
-        return self._back(f"{region}: {reason}", lambda: _cost(region, before, watched.watch))
+        return self._back(f"{region}: {reason}", lambda: _cost(region, before, watched.watch), [region])
 
     def _commit_step(self, region: str, weight: int) -> Step | PromotionResult:
         """The step committed where it is delivered; one that was, before this run, is not committed again. Or how it ended."""
@@ -706,13 +739,19 @@ class _Run:
             # after hours there is much to look at
             time.sleep(max(1.0, _PAUSE_PER_LOOK * (now - looked)) * _LOOK_EVERY_SECONDS)
 
-    def _back(self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict) -> PromotionResult:
+    def _back(
+        self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict, failed: Sequence[str] = ()
+    ) -> PromotionResult:
         assert self.record is not None, "there is nothing to take back before the first commit"
         upstream, record = self.upstream, self.record
 
         def where(tip: str) -> tuple[Record, Sequence[str]]:
+            ours = self._ours(tip)
+            if failed:
+                # what somebody else made of the region says nothing of the step
+                upstream.refuse_changed_by_others(ours, tip, failed)
             regions = to_take_back(upstream, tip, record)
-            return record, upstream.left_alone(self._ours(tip), tip, regions) if regions else ()
+            return record, upstream.left_alone(ours, tip, regions) if regions else ()
 
         self.tell(f"is taken back: {reason}")
         undone = roll_back(upstream, self.clusters, where, reason)

@@ -12,7 +12,7 @@ from itertools import count
 from typing import TypeVar
 
 from rollout.git.record import Promotion, PromotionState, Record, parse
-from rollout.git.repository import Entry, OvertakenError, Repository
+from rollout.git.repository import Entry, OvertakenError, Repository, UnsignedError
 from rollout.plan.comparison import OVERLAY_RENDERED, Plan
 from rollout.plan.declaration import STACK_FILES, DeclaredRegion, Tree, declared, refuse_unusable
 from rollout.plan.overlays import edited, weighed
@@ -37,6 +37,8 @@ _NOTE_PAUSES_SECONDS = (0.5, 2.0)
 _SURE_LOOKS = 2
 """Looks in a row that do not find a branch until it counts as deleted."""
 _REMEMBERED = 64
+_EDITED = "Edited-Service: "
+"""In each message of a commit that brings or takes a version, before its service: what nobody merged is not somebody else's work."""
 _JUDGED = (STACK_FILES, "*.py", "requirements.txt", "deploy")
 """With the overlays, wherever they are, all that a change is judged by; patterns of Git."""
 
@@ -261,7 +263,7 @@ class Upstream:
         """
         tree = self.repository.at(parent)
         files = {region: edited(tree, region, self.service, edit) for region, edit in edits.items()}
-        return self._commit(parent, files, message, strict=strict)
+        return self._commit(parent, files, f"{message}\n\n{_EDITED}{self.service}\n", strict=strict)
 
     def placed(self, make: Callable[[str], str]) -> str:
         """As `placed_unless`, whatever is found meanwhile."""
@@ -287,7 +289,7 @@ class Upstream:
             tip = self.tip()
             if not judged or self._concerns(judged, tip):
                 judged, again = tip, make
-            made = self.tried(partial(again, tip))
+            made = self._made(partial(again, tip))
             if self.proposal and not self.repository.differs(made, tip, ()):
                 self._keep_record(made, tip)
                 return tip
@@ -312,6 +314,17 @@ class Upstream:
             "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
         )
 
+    def _made(self, make: Callable[[], str]) -> str:
+        """A commit; without a signature where only a person could sign it, and requests would wait for that."""
+        try:
+            return self.tried(make)
+        except UnsignedError as error:
+            if not self.persistent:
+                raise
+            self.say(f"{error.problems[0].what}; goes without a signature, if {self.remote} takes that")
+            self.repository.signs = False
+            return self.tried(make)
+
     def _published(self, made: str, tip: str) -> str:
         """Pushes a commit; the commit that the branch has then: one that was proposed before and says the same, or this one."""
         if not self.proposal:
@@ -330,7 +343,8 @@ class Upstream:
 
     def _is_ours(self, entry: Entry) -> bool:
         record = parse(entry.message)
-        return record is not None and record.promotion.service == self.service
+        edits = f"{_EDITED}{self.service}" in entry.message.splitlines()
+        return edits or (record is not None and record.promotion.service == self.service)
 
     def refuse_taken_back(self, promotion: Promotion) -> None:
         """Refuses to promote what was taken back before, and is still the same image in some region.

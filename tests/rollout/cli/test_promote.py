@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
 from rollout.__main__ import app
+from rollout.access import RegionAccess
 from rollout.cli import clone as clone_module
 from rollout.cli.clone import Clone
 from rollout.cli.output import notification
@@ -436,7 +439,55 @@ class TestPromote:
         ran = interrupted(regions)
 
         assert ran.exit_code == 130
-        assert "`rollout promote --resume` goes on, `rollout rollback` takes it back" in ran.stderr
+        assert "`rollout promote --resume` goes on with what is in progress" in ran.stderr
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_another_signal_ends_it_with_words_as_well(self, regions: FakeRegions, number: signal.Signals) -> None:
+        regions.once("look", "region-a", 50, lambda: os.kill(os.getpid(), number))
+        # under nohup one of them is ignored
+        before = signal.signal(number, signal.SIG_DFL)
+        try:
+            ran = run("promote", "v2", *ONE)
+        finally:
+            signal.signal(number, before)
+
+        assert ran.exit_code == 128 + number
+        assert "stopped: `rollout promote --resume` goes on with what is in progress" in ran.stderr
+
+
+class TestElsewhere:
+    """Gone on with in a clone that does not know a region of it yet."""
+
+    @pytest.fixture
+    def older(self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch) -> Path:
+        regions.once("look", "region-a", 50, interrupt)
+        run("promote", "v2", *QUICK)
+        clone = clones.colleague.repository
+        clone.git("rm", "--quiet", "Pulumi.region-b.yaml")
+        clone.git("commit", "--quiet", "--message", "Before region-b")
+        monkeypatch.chdir(clone.directory)
+        return clone.directory
+
+    def test_the_newest_commit_says_where_it_is(
+        self, older: Path, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[RegionAccess] = []
+
+        def look(_project: Path, where: Sequence[RegionAccess], *_: object) -> None:
+            seen.extend(where)
+            refuse([Problem("seen")])
+
+        monkeypatch.setattr(preflight, "refuse_troubles", look)
+
+        refused(run("promote", "--resume"), "seen")
+        assert [(each.name, each.stack) for each in seen] == [(region, region) for region in REGIONS]
+
+    def test_where_nothing_says_that_it_is_refused(self, older: Path, regions: FakeRegions) -> None:
+        (older / ".regions.yaml").write_text("regions: {region-a: {context: region-a}}\n")
+        before = [*regions.moments]
+
+        refused(run("promote", "--resume"), "region-b: ", ".regions.yaml does not say where this region is")
+        assert regions.moments == before
 
 
 class TestOptionsOfOneRun:

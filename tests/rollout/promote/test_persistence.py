@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from itertools import count
 
 import pytest
 
 from rollout.problem import RolloutError, TransientError
-from rollout.promote.persistence import Persistence
+from rollout.promote.persistence import Persistence, held
 
 
 class Attempts:
@@ -44,3 +47,21 @@ def test_what_cannot_succeed_ends_it_at_once() -> None:
         Persistence(lambda _line: None, paused.append).until_through(Attempts(1, RolloutError))
 
     assert paused == []
+
+
+def test_a_held_signal_ends_nothing_and_is_told_and_noted() -> None:
+    said: list[str] = []
+    told = threading.Event()
+    before = signal.getsignal(signal.SIGTERM)
+
+    def say(line: str) -> None:
+        said.append(line)
+        told.set()
+
+    with held(signal.SIGTERM, say) as came:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert told.wait(60)
+    assert said == ["SIGTERM: the way back goes on; Ctrl-C ends it"]
+    assert came == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is before

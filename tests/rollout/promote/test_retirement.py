@@ -8,6 +8,7 @@ import pytest
 
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
+from rollout.promote import upstream as upstream_module
 from rollout.promote.retirement import preview, retire
 from stackfile.editing import without_testers
 from tests.rollout.planned import REGIONS, Project
@@ -93,6 +94,43 @@ def test_a_preview_pushes_nothing(clones: TwoClones) -> None:
 
     assert preview(clones.upstream(), "v2", REGIONS) == dict.fromkeys(REGIONS, False)
     assert clones.tip == tip
+
+
+def test_a_proposal_that_somebody_overtook_is_made_anew_by_the_next_run(
+    clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream_module, "_LOOK_EVERY_SECONDS", 0)
+
+    def another_v2(project: Project) -> None:
+        project.replace("region-a", "2.0.0", "2.0.1")
+        project.render()
+
+    def overtakes() -> None:
+        clones.somebody("Another v2", another_v2)
+
+    def merges() -> None:
+        colleague = clones.colleague.repository
+        colleague.git("pull", "--quiet", "--ff-only", "origin", "main")
+        colleague.git("fetch", "--quiet", "origin", "rollout")
+        colleague.git("merge", "--quiet", "--squash", "FETCH_HEAD")
+        colleague.git("commit", "--quiet", "--message", "Less (#12)")
+        colleague.git("push", "--quiet", "origin", "main")
+
+    answers = [overtakes, merges]
+
+    def hear(line: str) -> None:
+        if "waits until it is merged" in line:
+            answers.pop(0)()
+
+    clones.hearing.append(hear)
+    upstream = clones.upstream(proposal="rollout")
+    with pytest.raises(RolloutError, match="region-a was changed by somebody else meanwhile"):
+        retire(upstream, regions, "v2", ["region-a"])
+
+    retire(upstream, regions, "v2", ["region-a"])
+
+    assert clones.subjects() == ["Another v2", "Less (#12)"]
+    assert clones.weights("region-a") == regions.in_force("region-a") == GONE
 
 
 def test_weights_that_somebody_gives_it_meanwhile_are_kept(clones: TwoClones, regions: FakeRegions) -> None:

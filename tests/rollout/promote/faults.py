@@ -1,0 +1,634 @@
+"""Faults at random moments of a promotion whose version begins to fail: on real Git, with clusters and a clock that are played.
+
+A round is told by its kind and its number alone: they are the seed of all that is drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+from subprocess import CalledProcessError, CompletedProcess
+from typing import Any
+
+import pytest
+
+from rollout.__main__ import app
+from rollout.cli import clone as clone_module
+from rollout.cli import rollback as rollback_module
+from rollout.cli.clone import Clone
+from rollout.git import repository as repository_module
+from rollout.git.command import git
+from rollout.git.record import PromotionState
+from rollout.git.repository import Repository
+from rollout.problem import Problem, RolloutError, TransientError
+from rollout.promote import preflight
+from rollout.promote import promotion as engine
+from rollout.promote import upstream as upstream_module
+from rollout.promote.delivery import DeliveryTime
+from rollout.promote.upstream import Upstream
+from tests.rollout.planned import REGIONS, Project
+from tests.rollout.promote.fake_regions import FakeRegions
+from tests.rollout.promote.two_clones import BRANCH, TwoClones, new_two_clones
+from tests.rollout.repository import Repository as Work
+from tests.rollout.stack_files import edit
+
+QUICK = ("--bake=0s", "--keep=0", "--margin=2", "--slower=20")
+_PROCESSES = multiprocessing.get_context("forkserver")
+# a process of its own, with all that a command imports: a copy of it is ready at once
+_PROCESSES.set_forkserver_preload([__name__, "rollout.cli.output.notification", "rollout.cli.output.promotion"])
+_PROCESS_SECONDS = 600.0
+_WITHOUT_END = -1000
+_MOST_COMMANDS = 4
+"""That are typed in a round; during the last one all is well but the version."""
+_ASKING = ("fetch", "ls-remote")
+_TAKES_SECONDS = {"fetch": 0.4, "ls-remote": 0.3, "push": 0.5, "look": 0.3, "deliver": 1.0, "certify": 1.0}
+_OTHERWISE_SECONDS = 0.03
+_AWAY = CompletedProcess[str]([], 128, "", "fatal: unable to access the remote: Could not resolve host: git.corp.local")
+_SIGNER = """\
+#!/bin/sh
+test ! -e {locked} || {{ echo 'gpg: signing failed: No pinentry' >&2; exit 2; }}
+cat > /dev/null
+echo '[GNUPG:] SIG_CREATED D 1 8 00 0 0' >&2
+printf -- '-----BEGIN PGP SIGNATURE-----\\n\\nplayed\\n-----END PGP SIGNATURE-----\\n'
+"""
+
+
+class World:
+    """What a command meets: real Git, clusters that are played, and a clock of its own.
+
+    Attributes:
+        clones: The repositories.
+        random: The lot of this command.
+        calm: Whether no fault comes.
+        failing: Since when v2 fails, as the clock has it; None while it does not.
+        at_git: Each may answer in the place of a command of Git's.
+        at_region: Each may raise when something is done with a region.
+        arrives: Whether a region can be brought to other weights.
+        arrived: Each may raise, or say what is wrong, when a region has the weights that it is waited for with.
+        each_moment: Called all the time.
+        met: A file that is there once a fault has come.
+    """
+
+    def __init__(self, directory: Path, random: Random, number: int) -> None:
+        self.clones = at(directory)
+        self.random, self.calm = random, number == _MOST_COMMANDS - 1
+        self.failing: float | None = 0.0 if number else None
+        self.at_git: list[Callable[[str, Callable[[], CompletedProcess[str]]], CompletedProcess[str] | None]] = []
+        self.at_region: list[Callable[[str, str], None]] = []
+        self.arrived: list[Callable[[str], Problem | None]] = []
+        self.arrives: Callable[[str], bool] = lambda _region: True
+        self.each_moment: list[Callable[[], None]] = []
+        self.met = directory / "met"
+        self._seconds = 0.0
+        self._directory = directory
+        # half of the promotions see midnight, and all that is typed later comes after it
+        midnight = datetime(2026, 6, 2, tzinfo=UTC)
+        self._began = midnight + timedelta(seconds=1 if number else -random.uniform(3, 20))
+
+    def monotonic(self) -> float:
+        return self._seconds
+
+    def sleep(self, seconds: float) -> None:
+        """In the place of `time.sleep`, and of the pauses between two attempts."""
+        self._seconds += seconds
+        for happens in self.each_moment:
+            happens()
+
+    def now(self) -> datetime:
+        return self._began + timedelta(seconds=self._seconds)
+
+    def drawn(self) -> Callable[[], bool]:
+        """Whether a time of random length, which begins at a random moment, has begun and is not over."""
+        # a way back takes about three seconds
+        beside, begins = self.random.random() < 0.7, self.random.uniform(0, 12)
+        length = self.random.choice((3.0, 60.0, 300.0)) * self.random.random()
+
+        def is_on() -> bool:
+            since = self.failing if beside else 0.0
+            # beside the moment at which v2 begins to fail, or at any
+            begin = None if since is None else since + begins / (4 if beside else 1)
+            is_now = not self.calm and begin is not None and begin <= self._seconds < begin + length
+            if is_now:
+                self.met.touch()
+            return is_now
+
+        return is_on
+
+    def once(self, action: Callable[[], object]) -> None:
+        """Does something at a random moment."""
+        is_on, done = self.drawn(), threading.Event()
+
+        def happens() -> None:
+            if not done.is_set() and is_on():
+                done.set()
+                action()
+
+        self.each_moment.append(happens)
+
+    def git(self, project: Path, *arguments: str, **options: Any) -> CompletedProcess[str]:
+        verb = next((each for each in arguments if each in _TAKES_SECONDS or each == "commit-tree"), "")
+        self.sleep(_TAKES_SECONDS.get(verb, _OTHERWISE_SECONDS))
+        run = partial(git, project, *arguments, **options)
+        for answer in self.at_git:
+            if (done := answer(verb, run)) is not None:
+                return done
+        return run()
+
+    def others(self, change: Callable[[Project], None], subject: str = "Write") -> None:
+        """The colleague pushes, and what is pushed is not to be lost."""
+        # not where they cannot push, nor twice what can be done once
+        try:
+            commit = self.clones.somebody(subject, change)
+        except (CalledProcessError, AssertionError):
+            return
+        with (self._directory / "others").open("a") as file:
+            file.write(f"{commit}\n")
+
+    def kept(self, region: str) -> Path:
+        """Where a region's weights are kept, which no end of a command changes."""
+        return self._directory / f"{region}.json"
+
+
+class Played(FakeRegions):
+    """Clusters that outlive the command."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.clones.remote)
+        self._world = world
+        self.arrives = lambda region, _weights: world.arrives(region)
+        for region in REGIONS:
+            if world.kept(region).exists():
+                self._weights[region] = json.loads(world.kept(region).read_text())
+
+    def deliver(
+        self,
+        region: str,
+        commit: str,
+        weights: Mapping[str, int],
+        meanwhile: Callable[[], Problem | None],
+        *,
+        healthy: bool = True,
+        without: str | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> DeliveryTime | Problem:
+        delivery = super().deliver(region, commit, weights, meanwhile, healthy=healthy, without=without, say=say)
+        found = [problem for arrived in self._world.arrived if (problem := arrived(region))]
+        return found[0] if found else delivery
+
+    def _comes_to(self, what: str, region: str, weights: Mapping[str, int]) -> None:
+        self._world.sleep(_TAKES_SECONDS.get(what, _OTHERWISE_SECONDS))
+        for happens in self._world.at_region:
+            happens(what, region)
+        super()._comes_to(what, region, weights)
+
+    def _sync(self, region: str) -> None:
+        super()._sync(region)
+        self._world.kept(region).write_text(json.dumps(self._weights[region]))
+
+
+def fetches_fail(world: World) -> None:
+    is_on = world.drawn()
+    world.at_git.append(lambda verb, _run: _AWAY if verb in _ASKING and is_on() else None)
+
+
+def pushes_fail(world: World) -> None:
+    is_on = world.drawn()
+    world.at_git.append(lambda verb, _run: _AWAY if verb == "push" and is_on() else None)
+
+
+def an_answer_is_lost(world: World) -> None:
+    is_on, also_asking = world.drawn(), world.random.random() < 0.5
+
+    def lost(verb: str, run: Callable[[], CompletedProcess[str]]) -> CompletedProcess[str] | None:
+        if not is_on() or not (verb == "push" or (also_asking and verb in _ASKING)):
+            return None
+        run()
+        return _AWAY
+
+    world.at_git.append(lost)
+
+
+def others_push(world: World) -> None:
+    is_on, most = world.drawn(), world.random.randint(1, 12)
+    pushes: list[None] = []
+
+    def first(verb: str, _run: object) -> None:
+        if verb == "push" and is_on() and len(pushes) < most:
+            pushes.append(None)
+            # every other one is to a file that the way back changes as well
+            world.others(_comments if world.random.random() < 0.5 else _writes)
+
+    world.at_git.append(first)
+
+
+def a_region_is_dead(world: World) -> None:
+    is_on, dead = world.drawn(), world.random.choice(REGIONS)
+
+    def answers(what: str, region: str) -> None:
+        if region == dead and is_on():
+            kind = RolloutError if what == "look" else TransientError
+            raise kind.of(f"{region}: the cluster does not answer", "nothing is known of it", "see that it runs")
+
+    world.at_region.append(answers)
+
+
+def a_region_is_slow(world: World) -> None:
+    """The other one does not wait for it."""
+    is_on, slow = world.drawn(), world.random.choice(REGIONS)
+    other_is_measured = threading.Event()
+
+    def answers(what: str, region: str) -> None:
+        # only on the way back, where each region has a thread of its own
+        beside = threading.current_thread() is not threading.main_thread()
+        both = sum("back " in thread.name for thread in threading.enumerate()) > 1
+        if beside and region != slow and what == "certify":
+            other_is_measured.set()
+        elif beside and region == slow and what == "deliver" and is_on() and both:
+            assert other_is_measured.wait(30), "a region waits for another"
+
+    world.at_region.append(answers)
+
+
+def envoys_cannot_be_asked(world: World) -> None:
+    is_on, where, refused = world.drawn(), world.random.choice(REGIONS), world.random.random() < 0.5
+
+    def arrived(region: str) -> Problem | None:
+        if region != where or not is_on():
+            return None
+        if refused:
+            return Problem(
+                f"{region}: not acknowledged within 10 min by 1 Envoys: echo/client",
+                "it has other routes",
+                "see istiod",
+            )
+        raise TransientError.of(
+            f"{region}: pods cannot be listed", "nothing is known of its Envoys", "see its API server"
+        )
+
+    world.arrived.append(arrived)
+
+
+def the_probe_dies(world: World) -> None:
+    is_on, where = world.drawn(), world.random.choice(REGIONS)
+
+    def answers(what: str, region: str) -> None:
+        if region == where and what != "deliver" and is_on():
+            raise RolloutError.of(f"{region}: no pod of the probe is ready", "nothing is measured", "see why it died")
+
+    world.at_region.append(answers)
+
+
+def a_stack_file_is_broken(world: World) -> None:
+    where = world.random.choice(REGIONS)
+    world.once(lambda: world.others(lambda project: project.replace(where, "services:", "service:"), "Break it"))
+
+
+def a_freeze_window_opens(world: World) -> None:
+    """At midnight, soon after the promotion has begun."""
+    world.each_moment.append(lambda: world.met.touch() if world.now().day > 1 else None)
+
+
+def the_remote_refuses(world: World) -> None:
+    is_on = world.drawn()
+    hook = world.clones.remote.directory / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\ntest ! -e refuses || { echo 'main is protected' >&2; exit 1; }\n")
+    hook.chmod(0o755)
+    refuses = world.clones.remote.directory / "refuses"
+
+    def happens() -> None:
+        if is_on():
+            refuses.touch()
+        else:
+            refuses.unlink(missing_ok=True)
+
+    world.each_moment.append(happens)
+
+
+def argo_cd_denies(world: World) -> None:
+    is_on, where = world.drawn(), world.random.choice(REGIONS)
+    world.arrives = lambda region: region != where or not is_on()
+
+
+def a_signature_needs_a_person(world: World) -> None:
+    is_on = world.drawn()
+    locked = world.clones.remote.directory.with_name("locked")
+
+    def happens() -> None:
+        if is_on():
+            locked.touch()
+        else:
+            locked.unlink(missing_ok=True)
+
+    world.each_moment.append(happens)
+
+
+def room_is_taken(world: World) -> None:
+    where = world.random.choice(REGIONS)
+
+    def fewer(project: Project) -> None:
+        edit(project.stack_file(where), "echo:1.0.0, replicas: 3", "echo:1.0.0, replicas: 1")
+        project.render()
+
+    world.once(lambda: world.others(fewer, "Fewer pods"))
+
+
+def _ends_by(number: signal.Signals, world: World) -> None:
+    is_during = world.random.random() < 0.5
+    if world.failing is not None and is_during:
+        # half of what is typed later comes to its end
+        return
+
+    def kill() -> None:
+        os.kill(os.getpid(), number)
+
+    # while Git is at work as well, which goes on then
+    world.once(lambda: threading.Timer(0.01 * world.random.random(), kill).start() if is_during else kill())
+
+
+def several_at_once(world: World) -> None:
+    for fault in world.random.sample([*KINDS.values()][:-1], world.random.randint(2, 4)):
+        fault(world)
+
+
+KINDS: Mapping[str, Callable[[World], None]] = {
+    "fetches fail": fetches_fail,
+    "pushes fail": pushes_fail,
+    "an answer to a push is lost": an_answer_is_lost,
+    "others push": others_push,
+    "a region is dead": a_region_is_dead,
+    "a region is slow": a_region_is_slow,
+    "Envoys cannot be asked": envoys_cannot_be_asked,
+    "the probe dies": the_probe_dies,
+    "a stack file is broken": a_stack_file_is_broken,
+    "a freeze window opens": a_freeze_window_opens,
+    "the remote refuses": the_remote_refuses,
+    "Argo CD denies": argo_cd_denies,
+    "a signature needs a person": a_signature_needs_a_person,
+    "room is taken": room_is_taken,
+    "SIGKILL": partial(_ends_by, signal.SIGKILL),
+    "SIGINT": partial(_ends_by, signal.SIGINT),
+    "SIGTERM": partial(_ends_by, signal.SIGTERM),
+    "SIGHUP": partial(_ends_by, signal.SIGHUP),
+    "several at once": several_at_once,
+}
+
+
+@dataclass
+class Round:
+    """What became of a round.
+
+    Attributes:
+        wrong: What is not as it should be; empty where all is.
+        codes: How each command ended.
+        met: Whether a fault came before it was over.
+        tries: Attempts that were made again.
+        seconds: From the doubt, or the command, to the last region's weights, at most; by the clock that is played.
+        said: What the commands printed.
+    """
+
+    wrong: list[str] = field(default_factory=list)
+    codes: list[int] = field(default_factory=list)
+    met: bool = False
+    tries: int = 0
+    seconds: float = 0.0
+    said: str = ""
+
+
+def at(directory: Path) -> TwoClones:
+    operator, colleague = (Project(directory / name, Work(directory / name)) for name in ("operator", "colleague"))
+    return TwoClones(Work(directory / "remote.git"), operator, colleague)
+
+
+def play(kind: str, number: int, directory: Path) -> Round:
+    """Plays a round in an empty directory: a promotion, and what a person types until v2 has no requests anywhere."""
+    random = Random(f"{kind} {number}")
+    clones = new_two_clones(directory)
+    _prepare(kind, clones)
+    ended = Round()
+    # with a part of the requests in region-b before it begins, one step is enough for a way back in both
+    regions, steps = random.choice(((REGIONS, "50"), (REGIONS, "50"), (REGIONS[:1], "50"), (REGIONS, "50,100")))
+    if len(regions) > 1 and steps == "50":
+        clones.somebody_weighs("region-b", v1=90, v2=10)
+    command, where = ["promote", "v2", f"--steps={steps}", f"--regions={','.join(regions)}", *QUICK], "operator"
+    began = clones.tip
+    for typed in range(_MOST_COMMANDS):
+        code, said = Typed(kind, number, typed, directory, where, command).run()
+        ended.codes.append(code)
+        ended.said += f"$ rollout {' '.join(command)}  # in {where}\n{said}[{code}]\n"
+        ended.wrong += _of_the_end(command[0], code, said, clones, directory)
+        if ended.wrong or code == (1 if command[0] == "promote" else 0):
+            break
+        if typed == _MOST_COMMANDS - 2:
+            _mend(clones)
+        state = [record.state for record in clones.records()][-1:]
+        if not state:
+            # it was over before it had begun
+            break
+        goes_on = state == [PromotionState.IN_PROGRESS] and random.random() < 0.5
+        command = ["promote", "--resume"] if goes_on else ["rollback"]
+        if random.random() < 0.5:
+            where = f"elsewhere-{typed}"
+            clones.remote.git("clone", "--quiet", "--template=", ".", f"../{where}")
+            _prepare(kind, clones, where)
+    _mend(clones)
+    ended.met = (directory / "met").exists()
+    ended.tries = len(re.findall(r"tries again in|makes it anew", ended.said))
+    ended.seconds = max(map(float, re.findall(r" % after ([0-9.]+) s", ended.said)), default=0.0)
+    ended.wrong += _of_the_rest(clones, directory, began)
+    return ended
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command that is typed in a round.
+
+    Attributes:
+        kind: The round's.
+        round_number: The round's.
+        number: Which of the round's commands it is, from 0.
+        directory: Of the repositories.
+        where: The clone in which it is typed.
+        command: The words.
+    """
+
+    kind: str
+    round_number: int
+    number: int
+    directory: Path
+    where: str
+    command: Sequence[str]
+
+    def run(self) -> tuple[int, str]:
+        """The exit code, and what was printed."""
+        output = self.directory / f"output-{self.number}"
+        process = _PROCESSES.Process(target=self._run_here, args=(output,))
+        process.start()
+        process.join(_PROCESS_SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            return _WITHOUT_END, output.read_text()
+        return process.exitcode, output.read_text()
+
+    def _run_here(self, output: Path) -> None:
+        """In a process of its own."""
+        with output.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        os.chdir(self.directory / self.where)
+        os.environ.update(HOME=str(self.directory), XDG_CONFIG_HOME=str(self.directory), GIT_CONFIG_NOSYSTEM="1")
+        world = World(self.directory, Random(f"{self.kind} {self.round_number} {self.number}"), self.number)
+        regions = Played(world)
+        _fails_at_random(world, regions, begun=self.number > 0)
+        if not world.calm:
+            KINDS[self.kind](world)
+        with _played(world, regions):
+            app([*self.command])
+
+
+def _fails_at_random(world: World, regions: FakeRegions, *, begun: bool) -> None:
+    """v2 fails from a random look of a promotion on; during what is typed later, from the beginning."""
+    rate = world.random.uniform(0.3, 1)
+
+    def fails() -> None:
+        world.failing = world.monotonic()
+        regions.failure_rate = lambda _region, version, _weight: rate if version == "v2" else 0.0
+
+    if begun:
+        fails()
+        return
+    looks = world.random.randint(0, 6)
+
+    def looked(what: str, _region: str) -> None:
+        nonlocal looks
+        if world.failing is None and what == "look":
+            looks -= 1
+            if looks < 0:
+                fails()
+
+    world.at_region.append(looked)
+
+
+@contextmanager
+def _played(world: World, regions: FakeRegions) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Clone, "clusters", lambda *_arguments: regions)
+        patched.setattr(preflight, "refuse_troubles", lambda *_arguments: None)
+        # it takes two thirds of the time, and pushes nothing
+        patched.setattr(engine, "preview", lambda *_arguments: ())
+        patched.setattr(clone_module, "Upstream", partial(Upstream, pause=world.sleep, now=world.now))
+        patched.setattr(repository_module, "git", world.git)
+        for module in (engine, upstream_module, rollback_module):
+            patched.setattr(module, "time", world)
+        yield
+
+
+def _writes(project: Project) -> None:
+    with (project.directory / "README.md").open("a") as file:
+        file.write("x\n")
+
+
+def _comments(project: Project) -> None:
+    file = project.stack_file("region-a")
+    file.write_text(f"# seen\n{file.read_text()}")
+
+
+def _freezes(project: Project) -> None:
+    for region in REGIONS:
+        project.freeze(region, "0 0 2 6 *")
+
+
+def _prepare(kind: str, clones: TwoClones, where: str = "operator") -> None:
+    """What is so in a clone before a command is typed."""
+    clone = Work(clones.remote.directory.with_name(where))
+    clone.git("config", "user.name", "operator")
+    clone.git("config", "user.email", "operator@corp.local")
+    if kind in ("a signature needs a person", "several at once"):
+        signer = clone.directory.with_name("signer")
+        signer.write_text(_SIGNER.format(locked=clone.directory.with_name("locked")))
+        signer.chmod(0o755)
+        clone.git("config", "gpg.program", str(signer))
+        clone.git("config", "commit.gpgSign", "true")
+    if kind == "a freeze window opens" and where == "operator":
+        clones.somebody("Freeze", _freezes)
+
+
+def _mends(region: str, project: Project) -> None:
+    project.replace(region, "service:", "services:")
+
+
+def _mend(clones: TwoClones) -> None:
+    """A person does what the commands asked for."""
+    for name in ("refuses", "../locked"):
+        (clones.remote.directory / name).unlink(missing_ok=True)
+    for region in REGIONS:
+        broken = clones.remote.git("show", f"{BRANCH}:Pulumi.{region}.yaml")
+        if "  service:" in broken:
+            clones.somebody("Mend it", partial(_mends, region))
+
+
+def _of_the_end(verb: str, code: int, said: str, clones: TwoClones, directory: Path) -> list[str]:
+    """What is wrong with how a command ended."""
+    if code == _WITHOUT_END:
+        return ["it does not end"]
+    if "Traceback" in said:
+        return ["an exception"]
+    taken_back = [record.state for record in clones.records()][-1:] == [PromotionState.ROLLED_BACK]
+    with_requests = [region for region in REGIONS if _in_force(directory, region)]
+    if code == (1 if verb == "promote" else 0):
+        wrong = [] if taken_back else ["the record does not say that it is taken back"]
+        wrong += [f"{region} has requests" for region in with_requests]
+        back = re.findall(r"(region-\w+): v1 100 %, v2 0 % by", said)
+        return wrong + [f"{region} is not told" for region in back if f"{region}: v1 100 %, v2 0 % after" not in said]
+    if code == 2:
+        wrong = [] if re.search(r"error: (?s:.+)  what to do: | ended: |error: Pulumi", said) else ["no words"]
+        named = "\n".join(line for line in said.splitlines() if "error: " in line or "NOT known" in line)
+        return wrong + [f"{region} is not told" for region in with_requests if taken_back and region not in named]
+    if code in (-signal.SIGKILL, 130, 128 + signal.SIGTERM, 128 + signal.SIGHUP):
+        return [] if code < 0 or "stopped" in said else ["no words"]
+    return [f"exit code {code}"]
+
+
+def _of_the_rest(clones: TwoClones, directory: Path, began: str) -> list[str]:
+    """What is wrong with what is left of a round."""
+    states = [record.state for record in clones.records()]
+    wrong: list[str] = []
+    if states:
+        wrong += [f"{region} has weight" for region in REGIONS if clones.weights(region)["v2"]]
+        wrong += [f"{region} has requests" for region in REGIONS if _in_force(directory, region)]
+    # one for each commit that took something back, and at least one
+    back = clones.remote.git("log", "--format=%H", "--grep=^Roll back ", BRANCH).split()
+    changed = [commit for commit in back if clones.remote.git("diff", "--name-only", f"{commit}~", commit)]
+    number = states.count(PromotionState.ROLLED_BACK)
+    if states and (number != max(1, len(changed)) or states[-1] is not PromotionState.ROLLED_BACK):
+        wrong.append(f"records: {', '.join(states)}")
+    others = (directory / "others").read_text().split() if (directory / "others").exists() else []
+    have = clones.remote.git("rev-list", BRANCH).split()
+    wrong += [f"{commit[:10]} of others is lost" for commit in {began, *others} - {*have}]
+    for clone in (each for each in directory.iterdir() if (each / ".git").exists()):
+        try:
+            with Repository(clone).locked("echo"):
+                pass
+        except RolloutError:
+            wrong.append(f"{clone.name} is locked")
+        wrong += [f"{lock} is left" for lock in (clone / ".git").rglob("*.lock") if lock.name != "rollout-echo.lock"]
+        if dirty := Work(clone).git("status", "--porcelain"):
+            wrong.append(f"{clone.name} is changed: {dirty}")
+    return wrong + [f"{lock} is left" for lock in clones.remote.directory.rglob("*.lock")]
+
+
+def _in_force(directory: Path, region: str) -> int:
+    kept = directory / f"{region}.json"
+    weights: Mapping[str, int] = json.loads(kept.read_text()) if kept.exists() else {}
+    return weights.get("v2", 0)
