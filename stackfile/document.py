@@ -2,7 +2,9 @@
 
 import io
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -23,10 +25,11 @@ Duplicate = tuple[_Steps, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Document:
-    """What a file says; of a key that is there twice the first value."""
+    """What a file says; of a key that is there twice the first value. Its node has the places of all parts, and stays as it is."""
 
     value: object
     duplicates: tuple[Duplicate, ...]
+    node: Node | None
 
 
 def read_document(content: bytes) -> Document:
@@ -35,21 +38,31 @@ def read_document(content: bytes) -> Document:
     Raises:
         DocumentError: If it cannot be read as one document, or something in it contains itself.
     """
+    read = _read(content)
+    return replace(read, value=deepcopy(read.value))
+
+
+# an edit reads a file before and after it, and the next one begins with that
+@lru_cache(maxsize=64)
+def _read(content: bytes) -> Document:
     yaml = YAML(typ="safe", pure=True)
     # all of them are told, not the first alone
     yaml.allow_duplicate_keys = True
     try:
-        # Pulumi too passes over a byte order mark
-        node = yaml.compose(io.StringIO(content.decode("utf-8-sig")))
+        # the parser passes over a byte order mark, as Pulumi does
+        text = content.decode()
+        node = yaml.compose(io.StringIO(text))
         duplicates = tuple(_duplicates(node, (), ())) if node is not None else ()
-        plain = _plain(yaml.constructor.construct_document(node)) if node is not None else None
+        # a node with merges is taken apart by that
+        built = yaml.compose(io.StringIO(text)) if "<<" in text else node
+        plain = _plain(yaml.constructor.construct_document(built)) if built is not None else None
     except YAMLError as error:
         raise DocumentError(in_one_line(error)) from error
     except (UnicodeDecodeError, ValueError) as error:
         raise DocumentError(str(error)) from error
     except RecursionError as error:
         raise DocumentError("its lists and objects are nested too deeply") from error
-    return Document(plain, duplicates)
+    return Document(plain, duplicates, node)
 
 
 def _duplicates(node: Node, path: _Steps, above: tuple[Node, ...]) -> Iterator[Duplicate]:

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from stackfile.document import DocumentError, read_document
@@ -196,9 +195,9 @@ def _service(text: str, service: str) -> tuple[str, ...]:
 def _mapping(text: str, path: tuple[str, ...]) -> MappingNode:
     """The object at a path of keys, with the places of its parts."""
     try:
-        node: Node | None = YAML(typ="safe", pure=True).compose(text)
-    except YAMLError as error:
-        raise EditError(f"the stack file is no YAML: {' '.join(str(error).split())}", _WHY, "mend it there") from error
+        node = read_document(text.encode()).node
+    except DocumentError as error:
+        raise EditError(f"the stack file is no YAML: {error}", _WHY, "mend it there") from error
     for depth, key in enumerate(path):
         node = _entry(_is_object(node, path[:depth]), key, path[:depth])[1]
     return _is_object(node, path)

@@ -49,7 +49,7 @@ def hook() -> Iterator[tuple[int, list[str]]]:
             """Nothing is logged."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server.server_port, lines
     server.shutdown()
     server.server_close()
