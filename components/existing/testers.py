@@ -1,6 +1,7 @@
 """The secrets by which testers outside the mesh may ask for a version: read from the cluster, kept secret in the stack's state."""
 
 import base64
+from typing import cast
 
 import pulumi
 
@@ -18,11 +19,12 @@ def read_secrets(connection: Connection, config: RegionConfig) -> list[tuple[Ser
     A Secret that is not there yet is warned of, and nobody outside can ask: the namespace that it is in comes with the gateway.
 
     Raises:
-        ClusterError: the cluster cannot be asked, the user may not read the Secret, or its value is none that protects anything.
+        ClusterError: the cluster cannot be asked, the user of an update may not read the Secret, or its value protects nothing.
     """
     found: list[tuple[ServiceConfig, pulumi.Output[str]]] = []
     for service in config.services.values():
-        if config.gateway and service.testers and (name := service.testers.gateway_secret):
+        # a VirtualService without a route is refused
+        if config.gateway and service.testers and service.for_testers and (name := service.testers.gateway_secret):
             secret = _read(connection, config.gateway.namespace, name)
             if secret is None:
                 pulumi.warn(
@@ -31,13 +33,18 @@ def read_secrets(connection: Connection, config: RegionConfig) -> list[tuple[Ser
                     f'generic {name} --namespace={config.gateway.namespace} --from-literal={_KEY}="$(openssl rand -hex 16)"'
                 )
             else:
-                found.append((service, pulumi.Output.secret(secret)))
+                found.append((service, secret))
     return found
 
 
-def _read(connection: Connection, namespace: str, name: str) -> str | None:
+def _read(connection: Connection, namespace: str, name: str) -> pulumi.Output[str] | None:
     where = f"Secret {namespace}/{name}"
     answer = connection.get(f"/api/v1/namespaces/{namespace}/secrets?fieldSelector=metadata.name%3D{name}")
+    if answer is None and pulumi.runtime.is_dry_run():
+        pulumi.warn(
+            f"{where}: the user may not list it — the preview goes on as if it were there, and an update does not"
+        )
+        return pulumi.Output.secret("").apply(lambda _: cast("str", pulumi.UNKNOWN))
     if answer is None:
         raise ClusterError(
             f"{where}: the user may not list secrets in {namespace} — testers at the gateway are known by its {_KEY}; grant the verb "
@@ -51,7 +58,7 @@ def _read(connection: Connection, namespace: str, name: str) -> str | None:
         value = ""
     if len(value) < _SHORTEST or not value.isprintable() or value != value.strip():
         raise ClusterError(
-            f"{where}: has no key {_KEY} with at least {_SHORTEST} characters that a header can hold — who guesses it sees what is not "
-            "released; give it a random one, such as openssl rand -hex 16 prints"
+            f"{where}: has no key {_KEY} with at least {_SHORTEST} characters that a header can hold — anyone who guesses it sees an "
+            "unreleased version; give it a random one, such as openssl rand -hex 16 prints"
         )
-    return value
+    return pulumi.Output.secret(value)

@@ -307,10 +307,8 @@ def _parts(host: Mapping[str, Any], service: ServiceAddress, gateway: bool) -> t
             } if not others and len(headers) == 1 + gateway and (version := _asked_for(headers, weights)):
                 testers.add(version)
             case _:
-                raise ValueError(
-                    f"{host['name']} has a route that depends on more than a header that names its version, and at a gateway one "
-                    "that holds a secret"
-                )
+                more = "the testers' header and their secret" if gateway else "a header that names its version"
+                raise ValueError(f"{host['name']} has a route that depends on other things than {more}")
     if len(splits) != 1:
         raise ValueError(f"{host['name']} has {len(splits)} routes for the requests without a header")
     return splits[0], frozenset(testers)
@@ -364,14 +362,19 @@ def _ready(pods: Iterable[Mapping[str, Any]]) -> list[Envoy]:
             found.append(
                 Envoy(
                     f"{pod['metadata']['namespace']}/{pod['metadata']['name']}",
-                    # so in Istio's charts, the template that it injects, and what it makes of the Gateway API
-                    gateway=(proxy.get("args") or [])[:2] == ["proxy", "router"],
+                    gateway=is_gateway(pod),
                     istio=istio_version(proxy),
                     workload=_workload(pod),
                     uid=pod["metadata"]["uid"],
                 )
             )
     return sorted(found, key=lambda envoy: envoy.pod)
+
+
+def is_gateway(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod is a gateway's."""
+    # so in Istio's charts, the template that it injects, and what it makes of the Gateway API
+    return ((container(pod, PROXY) or {}).get("args") or [])[:2] == ["proxy", "router"]
 
 
 def _workload(pod: Mapping[str, Any]) -> str:

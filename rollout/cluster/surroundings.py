@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from components.names import ARGOCD_NAMESPACE, ServiceAddress
+from components.names import ARGOCD_NAMESPACE, TESTERS, ServiceAddress
 from rollout.cluster.pods import ISTIO_NAMESPACE, PROXY, container, is_leaving, is_ready
 from rollout.cluster.sync_windows import SyncWindow, parse_windows
 from rollout.problem import Problem
@@ -132,12 +132,14 @@ def other_virtual_services(documents: Iterable[Mapping[str, Any]], service: Serv
         in_mesh = _MESH in (spec.get("gateways") or [_MESH])
         meant = in_mesh and any(_full(host, namespace) in _names(service) for host in hosts)
         outside = {*hosts} & {*service.hosts} and {*(spec.get("gateways") or ())} - {_MESH}
-        if (namespace, name) != (service.namespace, service.name) and (meant or outside) and not _is_for_testers(spec):
+        is_own = (namespace, name) == (service.namespace, service.name)
+        for_testers = name == f"{service.name}-{TESTERS}" and not in_mesh and _is_for_testers(spec)
+        if (meant or outside) and not is_own and not for_testers:
             yield f"VirtualService {namespace}/{name}"
 
 
 def _is_for_testers(spec: Mapping[str, Any]) -> bool:
-    """Whether it is for testers at a gateway alone: requests without two headers go by another one."""
+    """Whether it takes no request without two headers."""
     matches = [match for route in spec.get("http") or () for match in route.get("match") or [{}]]
     return bool(matches) and all(len(match.get("headers") or ()) > 1 for match in matches)
 

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from components.names import address
 from rollout.access import RegionAccess
+from rollout.cluster.client import api_client, list_all_pods
+from rollout.cluster.envoys import is_gateway, read_envoys
 from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
 from rollout.git.repository import Repository
 from rollout.judge.shares import RISK
@@ -217,6 +219,18 @@ class Clusters:
             healthy=healthy,
             say=say or history.say,
         )
+
+    def asked_at_gateways(self, region: str, version: str) -> Sequence[str]:
+        """The pods of the gateways that send testers to a version of the service, each as `namespace/name`.
+
+        Raises:
+            RolloutError: nothing says where the region is, or its cluster cannot be asked.
+        """
+        where = self._at(region)
+        service = address(self._upstream.declared(self._upstream.tip(), region))
+        gateways = [pod for pod in list_all_pods(where, api_client(where)) if is_gateway(pod)]
+        envoys = read_envoys(where, [service], gateways)[service.name]
+        return [envoy.pod for envoy in envoys if version in envoy.testers]
 
     def _at(self, name: str) -> RegionAccess:
         if name not in self._regions:

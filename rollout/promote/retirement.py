@@ -22,8 +22,7 @@ def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> Mapping
         By region, whether testers can ask for it there: then a commit that ends this comes first.
 
     Raises:
-        RolloutError: it has requests somewhere, is nowhere, testers outside the mesh can ask for it, or the rules refuse to take it
-            out.
+        RolloutError: it has requests somewhere, is nowhere, or the rules refuse to take it out.
     """
     parent = upstream.tip()
     declared = {region: upstream.declared(parent, region) for region in regions}
@@ -38,11 +37,6 @@ def preview(upstream: Upstream, version: str, regions: Sequence[str]) -> Mapping
     busy = [region for region in found if weights[region][version]]
     refuse(_has_requests(region, version, weights[region][version]) for region in busy)
     by_testers = {region: version in declared[region].for_testers for region in found}
-    refuse(
-        _is_asked_for_outside(region, version)
-        for region, asked_for in by_testers.items()
-        if asked_for and (testers := declared[region].testers) and testers.gateway_secret
-    )
     for region, asked_for in by_testers.items():
         if asked_for:
             parent = _unasked(upstream, parent, region, version)
@@ -74,6 +68,8 @@ def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -
         before = service.weights
         if before.get(version):
             raise RolloutError(_has_requests(region, version, before[version]))
+        if pods := clusters.asked_at_gateways(region, version):
+            raise RolloutError(_is_asked_for_outside(region, version, pods))
         weights = {name: weight for name, weight in before.items() if name != version}
 
         def lost(window: Measurement) -> Problem | None:
@@ -128,10 +124,10 @@ def _has_requests(region: str, version: str, weight: int) -> Problem:
     )
 
 
-def _is_asked_for_outside(region: str, version: str) -> Problem:
+def _is_asked_for_outside(region: str, version: str, pods: Sequence[str]) -> Problem:
     return Problem(
-        f"{region}: testers outside the mesh can ask for {version}",
-        "the gateway's route for them is Pulumi's, and would lead to a version that is not there",
+        f"{region}: testers outside the mesh can ask for {version}, by the gateways {', '.join(pods)}",
+        "their route is Pulumi's, and would lead to a version that is not there",
         f"set testers: false for {version} in the stack file, rollout render, commit, push, and pulumi up -s {region}; then retire it",
     )
 

@@ -179,15 +179,17 @@ def asked(lab: Laboratory, entrance: Entrance) -> Iterator[Entrance]:
     region = REGIONS[0]
     before = lab.git("rev-parse", "HEAD").strip()
     testers = {"header": "x-echo-version", "gatewaySecret": "echo-testers"}
-    lab.edit(region, lambda config: config["echo-rollout:services"]["echo"].update(testers=testers))
-    lab.await_synced(lab.weigh({"v1": 100, "v2": 0}, region), region)
-    lab.kubectl(region, "create", "secret", "generic", "echo-testers", _WHERE, f"--from-literal=value={_SECRET}")
-    lab.run("up", "--no-verify", f"--region={region}")
-    yield entrance
-    lab.kubectl(region, "delete", "secret", "echo-testers", _WHERE)
-    lab.back_to(before)
-    lab.await_synced(lab.push("Go back"), region)
-    lab.run("up", "--no-verify", f"--region={region}")
+    try:
+        lab.edit(region, lambda config: config["echo-rollout:services"]["echo"].update(testers=testers))
+        lab.await_synced(lab.weigh({"v1": 100, "v2": 0}, region), region)
+        lab.kubectl(region, "create", "secret", "generic", "echo-testers", _WHERE, f"--from-literal=value={_SECRET}")
+        lab.run("up", "--no-verify", f"--region={region}")
+        yield entrance
+    finally:
+        lab.kubectl(region, "delete", "secret", "echo-testers", _WHERE, "--ignore-not-found")
+        lab.back_to(before)
+        lab.await_synced(lab.push("Go back"), region)
+        lab.run("up", "--no-verify", f"--region={region}")
 
 
 def _versions(lab: Laboratory, entrance: Entrance, **headers: str) -> set[str]:
@@ -205,6 +207,9 @@ def test_a_tester_outside_gets_the_version_that_he_asks_for_if_he_has_the_secret
     assert _versions(lab, asked, x_echo_version="v2") == {"v1"}
     assert _versions(lab, asked, x_echo_version="v2", x_echo_version_secret="guessed") == {"v1"}
     assert _versions(lab, asked, x_echo_version_secret=_SECRET) == {"v1"}
+    refused = rollout(lab, "retire", "v2", "--service=echo", f"--regions={REGIONS[0]}")
+    assert refused.returncode == 2, refused.stderr
+    assert "testers outside the mesh can ask for v2, by the gateways" in refused.stderr
     # nothing disagrees, and the next update changes nothing
     assert (said := rollout(lab, "status")).returncode == 0, said.stdout
     lab.pulumi("preview", "--expect-no-changes", "--stack", REGIONS[0])

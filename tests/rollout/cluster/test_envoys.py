@@ -113,7 +113,7 @@ class TestRoutes:
         to_v2 = {"cluster": "outbound|80|v2|echo.echo.svc.cluster.local"}
         echo_routes(dump).insert(0, {"match": match, "route": to_v2})
 
-        with pytest.raises(ValueError, match="depends on more than a header that names its version"):
+        with pytest.raises(ValueError, match="depends on other things than a header that names its version"):
             read_routes(dump, ECHO)
 
     @pytest.mark.parametrize("number", [0, 2])
@@ -207,7 +207,7 @@ class TestRoutesOfAGateway:
 
     @pytest.mark.parametrize("names", [["x-version"], ["x", "y", "z"]])
     def test_of_testers_without_a_secret_alone_are_refused(self, names: list[str]) -> None:
-        with pytest.raises(ValueError, match="at a gateway one that holds a secret"):
+        with pytest.raises(ValueError, match="depends on other things than the testers' header and their secret"):
             read_routes(with_testers(*names), ECHO, gateway=True)
 
 

@@ -54,17 +54,26 @@ class TestVirtualServices:
         assert [*other_virtual_services([named("shop", "x", spec=spec)], ECHO)] == ["VirtualService shop/x"]
 
     @pytest.mark.parametrize(
-        ("headers", "is_rival"), [(["x-ask", "x-ask-secret"], False), (["x-ask"], True), ([], True)]
+        ("name", "gateways", "headers", "is_rival"),
+        [
+            ("echo-testers", ["istio-ingress/gateway"], ["x-ask", "x-ask-secret"], False),
+            ("by-hand", ["istio-ingress/gateway"], ["x-ask", "x-ask-secret"], True),
+            ("echo-testers", ["istio-ingress/gateway"], ["x-ask"], True),
+            ("echo-testers", ["istio-ingress/gateway"], [], True),
+            ("echo-testers", ["istio-ingress/gateway", "mesh"], ["x-ask", "x-ask-secret"], True),
+        ],
     )
-    def test_of_testers_with_a_secret_at_a_gateway_are_none(self, headers: list[str], is_rival: bool) -> None:
+    def test_of_testers_with_a_secret_at_a_gateway_are_none(
+        self, name: str, gateways: list[str], headers: list[str], is_rival: bool
+    ) -> None:
         match = {"headers": {header: {"exact": "v"} for header in headers}}
         spec = {
             "hosts": ["echo.example.com"],
-            "gateways": ["istio-ingress/gateway"],
+            "gateways": gateways,
             "http": [{"match": [match]}, {"match": [match, match]}],
         }
 
-        found = [*other_virtual_services([named("istio-ingress", "echo-testers", spec=spec)], ECHO)]
+        found = [*other_virtual_services([named("istio-ingress", name, spec=spec)], ECHO)]
 
         assert bool(found) == is_rival
 

@@ -94,6 +94,7 @@ class FakeRegions(Clusters):
         self.unhealthy: set[str] = set()
         self.in_the_way: list[Problem] = []
         self.moments: list[Moment] = []
+        self.asked_outside: Mapping[str, Sequence[str]] = {}
         self._planned: list[tuple[Moment, Callable[[], object]]] = []
         self._remote = remote
         self._random = {region: np.random.default_rng([_SEED, *region.encode()]) for region in regions}
@@ -202,6 +203,9 @@ class FakeRegions(Clusters):
 
     def look(self, region: str) -> None:
         self._comes_to("look", region, self._weights[region])
+
+    def asked_at_gateways(self, region: str, version: str) -> Sequence[str]:
+        return self.asked_outside.get(version, ())
 
     def _comes_to(self, what: str, region: str, weights: Mapping[str, int]) -> None:
         moment = Moment(what, region, weights.get("v2", 0))

@@ -70,20 +70,13 @@ def test_where_it_is_not_nothing_is_done(clones: TwoClones, regions: FakeRegions
         preview(clones.upstream(), "v2", ["region-a"])
 
 
-def test_that_testers_at_the_gateway_can_ask_for_is_refused_until_pulumi_has_taken_their_route(
-    clones: TwoClones, regions: FakeRegions
-) -> None:
-    def asked_for(project: Project) -> None:
-        for region in REGIONS:
-            testers = "{header: x-ask, gatewaySecret: testers}"
-            project.replace(region, "      hosts:", f"      testers: {testers}\n      hosts:")
-        project.render()
-
-    clones.somebody("Let testers outside ask", asked_for)
+def test_that_testers_at_a_gateway_can_ask_for_is_refused(clones: TwoClones, regions: FakeRegions) -> None:
+    regions.asked_outside = {"v2": ["istio-ingress/g"]}
     tip = clones.tip
 
     with pytest.raises(
-        RolloutError, match=r"(?s)region-a: testers outside the mesh can ask for v2.*pulumi up -s region-a"
+        RolloutError,
+        match=r"(?s)region-a: testers outside the mesh can ask for v2, by the gateways istio-ingress/g.*pulumi up -s region-a",
     ):
         retire(clones.upstream(), regions, "v2", ["region-a"])
     assert clones.tip == tip
