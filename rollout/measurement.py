@@ -281,7 +281,8 @@ class Coverage:
 
     Attributes:
         counted: The clients whose requests are. A gateway is one also where it has no route to the service.
-        silent: Who did not answer the last look, and why. What it counts meanwhile comes with its next answer.
+        silent: Who did not answer the last look, or told its requests without their latency and 4xx; and why. What is missing comes
+            with the next answer.
         clients_in_part: Clients that came or went, or were not ready meanwhile: what they sent before the first look at
             them or after the last one is missing.
         hosts_in_part: Pods of the service that an Envoy forgot or counts anew: what they got after the last look is missing.

@@ -81,8 +81,11 @@ func parsePlan(args []string) (plan, error) {
 	return p, errors.Join(problems...)
 }
 
-// checkCount takes what is left out for 0, which is none either: no value suits every measurement.
+// checkCount takes 0 for a flag that is left out: no value suits every measurement.
 func checkCount(name string, value, high int) error {
+	if value == 0 {
+		return fmt.Errorf("--%s is missing or 0, so the attack could not be carried out as asked; give one in 1..%d", name, high)
+	}
 	if value < 1 || value > high {
 		return fmt.Errorf("--%s %d is out of bounds, so the attack could not be carried out as asked; give one in 1..%d", name, value, high)
 	}

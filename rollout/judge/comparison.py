@@ -18,12 +18,13 @@ breaks after an hour would fail for minutes. So the evidence is a mixture of pro
 beforehand and make 1. What has not begun yet counts as 1. One that begins with the nth sample has lost 2·ln n and a little.
 The requests of one sample may depend on each other: a version's pods stall or fail together. So a sample's factor G is less than the
 product P over its requests, which only lowers the mean.
-- For failures G = min(P, `MOST_OF_A_SAMPLE`). No single burst accuses: it takes three bad samples.
+- For failures G = min(P, `MOST_OF_A_SAMPLE`). No single burst accuses: it takes three bad samples from the beginning.
 - `together`, for latency, G = P up to 1 and 2 - 1/P above. Then the mean of G is at most 1 also where two versions that are alike
   stall in turns, as they do on a busy machine: where, given what came before, F(new) and F(old) of the whole sample are as likely the
   other way round. For G ≤ P and G is concave in P, so given F its mean over the draws is at most G of the mean of P, which is
   a product of 1 + λ or less where only the new one is bad, 1 - λ or less where only the old one is, and else 1 or less. The two
-  ways round have products p and q with pq ≤ 1, and G(p) + G(q) ≤ 2. (This needs a ratio of 1 at least.) It takes eleven bad samples.
+  ways round have products p and q with pq ≤ 1, and G(p) + G(q) ≤ 2. (This needs a ratio of 1 at least.) It takes eleven bad samples
+  from the beginning.
 A hidden state that outlives a sample, such as one version's pods failing for a minute at random, makes that version worse while it
 lasts, and is found. That the other version's turn may come is in no test's reach.
 
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-# Of two bad samples no more than 900 comes, so they never accuse at a risk of 1 in 1,000; three do, at 1 in 13,500 too.
+# Of two bad samples no more than 900 comes, so they never accuse at a risk of 1 in 1,000; the first three do, at 1 in 12,000 too.
 MOST_OF_A_SAMPLE = 30.0
 
 _MIXED = 24
@@ -212,6 +213,8 @@ def smallest_found(
     share: float, old_rate: float, requests: int, margin: Margin, risk: float, *, sample: int | None = None
 ) -> float | None:
     """The smallest bad rate of the new version that the alarm finds, about every other time, in this many requests.
+
+    All evidence is taken to begin with the first sample: nearly all of it begins soon after, and the rate lasts.
 
     Args:
         share: The new version's, above 0 and below 1.

@@ -466,11 +466,10 @@ def _clients(step: Step, seen: Observation) -> _Clients:
     for place, bound_ms in enumerate(bounds_ms, start=len(measures)):
         part = usual.slower(bound_ms) / usual.slower(0)
         measures.append(Measure(f"slower than {bound_ms:g} ms", Margin(ratio=step.terms.ratio), place, usual=part))
-    nothing = Answers()
     moments = [
         {
-            version: _drawn(tally, span.answers.get(version, nothing), bounds_ms)
-            for version, tally in span.versions.items()
+            version: _drawn(span.versions.get(version, Tally()), span.answers.get(version, Answers()), bounds_ms)
+            for version in span.versions.keys() | span.answers.keys()
         }
         for span in seen.clients
     ]
@@ -483,7 +482,9 @@ def _clients(step: Step, seen: Observation) -> _Clients:
 
 
 def _drawn(tally: Tally, answers: Answers, bounds_ms: Sequence[float]) -> Drawn:
-    return Drawn(tally.requests, tally.failures, (answers.client_errors, *map(answers.slower, bounds_ms)))
+    # what a pod got that an Envoy forgot is among the answers only
+    requests = max(tally.requests, answers.client_errors, answers.slower(0))
+    return Drawn(requests, tally.failures, (answers.client_errors, *map(answers.slower, bounds_ms)))
 
 
 def _is_beyond(step: Step, windows: _Windows, measure: Measure, margin: Margin) -> bool:

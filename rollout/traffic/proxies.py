@@ -33,18 +33,21 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, ask_envoys, clusters_page, hosts_of, subset_of, unreadable
+from rollout.cluster.exec import Page
 from rollout.cluster.pods import PROXY
 from rollout.measurement import Answers, Coverage, Host, Span, Tally
 from rollout.problem import RolloutError
 from rollout.traffic.probe import NAMESPACE
+
+_Read = TypeVar("_Read")
 
 
 class Counters(NamedTuple):
@@ -86,7 +89,8 @@ class Reading:
     Attributes:
         at_seconds: When it began, by the monotonic clock.
         counters: By client and host; of a client that was asked in vain what it showed before, if it did.
-        silent: Why a client was asked in vain. It is not known whether such a one can send to the service.
+        silent: Why a client was asked in vain, for its counters or for `answers` alone. Without counters it is not known whether it
+            can send to the service.
         answers: How versions answered, by client and version, since its Envoy began; of those that were asked for it.
     """
 
@@ -173,16 +177,18 @@ def read_clients(
 
     for envoy, (page, *more) in ask_envoys(region, list_all_pods(region, api_client(region)), pages, stop):
         client = Client(envoy.pod, envoy.uid)
-        try:
-            if errors := [each.error for each in (page, *more) if each.error]:
-                silent[client] = errors[0]
-            elif (read := read_counters(json.loads(page.text), service)) is not None:
-                # what cannot be read of the one leaves out the other as well
-                for each in more:
-                    answers[client] = read_answers(json.loads(each.text), service)
-                counters[client] = read
-        except (ValueError, KeyError, TypeError, AttributeError) as invalid:
-            silent[client] = unreadable(invalid)
+        read, error = _read(page, read_counters, service)
+        if error:
+            silent[client] = error
+        if read is None:
+            continue
+        counters[client] = read
+        for each in more:
+            answered, error = _read(each, read_answers, service)
+            if answered is None:
+                silent[client] = f"only its requests are known: {error}"
+            else:
+                answers[client] = answered
     return Reading(at_seconds, counters, silent, answers)
 
 
@@ -268,6 +274,18 @@ class Proxies:
             "see that an exec into the proxies goes through: "
             f"kubectl --context {self._region.context} -n NAMESPACE exec POD -c {PROXY} -- pilot-agent request GET clusters",
         )
+
+
+def _read(
+    page: Page, reader: Callable[[Any, ServiceAddress], _Read | None], service: ServiceAddress
+) -> tuple[_Read | None, str]:
+    """What a page tells of a service, if anything; and why it cannot be read, or ""."""
+    if page.error:
+        return None, page.error
+    try:
+        return reader(json.loads(page.text), service), ""
+    except (ValueError, KeyError, TypeError, AttributeError) as invalid:
+        return None, unreadable(invalid)
 
 
 def _statistics_page(service: ServiceAddress) -> str:

@@ -1,14 +1,23 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 )
 
-// writeTree writes the files below dir, in place of the package that was there and of setuptools' build/, whose stale copies
-// pip would install.
+// writeTree writes the files below dir, in place of the package that was there. Where dir is the package's, setuptools' build/ goes
+// too: pip would install its stale copies.
 func writeTree(dir string, files map[string][]byte) error {
-	for _, stale := range []string{pythonPackage, "build"} {
+	old := []string{pythonPackage}
+	project, err := os.ReadFile(filepath.Join(dir, "pyproject.toml"))
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	if bytes.Contains(project, []byte(`name = "`+pythonPackage+`"`)) {
+		old = append(old, "build")
+	}
+	for _, stale := range old {
 		if err := os.RemoveAll(filepath.Join(dir, stale)); err != nil {
 			return err
 		}

@@ -258,6 +258,13 @@ class TestClients:
 
         assert doubt(STEP, replace(slow, clients=slow.clients * 9), proven=False) is None
 
+    def test_answers_of_a_pod_whose_requests_are_forgotten_are_requests(self) -> None:
+        forgotten = (Span(10, {"v2": Tally(0)}, {"v1": Answers(0, {5: 900}), "v2": Answers(50)}),) * 6
+
+        assert doubted(Observation(NOTHING, NOTHING, forgotten)).startswith(
+            "v2 answers clients with 4xx more often than v1, by more than 0.5 points: 300 of 300 requests, against 0 of 5,400"
+        )
+
     def test_they_are_compared_in_what_is_counted(self) -> None:
         names = ["failed of other clients", "answered with 4xx of other clients", "slower than 5 ms of other clients"]
         answers, before = {"v1": Answers(0, {5: 1})}, {"v1": Answers(0, {5: 2}), "v2": Answers(0, {50: 9})}

@@ -398,6 +398,38 @@ class TestRead:
         asked = "stats?format=json&histogram_buckets=cumulative&filter=outbound.*echo.echo.svc.cluster.local.*upstream_rq_(4xx|time)"
         assert f"a pilot-agent request GET {asked}" in mesh.asked
 
+    @pytest.mark.parametrize("statistics", [failing, "invalid", '{"stats": [{}]}'])
+    def test_counts_requests_also_where_statistics_cannot_be_read(
+        self, statistics: str | Callable[[Exec], None], mesh: Mesh, region: RegionAccess
+    ) -> None:
+        second: list[str | Callable[[Exec], None]] = [STATISTICS]
+
+        def answering(opened: Exec) -> None:
+            answer = second[-1] if opened.command[-1].startswith("stats?") else page({V1: failed(7 * len(second), 1)})
+            if callable(answer):
+                answer(opened)
+            else:
+                opened.send(STDOUT, answer.encode())
+                opened.end(SUCCESS)
+
+        mesh.answers = dict.fromkeys(mesh.answers, answering)
+        proxies = Proxies(region, ECHO, latency=True)
+        proxies.look(threading.Event(), anew=True)
+        second.append(statistics)
+
+        span, coverage = proxies.look(threading.Event(), anew=False)
+
+        assert span
+        assert span.versions == {"v1": Tally(21, 0)}
+        assert span.answers == {"v1": Answers(), "v2": Answers()}
+        assert coverage.silent.keys() == {"shop/a", "istio-ingress/g", "other/o"}
+        assert all(why.startswith("only its requests are known: ") for why in coverage.silent.values())
+        second.append(STATISTICS.replace("17}", "20}"))
+        again, coverage = proxies.look(threading.Event(), anew=False)
+        assert again
+        assert again.answers == {"v1": Answers(), "v2": Answers(9)}
+        assert not coverage.silent
+
     def test_asks_the_probe_where_nothing_is_left_out(self, region: RegionAccess) -> None:
         assert Client("echo-probe/probe", "uid-of-probe") in read_clients(region, ECHO, ()).counters
 
