@@ -60,8 +60,9 @@ def rollback(
         upstream = found.upstream.on_the_way_back()
         tip = upstream.tip()
         record = upstream.tried(lambda: _newest(upstream, tip))
-        clusters = found.at(tip).clusters(record.promotion.regions, rate)
-        if record.state is PromotionState.IN_PROGRESS or to_take_back(upstream, tip, record):
+        clusters = upstream.tried(lambda: found.at(tip)).clusters(record.promotion.regions, rate)
+        left = upstream.tried(lambda: to_take_back(upstream, tip, record))
+        if record.state is PromotionState.IN_PROGRESS or left:
             undone = roll_back(upstream, clusters, lambda tip: _left(upstream, tip), reason)
         else:
             unusable = upstream.problems(tip, record.promotion.regions)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.checks import answered_by
@@ -196,7 +197,8 @@ def _roll_back(
             raise KeyboardInterrupt(*came)
         undone = confirm(upstream, clusters, placed, weights, began)
     assert record is not None, "the commit is made of it"
-    return replace(undone, problems=(*_left(upstream, placed, record), *undone.problems))
+    left = upstream.tried(partial(_left, upstream, placed, record))
+    return replace(undone, problems=(*left, *undone.problems))
 
 
 def _left(upstream: Upstream, placed: str, record: Record) -> list[Problem]:

@@ -21,6 +21,7 @@ from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.test_promotion import begin, interrupt, make_fast_and_nobodys, newest, planned
 from tests.rollout.promote.two_clones import BEFORE, TwoClones
+from tests.rollout.repository import mortal_git
 from tests.rollout.stack_files import edit
 
 MOST_PAUSES = 1_000
@@ -127,6 +128,27 @@ class TestNeverGivenUp:
         assert clones.subjects()[1:] == ["Write"] * 12 + ["Roll back echo v2 in region-a"]
         # told at the first, second, fourth and eighth
         assert sum("somebody pushed to main meanwhile" in line for line in clones.said) == 4
+
+    def test_while_what_git_does_is_ended_by_a_signal(
+        self, clones: TwoClones, regions: FakeRegions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun(clones, regions)
+        upstream, push, others = clones.upstream(), Repository.push, iter([clones.somebody_writes])
+
+        def overtaken(
+            repository: Repository, commit: str, remote: str, branch: str, *, onto: str | None = None
+        ) -> None:
+            next(others, lambda: "")()
+            push(repository, commit, remote, branch, onto=onto)
+
+        monkeypatch.setattr(Repository, "push", overtaken)
+        monkeypatch.setenv("PATH", f"{mortal_git(tmp_path)}:{os.environ['PATH']}")
+
+        assert back(clones, regions, upstream).holds
+
+        assert clones.weights("region-a") == BEFORE
+        killed = {each.name for each in (tmp_path / "killed").iterdir()}
+        assert {"cat-file", "diff-tree", "ls-tree", "merge-base", "push"} <= killed
 
     def test_while_a_cluster_does_not_answer(self, clones: TwoClones, regions: FakeRegions) -> None:
         in_both_regions(clones, regions)
