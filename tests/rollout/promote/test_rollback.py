@@ -221,6 +221,54 @@ class TestNeverGivenUp:
             "is delivered all the same; `rollout rollback` sees that it is so in every region"
         )
 
+    def test_but_by_a_runner_that_goes_while_nobody_merges_it(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun(clones, regions)
+        tip, looks = Repository.tip, iter(range(5))
+
+        def looked(repository: Repository, remote: str, branch: str) -> str | None:
+            assert next(looks, None) is not None, "it waits on"
+            return tip(repository, remote, branch)
+
+        def goes(line: str) -> None:
+            if "waits until it is merged" in line:
+                monkeypatch.setattr(Repository, "tip", looked)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        clones.hearing.append(goes)
+
+        with pytest.raises(KeyboardInterrupt) as ended:
+            back(clones, regions, clones.upstream(proposal="rollout"))
+
+        assert ended.value.args == (signal.SIGTERM,)
+        assert clones.weights("region-a") == {"v1": 50, "v2": 50}
+        assert clones.weights("region-a", clones.remote.git("rev-parse", "rollout")) == BEFORE
+        assert clones.said[-1].startswith("rollout stays as it is; once it is merged, `rollout rollback` ")
+
+    def test_by_somebody_who_changes_the_failing_region_meanwhile(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        clones.somebody_weighs("region-b", v1=90, v2=10)
+        lock = clones.remote.directory / "refs" / "heads" / "main.lock"
+
+        def fails() -> None:
+            regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+            lock.touch()
+
+        def changes_it() -> None:
+            lock.unlink()
+            clones.somebody_weighs("region-a", v1=60, v2=40)
+
+        regions.once("look", "region-a", 50, fails)
+
+        ended = begin(clones, regions, planned(clones, (50, 100)), pausing(clones, 2, changes_it))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert (clones.weights("region-a"), clones.weights("region-b")) == ({"v1": 60, "v2": 40}, BEFORE)
+        assert ended.undone
+        assert [each.what.partition(":")[0] for each in ended.undone.problems] == ["region-a"]
+
     def test_by_a_terminal_that_goes_at_any_time(self, clones: TwoClones, regions: FakeRegions) -> None:
         begun(clones, regions)
         regions.once("deliver", "region-a", 0, lambda: os.kill(os.getpid(), signal.SIGHUP))
