@@ -72,11 +72,15 @@ class Clone:
         return tuple(known[name] for name in regions)
 
     def at(self, commit: str) -> Clone:
-        """The same, with the regions of a commit that the one that is checked out does not have: that may be older, or of a branch."""
-        tree = self.upstream.repository.at(commit)
+        """The same, with the regions of a commit that the one that is checked out does not have: that may be older, or of a branch.
+
+        Raises:
+            TransientError: the commit cannot be read now.
+        """
+        stack_files = self.upstream.repository.at(commit).contents("", STACK_FILES)
         # a stack file that cannot be used says nothing; what that means is for others to say
         with suppress(RolloutError):
-            found = discover(self.upstream.repository.project, self.regions_file, tree.contents("", STACK_FILES))
+            found = discover(self.upstream.repository.project, self.regions_file, stack_files)
             known = {region.name for region in self.discovery.regions}
             more = [region for region in found.regions if region.name not in known]
             return replace(self, discovery=replace(self.discovery, regions=(*self.discovery.regions, *more)))

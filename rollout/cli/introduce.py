@@ -46,7 +46,7 @@ def introduce(
       0    it is there, healthy and known to every Envoy: promote it
       2    refused, or it stopped: what is done stays done; run again, it goes on with the regions that lack it
       70   a fault of rollout itself: what was done stays done
-      130  stopped by Ctrl-C
+      130  stopped by Ctrl-C (143 SIGTERM, 129 SIGHUP)
     """
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report

@@ -49,7 +49,7 @@ def plan(
       2    refused, or wrong usage, or a stack file or a revision that cannot be used
       3    refused by these rules, accepted by the change's own (--against): the owners of the rules decide
       70   a fault of rollout itself: what was done stays done
-      130  stopped by Ctrl-C
+      130  stopped by Ctrl-C (143 SIGTERM, 129 SIGHUP)
     """
     from rollout.git.repository import Repository
     from rollout.plan import report as plan_report

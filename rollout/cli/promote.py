@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rollout.cli.options import DryRun, JsonForTable, Proposal, RegionsFile, Remote, Service, WatchRate
-from rollout.cli.terminal import print_json, results_console, told
+from rollout.cli.terminal import UNREAD, print_json, results_console, told
 from rollout.problem import RolloutError
 from rollout.terms import Terms
 from rollout.traffic.attack import DEFAULT_RATE
@@ -148,7 +149,7 @@ def promote(
       2    refused, or it stopped where it is: --resume goes on, `rollout rollback` takes it back; or a region is not known
            to have the way back: `rollout rollback` sees to it
       70   a fault of rollout itself: what was done stays done
-      130  stopped by Ctrl-C where it is; 143 by SIGTERM, 129 by SIGHUP
+      130  stopped by Ctrl-C (143 SIGTERM, 129 SIGHUP) where it is
     """
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report
@@ -183,10 +184,12 @@ def promote(
                     lambda line, commit: notifications.tell(f"{line} ({commit_link(address, commit)})"),
                 )
                 ended = engine.promote(upstream, known.clusters(plan.regions, rate), plan, resumed, options)
-    if as_json:
-        print_json(promotion_report.ended_as_json(ended))
-    else:
-        promotion_report.print_ended(results_console(), ended)
+    # the code says whether a version that was taken back is so everywhere
+    with suppress(*UNREAD if ended.undone else ()):
+        if as_json:
+            print_json(promotion_report.ended_as_json(ended))
+        else:
+            promotion_report.print_ended(results_console(), ended)
     raise typer.Exit(promotion_report.exit_code(ended))
 
 

@@ -39,7 +39,7 @@ def retire(
       0    it is gone, and no request was lost
       2    refused, or it stopped: what is done stays done; run again, it goes on with the regions that still have it
       70   a fault of rollout itself: what was done stays done
-      130  stopped by Ctrl-C
+      130  stopped by Ctrl-C (143 SIGTERM, 129 SIGHUP)
     """
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rollout.cli.options import AsJson, Proposal, RegionsFile, Remote, Service, WatchRate
-from rollout.cli.terminal import DIFFERS, PUSHED_GOES_ON, UNUSABLE, print_json, results_console, told
+from rollout.cli.terminal import DIFFERS, PUSHED_GOES_ON, UNREAD, UNUSABLE, print_json, results_console, told
 from rollout.problem import RolloutError
 from rollout.traffic.attack import DEFAULT_RATE
 
@@ -36,7 +37,7 @@ def rollback(
     The promotion may be in progress or done. One commit changes the weights in all its regions.
     Nothing is removed: the version stays with weight 0, and the others share the requests as they did
     before the promotion. A remote or a cluster that does not answer is tried again until it does; only Ctrl-C ends that, and SIGTERM
-    once the commit is pushed; SIGHUP does not. It can be run again: it then sees that it is so in every region.
+    before the commit is made or once it is pushed; SIGHUP does not. It can be run again: it then sees that it is so in every region.
 
     \b
     Exit codes:
@@ -44,7 +45,7 @@ def rollback(
       1    taken back, and a region does not hold
       2    it could not be committed, delivered or measured
       70   a fault of rollout itself: what was done stays done
-      130  stopped by Ctrl-C; 143 by SIGTERM
+      130  stopped by Ctrl-C (143 SIGTERM; 129 SIGHUP before the remote is asked)
     """
     from rollout.cli.clone import opened
     from rollout.cli.output import promotion as promotion_report
@@ -60,23 +61,25 @@ def rollback(
         upstream = found.upstream.on_the_way_back()
         tip = upstream.tip()
         record = upstream.tried(lambda: _newest(upstream, tip))
-        clusters = found.at(tip).clusters(record.promotion.regions, rate)
-        if record.state is PromotionState.IN_PROGRESS or to_take_back(upstream, tip, record):
+        clusters = upstream.tried(lambda: found.at(tip)).clusters(record.promotion.regions, rate)
+        left = upstream.tried(lambda: to_take_back(upstream, tip, record))
+        if record.state is PromotionState.IN_PROGRESS or left:
             undone = roll_back(upstream, clusters, lambda tip: _left(upstream, tip), reason)
         else:
             unusable = upstream.problems(tip, record.promotion.regions)
             where = "where the stack file can be used" if unusable else "everywhere"
-            messages.print(
+            upstream.say(
                 f"nothing to commit: {upstream.service} {record.promotion.version} has no requests {where}; sees that it is so"
             )
             there = [name for name in record.promotion.regions if name in upstream.regions(tip)]
             weights = {name: upstream.weights(tip, name) for name in there}
             undone = confirm(upstream, clusters, tip, weights, time.monotonic())
             undone = replace(undone, problems=(*unusable, *undone.problems))
-    if as_json:
-        print_json({"service": upstream.service, **promotion_report.undone_as_json(undone)})
-    else:
-        promotion_report.print_undone(results_console(), undone)
+    with suppress(*UNREAD):
+        if as_json:
+            print_json({"service": upstream.service, **promotion_report.undone_as_json(undone)})
+        else:
+            promotion_report.print_undone(results_console(), undone)
     raise typer.Exit(0 if undone.holds else UNUSABLE if undone.problems else DIFFERS)
 
 

@@ -44,7 +44,7 @@ def set_weights(
       0    committed (with --push: pushed), or the weights are so already
       2    refused by the plan or by the remote, wrong usage, or something that cannot be used; nothing is changed
       70   a fault of rollout itself: what was done stays done
-      130  stopped by Ctrl-C
+      130  stopped by Ctrl-C (143 SIGTERM, 129 SIGHUP)
     """
     from rollout.git.repository import Repository
     from rollout.plan import report as plan_report

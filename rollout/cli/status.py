@@ -34,7 +34,7 @@ def status(
       1    something disagrees, is not ready, is ejected, or is in the way of a change
       2    wrong usage or configuration, or something that cannot be seen
       70   a fault of rollout itself: what was done stays done
-      130  stopped by Ctrl-C
+      130  stopped by Ctrl-C (143 SIGTERM, 129 SIGHUP)
     """
     from rollout.cli.output import status as status_report
     from rollout.status.snapshot import gather

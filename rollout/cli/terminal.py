@@ -27,6 +27,9 @@ FAULT = 70
 SIGNALLED = 128
 """Stopped by a signal, whose number is added, as a shell says it: 130 by Ctrl-C."""
 
+UNREAD = (OSError, SystemExit)
+"""What comes of printing where nobody reads any more, as on a terminal that is gone; rich leaves by the second."""
+
 PUSHED_GOES_ON = "stopped; what was pushed goes on: see rollout status"
 """What to say of a Ctrl-C when Argo CD may have a commit already."""
 
@@ -51,11 +54,11 @@ def told(interrupted: str) -> Iterator[Console]:
         with _as_interruptions(signal.SIGTERM, signal.SIGHUP):
             yield messages
     except RolloutError as error:
-        print_problems(messages, error.problems)
+        with suppress(*UNREAD):
+            print_problems(messages, error.problems)
         raise typer.Exit(UNUSABLE) from error
     except KeyboardInterrupt as error:
-        # the terminal may be gone
-        with suppress(OSError, SystemExit):
+        with suppress(*UNREAD):
             messages.print(interrupted)
         number = next(iter(error.args), signal.SIGINT)
         raise typer.Exit(SIGNALLED + number) from error
@@ -82,7 +85,6 @@ def _as_interruptions(*numbers: signal.Signals) -> Iterator[None]:
 
 def told_fault(error: BaseException) -> typer.Exit:
     """Says what nobody expected, with where it came from; how to end then."""
-    traceback.print_exception(error)
     problem = Problem(
         f"rollout itself failed: {type(error).__name__}: {error}",
         "what it had done until then stays as it is, and what it would have done is not done",
@@ -90,7 +92,8 @@ def told_fault(error: BaseException) -> typer.Exit:
         "rollback`; report the lines above",
     )
     # where nobody reads any more, the code is all that is left
-    with suppress(OSError, SystemExit):
+    with suppress(*UNREAD):
+        traceback.print_exception(error)
         print_problems(messages_console(), [problem])
     return typer.Exit(FAULT)
 

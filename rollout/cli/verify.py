@@ -94,7 +94,7 @@ def verify(
       2    wrong usage or configuration, or a region that cannot be measured: its weights change all the time, or with --clients
            its clients send too little
       70   a fault of rollout itself: what was done stays done
-      130  stopped by Ctrl-C; the probes stop too
+      130  stopped by Ctrl-C (143 SIGTERM, 129 SIGHUP); the probes stop too
     """
     from rollout.cli.output import progress
     from rollout.cli.output import verification as report

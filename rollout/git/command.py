@@ -14,6 +14,10 @@ _LOCAL_SECONDS = 30.0
 _OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
+class KilledError(TransientError):
+    """A signal ended git: it says nothing of the repository. A terminal that goes, or a machine, sends it to all our processes."""
+
+
 def git(
     project: Path,
     *arguments: str,
@@ -34,6 +38,7 @@ def git(
 
     Raises:
         TransientError: git cannot be started, or it does not end in time.
+        KilledError: a signal ended it.
     """
     try:
         done = subprocess.run(
@@ -48,6 +53,8 @@ def git(
         raise TransientError.of(
             f"git cannot be run: {error}", why, "install git, or see what keeps it waiting"
         ) from error
+    if done.returncode < 0:
+        raise KilledError.of(f"git was ended by signal {-done.returncode}", why, "run this again")
     # not as text, in which a carriage return would become the end of a line
     return subprocess.CompletedProcess(done.args, done.returncode, _text(done.stdout), _text(done.stderr))
 

@@ -21,7 +21,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from rollout.git.command import git, said
+from rollout.git.command import KilledError, git, said
 from rollout.git.record import MARK, OF_SERVICE, OF_VERSION, Record, parse
 from rollout.problem import Problem, RolloutError, TransientError
 from stackfile.keys import ONLY_SERVICE
@@ -605,6 +605,8 @@ class Repository:
     def _signed(self, *command: str, given: bytes) -> str:
         try:
             return self._needed(*command, given=given)
+        except KilledError:
+            raise
         except TransientError as error:
             raise UnsignedError.of(
                 f"the commit cannot be signed: {error.problems[0].what}",

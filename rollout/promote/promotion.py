@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.checks import answered_by
@@ -100,8 +101,9 @@ def promote(
         ended = run.run()
     except BaseException as error:
         problems = error.problems if isinstance(error, RolloutError) else ()
-        why = "; ".join(problem.what for problem in problems) or type(error).__name__
-        run.tell(f"stops where it is: {why}")
+        name = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+        why = "; ".join(problem.what for problem in problems) or name
+        run.tell(f"{run.stopped}: {why}")
         raise
     run.tell(f"is {ended.state}{': ' * bool(ended.reason)}{ended.reason}")
     return ended
@@ -142,19 +144,24 @@ def preview(upstream: Upstream, promotion: Promotion) -> list[tuple[str, Mapping
 
 
 def roll_back(
-    upstream: Upstream, clusters: Clusters, where: Callable[[str], tuple[Record, Sequence[str]]], reason: str
+    upstream: Upstream,
+    clusters: Clusters,
+    where: Callable[[str], tuple[Record, Sequence[str]]],
+    reason: str,
+    note: Callable[[str], object] = lambda _commit: None,
 ) -> RollbackResult:
     """Takes all requests from a promoted version: one commit for all regions, delivered and measured. It removes nothing.
 
     The others share the requests as they did before the promotion. Not the weights from before it: then a version that is not well
     might keep some. It is tried until it is through, whatever does not answer meanwhile. Once it is pushed, what cannot be delivered
-    or measured is told, and is no reason to stop. SIGHUP ends nothing of it, and SIGTERM only what comes after the push.
+    or measured is told, and is no reason to stop. SIGHUP does not end it; SIGTERM ends it only after the push.
 
     Args:
         upstream: The branch that Argo CD follows.
         clusters: The regions.
         where: What the promotion's newest commit says, and the regions, by what is delivered now: a commit.
         reason: Why, a sentence.
+        note: Called with the commit once the branch that Argo CD follows has it.
 
     Raises:
         RolloutError: waiting does not help: the rules or the remote refuse the commit, or Git cannot sign it; or
@@ -163,11 +170,15 @@ def roll_back(
     """
     upstream = upstream.on_the_way_back()
     with held(signal.SIGHUP, upstream.say):
-        return _roll_back(upstream, clusters, where, reason)
+        return _roll_back(upstream, clusters, where, reason, note)
 
 
 def _roll_back(
-    upstream: Upstream, clusters: Clusters, where: Callable[[str], tuple[Record, Sequence[str]]], reason: str
+    upstream: Upstream,
+    clusters: Clusters,
+    where: Callable[[str], tuple[Record, Sequence[str]]],
+    reason: str,
+    note: Callable[[str], object],
 ) -> RollbackResult:
     began = time.monotonic()
     weights: Mapping[str, Mapping[str, int]] = {}
@@ -187,7 +198,14 @@ def _roll_back(
         return upstream.shifted(tip, weights, message(subject, told))
 
     with held(signal.SIGTERM, upstream.say) as came:
-        placed = upstream.placed(make)
+        # it is pushed when it waits for a merge, which may never come
+        placed = upstream.placed_unless(make, lambda: _STOPPED if came else None)
+    if isinstance(placed, Problem):
+        upstream.say(
+            f"{upstream.proposal} stays as it is; once it is merged, `rollout rollback` sees that it is delivered"
+        )
+        raise KeyboardInterrupt(*came)
+    note(placed)
     told = "; ".join(f"{region}: {percents(split)}" for region, split in weights.items())
     noted = upstream.proposal and not weights
     upstream.say(f"rolled back, noted at {placed[:10]}" if noted else f"rolled back by {placed[:10]}: {told}")
@@ -196,7 +214,8 @@ def _roll_back(
             raise KeyboardInterrupt(*came)
         undone = confirm(upstream, clusters, placed, weights, began)
     assert record is not None, "the commit is made of it"
-    return replace(undone, problems=(*_left(upstream, placed, record), *undone.problems))
+    left = upstream.tried(partial(_left, upstream, placed, record))
+    return replace(undone, problems=(*left, *undone.problems))
 
 
 def _left(upstream: Upstream, placed: str, record: Record) -> list[Problem]:
@@ -317,6 +336,7 @@ class _Run:
         usual: The part of the requests that failed, by region, when they were last compared.
         watched: The regions that have begun, until all are done.
         found: The region in which something was wrong at the last look, and what; None while all are well.
+        stopped: What people elsewhere are told where something stops this run.
         waiting: The commit of a step for whose merge nobody waits any more; "" while there is none.
         risk: Of each test.
     """
@@ -339,7 +359,7 @@ class _Run:
         self.usual = {self.proof.region: _part(self.proof.new + self.proof.old)} if self.proof else {}
         self.watched: dict[str, _Watched] = {}
         self.found: tuple[str, str] | None = None
-        self.waiting = ""
+        self.waiting, self.stopped = "", "stops where it is"
         self.risk = risk_of_each(len(promotion.weights) + 1, len(promotion.regions))
         self.watches = ExitStack()
 
@@ -743,18 +763,25 @@ class _Run:
         self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict, failed: Sequence[str] = ()
     ) -> PromotionResult:
         assert self.record is not None, "there is nothing to take back before the first commit"
-        upstream, record = self.upstream, self.record
+        upstream, record, has_begun = self.upstream, self.record, False
 
         def where(tip: str) -> tuple[Record, Sequence[str]]:
+            nonlocal has_begun
             ours = self._ours(tip)
-            if failed:
-                # what somebody else made of the region says nothing of the step
+            if failed and not has_begun:
+                # what somebody else made of the region says nothing of the step; later it is left alone
                 upstream.refuse_changed_by_others(ours, tip, failed)
             regions = to_take_back(upstream, tip, record)
-            return record, upstream.left_alone(ours, tip, regions) if regions else ()
+            left = upstream.left_alone(ours, tip, regions) if regions else ()
+            if not has_begun:
+                has_begun = True
+                self.tell(f"is taken back: {reason}")
+            return record, left
 
-        self.tell(f"is taken back: {reason}")
-        undone = roll_back(upstream, self.clusters, where, reason)
+        def note(commit: str) -> None:
+            self.last, self.stopped = commit, "is taken back; nobody watched it arrive"
+
+        undone = roll_back(upstream, self.clusters, where, reason, note)
         undone, self.last = replace(undone, cost=cost()), undone.commit
         unknown = "".join(f"; {problem.what}" for problem in undone.problems)
         self.tell(

@@ -287,10 +287,10 @@ class Upstream:
         judged, again = "", make
         for times in count(1):
             tip = self.tip()
-            if not judged or self._concerns(judged, tip):
+            if not judged or self.tried(partial(self._concerns, judged, tip)):
                 judged, again = tip, make
             made = self._made(partial(again, tip))
-            if self.proposal and not self.repository.differs(made, tip, ()):
+            if self.proposal and not self.tried(partial(self.repository.differs, made, tip, ())):
                 self._keep_record(made, tip)
                 return tip
             try:
@@ -495,7 +495,7 @@ class Upstream:
             if landed := self.tried(partial(self.landed, commit, tip)):
                 self._keep_record(commit, landed)
                 return landed
-            self._refuse_overtaken(commit, parent, tip)
+            self.tried(partial(self._refuse_overtaken, commit, parent, tip))
             gone = 0 if there else gone + 1
             if gone == _SURE_LOOKS:
                 raise RolloutError.of(

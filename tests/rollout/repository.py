@@ -27,6 +27,16 @@ spec:
           weight: {v2}
 """
 
+# the first word without a dash is what it is to do
+_MORTAL_GIT = """\
+#!/bin/sh
+for word; do
+    case $word in -* | /* | *=*) ;; *) break ;; esac
+done
+mkdir {killed}/$word 2> /dev/null && kill -HUP $$
+exec {git} "$@"
+"""
+
 
 @dataclass(frozen=True)
 class Repository:
@@ -86,3 +96,13 @@ def committed_project(directory: Path) -> Repository:
     made.git("add", "--all")
     made.git("commit", "--quiet", "--message", "Begin")
     return made
+
+
+def mortal_git(directory: Path) -> Path:
+    """A folder with a `git` that SIGHUP ends when it does something, such as `ls-tree`, for the first time."""
+    program, killed = directory / "mortal" / "git", directory / "killed"
+    program.parent.mkdir()
+    killed.mkdir()
+    program.write_text(_MORTAL_GIT.format(killed=killed, git=shutil.which("git")))
+    program.chmod(0o755)
+    return program.parent

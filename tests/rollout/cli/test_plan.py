@@ -746,7 +746,7 @@ class TestUsage:
         text = plan("--help").stdout
 
         assert "0    nothing to say against it" in text
-        assert "130  stopped by Ctrl-C" in text
+        assert "130  stopped by Ctrl-C (143 SIGTERM, 129 SIGHUP)" in text
 
 
 def started(project: Path, *arguments: str, path: str = "") -> subprocess.Popen[str]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import signal
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from rich.console import Console
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
 
@@ -453,6 +457,56 @@ class TestPromote:
 
         assert ran.exit_code == 128 + number
         assert "stopped: `rollout promote --resume` goes on with what is in progress" in ran.stderr
+
+
+class TestNobodyReads:
+    """The code is right on a terminal that is gone."""
+
+    @pytest.fixture
+    def gone(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        """The terminal goes when this is called."""
+
+        def fails(*_arguments: object, **_options: object) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        def go() -> None:
+            monkeypatch.setattr(Console, "print", fails)
+            monkeypatch.setattr(typer, "echo", fails)
+            monkeypatch.setattr(traceback, "print_exception", fails)
+
+        return go
+
+    def test_a_rollback_and_another_one(self, regions: FakeRegions, gone: Callable[[], None]) -> None:
+        interrupted(regions)
+        gone()
+
+        assert [run("rollback").exit_code, run("rollback", "--json").exit_code] == [0, 0]
+
+    def test_a_step_that_fails(self, regions: FakeRegions, gone: Callable[[], None]) -> None:
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+        def stays_there() -> None:
+            gone()
+            regions.arrives = lambda _region, _weights: False
+
+        regions.once("look", "region-a", 50, lambda: regions.once("deliver", "region-a", 0, stays_there))
+
+        assert run("promote", "v2", *ONE).exit_code == 2
+
+    def test_a_fault(self, regions: FakeRegions, gone: Callable[[], None]) -> None:
+        def fails() -> None:
+            gone()
+            raise KeyError("v2")
+
+        regions.once("look", "region-a", 50, fails)
+
+        assert run("promote", "v2", *ONE).exit_code == 70
+
+    @pytest.mark.usefixtures("regions")
+    def test_what_is_refused(self, gone: Callable[[], None]) -> None:
+        gone()
+
+        assert run("rollback").exit_code == 2
 
 
 class TestElsewhere:

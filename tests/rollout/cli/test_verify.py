@@ -782,7 +782,7 @@ class TestOutput:
         text = CliRunner().invoke(app, ["verify", "--help"]).stdout
 
         assert "0    every region holds" in text
-        assert "130  stopped by Ctrl-C" in text
+        assert "130  stopped by Ctrl-C (143 SIGTERM, 129 SIGHUP)" in text
 
 
 @pytest.mark.usefixtures("project")

@@ -16,7 +16,7 @@ from rollout.git.record import Promotion, PromotionState, Record, message
 from rollout.git.repository import Entry, OvertakenError, Repository, newest_record
 from rollout.problem import RolloutError, TransientError
 from tests.rollout.repository import Repository as Work
-from tests.rollout.repository import new_repository
+from tests.rollout.repository import mortal_git, new_repository
 from tests.rollout.stack_files import files_below
 
 REFUSING_HOOK = "#!/bin/sh\necho 'main is protected' >&2\nexit 1\n"
@@ -246,6 +246,21 @@ class TestCannotCommit:
         told = problem_of(lambda: repository.commit(tip(clone), {}, "x\n"))
 
         assert told.startswith("the commit cannot be signed: git commit-tree in ")
+
+    def test_by_a_git_that_a_signal_ended(
+        self, clone: Work, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        parent = tip(clone)
+        clone.git("config", "commit.gpgSign", "true")
+        monkeypatch.setenv("PATH", f"{mortal_git(tmp_path)}:{os.environ['PATH']}")
+
+        for _ in range(20):
+            told = problem_of(lambda: repository.commit(parent, {}, "x\n"), passes=True)
+            assert told.startswith("git was ended by signal 1\n")
+            if (tmp_path / "killed" / "commit-tree").exists():
+                break
+        else:
+            pytest.fail("it never came to the signature")
 
     def test_without_a_name(self, clone: Work, repository: Repository) -> None:
         clone.git("config", "user.useConfigOnly", "true")

@@ -21,6 +21,7 @@ from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.test_promotion import begin, interrupt, make_fast_and_nobodys, newest, planned
 from tests.rollout.promote.two_clones import BEFORE, TwoClones
+from tests.rollout.repository import mortal_git
 from tests.rollout.stack_files import edit
 
 MOST_PAUSES = 1_000
@@ -128,6 +129,27 @@ class TestNeverGivenUp:
         # told at the first, second, fourth and eighth
         assert sum("somebody pushed to main meanwhile" in line for line in clones.said) == 4
 
+    def test_while_what_git_does_is_ended_by_a_signal(
+        self, clones: TwoClones, regions: FakeRegions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun(clones, regions)
+        upstream, push, others = clones.upstream(), Repository.push, iter([clones.somebody_writes])
+
+        def overtaken(
+            repository: Repository, commit: str, remote: str, branch: str, *, onto: str | None = None
+        ) -> None:
+            next(others, lambda: "")()
+            push(repository, commit, remote, branch, onto=onto)
+
+        monkeypatch.setattr(Repository, "push", overtaken)
+        monkeypatch.setenv("PATH", f"{mortal_git(tmp_path)}:{os.environ['PATH']}")
+
+        assert back(clones, regions, upstream).holds
+
+        assert clones.weights("region-a") == BEFORE
+        killed = {each.name for each in (tmp_path / "killed").iterdir()}
+        assert {"cat-file", "diff-tree", "ls-tree", "merge-base", "push"} <= killed
+
     def test_while_a_cluster_does_not_answer(self, clones: TwoClones, regions: FakeRegions) -> None:
         in_both_regions(clones, regions)
         regions.silent = {"region-b"}
@@ -198,6 +220,54 @@ class TestNeverGivenUp:
         assert clones.said[-1].endswith(
             "is delivered all the same; `rollout rollback` sees that it is so in every region"
         )
+
+    def test_but_by_a_runner_that_goes_while_nobody_merges_it(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun(clones, regions)
+        tip, looks = Repository.tip, iter(range(5))
+
+        def looked(repository: Repository, remote: str, branch: str) -> str | None:
+            assert next(looks, None) is not None, "it waits on"
+            return tip(repository, remote, branch)
+
+        def goes(line: str) -> None:
+            if "waits until it is merged" in line:
+                monkeypatch.setattr(Repository, "tip", looked)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        clones.hearing.append(goes)
+
+        with pytest.raises(KeyboardInterrupt) as ended:
+            back(clones, regions, clones.upstream(proposal="rollout"))
+
+        assert ended.value.args == (signal.SIGTERM,)
+        assert clones.weights("region-a") == {"v1": 50, "v2": 50}
+        assert clones.weights("region-a", clones.remote.git("rev-parse", "rollout")) == BEFORE
+        assert clones.said[-1].startswith("rollout stays as it is; once it is merged, `rollout rollback` ")
+
+    def test_by_somebody_who_changes_the_failing_region_meanwhile(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        clones.somebody_weighs("region-b", v1=90, v2=10)
+        lock = clones.remote.directory / "refs" / "heads" / "main.lock"
+
+        def fails() -> None:
+            regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+            lock.touch()
+
+        def changes_it() -> None:
+            lock.unlink()
+            clones.somebody_weighs("region-a", v1=60, v2=40)
+
+        regions.once("look", "region-a", 50, fails)
+
+        ended = begin(clones, regions, planned(clones, (50, 100)), pausing(clones, 2, changes_it))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert (clones.weights("region-a"), clones.weights("region-b")) == ({"v1": 60, "v2": 40}, BEFORE)
+        assert ended.undone
+        assert [each.what.partition(":")[0] for each in ended.undone.problems] == ["region-a"]
 
     def test_by_a_terminal_that_goes_at_any_time(self, clones: TwoClones, regions: FakeRegions) -> None:
         begun(clones, regions)

@@ -11,7 +11,7 @@ from rollout.problem import RolloutError
 from rollout.promote import command
 from rollout.promote.promotion import RunOptions, promote
 from tests.rollout.promote.fake_regions import FakeRegions
-from tests.rollout.promote.test_promotion import begin, make_fast_and_nobodys, planned, resume
+from tests.rollout.promote.test_promotion import begin, interrupt, make_fast_and_nobodys, planned, resume
 from tests.rollout.promote.two_clones import BEFORE, TwoClones
 
 ONE = ("region-a",)
@@ -147,6 +147,26 @@ class TestTell:
         assert said[0].startswith("echo v2 is taken back: region-a: v2 fails more often than v1")
         assert said[1].startswith("echo v2 has weight 0 in region-a after ")
         assert said[2].startswith("echo v2 is rolled back: region-a: v2 fails more often than v1")
+
+    def test_a_way_back_that_nobody_watches_any_more(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.once("look", "region-a", 50, lambda: regions.once("deliver", "region-a", 0, interrupt))
+
+        with pytest.raises(KeyboardInterrupt):
+            self.told(clones, regions)
+
+        assert self.lines[3:] == [
+            ("echo v2 is taken back; nobody watched it arrive: interrupted", "Roll back echo v2 in region-a")
+        ]
+
+    def test_no_way_back_where_somebody_changed_the_region(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.once("look", "region-a", 50, lambda: clones.somebody_weighs("region-a", v1=60, v2=40))
+
+        lines = [line for line, _subject in self.told(clones, regions)[2:]]
+
+        assert len(lines) == 1
+        assert lines[0].startswith("echo v2 is ended: region-a was changed by somebody else meanwhile")
 
     def test_that_it_stops(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.silent = {"region-a"}
