@@ -33,7 +33,7 @@ def git(
         timeout_seconds: How long it may take.
 
     Raises:
-        TransientError: git cannot be started, or it does not end in time.
+        TransientError: git cannot be started, it does not end in time, or a signal ends it, such as one to all of a lost terminal.
     """
     try:
         done = subprocess.run(
@@ -48,6 +48,8 @@ def git(
         raise TransientError.of(
             f"git cannot be run: {error}", why, "install git, or see what keeps it waiting"
         ) from error
+    if done.returncode < 0:
+        raise TransientError.of(f"git was ended by signal {-done.returncode}", why, "run this again")
     # not as text, in which a carriage return would become the end of a line
     return subprocess.CompletedProcess(done.args, done.returncode, _text(done.stdout), _text(done.stderr))
 
