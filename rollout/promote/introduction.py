@@ -99,7 +99,8 @@ def _introduced(upstream: Upstream, new: Introduction, regions: Sequence[str], p
         return lambda text: with_version(text, upstream.service, new.version, like, own)
 
     subject = f"Introduce {upstream.service} {new.version} in {', '.join(regions)}"
-    return upstream.edited(parent, {region: edit(region) for region in regions}, subject, strict=True)
+    edits = {region: edit(region) for region in regions}
+    return upstream.edited(parent, edits, subject, f"introduce {new.version}", strict=True)
 
 
 def _is(new: Introduction, version: VersionConfig) -> bool:

@@ -47,7 +47,7 @@ class Persistence:
 
 @contextmanager
 def held(number: signal.Signals, say: Callable[[str], None]) -> Iterator[list[int]]:
-    """Keeps a signal that is nobody's word from ending a block: a terminal is lost (SIGHUP), a machine wants to go (SIGTERM).
+    """Keeps a signal from ending a block: a terminal is lost (SIGHUP), a machine shuts down (SIGTERM).
 
     Args:
         number: Which.

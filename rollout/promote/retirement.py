@@ -102,12 +102,14 @@ def _retire(upstream: Upstream, clusters: Clusters, version: str, region: str) -
 
 def _unasked(upstream: Upstream, parent: str, region: str, version: str) -> str:
     subject = f"Take {upstream.service} {version} from testers in {region}"
-    return upstream.edited(parent, {region: lambda text: without_testers(text, upstream.service, version)}, subject)
+    edits = {region: lambda text: without_testers(text, upstream.service, version)}
+    return upstream.edited(parent, edits, subject, f"retire {version}")
 
 
 def _removed(upstream: Upstream, parent: str, region: str, version: str) -> str:
     subject = f"Retire {upstream.service} {version} in {region}"
-    return upstream.edited(parent, {region: lambda text: without_version(text, upstream.service, version)}, subject)
+    edits = {region: lambda text: without_version(text, upstream.service, version)}
+    return upstream.edited(parent, edits, subject, f"retire {version}")
 
 
 def _needed(delivery: DeliveryTime | Problem) -> DeliveryTime:

@@ -38,7 +38,7 @@ _SURE_LOOKS = 2
 """Looks in a row that do not find a branch until it counts as deleted."""
 _REMEMBERED = 64
 _EDITED = "Edited-Service: "
-"""In each message of a commit that brings or takes a version, before its service: what nobody merged is not somebody else's work."""
+"""In each message of a commit that brings or takes a version, before its service, the verb and the version."""
 _JUDGED = (STACK_FILES, "*.py", "requirements.txt", "deploy")
 """With the overlays, wherever they are, all that a change is judged by; patterns of Git."""
 
@@ -174,7 +174,7 @@ class Upstream:
         self.repository.refuse_cut(tip)
         # the run that proposed it may have been cut off before the merge
         proposed = self._proposed()
-        if proposed and self._is_ours(*self.repository.log(proposed, 1)):
+        if proposed and self._is_step(*self.repository.log(proposed, 1)):
             self._keep_record(proposed, self.landed(proposed, tip))
         with self._told():
             self.repository.push_notes(self.remote, self.service)
@@ -248,7 +248,7 @@ class Upstream:
         return self._commit(parent, files, message)
 
     def edited(
-        self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str, *, strict: bool = False
+        self, parent: str, edits: Mapping[str, Callable[[str], str]], message: str, why: str, *, strict: bool = False
     ) -> str:
         """A commit on top of another for which the stack files of regions are edited; pushed nowhere yet, and judged.
 
@@ -256,6 +256,7 @@ class Upstream:
             parent: The other one, by its full hash.
             edits: Makes the stack file's new text from the old, by region.
             message: The commit's.
+            why: The verb and the version, `retire v2`: while nobody has merged it, the same verb proposes another commit in its place.
             strict: Whether what the rules refuse of another service counts as well: a new object may have the name of one of its own.
 
         Raises:
@@ -263,7 +264,7 @@ class Upstream:
         """
         tree = self.repository.at(parent)
         files = {region: edited(tree, region, self.service, edit) for region, edit in edits.items()}
-        return self._commit(parent, files, f"{message}\n\n{_EDITED}{self.service}\n", strict=strict)
+        return self._commit(parent, files, f"{message}\n\n{_EDITED}{self.service} {why}\n", strict=strict)
 
     def placed(self, make: Callable[[str], str]) -> str:
         """As `placed_unless`, whatever is found meanwhile."""
@@ -336,15 +337,23 @@ class Upstream:
             return there
         # what promotions of it proposed there before is over, and so is what was merged; somebody else's work is not lost
         proposed = self.repository.log(f"{tip}..{there}", _HISTORY) if there else ()
-        is_over = all(map(self._is_ours, proposed)) or self.repository.adds_nothing(there, tip)
+        (ours,) = self.repository.log(made, 1)
+        is_over = all(self._replaces(ours, each) for each in proposed) or self.repository.adds_nothing(there, tip)
         onto = there if is_over else None
         self.repository.push(made, self.remote, self.proposal, onto=onto)
         return made
 
-    def _is_ours(self, entry: Entry) -> bool:
+    def _replaces(self, ours: Entry, proposed: Entry) -> bool:
+        """Whether our commit may take the place of one that was proposed; a way back waits for no version that comes or goes."""
+        edits = self._edits(proposed)
+        return self._is_step(proposed) or (bool(edits) and (self.persistent or edits == self._edits(ours)))
+
+    def _is_step(self, entry: Entry) -> bool:
         record = parse(entry.message)
-        edits = f"{_EDITED}{self.service}" in entry.message.splitlines()
-        return edits or (record is not None and record.promotion.service == self.service)
+        return record is not None and record.promotion.service == self.service
+
+    def _edits(self, entry: Entry) -> list[str]:
+        return [line for line in entry.message.splitlines() if line.startswith(f"{_EDITED}{self.service} ")]
 
     def refuse_taken_back(self, promotion: Promotion) -> None:
         """Refuses to promote what was taken back before, and is still the same image in some region.

@@ -51,6 +51,8 @@ _PROCESS_SECONDS = 600.0
 _WITHOUT_END = -1000
 _MOST_COMMANDS = 4
 """That are typed in a round; during the last one all is well but the version."""
+_ENDS_A_WAY_BACK = "main is protected|error: Pulumi| ended: "
+"""Words of what needs a person: the remote refuses, a stack file cannot be used, or somebody else changed the region."""
 _ASKING = ("fetch", "ls-remote")
 _TAKES_SECONDS = {"fetch": 0.4, "ls-remote": 0.3, "push": 0.5, "look": 0.3, "deliver": 1.0, "certify": 1.0}
 _OTHERWISE_SECONDS = 0.03
@@ -108,8 +110,12 @@ class World:
     def now(self) -> datetime:
         return self._began + timedelta(seconds=self._seconds)
 
-    def drawn(self) -> Callable[[], bool]:
-        """Whether a time of random length, which begins at a random moment, has begun and is not over."""
+    def drawn(self, *, meets: bool = True) -> Callable[[], bool]:
+        """Whether a time of random length, which begins at a random moment, has begun and is not over.
+
+        Args:
+            meets: Whether it is a fault that it has begun.
+        """
         # a way back takes about three seconds
         beside, begins = self.random.random() < 0.7, self.random.uniform(0, 12)
         length = self.random.choice((3.0, 60.0, 300.0)) * self.random.random()
@@ -119,7 +125,7 @@ class World:
             # beside the moment at which v2 begins to fail, or at any
             begin = None if since is None else since + begins / (4 if beside else 1)
             is_now = not self.calm and begin is not None and begin <= self._seconds < begin + length
-            if is_now:
+            if is_now and meets:
                 self.met.touch()
             return is_now
 
@@ -152,6 +158,7 @@ class World:
             commit = self.clones.somebody(subject, change)
         except (CalledProcessError, AssertionError):
             return
+        self.met.touch()
         with (self._directory / "others").open("a") as file:
             file.write(f"{commit}\n")
 
@@ -220,7 +227,7 @@ def an_answer_is_lost(world: World) -> None:
 
 
 def others_push(world: World) -> None:
-    is_on, most = world.drawn(), world.random.randint(1, 12)
+    is_on, most = world.drawn(meets=False), world.random.randint(1, 12)
     pushes: list[None] = []
 
     def first(verb: str, _run: object) -> None:
@@ -350,9 +357,13 @@ def _ends_by(number: signal.Signals, world: World) -> None:
         return
 
     def kill() -> None:
-        os.kill(os.getpid(), number)
+        # a terminal's go to all that it has started, Git too
+        if number in (signal.SIGHUP, signal.SIGINT):
+            os.killpg(0, number)
+        else:
+            os.kill(os.getpid(), number)
 
-    # while Git is at work as well, which goes on then
+    # while Git is at work as well
     world.once(lambda: threading.Timer(0.01 * world.random.random(), kill).start() if is_during else kill())
 
 
@@ -482,7 +493,8 @@ class Typed:
         return process.exitcode, output.read_text()
 
     def _run_here(self, output: Path) -> None:
-        """In a process of its own."""
+        """In a process and a process group of its own."""
+        os.setpgid(0, 0)
         with output.open("w") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
@@ -592,7 +604,10 @@ def _of_the_end(verb: str, code: int, said: str, clones: TwoClones, directory: P
         back = re.findall(r"(region-\w+): v1 100 %, v2 0 % by", said)
         return wrong + [f"{region} is not told" for region in back if f"{region}: v1 100 %, v2 0 % after" not in said]
     if code == 2:
-        wrong = [] if re.search(r"error: (?s:.+)  what to do: | ended: |error: Pulumi", said) else ["no words"]
+        is_back = verb == "rollback" or " failed: " in said
+        is_over = taken_back or re.search(_ENDS_A_WAY_BACK, said)
+        wrong = ["the way back is given up"] if is_back and not is_over else []
+        wrong += [] if re.search(r"error: (?s:.+)  what to do: | ended: |error: Pulumi", said) else ["no words"]
         named = "\n".join(line for line in said.splitlines() if "error: " in line or "NOT known" in line)
         return wrong + [f"{region} is not told" for region in with_requests if taken_back and region not in named]
     if code in (-signal.SIGKILL, 130, 128 + signal.SIGTERM, 128 + signal.SIGHUP):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,6 +42,10 @@ def canary(upstream: Upstream, region: str = "region-a") -> Callable[[str], str]
     return lambda tip: upstream.shifted(tip, {region: CANARY}, "Canary")
 
 
+def without(version: str) -> Callable[[str], str]:
+    return lambda text: without_version(text, "echo", version)
+
+
 def _with(model: _Model, **values: object) -> _Model:
     return model.model_copy(update=values)
 
@@ -77,7 +82,7 @@ class TestCommit:
         assert upstream.shifted(tip, {"region-b": CANARY}, "Canary")
 
     def test_without_a_version_lacks_all_of_its_files(self, clones: TwoClones, upstream: Upstream) -> None:
-        commit = upstream.edited(clones.tip, {"region-a": lambda text: without_version(text, "echo", "v2")}, "Retire")
+        commit = upstream.edited(clones.tip, {"region-a": without("v2")}, "Retire", "retire v2")
 
         assert upstream.weights(commit, "region-a") == {"v1": 100}
         changed = clones.operator.repository.git("diff", "--name-status", clones.tip, commit)
@@ -85,7 +90,7 @@ class TestCommit:
 
     def test_without_a_version_that_has_requests_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
         with pytest.raises(RolloutError):
-            upstream.edited(clones.tip, {"region-a": lambda text: without_version(text, "echo", "v1")}, "Retire")
+            upstream.edited(clones.tip, {"region-a": without("v1")}, "Retire", "retire v1")
 
     def test_of_a_region_that_is_not_there_is_refused(self, clones: TwoClones, upstream: Upstream) -> None:
         with pytest.raises(
@@ -194,6 +199,32 @@ class TestPlaced:
 
         assert clones.remote.git("log", "-1", "--format=%s", "rollout") == "Canary"
 
+    def test_a_version_that_somebody_proposes_to_take_is_replaced_by_the_same_or_a_way_back_alone(
+        self, clones: TwoClones
+    ) -> None:
+        upstream, theirs = (clones.upstream(proposal="rollout", of=of) for of in (clones.operator, clones.colleague))
+        waits = Problem("waits to be merged")
+
+        def retires(by: Upstream, region: str, why: str = "retire v2") -> None:
+            edits = {region: without("v2")}
+            assert by.placed_unless(lambda tip: by.edited(tip, edits, f"Edit {region}", why), lambda: waits) is waits
+
+        def proposed() -> str:
+            return clones.remote.git("log", "-1", "--format=%s", "rollout")
+
+        retires(theirs, "region-b")
+        with pytest.raises(RolloutError, match="somebody else pushed to rollout first"):
+            upstream.placed_unless(canary(upstream), lambda: waits)
+        with pytest.raises(RolloutError, match="somebody else pushed to rollout first"):
+            retires(upstream, "region-a", "retire v3")
+        assert proposed() == "Edit region-b"
+
+        retires(upstream, "region-a")
+        assert proposed() == "Edit region-a"
+        back = upstream.on_the_way_back()
+        assert back.placed_unless(canary(back), lambda: waits) is waits
+        assert proposed() == "Canary"
+
     def test_work_on_another_branch_is_left_alone(self, clones: TwoClones, upstream: Upstream) -> None:
         repository = clones.operator.repository
         repository.git("switch", "--quiet", "--create", "mine")
@@ -258,6 +289,15 @@ class TestHistory:
 
         assert found is not None
         assert found[1] == done
+
+    def test_a_version_that_is_proposed_to_go_is_no_record_to_keep(self, clones: TwoClones) -> None:
+        upstream, tip = clones.upstream(proposal="rollout"), clones.tip
+        made = upstream.edited(tip, {"region-a": without("v2")}, "Retire", "retire v2")
+        upstream.repository.push(made, "origin", "rollout")
+        for region in reversed(REGIONS):
+            clones.somebody("Break", partial(Project.replace, region=region, old="services:", new="service:"))
+
+        assert upstream.last_promotion(upstream.tip()) is None
 
     def test_there_is_none_before_the_first(self, upstream: Upstream) -> None:
         assert upstream.repository.newest_record(upstream.tip(), "echo") is None
