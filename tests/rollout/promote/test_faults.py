@@ -12,8 +12,9 @@ import pytest
 from tests.rollout.promote.faults import play
 
 
-@pytest.mark.parametrize(("kind", "number"), [("others push", 0), ("SIGTERM", 0), ("several at once", 0)])
+@pytest.mark.parametrize(("kind", "number"), [("others push", 3), ("SIGTERM", 0), ("several at once", 0)])
 def test_a_round_ends_right(tmp_path: Path, kind: str, number: int) -> None:
     played = play(kind, number, tmp_path)
 
+    assert played.met
     assert played.wrong == [], played.said
