@@ -69,13 +69,7 @@ async def bring_up() -> None:
     failed = failed_revisions(revisions)
     istio: list[pulumi.Resource] = []
     if config.istio.install:
-        istio = [
-            IstioInstall(
-                "istio",
-                IstioInstallArgs(config.region, config.mesh, config.istio, failed, config.metrics.latency),
-                here,
-            )
-        ]
+        istio = [IstioInstall("istio", IstioInstallArgs.of(config, failed), here)]
     meshed = pulumi.ResourceOptions(providers=[cluster], depends_on=istio)
     lasting = pulumi.ResourceOptions(providers=[cluster], depends_on=istio, protect=kept)
     names = dict.fromkeys(service.namespace for service in config.services.values())

@@ -1,5 +1,7 @@
 """Istio in one region: its Helm charts and how they are installed, and the control plane of the charts base and istiod."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +11,7 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.helm import v3 as helm
 from pulumi_kubernetes.meta import v1 as meta
 
-from stackfile.model import IstioConfig, MeshConfig
+from stackfile.model import IstioConfig, MeshConfig, RegionConfig
 
 NAMESPACE = "istio-system"
 STATISTICS = r"cluster\.outbound\|[0-9]+\|[^|]+\|[^|]+\.svc\.cluster\.local;?\.upstream_rq_([1-5]xx|retry|time)"
@@ -81,6 +83,11 @@ class IstioInstallArgs:
     istio: IstioConfig
     failed: Mapping[str, int] = field(default_factory=dict)
     latency: bool = False
+
+    @classmethod
+    def of(cls, config: RegionConfig, failed: Mapping[str, int]) -> IstioInstallArgs:
+        """What a stack file says of it."""
+        return cls(config.region, config.mesh, config.istio, failed, config.metrics.latency)
 
 
 class IstioInstall(pulumi.ComponentResource):

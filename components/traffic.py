@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -115,18 +116,37 @@ def _for_testers(service: ServiceConfig) -> list[networking.VirtualServiceSpecHt
         return []
     header = service.testers.header
     return [
-        networking.VirtualServiceSpecHttpArgs(
-            name=f"testers-{version}",
-            match=[networking.VirtualServiceSpecHttpMatchArgs(gateways=[MESH], headers={header: _exact(version)})],
-            route=[
-                networking.VirtualServiceSpecHttpRouteArgs(
-                    destination=_destination(service, version), headers=_answer(service, version)
-                )
-            ],
-        )
+        _for_tester(service, version, {header: version}, gateways=[MESH])
         for version, config in service.versions.items()
         if config.testers
     ]
+
+
+def _for_tester(
+    service: ServiceConfig,
+    version: str,
+    shown: Mapping[str, pulumi.Input[str]],
+    *,
+    gateways: list[str] | None = None,
+    removed: str | None = None,
+) -> networking.VirtualServiceSpecHttpArgs:
+    """The route to a version for requests that show these headers, of which one may be removed before they are sent on."""
+    exact = networking.VirtualServiceSpecHttpMatchHeadersArgs
+    request = networking.VirtualServiceSpecHttpHeadersRequestArgs(remove=[removed]) if removed else None
+    return networking.VirtualServiceSpecHttpArgs(
+        name=f"testers-{version}",
+        match=[
+            networking.VirtualServiceSpecHttpMatchArgs(
+                gateways=gateways, headers={name: exact(exact=value) for name, value in shown.items()}
+            )
+        ],
+        headers=networking.VirtualServiceSpecHttpHeadersArgs(request=request) if request else None,
+        route=[
+            networking.VirtualServiceSpecHttpRouteArgs(
+                destination=_destination(service, version), headers=_answer(service, version)
+            )
+        ],
+    )
 
 
 def testers_at_gateway(service: ServiceConfig, namespace: str, secret: pulumi.Input[str]) -> Typed:
@@ -143,23 +163,10 @@ def testers_at_gateway(service: ServiceConfig, namespace: str, secret: pulumi.In
     spec = networking.VirtualServiceSpecArgs(
         gateways=[gateway_reference(namespace)],
         hosts=list(service.hosts),
+        # Istio asks these before the split, which takes any request, whichever of the two VirtualServices is older
+        # (SortVHostRoutes in Istio's pilot/pkg/networking/core/route/route.go)
         http=[
-            networking.VirtualServiceSpecHttpArgs(
-                name=f"testers-{version}",
-                # Istio asks these before the split, which takes any request, whichever of the two VirtualServices is older
-                # (SortVHostRoutes in Istio's pilot/pkg/networking/core/route/route.go)
-                match=[
-                    networking.VirtualServiceSpecHttpMatchArgs(headers={header: _exact(version), proof: _exact(secret)})
-                ],
-                headers=networking.VirtualServiceSpecHttpHeadersArgs(
-                    request=networking.VirtualServiceSpecHttpHeadersRequestArgs(remove=[proof])
-                ),
-                route=[
-                    networking.VirtualServiceSpecHttpRouteArgs(
-                        destination=_destination(service, version), headers=_answer(service, version)
-                    )
-                ],
-            )
+            _for_tester(service, version, {header: version, proof: secret}, removed=proof)
             for version in sorted(service.for_testers, key=by_number)
         ],
     )
@@ -173,10 +180,6 @@ def testers_at_gateway(service: ServiceConfig, namespace: str, secret: pulumi.In
         f"{service.name}-{TESTERS}",
         networking.VirtualServiceArgs(metadata=metadata, spec=spec),
     )
-
-
-def _exact(value: pulumi.Input[str]) -> networking.VirtualServiceSpecHttpMatchHeadersArgs:
-    return networking.VirtualServiceSpecHttpMatchHeadersArgs(exact=value)
 
 
 def _destination(service: ServiceConfig, version: str) -> networking.VirtualServiceSpecHttpRouteDestinationArgs:

@@ -118,6 +118,11 @@ def _document(file: Path) -> dict[str, Any]:
     return document
 
 
+def named(path: str, name: str) -> str:
+    """The path of the objects of this name among those at a path: a list, which tells "there is none" from "may not be read"."""
+    return f"{path}?fieldSelector=metadata.name%3D{name}"
+
+
 class Connection:
     """The one connection over which the program asks the API server that a stack's context leads to."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pulumi
 
-from components.existing.cluster import Connection
+from components.existing.cluster import Connection, named
 from components.names import MANAGED_BY
 
 Object = Mapping[str, Any]
@@ -51,7 +51,7 @@ class Look:
 
     def named(self, path: str, name: str, what: str) -> Object | None:
         """The object of this name among those at a path, empty where there is none; None where the user may not know."""
-        found = self.listed(f"{path}?fieldSelector=metadata.name%3D{name}", what)
+        found = self.listed(named(path, name), what)
         return None if found is None else next(iter(found), {})
 
     def kinds(self, of: str, needed: Mapping[str, Sequence[str]]) -> bool:

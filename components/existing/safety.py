@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pulumi
 
-from components.existing.cluster import Connection
+from components.existing.cluster import Connection, named
 from components.service import workload_objects
 from rules.facts.manifests import read
 from rules.facts.region import Region
@@ -61,7 +61,7 @@ def require_fixed_files(connection: Connection, config: RegionConfig) -> None:
     for where, kind, namespace, name in _mounted(config):
         if _CONTENT_HASH.fullmatch(name):
             continue
-        found = connection.get(f"/api/v1/namespaces/{namespace}/{kind.lower()}s?fieldSelector=metadata.name%3D{name}")
+        found = connection.get(named(f"/api/v1/namespaces/{namespace}/{kind.lower()}s", name))
         if found is not None and not found["items"]:
             pulumi.log.warn(
                 f"{where}: there is no {kind} {namespace}/{name} yet, and pods that mount it wait until there is"

@@ -5,7 +5,7 @@ from typing import cast
 
 import pulumi
 
-from components.existing.cluster import ClusterError, Connection
+from components.existing.cluster import ClusterError, Connection, named
 from stackfile.model import RegionConfig, ServiceConfig
 
 _KEY = "value"
@@ -39,7 +39,7 @@ def read_secrets(connection: Connection, config: RegionConfig) -> list[tuple[Ser
 
 def _read(connection: Connection, namespace: str, name: str) -> pulumi.Output[str] | None:
     where = f"Secret {namespace}/{name}"
-    answer = connection.get(f"/api/v1/namespaces/{namespace}/secrets?fieldSelector=metadata.name%3D{name}")
+    answer = connection.get(named(f"/api/v1/namespaces/{namespace}/secrets", name))
     if answer is None and pulumi.runtime.is_dry_run():
         pulumi.warn(
             f"{where}: the user may not list it — the preview goes on as if it were there, and an update does not"
