@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from operator import add
 from typing import TYPE_CHECKING, NamedTuple
@@ -377,10 +377,17 @@ class _Window:
 
     share: float
     counts: Array
-    of_a_stall: int = _MOMENTS_OF_A_STALL
+    of_a_stall: int
 
     @classmethod
-    def of(cls, step: Step, moments: Sequence[Moment], share: float, measures: int) -> _Window:
+    def of(
+        cls,
+        step: Step,
+        moments: Sequence[Moment],
+        share: float,
+        measures: int,
+        of_a_stall: int = _MOMENTS_OF_A_STALL,
+    ) -> _Window:
         """Counts each moment once, for this many of the step's measures."""
         import numpy as np  # noqa: PLC0415 - most commands judge nothing, and NumPy takes a while
 
@@ -395,7 +402,7 @@ class _Window:
                 elif version in step.weights:
                     old = tuple(map(add, old, counts))
             rows.append((new, old))
-        return cls(share, np.array(rows, dtype=float).reshape(-1, 2, 1 + measures))
+        return cls(share, np.array(rows, dtype=float).reshape(-1, 2, 1 + measures), of_a_stall)
 
     def samples(self, measure: Measure) -> tuple[Array, Array, Array]:
         """All requests of each sample, the bad ones of the new version, and those of the others. A moment is a sample, or a stall is."""
@@ -473,7 +480,7 @@ def _clients(step: Step, seen: Observation) -> _Clients:
         }
         for span in seen.clients
     ]
-    window = replace(_Window.of(step, moments, step.highest_share, len(measures)), of_a_stall=1)
+    window = _Window.of(step, moments, step.highest_share, len(measures), of_a_stall=1)
     if not window.counts[:, :, 0].any():
         measures = []
     if not any(span.answers for span in seen.clients):

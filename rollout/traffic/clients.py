@@ -28,7 +28,7 @@ class Window:
     Attributes:
         spans: One for each look at which something new was known; none while nothing is.
         coverage: Of all of them.
-        before: How versions had answered before it began, at any time; of those that are known.
+        before: How versions had answered until it began. A version of which nothing is known is missing.
         trouble: Why the last look failed, and what to do; "" where it did not.
         problems: The same in parts; none where it did not.
         failed: How many of the last looks in a row failed.
@@ -52,7 +52,7 @@ class Source(Protocol):
     """Counters of clients' requests.
 
     Attributes:
-        before: How versions had answered at the last look that was anew, since clients began to count; of those that are known.
+        before: How versions had answered until the last look that was anew. A version of which nothing is known is missing.
     """
 
     before: Mapping[str, Answers]

@@ -91,7 +91,7 @@ class Reading:
         counters: By client and host; of a client that was asked in vain what it showed before, if it did.
         silent: Why a client was asked in vain, for its counters or for `answers` alone. Without counters it is not known whether it
             can send to the service.
-        answers: How versions answered, by client and version, since its Envoy began; of those that were asked for it.
+        answers: How versions answered, by client and version, since the client's Envoy began. A client that was not asked is missing.
     """
 
     at_seconds: float
