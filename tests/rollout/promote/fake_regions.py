@@ -83,6 +83,8 @@ class FakeRegions(Clusters):
         self.failure_rate: Callable[[str, str, int], float] = never_fails
         self.unanswered_rate: Callable[[str], float] = lambda _region: 0.0
         self.arrives: Callable[[str, Mapping[str, int]], bool] = lambda _region, _weights: True
+        # what is wrong once a region has the weights that it is waited for with
+        self.arrived: Callable[[str], Problem | None] = lambda _region: None
         self.clients_away = False
         self.clients_failure_rate: Callable[[str, str], float] = lambda _region, _version: 0.0
         self.at_weight_0: Callable[[int, str], Result] = lambda _number, region: ok("v2", region)
@@ -183,7 +185,7 @@ class FakeRegions(Clusters):
             return found
         if not self._has(commit) or self._weights[region] != weights:
             return Problem(f"{region}: not synced within 10 min")
-        return DeliveryTime(SYNCED_SECONDS, ACKNOWLEDGED_SECONDS, ENVOYS)
+        return self.arrived(region) or DeliveryTime(SYNCED_SECONDS, ACKNOWLEDGED_SECONDS, ENVOYS)
 
     def drawn(self, region: str) -> Draws:
         """What becomes of the region's next second of requests."""

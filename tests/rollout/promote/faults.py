@@ -35,7 +35,6 @@ from rollout.problem import Problem, RolloutError, TransientError
 from rollout.promote import preflight
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
-from rollout.promote.delivery import DeliveryTime
 from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
@@ -162,6 +161,17 @@ class World:
         with (self._directory / "others").open("a") as file:
             file.write(f"{commit}\n")
 
+    def while_on(self, is_on: Callable[[], bool], file: Path) -> None:
+        """Keeps a file that others look for, for as long as it is on."""
+
+        def happens() -> None:
+            if is_on():
+                file.touch()
+            else:
+                file.unlink(missing_ok=True)
+
+        self.each_moment.append(happens)
+
     def kept(self, region: str) -> Path:
         """Where a region's weights are kept, which no end of a command changes."""
         return self._directory / f"{region}.json"
@@ -174,24 +184,10 @@ class Played(FakeRegions):
         super().__init__(world.clones.remote)
         self._world = world
         self.arrives = lambda region, _weights: world.arrives(region)
+        self.arrived = lambda region: next(filter(None, (says(region) for says in world.arrived)), None)
         for region in REGIONS:
             if world.kept(region).exists():
                 self._weights[region] = json.loads(world.kept(region).read_text())
-
-    def deliver(
-        self,
-        region: str,
-        commit: str,
-        weights: Mapping[str, int],
-        meanwhile: Callable[[], Problem | None],
-        *,
-        healthy: bool = True,
-        without: str | None = None,
-        say: Callable[[str], None] | None = None,
-    ) -> DeliveryTime | Problem:
-        delivery = super().deliver(region, commit, weights, meanwhile, healthy=healthy, without=without, say=say)
-        found = [problem for arrived in self._world.arrived if (problem := arrived(region))]
-        return found[0] if found else delivery
 
     def _comes_to(self, what: str, region: str, weights: Mapping[str, int]) -> None:
         self._world.sleep(_TAKES_SECONDS.get(what, _OTHERWISE_SECONDS))
@@ -311,15 +307,7 @@ def the_remote_refuses(world: World) -> None:
     hook = world.clones.remote.directory / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\ntest ! -e refuses || { echo 'main is protected' >&2; exit 1; }\n")
     hook.chmod(0o755)
-    refuses = world.clones.remote.directory / "refuses"
-
-    def happens() -> None:
-        if is_on():
-            refuses.touch()
-        else:
-            refuses.unlink(missing_ok=True)
-
-    world.each_moment.append(happens)
+    world.while_on(is_on, world.clones.remote.directory / "refuses")
 
 
 def argo_cd_denies(world: World) -> None:
@@ -328,16 +316,7 @@ def argo_cd_denies(world: World) -> None:
 
 
 def a_signature_needs_a_person(world: World) -> None:
-    is_on = world.drawn()
-    locked = world.clones.remote.directory.with_name("locked")
-
-    def happens() -> None:
-        if is_on():
-            locked.touch()
-        else:
-            locked.unlink(missing_ok=True)
-
-    world.each_moment.append(happens)
+    world.while_on(world.drawn(), world.clones.remote.directory.with_name("locked"))
 
 
 def room_is_taken(world: World) -> None:
