@@ -58,7 +58,7 @@ def of_process(daemon: Daemon) -> Finding:
 
 def _argocd(cluster: Cluster, remote: Remote) -> list[Finding]:
     try:
-        delivered = application.look(cluster.kubectl)
+        delivered = application.look_anew(cluster.kubectl)
     except LabError as error:
         return [Finding(cluster.region.name, "argocd", False, str(error))]
     return [argocd(cluster.region.name, each, remote) for each in delivered]
@@ -70,10 +70,13 @@ def argocd(region: str, delivered: application.Delivered, remote: Remote) -> Fin
     behind = newest is not None and (here is None or here.id != newest.id)
     lines = [
         f"{delivered} at {here or delivered.revision or 'no commit'}" + f", not at {newest}" * behind,
+        *["was asked to look, and has not yet"] * delivered.looks,
         *([delivered.step] if delivered.step and not delivered.troubles else []),
         *(delivered.troubles or delivered.differing),
     ]
-    return Finding(region, f"argocd/{delivered.name}", delivered.well and not behind, "\n".join(lines))
+    return Finding(
+        region, f"argocd/{delivered.name}", delivered.well and not behind and not delivered.looks, "\n".join(lines)
+    )
 
 
 def _pods(cluster: Cluster) -> list[Finding]:

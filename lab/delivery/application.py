@@ -27,6 +27,7 @@ REFRESH = (
     f"{_ANNOTATION}=normal",
 )
 _SYNC_SECONDS = 180.0
+_LOOK_SECONDS = 10.0
 # how long parts of Argo CD may find each other not yet there, all starting at once on two processors
 _ERROR_SECONDS = 20.0
 _ATTEMPTS = 5
@@ -92,6 +93,28 @@ def look(kubectl: Kubectl) -> list[Delivered]:
             f"{kubectl.region}: Applications in {_NAMESPACE}: {why}, so nothing says what is to run. `make up` makes them anew"
         )
     return [read(item) for item in items]
+
+
+def look_anew(kubectl: Kubectl) -> list[Delivered]:
+    """As `look`, after Argo CD was asked to compare once more; waits ten seconds for that at most.
+
+    What it says without being asked may be wrong: where the API server or a webhook refused a commit, the comparison fails, and the next
+    one, which any change of an object that it delivers brings about, finds by what it remembers of the commit before that all is Synced.
+
+    Raises:
+        LabError: the region has an Argo CD and no Application, or cannot be asked.
+    """
+    found = look(kubectl)
+    if found:
+        ask(kubectl)
+
+        def has_looked() -> bool:
+            nonlocal found
+            found = look(kubectl)
+            return not any(each.looks for each in found)
+
+        comes_true(has_looked, _LOOK_SECONDS, 0.2)
+    return found
 
 
 def read(application: Mapping[str, Any]) -> Delivered:

@@ -127,6 +127,11 @@ def _says(lab: Laboratory, clue: str) -> bool:
     return False
 
 
+def _synced(lab: Laboratory) -> tuple[str, str]:
+    said = lab.application("region-a")["status"]["sync"]
+    return said["status"], said["revision"]
+
+
 def _bad_yaml(overlay: Path) -> str:
     (overlay / "vs.yaml").write_text("spec: [unfinished\n")
     return "vs.yaml"
@@ -172,6 +177,19 @@ def test_a_broken_commit_changes_nothing_and_the_next_good_one_heals(
         assert after == before
     assert _is_well(lab)
     assert none_failed(drills, drill)
+
+
+@pytest.mark.drill
+def test_a_refused_commit_that_argocd_calls_synced_is_none_to_status(lab: Laboratory) -> None:
+    """Any change of an object that it delivers makes Argo CD compare by what it remembers of the commit before."""
+    with lab.restored():
+        clue = _refused_by_istio(lab.place.checkout / _OVERLAY)
+        revision = lab.push("Break the overlay of region-a")
+        until(partial(_says, lab, clue), seconds=60)
+        lab.kubectl("region-a", "annotate", "deployment/echo-v1", "--namespace=echo", "example.com/touched=yes")
+        until(lambda: _synced(lab) == ("Synced", revision), seconds=30)
+        until(partial(_says, lab, clue), seconds=60)
+        lab.kubectl("region-a", "annotate", "deployment/echo-v1", "--namespace=echo", "example.com/touched-")
 
 
 @pytest.mark.drill

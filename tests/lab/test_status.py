@@ -52,6 +52,12 @@ def test_a_region_behind_is_not(remote: Remote, delivered: Delivered) -> None:
     assert finding.detail.endswith("(Shift to 75/25)")
 
 
+def test_a_region_that_does_not_look_is_not_well(remote: Remote, delivered: Delivered) -> None:
+    finding = status.argocd("region-a", replace(delivered, looks=True), remote)
+    assert not finding.well
+    assert finding.detail.splitlines()[1:] == ["was asked to look, and has not yet"]
+
+
 def test_each_trouble_is_a_line(remote: Remote, delivered: Delivered) -> None:
     wrong = replace(
         delivered, sync="OutOfSync", failed=("the sync failed: x", "  VirtualService/echo: total weight 110")

@@ -227,6 +227,24 @@ def test_no_application_at_all_is_missed(looking: Callable[..., Kubectl]) -> Non
         application.look(looking([]))
 
 
+def test_a_look_is_anew_once_argocd_has_looked(looking: Callable[..., Kubectl]) -> None:
+    """It called a commit Synced that was refused."""
+    refused = _application("Unknown", conditions=[{"type": "ComparisonError", "message": "weight -1 < 0"}])
+    kubectl = looking(_application(), _application(annotations=_ASKED), refused)
+    assert [each.errors for each in application.look_anew(kubectl)] == [("ComparisonError: weight -1 < 0",)]
+
+
+def test_an_argocd_that_does_not_look_is_not_waited_for_for_ever(
+    looking: Callable[..., Kubectl], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "_LOOK_SECONDS", 0.1)
+    assert [each.looks for each in application.look_anew(looking(_application(annotations=_ASKED)))] == [True]
+
+
+def test_a_region_without_argocd_is_not_asked_to_look(looking: Callable[..., Kubectl]) -> None:
+    assert application.look_anew(looking(missing="the server could not find the requested resource")) == []
+
+
 def test_the_wait_is_for_every_application(looking: Callable[..., Kubectl]) -> None:
     said: list[str] = []
     other = _application(revision=_OLD)
