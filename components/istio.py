@@ -14,8 +14,10 @@ from pulumi_kubernetes.meta import v1 as meta
 from stackfile.model import IstioConfig, MeshConfig, RegionConfig
 
 NAMESPACE = "istio-system"
-STATISTICS = r"cluster\.outbound\|[0-9]+\|[^|]+\|[^|]+\.svc\.cluster\.local;?\.upstream_rq_([1-5]xx|retry|time)"
-"""What an Envoy keeps of each subset for `metrics.latency`: answers by status class, retries and a histogram of latencies.
+STATISTICS = (
+    r"cluster\.outbound\|[0-9]+\|[^|]+\|[^|]+\.svc\.cluster\.local;?\.upstream_rq_([1-5]xx|4[0-9]{2}|retry|time)"
+)
+"""What an Envoy keeps of each subset for `metrics.latency`: answers by status class and by 4xx status, retries, a histogram of latencies.
 
 Of any service's subsets, so that a new service asks for no restart of its clients; few others have subsets.
 """

@@ -165,19 +165,28 @@ class Answers:
     """How clients were answered, as far as their Envoys count it.
 
     Attributes:
-        client_errors: Answers with a status of 400 to 499, which is no failure.
-        latencies: Answers by the upper bound in ms of their latency's class; those above all classes are in none.
+        client_errors: Answers with a status of 400 to 499.
+        latencies: Answers by the upper bound in ms of their latency's class, also of an empty one; those above all classes are in none.
+        failures: Those of the former whose status is declared a failure.
     """
 
     client_errors: int = 0
     latencies: Mapping[float, int] = field(default_factory=dict)
+    failures: int = 0
 
     def __add__(self, other: Answers) -> Answers:
-        return Answers(self.client_errors + other.client_errors, Counter(self.latencies) + Counter(other.latencies))
+        latencies = Counter(self.latencies)
+        latencies.update(other.latencies)
+        return Answers(self.client_errors + other.client_errors, latencies, self.failures + other.failures)
 
     def slower(self, bound_ms: float) -> int:
         """How many took longer than a class's upper bound."""
         return sum(answers for upper_ms, answers in self.latencies.items() if upper_ms > bound_ms)
+
+    def edges_ms(self, bounds_ms: Sequence[float]) -> tuple[float, ...]:
+        """The highest upper bounds of classes that are not above these latencies; equal ones once, none where there is no class."""
+        found = (max((each for each in self.latencies if each <= bound), default=None) for bound in bounds_ms)
+        return tuple(dict.fromkeys(edge for edge in found if edge is not None))
 
     def bounds_ms(self, parts: Sequence[float]) -> tuple[float, ...]:
         """The lowest upper bounds that at least these parts of the answers, 0..1, did not exceed; equal ones once, none of no answers."""
@@ -244,7 +253,7 @@ def quantile_ms(latencies: Latencies, part: float) -> float:
 
 
 def part_beyond(latencies: Latencies, bound_ms: float) -> float:
-    """Which part of the requests took longer than an upper edge of a class, 0..1; 0 for none."""
+    """Which part of the requests took longer than the upper edge of a class that is next to this, 0..1; 0 for none."""
     edge = round(_CLASSES_PER_DOUBLING * math.log2(bound_ms))
     return sum(requests for each, requests in latencies.items() if each > edge) / max(1, sum(latencies.values()))
 

@@ -10,7 +10,7 @@ UNANSWERED = 1e-4
 """The part of all requests, 0..1, that may get an answer from nobody: one in 10,000, as on a path that is well."""
 
 LATENCIES = (0.5, 0.95, 0.99)
-"""The quantiles of the old version's latencies, from before the first step, by which it is known what is slow."""
+"""The quantiles of the old version's latencies, from before the first step, by which it is known what is slow if that is not declared."""
 
 SLOW = 1.5
 """How many times such a quantile a request takes at least that is slow."""

@@ -28,6 +28,7 @@ from stackfile.values import (
     PERCENT,
     ChartSource,
     ChartVersion,
+    ClientErrorStatus,
     Counters,
     Cron,
     Domain,
@@ -72,10 +73,13 @@ from stackfile.values import (
     UrlPath,
     UserId,
     Weight,
+    milliseconds,
 )
 
 PROJECT = "echo-rollout"
 _LIMITS = Limits()
+MOST_BOUNDS = 3
+"""Latency bounds of a service, whether they are declared or measured: each has its part of a promotion's risk."""
 _TAKEN = ("argocd", "default", "echo-probe", "istio-system")
 """Namespaces of the program and of Kubernetes that cannot be a service's; so are all that begin with kube-."""
 OFFICIAL_MANIFEST = "https://raw.githubusercontent.com/argoproj/argo-cd/v3.5.7/manifests/core-install.yaml"
@@ -361,6 +365,15 @@ class ServiceConfig(_Part):
     requests: tuple[RequestConfig, ...] = Field(
         default=(RequestConfig(),), min_length=1, description="a list of the kinds of requests that it is measured with"
     )
+    failure_statuses: tuple[ClientErrorStatus, ...] = Field(
+        default=(),
+        description="a list of the statuses in 400..499 that are failures like 5xx, such as 429, of other clients' requests too",
+    )
+    latency_bounds: tuple[Duration, ...] = Field(
+        default=(),
+        max_length=MOST_BOUNDS,
+        description="a list of up to three latencies beyond which a request is slow, such as 250ms; left out, they are measured",
+    )
     path: RelativePath | None = Field(
         default=None, description="the folder of its overlay; left out, deploy/overlays/<region>/<service>"
     )
@@ -378,6 +391,11 @@ class ServiceConfig(_Part):
         return self.own_namespace or self._name
 
     @property
+    def latency_bounds_ms(self) -> tuple[int, ...]:
+        """The latencies beyond which a request is slow, if they are declared."""
+        return tuple(map(milliseconds, self.latency_bounds))
+
+    @property
     def for_testers(self) -> frozenset[str]:
         """The versions that testers can ask for."""
         return frozenset(name for name, version in self.versions.items() if self.testers and version.testers)
@@ -391,6 +409,17 @@ class ServiceConfig(_Part):
                 "routes nobody to it; name a host, or leave gatewaySecret out"
             )
         return testers
+
+    @field_validator("failure_statuses")
+    @classmethod
+    def _are_not_expected(cls, statuses: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        expected = {status for kind in info.data.get("requests", ()) for status in kind.expected_status}
+        if both := expected.intersection(statuses):
+            raise ValueError(
+                f"{min(both)} is an expectedStatus of a request too — the probe would take for a success what is a failure to others; "
+                "leave it out of one of the two"
+            )
+        return statuses
 
     @field_validator("drain")
     @classmethod

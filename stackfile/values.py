@@ -16,6 +16,7 @@ from rules.facts.windows import Schedule, time_zone
 from stackfile.messages import nearest_of
 
 PERCENT = 100
+_MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _LARGEST_INT32 = 2**31 - 1
 
 
@@ -116,6 +117,11 @@ def _schedule(value: str) -> str:
     return value
 
 
+def milliseconds(duration: str) -> int:
+    """How long a `Duration` is."""
+    return sum(int(number) * _MILLISECONDS[unit] for number, unit in re.findall(r"([0-9]+)([hms]+)", duration))
+
+
 def _time_zone(value: str) -> str:
     try:
         time_zone(value)
@@ -172,7 +178,7 @@ Duration = Annotated[
     _matching(
         r"(?=.*[1-9])([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?",
         "a duration",
-        "Istio takes 1ms and more, in whole milliseconds; write whole numbers of h, m, s and ms in this order, such as 5s, "
+        "it is read as 1ms or more, in whole milliseconds; write whole numbers of h, m, s and ms in this order, such as 5s, "
         "1m30s or 500ms",
     ),
 ]
@@ -240,6 +246,9 @@ PodCount = Annotated[int, _whole(1, 1000, "it is a number of pods, and without o
 Port = Annotated[int, _whole(1, 65535, "it is a TCP port")]
 RequestWeight = Annotated[int, _whole(1, 1000, "it is how often this kind of request is sent")]
 Status = Annotated[int, _whole(100, 599, "it is an HTTP status")]
+ClientErrorStatus = Annotated[
+    int, _whole(400, 499, "it is an HTTP status; one of 500 or more is always a failure, and one below 400 is none")
+]
 Seconds = Annotated[int, _whole(1, 300, "it is a number of seconds")]
 UserId = Annotated[int, _whole(1, 65535, "it is the number of a user, and 0 is root")]
 Limit = Annotated[int, _whole(1, _LARGEST_INT32, "Istio reads 0 as no limit at all")]

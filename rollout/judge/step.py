@@ -80,16 +80,21 @@ def risk_of_each(steps: int, regions: int) -> float:
 
 @dataclass(frozen=True)
 class Bound:
-    """A latency in ms beyond which a request is slow, and which part of the others' requests usually is, 0..1."""
+    """A latency in ms beyond which a request is slow, and which part of the others' requests usually is, 0..1; if it is declared."""
 
     ms: float
     usual: float
+    is_declared: bool = False
 
     @classmethod
-    def of(cls, latencies: Latencies) -> tuple[Bound, ...]:
-        """One for each of `LATENCIES`, by those of the old versions."""
+    def of(cls, latencies: Latencies, declared: Sequence[float] = ()) -> tuple[Bound, ...]:
+        """Those that are declared, if any; else one for each of `LATENCIES`, by those of the old versions."""
         edges = [edge_ms(SLOW * quantile_ms(latencies, part)) for part in LATENCIES] if latencies else []
-        return tuple(cls(edge, part_beyond(latencies, edge)) for edge in edges)
+        return tuple(cls(edge, part_beyond(latencies, edge), bool(declared)) for edge in declared or edges)
+
+    def margin(self, terms: Terms) -> Margin:
+        """How often the new version may be slow. A declared one may be so high that nobody is: then only points can be proven."""
+        return Margin(ratio=terms.ratio, points=terms.points / 100 if self.is_declared else 0)
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Step:
         version: The new one.
         weights: What the shares are held against, whole percents by version.
         before: The weights from before the step.
-        bounds: What is slow, one for each of `LATENCIES`; none where the others' latencies are not known.
+        bounds: What is slow, as many as `LATENCIES` at most; none where the others' latencies are not known and none is declared.
         terms: What the versions are held against.
         risk: How often each test may be wrong, at most.
         usual: The part of the requests that failed before, 0..1: for where the others have none that could be compared.
@@ -146,7 +151,7 @@ class Step:
         failed = Measure("failed", Margin(points=points), 0)
         if self.is_alone:
             return (failed,)
-        return (failed, *(_slower(bound, place, self.terms.ratio) for place, bound in enumerate(self.bounds)))
+        return (failed, *(_slower(bound, place, self.terms) for place, bound in enumerate(self.bounds)))
 
 
 @dataclass(frozen=True)
@@ -360,9 +365,17 @@ def interval(step: Step, seen: Observation) -> Interval:
     return share_interval(count, seen.proof.requests, weight, version_risk(step.weights, step.risk))
 
 
-def _slower(bound: Bound, place: int, ratio: float) -> Measure:
+def _slower(bound: Bound, place: int, terms: Terms) -> Measure:
     name = f"slower than {bound.ms:.3g} ms ({SLOW:g} x p{100 * LATENCIES[place]:.0f})"
-    return Measure(name, Margin(ratio=ratio), 1 + place, usual=bound.usual)
+    if bound.is_declared:
+        name = f"slower than {bound.ms:,g} ms (declared)"
+    return Measure(name, bound.margin(terms), 1 + place, usual=bound.usual)
+
+
+def _often(step: Step, measure: Measure) -> str:
+    """How often the new version may be slow, in words."""
+    more = f" plus {step.terms.points:g} points" if measure.margin.points else ""
+    return f"more than {step.terms.ratio:g} times as often as {step.old_versions}{more}"
 
 
 @dataclass(frozen=True)
@@ -470,9 +483,12 @@ def _clients(step: Step, seen: Observation) -> _Clients:
     measures = [Measure("failed", points, 0), Measure("answered with 4xx", points, 1)]
     usual = sum((seen.clients_before[old] for old in seen.clients_before.keys() - {step.version}), Answers())
     bounds_ms = usual.bounds_ms(LATENCIES)
+    if declared := [bound.ms for bound in step.bounds if bound.is_declared]:
+        # all Envoys have the same classes, whatever they counted
+        bounds_ms = sum((each for span in seen.clients for each in span.answers.values()), Answers()).edges_ms(declared)
     for place, bound_ms in enumerate(bounds_ms, start=len(measures)):
-        part = usual.slower(bound_ms) / usual.slower(0)
-        measures.append(Measure(f"slower than {bound_ms:g} ms", Margin(ratio=step.terms.ratio), place, usual=part))
+        bound = Bound(bound_ms, usual.slower(bound_ms) / max(1, usual.slower(0)), bool(declared))
+        measures.append(Measure(f"slower than {bound_ms:g} ms", bound.margin(step.terms), place, usual=bound.usual))
     moments = [
         {
             version: _drawn(span.versions.get(version, Tally()), span.answers.get(version, Answers()), bounds_ms)
@@ -490,7 +506,7 @@ def _clients(step: Step, seen: Observation) -> _Clients:
 
 def _drawn(tally: Tally, answers: Answers, bounds_ms: Sequence[float]) -> Drawn:
     # what a pod got that an Envoy forgot is among the answers only
-    requests = max(tally.requests, answers.client_errors, answers.slower(0))
+    requests = max(tally.requests, tally.failures, answers.client_errors, answers.slower(0))
     return Drawn(requests, tally.failures, (answers.client_errors, *map(answers.slower, bounds_ms)))
 
 
@@ -518,11 +534,10 @@ def _clients_are_worse_off(step: Step, seen: Observation) -> str | None:
                 f"{new.failures:,} of {new.requests:,} requests, against {old.failures:,} of {old.requests:,} in the same time, "
                 f"as their Envoys count them (false-alarm rate of a promotion ≤ {RISK:.1%})"
             )
-            ratio, points = f"{step.terms.ratio:g} times as often as", f"by more than {step.terms.points:g} points"
             if measure.together:
-                return f"{step.version} is {measure.name} for clients more than {ratio} {step.old_versions}: {counted}"
-            does = ("fails clients", "answers clients with 4xx")[measure.place]
-            return f"{step.version} {does} more often than {step.old_versions}, {points}: {counted}"
+                return f"{step.version} is {measure.name} for clients {_often(step, measure)}: {counted}"
+            does, points = ("fails clients", "answers clients with 4xx")[measure.place], f"{step.terms.points:g} points"
+            return f"{step.version} {does} more often than {step.old_versions}, by more than {points}: {counted}"
     return None
 
 
@@ -543,7 +558,7 @@ def _worse(step: Step, seen: Observation, windows: _Windows, measure: Measure) -
     risk = f"false-alarm rate of a promotion ≤ {RISK:.1%}"
     if measure.usual is not None:
         return (
-            f"{step.version} is slow more than {step.terms.ratio:g} times as often as {step.old_versions}: "
+            f"{step.version} is slow {_often(step, measure)}: "
             f"{new.failures:,} of {new.requests:,} requests {measure.name}, against {beside} ({risk})"
         )
     why = reasons(seen.coming if seen.proof is None else seen.proof) or reasons(seen.coming)

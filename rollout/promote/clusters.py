@@ -161,10 +161,11 @@ class Clusters:
     def clients(self, region: str) -> ClientsWatch:
         """What all other clients of a region get, for as long as a block lasts."""
         tip, where = self._upstream.tip(), self._at(region)
-        service, metrics = address(self._upstream.declared(tip, region)), self._upstream.regions(tip)[region].metrics
+        declared, metrics = self._upstream.declared(tip, region), self._upstream.regions(tip)[region].metrics
+        service, failures, bounds_ms = address(declared), declared.failure_statuses, declared.latency_bounds_ms
         if metrics.prometheus:
-            return ClientsWatch(Prometheus(where, service, metrics.prometheus))
-        return ClientsWatch(Proxies(where, service, latency=metrics.latency))
+            return ClientsWatch(Prometheus(where, service, metrics.prometheus, failures, bounds_ms))
+        return ClientsWatch(Proxies(where, service, latency=metrics.latency, failures=failures, bounds_ms=bounds_ms))
 
     def restarts(self, region: str) -> RestartsWatch:
         """How often containers of the service end in a region, for as long as a block lasts."""

@@ -468,9 +468,10 @@ class _Run:
         # few requests say little of a seldom failure
         many = tally if tally.requests >= MANY else measured.tally(measured.versions.keys())
         self.usual.setdefault(region, _part(many))
-        if tally.requests:
+        declared = self.upstream.declared(self.last, region).latency_bounds_ms
+        if tally.requests or declared:
             latencies = together(measured.latencies[version] for version in old & measured.latencies.keys())
-            self.bounds.setdefault(region, Bound.of(latencies))
+            self.bounds.setdefault(region, Bound.of(latencies, declared))
 
     def _wrong_with(self, outcome: Outcome) -> str | None:
         if outcome.verdict is None:
@@ -679,6 +680,8 @@ class _Run:
             newer = f"; nothing newer is known ({window.trouble})" if window.trouble else ""
             told = f"beside the probe's requests, {window.coverage}{newer}"
         self.upstream.say(f"{region}: {told}")
+        if window.untold:
+            self.upstream.say(f"{region}: {window.untold}; the probe's requests alone are judged by it")
 
     def _tell_restarts(self, region: str) -> None:
         """What containers did that accused nobody, or could not be seen."""

@@ -32,6 +32,7 @@ class Window:
         trouble: Why the last look failed, and what to do; "" where it did not.
         problems: The same in parts; none where it did not.
         failed: How many of the last looks in a row failed.
+        untold: As of the source.
     """
 
     spans: tuple[Span, ...] = ()
@@ -40,6 +41,7 @@ class Window:
     trouble: str = ""
     problems: tuple[Problem, ...] = ()
     failed: int = 0
+    untold: str = ""
 
     @property
     def versions(self) -> Mapping[str, Tally]:
@@ -53,9 +55,11 @@ class Source(Protocol):
 
     Attributes:
         before: How versions had answered until the last look that was anew. A version of which nothing is known is missing.
+        untold: What it cannot tell of what is declared a failure or slow, in a sentence; "" where it tells all of it.
     """
 
     before: Mapping[str, Answers]
+    untold: str
 
     def look(self, stop: threading.Event, *, anew: bool) -> tuple[Span | None, Coverage]:
         """What ended since the last look; None where nothing newer is known.
@@ -109,7 +113,8 @@ class ClientsWatch:
         with self._news:
             is_new = self._turned != self._turns
             found = Window() if is_new else Window(tuple(self._spans), self._coverage, self._before)
-            return replace(found, trouble=self._trouble, problems=self._problems, failed=self._failed)
+            untold = self._source.untold
+            return replace(found, trouble=self._trouble, problems=self._problems, failed=self._failed, untold=untold)
 
     def turn(self) -> None:
         """Ends the window; the next one begins with a look that begins after this call, as soon as none is under way.

@@ -53,10 +53,17 @@ class Sample(NamedTuple):
 
 
 class Series(NamedTuple):
-    """A counter of a client: the version that got the requests, whether they failed or got a 4xx, and its labels, as JSON."""
+    """A counter of a client.
+
+    Attributes:
+        version: That got what is counted.
+        adds: What each of its counts adds: a request, one that failed, or that one failed which another counter counts.
+        client_error: Whether it was answered with a 4xx.
+        labels: As JSON.
+    """
 
     version: str
-    failed: bool
+    adds: Tally
     client_error: bool
     labels: str
 
@@ -68,10 +75,21 @@ class Prometheus:
         region: The region.
         service: The service.
         config: Where it is, and what it counts by.
+        failures: The 4xx statuses that are failures.
+        bounds_ms: The latencies beyond which a request is slow, if they are declared.
     """
 
-    def __init__(self, region: RegionAccess, service: ServiceAddress, config: PrometheusConfig) -> None:
+    def __init__(
+        self,
+        region: RegionAccess,
+        service: ServiceAddress,
+        config: PrometheusConfig,
+        failures: Sequence[int] = (),
+        bounds_ms: Sequence[float] = (),
+    ) -> None:
         self._region, self._service, self._config = region, service, config
+        self._failures = [*map(str, failures)]
+        self.untold = "Prometheus is not asked for the latency that latencyBounds declare" if bounds_ms else ""
         # nobody asks it for a histogram
         self.before: Mapping[str, Answers] = {}
         self._name = f"Prometheus {config.service or config.address}"
@@ -119,7 +137,8 @@ class Prometheus:
         cluster = f"outbound[|]{self._service.port}[|][^|]+[|]{host.replace('.', '[.]')}"
         names = "envoy_cluster_upstream_rq|envoy_cluster_upstream_rq_retry"
         # those with a response_code count what those with its class do
-        return f'{{__name__=~"{names}",cluster_name=~"{cluster}",response_code="",namespace!="{NAMESPACE}"}}'
+        codes = "|".join(["", *self._failures])
+        return f'{{__name__=~"{names}",cluster_name=~"{cluster}",response_code=~"{codes}",namespace!="{NAMESPACE}"}}'
 
     def _count(
         self, found: Mapping[str, Mapping[Series, Sequence[Sample]]]
@@ -142,7 +161,7 @@ class Prometheus:
                 last = max(sample.at_seconds for sample in known.values())
                 for each, sample in new.items():
                     value = _since(known.get(each) or _at(series[each], last), sample)
-                    versions[each.version] += Tally(value, value if each.failed else 0)
+                    versions[each.version] += Tally(value * each.adds.requests, value * each.adds.failures)
                     answers[each.version] += Answers(value if each.client_error else 0)
             if new:
                 self._known[client] = {**known, **new}
@@ -165,11 +184,15 @@ class Prometheus:
         if self._config.counters == "istio":
             version, code = labels.get("destination_version", "unknown"), labels.get("response_code", "")
             # 0 is a request that the client gave up
-            failed = not 0 < int(code or 0) < 500 or labels.get("grpc_response_status") in _GRPC_FAILURES
-            return Series(version, failed, code.startswith("4"), every) if version != "unknown" else None
+            failed = not 0 < int(code or 0) < 500 or code in self._failures
+            failed |= labels.get("grpc_response_status") in _GRPC_FAILURES
+            return Series(version, Tally(1, failed), code.startswith("4"), every) if version != "unknown" else None
+        version = labels["cluster_name"].split("|")[2]
+        if labels.get("response_code"):
+            return Series(version, Tally(0, 1), False, every)
         # before each retry an attempt failed
         status = "5xx" if labels["__name__"].endswith("_retry") else labels["response_code_class"]
-        return Series(labels["cluster_name"].split("|")[2], status == "5xx", status == "4xx", every)
+        return Series(version, Tally(1, status == "5xx"), status == "4xx", every)
 
     def _ask(self, expression: str, read: Callable[[Any], _Read]) -> _Read:
         """What is read of a query's result, now.

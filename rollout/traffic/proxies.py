@@ -18,10 +18,11 @@ only its name is told. A request that a header sends to a version looks like one
 the mesh sends is among the requests of a gateway.
 
 Where Istio is told to keep statistics of subsets (`metrics.latency` of a stack file), an Envoy's page of these tells more, by subset
-since the Envoy began: answers by status class, of which 4xx are read, and a histogram of the time from a request's end to its answer's,
-retries among it, in whole milliseconds. Both count what the client got, once. The histogram lags behind by five seconds at most, since
-Envoy merges what its threads count that often. It is asked by the same exec: Envoy's port 15090 would want the right to `pods/proxy`,
-gives all of an Envoy's statistics, and no request for it would be cheaper.
+since the Envoy began: answers by status class, of which 4xx are read, and by 4xx status, of which those are read that a service declares
+to be failures; and a histogram of the time from a request's end to its answer's, retries among it, in whole milliseconds. All count
+what the client got, once. The histogram lags behind by five seconds at most, since Envoy merges what its threads count that often. It
+is asked by the same exec: Envoy's port 15090 would want the right to `pods/proxy`, gives all of an Envoy's statistics, and no request
+for it would be cheaper.
 
 Source: Envoy's router (source/common/router/router.cc) and connection pools (source/common/conn_pool/conn_pool_base.cc). What is
 said here of answers, resets, refused connections, retries, timeouts and clients that give up was tried with Envoy 1.40.
@@ -30,6 +31,7 @@ said here of answers, resets, refused connections, retries, timeouts and clients
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections import Counter, defaultdict
@@ -127,7 +129,11 @@ def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
     hosts_in_part: set[Host] = set()
     for client in now.answers.keys() & before.answers.keys():
         for version, counted in now.answers[client].items():
-            answers[version] += _since(counted, before.answers[client].get(version, Answers()))
+            answered = _since(counted, before.answers[client].get(version, Answers()))
+            answers[version] += answered
+            if answered.failures:
+                # its page of clusters has them among the requests
+                versions[version] += Tally(0, answered.failures)
     for client in now.counters.keys() & before.counters.keys():
         known, found = before.counters[client], now.counters[client]
         gone = known.keys() - found.keys()
@@ -153,6 +159,7 @@ def read_clients(
     stop: threading.Event | None = None,
     *,
     latency: bool = False,
+    failures: Collection[int] = (),
 ) -> Reading:
     """Reads the counters of every client of a service; about half a second for fourteen of them.
 
@@ -161,6 +168,7 @@ def read_clients(
         service: The service.
         left_out: The namespaces whose pods are not asked.
         latency: Whether they are asked for statistics of subsets too.
+        failures: The 4xx statuses that are failures, as far as these statistics tell.
         stop: Ends it at once; what is missing then is silent.
 
     Raises:
@@ -172,7 +180,7 @@ def read_clients(
     answers: dict[Client, Mapping[str, Answers]] = {}
 
     def pages(envoy: Envoy) -> list[str]:
-        wanted = [clusters_page([service]), *([_statistics_page(service)] if latency else [])]
+        wanted = [clusters_page([service]), *([_statistics_page(service, failures)] if latency else [])]
         return [] if envoy.pod.partition("/")[0] in left_out else wanted
 
     for envoy, (page, *more) in ask_envoys(region, list_all_pods(region, api_client(region)), pages, stop):
@@ -212,6 +220,8 @@ def read_counters(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[
 def read_answers(statistics: Mapping[str, Any], service: ServiceAddress) -> dict[str, Answers]:
     """How versions of a service answered an Envoy since it began; of those of which it keeps statistics.
 
+    Only those 4xx statuses are asked for that are failures.
+
     Args:
         statistics: The page `stats?format=json&histogram_buckets=cumulative`.
         service: The service.
@@ -224,6 +234,8 @@ def read_answers(statistics: Mapping[str, Any], service: ServiceAddress) -> dict
             version = subset_of(cluster.removesuffix(";"), service)
             if version and name == "upstream_rq_4xx":
                 found[version] += Answers(int(one["value"]))
+            elif version and re.fullmatch("upstream_rq_4[0-9]{2}", name):
+                found[version] += Answers(failures=int(one["value"]))
             elif version and name == "upstream_rq_time":
                 found[version] += Answers(latencies=_classes(one["buckets"]))
     return dict(found)
@@ -237,6 +249,8 @@ class Proxies:
         service: The service.
         left_out: The namespaces whose pods are not asked; by default the probe's, which tells of each request itself.
         latency: Whether they are asked for statistics of subsets too.
+        failures: The 4xx statuses that are failures.
+        bounds_ms: The latencies beyond which a request is slow, if they are declared.
     """
 
     def __init__(
@@ -246,10 +260,14 @@ class Proxies:
         left_out: Collection[str] = (NAMESPACE,),
         *,
         latency: bool = False,
+        failures: Sequence[int] = (),
+        bounds_ms: Sequence[float] = (),
     ) -> None:
         self._region, self._service, self._left_out, self._latency = region, service, left_out, latency
+        self._failures, self._declares = failures, bool(failures or bounds_ms)
         self._last: Reading | None = None
         self.before: Mapping[str, Answers] = {}
+        self.untold = ""
 
     def look(self, stop: threading.Event, *, anew: bool) -> tuple[Span | None, Coverage]:
         """As `Source.look`; about half a second for fourteen of them.
@@ -257,14 +275,33 @@ class Proxies:
         Raises:
             RolloutError: no such context, or the cluster does not answer or refuses to list its pods; or none of them answers.
         """
-        now = read_clients(self._region, self._service, self._left_out, stop, latency=self._latency)
+        now = read_clients(
+            self._region, self._service, self._left_out, stop, latency=self._latency, failures=self._failures
+        )
         if now.silent and not now.counters:
             raise self._none_answered(now.silent)
         before = None if anew else self._last
         if anew:
             self.before = now.versions
         self._last = now = now.after(before) if before else now
+        self.untold = self._untold(now) if self._declares else ""
         return compare(before, now) if before else (None, Coverage(silent=_reasons(now)))
+
+    def _untold(self, now: Reading) -> str:
+        """Whose Envoys had answers of a version and keep no statistics of it."""
+        lacking = {
+            client
+            for client, hosts in now.counters.items()
+            for host, counted in hosts.items()
+            if counted.rq_success and not now.answers.get(client, {}).get(host.version, Answers()).latencies
+        }
+        if not lacking:
+            return ""
+        why = "restart the pods that began before metrics.latency" if self._latency else "set metrics.latency"
+        return (
+            f"the proxies of {len(lacking)} of {len(now.counters)} clients do not count what failureStatuses and latencyBounds declare: "
+            f"{why} ({min(lacking).pod})"
+        )
 
     def _none_answered(self, silent: Mapping[Client, str]) -> RolloutError:
         client, why = next(iter(silent.items()))
@@ -288,8 +325,8 @@ def _read(
         return None, unreadable(invalid)
 
 
-def _statistics_page(service: ServiceAddress) -> str:
-    names = f"outbound.*{service.host}.*upstream_rq_(4xx|time)"
+def _statistics_page(service: ServiceAddress, failures: Collection[int]) -> str:
+    names = f"outbound.*{service.host}.*upstream_rq_({'|'.join(['4xx', 'time', *map(str, sorted(failures))])})"
     return f"stats?format=json&histogram_buckets=cumulative&filter={names}"
 
 
@@ -303,10 +340,10 @@ def _classes(buckets: Sequence[Mapping[str, Any]]) -> dict[float, int]:
 
 def _since(now: Answers, before: Answers) -> Answers:
     """What came since then; all of it where something fell: the Envoy began anew."""
-    errors = now.client_errors - before.client_errors
+    errors, failures = now.client_errors - before.client_errors, now.failures - before.failures
     latencies = Counter(now.latencies)
     latencies.subtract(before.latencies)
-    return Answers(errors, latencies) if min(errors, 0, *latencies.values()) >= 0 else now
+    return Answers(errors, latencies, failures) if min(errors, failures, 0, *latencies.values()) >= 0 else now
 
 
 def _reasons(reading: Reading) -> dict[str, str]:

@@ -66,7 +66,9 @@ def test_proxies_keep_statistics_of_subsets_alone_where_latency_is_read() -> Non
         "cluster.outbound|80||echo.echo.svc.cluster.local",
     )
 
-    assert all(re.fullmatch(kept, f"{of_v2}{name}") for name in (".upstream_rq_4xx", ";.upstream_rq_time"))
+    assert all(
+        re.fullmatch(kept, f"{of_v2}{name}") for name in (".upstream_rq_4xx", ";.upstream_rq_429", ";.upstream_rq_time")
+    )
     assert not re.fullmatch(kept, f"{of_all}.upstream_rq_time")
     assert not re.fullmatch(kept, f"{of_v2}.external.upstream_rq_time")
     assert not re.fullmatch(kept, f"{of_v2}.upstream_rq_200")

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from rollout.terms import LATENCIES
 from stackfile.messages import fields_of
-from stackfile.model import ServiceConfig, VersionConfig
+from stackfile.model import MOST_BOUNDS, ServiceConfig, VersionConfig
 from tests.components.graph import ROOT
 from tests.stackfile.stack_values import MINIMAL, NGINX, parse, problems, the_problem, with_value
 
@@ -41,6 +42,8 @@ def test_a_service_needs_only_its_versions_and_has_for_the_rest_what_echo_has() 
         "versionHeader": "x-rollout-version",
         "testers": None,
         "requests": ({"method": "GET", "path": "/", "headers": {}, "body": "", "weight": 1, "expectedStatus": (200,)},),
+        "failureStatuses": (),
+        "latencyBounds": (),
         "path": None,
         "stable": None,
         "podsForAllTraffic": None,
@@ -123,6 +126,13 @@ def test_what_is_wrong_with_each_service_is_told() -> None:
         ("versionHeader", "X-Version", ' is not the name of a header or "" — Envoy compares headers in lower case; '),
         ("testers", {}, "is missing and has no default — give the request header whose value is a version's name"),
         ("testers.header", ":authority", ' ":authority" is not the name of a header — '),
+        (
+            "failureStatuses",
+            [503],
+            " 503 is not in 400..499 — it is an HTTP status; one of 500 or more is always a failure",
+        ),
+        ("latencyBounds", ["0.25s"], ' "0.25s" is not a duration — '),
+        ("latencyBounds", ["1ms", "2ms", "3ms", "4ms"], " — give a list of up to three latencies"),
         ("path", "../overlay", ' "../overlay" is not a folder\'s path from the root of the repository — '),
     ],
 )
@@ -154,6 +164,23 @@ def test_a_pod_that_would_be_killed_with_requests_under_way_is_refused(drain: di
 
 def test_a_pod_that_has_a_second_for_the_slowest_request_is_accepted() -> None:
     assert echo("drain", {"seconds": 10, "graceSeconds": 11}).drain.grace_seconds == 11
+
+
+def test_a_status_that_is_expected_and_a_failure_is_refused() -> None:
+    service = {
+        **MINIMAL["services"]["echo"],
+        "failureStatuses": [404, 429],
+        "requests": [{"expectedStatus": [200, 404]}],
+    }
+
+    assert "$.services.echo.failureStatuses: 404 is an expectedStatus of a request too — " in the_problem(
+        {**MINIMAL, "services": {"echo": service}}
+    )
+
+
+def test_latency_bounds_are_known_in_milliseconds_as_many_as_are_measured_elsewhere() -> None:
+    assert echo("latencyBounds", ["250ms", "1s", "1m30s500ms"]).latency_bounds_ms == (250, 1_000, 90_500)
+    assert len(LATENCIES) == MOST_BOUNDS
 
 
 @pytest.mark.parametrize(("value", "text"), [(1, "1"), ("0.5", "0.5"), ("250m", "250m"), ("1Gi", "1Gi")])

@@ -198,6 +198,34 @@ class TestLatency:
         # a tenth takes longer than 1.5 ms, and none longer than 3
         assert [each.is_needed for each in compared(step, seen, RATE)] == [True, True, True, False]
 
+    def test_declared_bounds_take_the_place_of_measured_ones(self) -> None:
+        known = {8: 900, 72: 100}
+
+        assert [bound.is_declared for bound in Bound.of(known)] == [False] * 3
+        assert Bound.of(known, (250, 1)) == (Bound(250, 0.1, is_declared=True), Bound(1, 1.0, is_declared=True))
+        assert Bound.of({}, (250,)) == (Bound(250, 0.0, is_declared=True),)
+
+    def test_a_version_that_is_slower_than_a_declared_bound_is_doubted(self) -> None:
+        step = replace(STEP, bounds=(Bound(1.0, 0.0, is_declared=True),))
+        seen = Observation(NOTHING, failing({"v1": 18_000, "v2": 2_000}, bounds_ms=[1.0]))
+
+        assert doubted(seen, step).startswith(
+            "v2 is slow more than 2 times as often as v1 plus 0.5 points: 2,000 of 2,000 requests slower than 1 ms (declared), "
+            "against 0 of 18,000 in the same time"
+        )
+
+    def test_a_declared_bound_that_nobody_exceeds_is_proven(self) -> None:
+        step = replace(STEP, bounds=(Bound(1_000.0, 0.0, is_declared=True),))
+        few, many = (
+            Observation(NOTHING, failing({"v1": 9 * times, "v2": times}, bounds_ms=[1_000.0])) for times in (100, 4_000)
+        )
+
+        assert [(each.name, each.is_needed) for each in compared(step, few, RATE)][1:] == [
+            ("slower than 1,000 ms (declared)", True)
+        ]
+        assert not is_proven(step, few, RATE)
+        assert is_proven(step, many, RATE)
+
     def test_nothing_is_compared_where_the_new_one_has_all(self) -> None:
         last = Step(REGION, "v2", {"v1": 0, "v2": 100}, {"v1": 50, "v2": 50}, self.STEP.bounds)
         seen = Observation(NOTHING, failing({"v2": 5_000}, bounds_ms=[bound.ms for bound in last.bounds]))
@@ -250,6 +278,18 @@ class TestClients:
             "v2 is slower than 5 ms for clients more than 2 times as often as v1: 960 of 2,400 requests, against 240 of 21,600"
         )
         assert doubt(STEP, slow, proven=False) is None
+
+    def test_a_declared_bound_is_held_against_the_class_of_their_envoys_below_it(self) -> None:
+        step = replace(STEP, bounds=(Bound(300.0, 0.0, is_declared=True), Bound(0.1, 0.0, is_declared=True)))
+        classes = dict.fromkeys((5.0, 250.0, 500.0), 0)
+        slow = clients({"v1": Answers(0, {**classes, 250: 900}), "v2": Answers(0, {**classes, 5: 60, 500: 40})})
+
+        assert doubted(replace(slow, clients=slow.clients * 4), step).startswith(
+            "v2 is slower than 250 ms for clients more than 2 times as often as v1 plus 0.5 points: 960 of 2,400 requests"
+        )
+        assert [each.name for each in compared(step, slow, RATE) if "clients" in each.name][2:] == [
+            "slower than 250 ms of other clients"
+        ]
 
     def test_both_versions_may_be_slow_for_them(self) -> None:
         slow = clients(

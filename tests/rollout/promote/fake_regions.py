@@ -15,7 +15,7 @@ import numpy as np
 from rollout.access import RegionAccess
 from rollout.judge.shares import RISK
 from rollout.judge.step import nearly_all_answered
-from rollout.measurement import Count, Measurement, Result, Span, Tally
+from rollout.measurement import Answers, Count, Measurement, Result, Span, Tally
 from rollout.problem import Problem, TransientError
 from rollout.promote.clusters import FIRST_REQUESTS, Clusters
 from rollout.promote.delivery import DeliveryTime
@@ -25,6 +25,7 @@ from rollout.traffic.attack import Attack
 from rollout.traffic.clients import ClientsWatch, Window
 from rollout.traffic.restarts import RestartsWatch
 from rollout.traffic.watch import Watch
+from stackfile.reader import read_stack_file
 from tests.rollout.answers import AT_NS, ok
 from tests.rollout.planned import REGIONS
 from tests.rollout.promote.draws import RATE, Draws
@@ -68,6 +69,8 @@ class FakeRegions(Clusters):
         unanswered_rate: How often nobody answers, 0..1, by region.
         clients_away: Whether no other client can be asked.
         clients_failure_rate: How often it fails other clients than the probe, by region and version.
+        clients_answers: What part of its answers to other clients a version gives with which 4xx, by region and version.
+        untold: What of that is declared and not told of them.
         at_weight_0: What answers a request that asks for v2 by a header, by its number and its region.
         ended: Why containers ended, by version, in a region.
         slower: How many times as long a version takes, by region.
@@ -87,6 +90,8 @@ class FakeRegions(Clusters):
         self.arrived: Callable[[str], Problem | None] = lambda _region: None
         self.clients_away = False
         self.clients_failure_rate: Callable[[str, str], float] = lambda _region, _version: 0.0
+        self.clients_answers: Callable[[str, str], Mapping[int, float]] = lambda _region, _version: {}
+        self.untold = ""
         self.at_weight_0: Callable[[int, str], Result] = lambda _number, region: ok("v2", region)
         self.ended: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda _region: {}
         self.slower: Callable[[str, str], float] = lambda _region, _version: 1.0
@@ -200,6 +205,15 @@ class FakeRegions(Clusters):
             slower=partial(self.slower, region),
         )
 
+    def failure_statuses(self, region: str) -> Sequence[int]:
+        """What main declares."""
+        name = f"Pulumi.{region}.yaml"
+        return (
+            read_stack_file(self._remote.git("show", f"main:{name}").encode(), name)
+            .services[self.service]
+            .failure_statuses
+        )
+
     def enter(self, region: str) -> None:
         self._comes_to("watch", region, self._weights[region])
 
@@ -275,6 +289,7 @@ class FakeClients(ClientsWatch):
     def __init__(self, regions: FakeRegions, region: str) -> None:
         self._of, self._where = regions, region
         self._seen: list[Span] = []
+        self._statuses = regions.failure_statuses(region)
 
     def __enter__(self) -> Self:
         return self
@@ -290,8 +305,20 @@ class FakeClients(ClientsWatch):
             version: round(weight * self._of.clients_failure_rate(self._where, version))
             for version, weight in weights.items()
         }
-        self._seen.append(Span(5.0, {version: Tally(weight, failures[version]) for version, weight in weights.items()}))
-        return Window(tuple(self._seen))
+        answers = {
+            version: Answers(
+                round(weight * sum(parts.values())),
+                failures=round(weight * sum(parts.get(status, 0) for status in self._statuses)),
+            )
+            for version, weight in weights.items()
+            if (parts := self._of.clients_answers(self._where, version))
+        }
+        tallies = {
+            version: Tally(weight, failures[version] + answers.get(version, Answers()).failures)
+            for version, weight in weights.items()
+        }
+        self._seen.append(Span(5.0, tallies, answers))
+        return Window(tuple(self._seen), untold=self._of.untold)
 
     def turn(self) -> None:
         self._seen = []

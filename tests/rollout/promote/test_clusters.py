@@ -107,6 +107,19 @@ def test_clients_are_read_of_the_prometheus_that_a_region_declares(clones: TwoCl
             until(watch, lambda window: "answers 503: starting" in window.trouble)
 
 
+def test_who_reads_clients_knows_what_the_service_declares(clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: dict[str, object] = {}
+    monkeypatch.setattr(clusters_module, "Proxies", lambda *_where, **options: known.update(options))
+    limit = "      maxEjectionPercent: 34"
+    declared = f"      failureStatuses: [429]\n      latencyBounds: [1s]\n{limit}"
+    clones.somebody("Declare it", lambda project: project.replace("region-a", limit, declared))
+    found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
+
+    Clusters(clones.upstream(), found, ["region-a"], 500, _unshown).clients("region-a")
+
+    assert known == {"latency": False, "failures": (429,), "bounds_ms": (1_000,)}
+
+
 @dataclass(frozen=True)
 class Told:
     """Answers for v2, and keeps what it was told to send."""

@@ -19,7 +19,7 @@ from rollout.promote.promotion import preview, promote, roll_back, steps_left, t
 from rollout.promote.results import PromotionResult
 from rollout.promote.upstream import Upstream
 from rollout.terms import Terms
-from tests.rollout.planned import REGIONS
+from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.draws import RATE
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.two_clones import BEFORE, TwoClones, new_two_clones
@@ -547,6 +547,57 @@ class TestClients:
         assert ended.state is PromotionState.DONE
         told = ended.taken[0].compared[-1]
         assert (told.name, told.new.failures > 0, told.worse) == ("failed of other clients", True, False)
+
+
+def declare(clones: TwoClones, setting: str) -> None:
+    """A setting of echo in all stack files."""
+
+    def change(project: Project) -> None:
+        for region in REGIONS:
+            project.replace(region, "      maxEjectionPercent: 34", f"      {setting}\n      maxEjectionPercent: 34")
+
+    clones.somebody("Declare what is a failure", change)
+
+
+class TestDeclared:
+    @pytest.mark.parametrize(
+        ("setting", "state"),
+        [("failureStatuses: [429]", PromotionState.ROLLED_BACK), ("failureStatuses: [410]", PromotionState.DONE)],
+    )
+    def test_a_status_takes_a_version_back_where_it_is_a_failure(
+        self, setting: str, state: PromotionState, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        declare(clones, setting)
+        # so many 4xx of the old version's that those of the new one are no more
+        regions.clients_answers = lambda _region, version: {429: 0.3} if version == "v2" else {404: 0.3}
+
+        ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",), keep=5))
+
+        assert ended.state is state
+        assert not ended.reason or ended.reason.startswith("region-a: v2 fails clients more often than v1, ")
+
+    @pytest.mark.parametrize(("bound", "state"), [("6ms", PromotionState.ROLLED_BACK), ("1s", PromotionState.DONE)])
+    def test_a_bound_takes_the_place_of_what_was_measured(
+        self, bound: str, state: PromotionState, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        declare(clones, f"latencyBounds: [{bound}]")
+        regions.slower = lambda _region, version: 3.0 if version == "v2" else 1.0
+        terms = Terms(keep=1, points=2, ratio=1.5)
+
+        ended = begin(clones, regions, replace(planned(clones, (50,), ("region-a",)), terms=terms))
+
+        assert ended.state is state
+        assert ("requests slower than 6 ms (declared), against" in ended.reason) == (bound == "6ms")
+        assert [each.name for step in ended.taken for each in step.compared if "slower" in each.name] == (
+            ["slower than 1,000 ms (declared)"] if bound == "1s" else []
+        )
+
+    def test_what_clients_do_not_tell_of_it_is_told(self, clones: TwoClones, regions: FakeRegions) -> None:
+        regions.untold = "their Envoys count no 429"
+
+        begin(clones, regions, planned(clones, (50,), ("region-a",)))
+
+        assert "region-a: their Envoys count no 429; the probe's requests alone are judged by it" in clones.said
 
 
 class TestSlow:

@@ -231,6 +231,29 @@ def test_envoys_own_counters_are_read_by_subset(scraped: FakePrometheus, envoy: 
     assert span.answers == {"v1": Answers(1), "v2": Answers(), "v3": Answers()}
 
 
+def test_a_declared_status_is_a_failure_by_either_counter(
+    scraped: FakePrometheus, region: RegionAccess, port: int
+) -> None:
+    address = f"http://127.0.0.1:{port}"
+    istio = Prometheus(region, ECHO, PrometheusConfig(address=address), failures=(404,))
+    envoy = Prometheus(region, ECHO, PrometheusConfig(address=address, counters="envoy"), failures=(404,))
+    nothing = re.sub(r" \d+\n", " 0\n", ENVOYS_PAGE)
+    for at, page, count in ((0, nothing, 0), (15, nothing, 0), (30, ENVOYS_PAGE, 3)):
+        scraped.scrape(SHOP, at, page)
+        scraped.scrape(SHOP, at, {requests("v1"): count, requests("v1", 404): count, requests("v1", 429): count})
+        spans = [look(source, anew=at == 0)[0] for source in (istio, envoy)]
+
+    assert [span.versions["v1"] for span in spans if span] == [Tally(9, 3), Tally(5, 3)]
+    assert [span.answers["v1"] for span in spans if span] == [Answers(6), Answers(1)]
+
+
+def test_that_it_tells_no_latency_is_told_where_bounds_are_declared(region: RegionAccess, istio: Prometheus) -> None:
+    config = PrometheusConfig(address="http://127.0.0.1:1")
+    with ClientsWatch(Prometheus(region, ECHO, config, bounds_ms=(250,)), QUICK_SECONDS) as watch:
+        assert watch.seen().untold == "Prometheus is not asked for the latency that latencyBounds declare"
+    assert istio.untold == ""
+
+
 class TestNothing:
     """What is not known is told, and is never taken for no failures."""
 

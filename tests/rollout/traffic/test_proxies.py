@@ -177,9 +177,14 @@ class TestStatistics:
 
     def test_have_the_answers_of_each_version(self) -> None:
         assert read_answers(json.loads(STATISTICS), ECHO) == {
-            "v1": Answers(2, {0.5: 1_665, 10: 9_116, 300_000: 24_178}),
+            "v1": Answers(2, {0.5: 1_665, 10: 9_116, 300_000: 24_178, 3_600_000: 0}),
             "v2": Answers(17),
         }
+
+    def test_have_those_answers_as_failures_too_whose_status_was_asked_for(self) -> None:
+        page = json.loads(STATISTICS.replace("upstream_rq_5xx", "upstream_rq_429"))
+
+        assert read_answers(page, ECHO)["v2"] == Answers(17, failures=11)
 
     def test_of_an_envoy_that_keeps_none_are_nothing(self) -> None:
         assert read_answers({"stats": []}, ECHO) == {}
@@ -196,6 +201,15 @@ class TestStatistics:
 
         # the shop's, and all of the gateway's: that began anew
         assert span.answers == {"v1": Answers(61, {1: 4, 10: 8}), "v2": Answers(0, {1: 4})}
+
+    def test_count_a_declared_status_among_the_failures(self) -> None:
+        before = Reading(0.0, {SHOP: {V2: well(10)}}, {}, {SHOP: {"v2": Answers(9, failures=4)}})
+        now = Reading(1.0, {SHOP: {V2: failed(30, 1)}}, {}, {SHOP: {"v2": Answers(19, failures=9)}})
+
+        span, _coverage = compare(before, now)
+
+        assert span.versions == {"v2": Tally(20, 6)}
+        assert span.answers == {"v2": Answers(10, failures=5)}
 
     def test_of_a_silent_client_come_with_its_next_answer(self) -> None:
         first = Reading(0.0, {SHOP: {}}, {}, {SHOP: {"v1": Answers(1)}})
@@ -398,11 +412,43 @@ class TestRead:
         asked = "stats?format=json&histogram_buckets=cumulative&filter=outbound.*echo.echo.svc.cluster.local.*upstream_rq_(4xx|time)"
         assert f"a pilot-agent request GET {asked}" in mesh.asked
 
+    def test_asks_for_the_statuses_that_are_declared_and_tells_whose_envoys_do_not_count_them(
+        self, mesh: Mesh, region: RegionAccess
+    ) -> None:
+        def answering(statistics: str) -> Callable[[Exec], None]:
+            def answer(opened: Exec) -> None:
+                is_statistics = opened.command[-1].startswith("stats?")
+                opened.send(STDOUT, (statistics if is_statistics else page({V1: well(7)})).encode())
+                opened.end(SUCCESS)
+
+            return answer
+
+        mesh.answers |= {"a": answering(STATISTICS), "g": answering('{"stats": []}')}
+        proxies = Proxies(region, ECHO, latency=True, failures=(429, 404))
+
+        proxies.look(threading.Event(), anew=True)
+
+        assert any(asked.startswith("a ") and asked.endswith("upstream_rq_(4xx|time|404|429)") for asked in mesh.asked)
+        assert proxies.untold == (
+            "the proxies of 1 of 2 clients do not count what failureStatuses and latencyBounds declare: "
+            "restart the pods that began before metrics.latency (istio-ingress/g)"
+        )
+
+    def test_tells_that_none_counts_what_is_declared_without_statistics(self, region: RegionAccess) -> None:
+        silent, declared = Proxies(region, ECHO), Proxies(region, ECHO, bounds_ms=(250,))
+        for proxies in (silent, declared):
+            proxies.look(threading.Event(), anew=True)
+
+        assert silent.untold == ""
+        assert declared.untold.startswith("the proxies of 2 of 2 clients do not count what ")
+        assert declared.untold.endswith(": set metrics.latency (istio-ingress/g)")
+
     @pytest.mark.parametrize("statistics", [failing, "invalid", '{"stats": [{}]}'])
     def test_counts_requests_also_where_statistics_cannot_be_read(
         self, statistics: str | Callable[[Exec], None], mesh: Mesh, region: RegionAccess
     ) -> None:
         second: list[str | Callable[[Exec], None]] = [STATISTICS]
+        nothing = Answers(latencies=dict.fromkeys((0.5, 10, 300_000, 3_600_000), 0))
 
         def answering(opened: Exec) -> None:
             answer = second[-1] if opened.command[-1].startswith("stats?") else page({V1: failed(7 * len(second), 1)})
@@ -421,13 +467,13 @@ class TestRead:
 
         assert span
         assert span.versions == {"v1": Tally(21, 0)}
-        assert span.answers == {"v1": Answers(), "v2": Answers()}
+        assert span.answers == {"v1": nothing, "v2": Answers()}
         assert coverage.silent.keys() == {"shop/a", "istio-ingress/g", "other/o"}
         assert all(why.startswith("only its requests are known: ") for why in coverage.silent.values())
         second.append(STATISTICS.replace("17}", "20}"))
         again, coverage = proxies.look(threading.Event(), anew=False)
         assert again
-        assert again.answers == {"v1": Answers(), "v2": Answers(9)}
+        assert again.answers == {"v1": nothing, "v2": Answers(9)}
         assert not coverage.silent
 
     def test_asks_the_probe_where_nothing_is_left_out(self, region: RegionAccess) -> None:
