@@ -321,7 +321,7 @@ def main() -> None:
             hook.rename(hook.with_suffix(".off"))
             well &= turned("found by polling", polled, _POLLED_SECONDS)
         finally:
-            Console().print(table)
+            Console(width=140).print(table)
             project.run("lab", "down")
     sys.exit(not well)
 
