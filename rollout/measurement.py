@@ -166,7 +166,8 @@ class Answers:
 
     Attributes:
         client_errors: Answers with a status of 400 to 499.
-        latencies: Answers by the upper bound in ms of their latency's class, also of an empty one; those above all classes are in none.
+        latencies: Answers by the upper bound in ms of their latency's class, also of an empty one. That above all others is infinite;
+            Envoy's page leaves out those in it.
         failures: Those of the former whose status is declared a failure.
     """
 
@@ -178,6 +179,13 @@ class Answers:
         latencies = Counter(self.latencies)
         latencies.update(other.latencies)
         return Answers(self.client_errors + other.client_errors, latencies, self.failures + other.failures)
+
+    def since(self, before: Answers) -> Answers:
+        """What came since then; all of it where something fell: who counts began anew."""
+        errors, failures = self.client_errors - before.client_errors, self.failures - before.failures
+        latencies = Counter(self.latencies)
+        latencies.subtract(before.latencies)
+        return Answers(errors, latencies, failures) if min(errors, failures, 0, *latencies.values()) >= 0 else self
 
     def slower(self, bound_ms: float) -> int:
         """How many took longer than a class's upper bound."""
@@ -192,8 +200,9 @@ class Answers:
         """The lowest upper bounds that at least these parts of the answers, 0..1, did not exceed; equal ones once, none of no answers."""
         if not (all_of_them := self.slower(0)):
             return ()
+        bounds = [each for each in self.latencies if math.isfinite(each)]
         found = (
-            min((each for each in self.latencies if self.slower(each) <= (1 - part) * all_of_them), default=None)
+            min((each for each in bounds if self.slower(each) <= (1 - part) * all_of_them), default=None)
             for part in parts
         )
         return tuple(dict.fromkeys(bound for bound in found if bound is not None))

@@ -657,8 +657,8 @@ class MetricsConfig(_Part):
     )
     latency: StrictBool = Field(
         default=False,
-        description="true: proxies that start from then on count answers by status class and latency for each subset; without "
-        "prometheus, rollout promote watches these too",
+        description="true: proxies that start from then on count answers by status class and latency for each subset; rollout "
+        "promote watches both",
     )
 
 

@@ -327,7 +327,7 @@ def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ..
     for measure in clients.measures:
         worse = clients.drawn and clients.is_beyond(measure, Margin(), step.risk)
         name, allowed = f"{measure.name} of other clients", measure.margin.points
-        new, old = clients.window.tallies(measure)
+        new, old = clients.tallies(measure)
         found.append(Comparison(name, new, old, None, allowed, is_needed=False, worse=worse))
     return tuple(found)
 
@@ -458,56 +458,70 @@ class _Clients:
     """What other clients got, and in what it is compared. A span between two looks is a moment, longer than a stall.
 
     Attributes:
-        window: Their requests since the step began.
+        counted: Their requests since the step began.
+        timed: Those of them whose latency is known.
         measures: Failures first; 4xx where these are counted, and being slower than each bound where latencies are.
         drawn: Whether all these requests were drawn by the weights, among several versions.
     """
 
-    window: _Window
+    counted: _Window
+    timed: _Window
     measures: tuple[Measure, ...]
     drawn: bool
 
     def is_beyond(self, measure: Measure, margin: Margin, risk: float) -> bool:
         """Whether the new version is shown to be worse than a margin allows."""
-        if not self.window.share:
+        window = self._window(measure)
+        if not window.share:
             return False
         evidence = Evidence(margin, together=measure.together)
         # all attempts of a request go to one version: the product to the power of 1/n is that of the requests, or less (Jensen)
-        evidence.add_many(self.window.share, *(counts / _ATTEMPTS for counts in self.window.samples(measure)))
+        evidence.add_many(window.share, *(counts / _ATTEMPTS for counts in window.samples(measure)))
         return evidence.log >= -math.log(risk)
+
+    def tallies(self, measure: Measure) -> tuple[Tally, Tally]:
+        """Of the new version, and of the others: all requests of which it is known, and the bad ones."""
+        return self._window(measure).tallies(measure)
+
+    def _window(self, measure: Measure) -> _Window:
+        return self.timed if measure.together else self.counted
 
 
 def _clients(step: Step, seen: Observation) -> _Clients:
-    """Compares them in no measure where none of them sent a request."""
+    """Compares them in no measure in which nothing is known of a request."""
     points = Margin(points=step.terms.points / 100)
-    measures = [Measure("failed", points, 0), Measure("answered with 4xx", points, 1)]
     usual = sum((seen.clients_before[old] for old in seen.clients_before.keys() - {step.version}), Answers())
     bounds_ms = usual.bounds_ms(LATENCIES)
     if declared := [bound.ms for bound in step.bounds if bound.is_declared]:
-        # all Envoys have the same classes, whatever they counted
+        # all proxies have the same classes, whatever they counted
         bounds_ms = sum((each for span in seen.clients for each in span.answers.values()), Answers()).edges_ms(declared)
-    for place, bound_ms in enumerate(bounds_ms, start=len(measures)):
-        bound = Bound(bound_ms, usual.slower(bound_ms) / max(1, usual.slower(0)), bool(declared))
-        measures.append(Measure(f"slower than {bound_ms:g} ms", bound.margin(step.terms), place, usual=bound.usual))
-    moments = [
-        {
-            version: _drawn(span.versions.get(version, Tally()), span.answers.get(version, Answers()), bounds_ms)
-            for version in span.versions.keys() | span.answers.keys()
+    counted, timed = [], []
+    for span in seen.clients:
+        answers = {
+            version: span.answers.get(version, Answers()) for version in span.versions.keys() | span.answers.keys()
         }
-        for span in seen.clients
-    ]
-    window = _Window.of(step, moments, step.highest_share, len(measures), of_a_stall=1)
-    if not window.counts[:, :, 0].any():
-        measures = []
-    if not any(span.answers for span in seen.clients):
-        measures = measures[:1]
-    return _Clients(window, tuple(measures), drawn=not (step.is_alone or step.has_testers))
+        counted.append({name: _drawn(span.versions.get(name, Tally()), each) for name, each in answers.items()})
+        timed.append(
+            {name: Drawn(each.slower(0), 0, (*map(each.slower, bounds_ms),)) for name, each in answers.items()}
+        )
+    failed = _Window.of(step, counted, step.highest_share, 2, of_a_stall=1)
+    slow = _Window.of(step, timed, step.highest_share, 1 + len(bounds_ms), of_a_stall=1)
+    measures: list[Measure] = []
+    if failed.counts[:, :, 0].any():
+        measures.append(Measure("failed", points, 0))
+        if any(span.answers for span in seen.clients):
+            measures.append(Measure("answered with 4xx", points, 1))
+    if slow.counts[:, :, 0].any():
+        for place, bound_ms in enumerate(bounds_ms, start=1):
+            bound = Bound(bound_ms, usual.slower(bound_ms) / max(1, usual.slower(0)), bool(declared))
+            measures.append(Measure(f"slower than {bound_ms:g} ms", bound.margin(step.terms), place, usual=bound.usual))
+    return _Clients(failed, slow, tuple(measures), drawn=not (step.is_alone or step.has_testers))
 
 
-def _drawn(tally: Tally, answers: Answers, bounds_ms: Sequence[float]) -> Drawn:
+def _drawn(tally: Tally, answers: Answers) -> Drawn:
     # what a pod got that an Envoy forgot is among the answers only
     requests = max(tally.requests, tally.failures, answers.client_errors, answers.slower(0))
-    return Drawn(requests, tally.failures, (answers.client_errors, *map(answers.slower, bounds_ms)))
+    return Drawn(requests, tally.failures, (answers.client_errors,))
 
 
 def _is_beyond(step: Step, windows: _Windows, measure: Measure, margin: Margin) -> bool:
@@ -529,7 +543,7 @@ def _clients_are_worse_off(step: Step, seen: Observation) -> str | None:
     clients = _clients(step, seen)
     for measure in clients.measures if clients.drawn else ():
         if clients.is_beyond(measure, measure.margin, step.risk):
-            new, old = clients.window.tallies(measure)
+            new, old = clients.tallies(measure)
             counted = (
                 f"{new.failures:,} of {new.requests:,} requests, against {old.failures:,} of {old.requests:,} in the same time, "
                 f"as their Envoys count them (false-alarm rate of a promotion ≤ {RISK:.1%})"

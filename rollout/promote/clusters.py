@@ -164,7 +164,8 @@ class Clusters:
         declared, metrics = self._upstream.declared(tip, region), self._upstream.regions(tip)[region].metrics
         service, failures, bounds_ms = address(declared), declared.failure_statuses, declared.latency_bounds_ms
         if metrics.prometheus:
-            return ClientsWatch(Prometheus(where, service, metrics.prometheus, failures, bounds_ms))
+            latency = metrics.latency or bool(bounds_ms)
+            return ClientsWatch(Prometheus(where, service, metrics.prometheus, latency=latency, failures=failures))
         return ClientsWatch(Proxies(where, service, latency=metrics.latency, failures=failures, bounds_ms=bounds_ms))
 
     def restarts(self, region: str) -> RestartsWatch:

@@ -54,22 +54,32 @@ class Source(Protocol):
     """Counters of clients' requests.
 
     Attributes:
-        before: How versions had answered until the last look that was anew. A version of which nothing is known is missing.
-        untold: What it cannot tell of what is declared a failure or slow, in a sentence; "" where it tells all of it.
+        untold: What it cannot tell of failures and latency that it is asked for, in a sentence; "" where it tells all of it.
     """
 
-    before: Mapping[str, Answers]
     untold: str
 
-    def look(self, stop: threading.Event, *, anew: bool) -> tuple[Span | None, Coverage]:
-        """What ended since the last look; None where nothing newer is known.
+    def begin(self, stop: threading.Event) -> tuple[Mapping[str, Answers], Coverage]:
+        """Counts nothing that ended before this call, now or later.
 
         Args:
             stop: Ends it at once where it is set.
-            anew: Nothing that ended before this look counts, now or later.
+
+        Returns:
+            How versions had answered until now, at any time; a version of which nothing is known is missing. And who is silent.
 
         Raises:
-            RolloutError: nothing can be known now, and why; the next look tells of both intervals, or is anew as this one.
+            RolloutError: nothing can be known now, and why; to be called again.
+        """
+
+    def look(self, stop: threading.Event) -> tuple[Span | None, Coverage]:
+        """What ended since the last look, or the beginning; None where nothing newer is known.
+
+        Args:
+            stop: Ends it at once where it is set.
+
+        Raises:
+            RolloutError: nothing can be known now, and why; the next look tells of both intervals.
         """
 
 
@@ -133,7 +143,10 @@ class ClientsWatch:
                 return
             turns, began = self._turns, time.monotonic()
             try:
-                self._add(turns, *self._source.look(self._stop, anew=self._turned != turns))
+                if self._turned == turns:
+                    self._add(*self._source.look(self._stop))
+                else:
+                    self._begin(turns, *self._source.begin(self._stop))
             except RolloutError as error:
                 self._fail(error)
             self._pause(turns, max(self._every_seconds, _REST * (time.monotonic() - began)))
@@ -150,13 +163,17 @@ class ClientsWatch:
             self._problems, self._failed = error.problems, self._failed + 1
             self._trouble = "; ".join(text for each in error.problems for text in (each.what, each.fix) if text)
 
-    def _add(self, turns: int, span: Span | None, coverage: Coverage) -> None:
+    def _begin(self, turns: int, before: Mapping[str, Answers], coverage: Coverage) -> None:
         with self._news:
             if self._stop.is_set():
                 return
             self._trouble, self._problems, self._failed = "", (), 0
-            if self._turned != turns:
-                self._turned, self._spans, self._coverage = turns, [], Coverage()
-                self._before = self._source.before
+            self._turned, self._spans, self._coverage, self._before = turns, [], coverage, before
+
+    def _add(self, span: Span | None, coverage: Coverage) -> None:
+        with self._news:
+            if self._stop.is_set():
+                return
+            self._trouble, self._problems, self._failed = "", (), 0
             self._coverage = self._coverage.then(coverage)
             self._spans += [span] if span else []

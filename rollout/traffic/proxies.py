@@ -34,7 +34,7 @@ import json
 import re
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -129,7 +129,7 @@ def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
     hosts_in_part: set[Host] = set()
     for client in now.answers.keys() & before.answers.keys():
         for version, counted in now.answers[client].items():
-            answered = _since(counted, before.answers[client].get(version, Answers()))
+            answered = counted.since(before.answers[client].get(version, Answers()))
             answers[version] += answered
             if answered.failures:
                 # its page of clusters has them among the requests
@@ -265,27 +265,32 @@ class Proxies:
     ) -> None:
         self._region, self._service, self._left_out, self._latency = region, service, left_out, latency
         self._failures, self._declares = failures, bool(failures or bounds_ms)
-        self._last: Reading | None = None
-        self.before: Mapping[str, Answers] = {}
+        self._last = Reading(0.0, {})
         self.untold = ""
 
-    def look(self, stop: threading.Event, *, anew: bool) -> tuple[Span | None, Coverage]:
+    def begin(self, stop: threading.Event) -> tuple[Mapping[str, Answers], Coverage]:
+        """As `Source.begin`; raises what `look` does."""
+        now = self._read(Reading(0.0, {}), stop)
+        return now.versions, Coverage(silent=_reasons(now))
+
+    def look(self, stop: threading.Event) -> tuple[Span | None, Coverage]:
         """As `Source.look`; about half a second for fourteen of them.
 
         Raises:
             RolloutError: no such context, or the cluster does not answer or refuses to list its pods; or none of them answers.
         """
-        now = read_clients(
+        before = self._last
+        return compare(before, self._read(before, stop))
+
+    def _read(self, before: Reading, stop: threading.Event) -> Reading:
+        found = read_clients(
             self._region, self._service, self._left_out, stop, latency=self._latency, failures=self._failures
         )
-        if now.silent and not now.counters:
-            raise self._none_answered(now.silent)
-        before = None if anew else self._last
-        if anew:
-            self.before = now.versions
-        self._last = now = now.after(before) if before else now
-        self.untold = self._untold(now) if self._declares else ""
-        return compare(before, now) if before else (None, Coverage(silent=_reasons(now)))
+        if found.silent and not found.counters:
+            raise self._none_answered(found.silent)
+        self._last = found.after(before)
+        self.untold = self._untold(self._last) if self._declares else ""
+        return self._last
 
     def _untold(self, now: Reading) -> str:
         """Whose Envoys had answers of a version and keep no statistics of it."""
@@ -336,14 +341,6 @@ def _classes(buckets: Sequence[Mapping[str, Any]]) -> dict[float, int]:
         float(bucket["upper_bound"]): now - before
         for bucket, before, now in zip(buckets, until, until[1:], strict=False)
     }
-
-
-def _since(now: Answers, before: Answers) -> Answers:
-    """What came since then; all of it where something fell: the Envoy began anew."""
-    errors, failures = now.client_errors - before.client_errors, now.failures - before.failures
-    latencies = Counter(now.latencies)
-    latencies.subtract(before.latencies)
-    return Answers(errors, latencies, failures) if min(errors, failures, 0, *latencies.values()) >= 0 else now
 
 
 def _reasons(reading: Reading) -> dict[str, str]:

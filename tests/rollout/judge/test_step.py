@@ -291,6 +291,15 @@ class TestClients:
             "slower than 250 ms of other clients"
         ]
 
+    def test_those_whose_latency_is_not_known_are_none_that_are_quick(self) -> None:
+        before = {"v1": Answers(0, {5: 1})}
+
+        def slower(answers: Mapping[str, Answers]) -> list[tuple[Tally, Tally]]:
+            return [(each.new, each.old) for each in compared(STEP, clients(answers, before), RATE)[3:]]
+
+        assert slower({"v1": Answers(0, {5: 90}), "v2": Answers(0, {5: 6, 50: 4})}) == [(Tally(60, 24), Tally(540))]
+        assert slower({"v1": Answers(9)}) == []
+
     def test_both_versions_may_be_slow_for_them(self) -> None:
         slow = clients(
             {"v1": Answers(0, {5: 540, 50: 360}), "v2": Answers(0, {5: 50, 50: 50})}, {"v1": Answers(0, {5: 1})}

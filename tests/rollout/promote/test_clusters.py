@@ -91,25 +91,25 @@ def test_fetches_what_argo_cd_synced_and_the_clone_lacks(clones: TwoClones, monk
     assert upstream.repository.commit_of(commit) == commit
 
 
+def _read_prometheus(project: Project, address: str) -> None:
+    file = project.directory / "Pulumi.region-a.yaml"
+    file.write_text(f'{file.read_text()}  echo-rollout:metrics: {{prometheus: {{address: "{address}"}}}}\n')
+
+
 def test_clients_are_read_of_the_prometheus_that_a_region_declares(clones: TwoClones) -> None:
     found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
     regions = Clusters(clones.upstream(), found, ["region-a"], 500, _unshown)
     prometheus = FakePrometheus(answer=(503, '{"status": "error", "error": "starting"}'))
     with serving(prometheus) as port:
-
-        def declare(project: Project) -> None:
-            file = project.directory / "Pulumi.region-a.yaml"
-            address = f'"http://127.0.0.1:{port}"'
-            file.write_text(f"{file.read_text()}  echo-rollout:metrics: {{prometheus: {{address: {address}}}}}\n")
-
-        clones.somebody("Read Prometheus", declare)
+        clones.somebody("Read Prometheus", lambda project: _read_prometheus(project, f"http://127.0.0.1:{port}"))
         with regions.clients("region-a") as watch:
             until(watch, lambda window: "answers 503: starting" in window.trouble)
 
 
 def test_who_reads_clients_knows_what_the_service_declares(clones: TwoClones, monkeypatch: pytest.MonkeyPatch) -> None:
     known: dict[str, object] = {}
-    monkeypatch.setattr(clusters_module, "Proxies", lambda *_where, **options: known.update(options))
+    for source in ("Proxies", "Prometheus"):
+        monkeypatch.setattr(clusters_module, source, lambda *_where, **options: known.update(options))
     limit = "      maxEjectionPercent: 34"
     declared = f"      failureStatuses: [429]\n      latencyBounds: [1s]\n{limit}"
     clones.somebody("Declare it", lambda project: project.replace("region-a", limit, declared))
@@ -118,6 +118,13 @@ def test_who_reads_clients_knows_what_the_service_declares(clones: TwoClones, mo
     Clusters(clones.upstream(), found, ["region-a"], 500, _unshown).clients("region-a")
 
     assert known == {"latency": False, "failures": (429,), "bounds_ms": (1_000,)}
+    known.clear()
+    clones.somebody("Name a Prometheus", lambda project: _read_prometheus(project, "http://127.0.0.1:1"))
+
+    Clusters(clones.upstream(), found, ["region-a"], 500, _unshown).clients("region-a")
+
+    # what is declared to be slow takes histograms
+    assert known == {"latency": True, "failures": (429,)}
 
 
 @dataclass(frozen=True)
