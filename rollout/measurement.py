@@ -304,19 +304,25 @@ class Coverage:
         clients_in_part: Clients that came or went, or were not ready meanwhile: what they sent before the first look at
             them or after the last one is missing.
         hosts_in_part: Pods of the service that an Envoy forgot or counts anew: what they got after the last look is missing.
+        gateways: Those of all clients that are gateways, as far as that is known.
     """
 
     counted: frozenset[str] = frozenset()
     silent: Mapping[str, str] = field(default_factory=dict)
     clients_in_part: frozenset[str] = frozenset()
     hosts_in_part: frozenset[Host] = frozenset()
+    gateways: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         """For people: how many of the clients are counted, and what is missing."""
         known = self.counted | self.clients_in_part | self.silent.keys()
         counted = known - self.silent.keys()
-        part = f" ({100 * len(counted) / len(known):.0f} %)" if known else ""
-        told = [f"{len(counted)} of {len(known)} clients are counted{part}"]
+        ways = (
+            {"sidecars": known - self.gateways, "gateways": known & self.gateways}
+            if self.gateways
+            else {"clients": known}
+        )
+        told = [f"{' and '.join(_part_of(way, of_way, counted) for way, of_way in ways.items())} are counted"]
         if self.silent:
             pod, why = next(iter(sorted(self.silent.items())))
             told.append(f"{len(self.silent)} could not be asked ({pod}: {why})")
@@ -336,7 +342,13 @@ class Coverage:
             later.silent,
             self.clients_in_part | later.clients_in_part,
             self.hosts_in_part | later.hosts_in_part,
+            self.gateways | later.gateways,
         )
+
+
+def _part_of(way: str, known: Collection[str], counted: Collection[str]) -> str:
+    number = len({*known} & {*counted})
+    return f"{number} of {len(known)} {way}" + (f" ({100 * number / len(known):.0f} %)" if known else "")
 
 
 @dataclass(frozen=True)

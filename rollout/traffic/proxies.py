@@ -78,10 +78,11 @@ class Counters(NamedTuple):
 
 
 class Client(NamedTuple):
-    """A pod whose Envoy can send to the service."""
+    """A pod whose Envoy can send to the service, a sidecar or a gateway."""
 
     pod: str
     uid: str
+    gateway: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,11 @@ class Reading:
                 found[version] += answers
         return dict(found)
 
+    @property
+    def gateways(self) -> frozenset[str]:
+        """Those of the clients that are gateways."""
+        return _pods([client for client in self.counters.keys() | self.silent.keys() if client.gateway])
+
 
 def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
     """What happened between two readings.
@@ -149,6 +155,7 @@ def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
         _reasons(now),
         _pods(now.counters.keys() ^ before.counters.keys()),
         frozenset(hosts_in_part),
+        now.gateways,
     )
 
 
@@ -184,7 +191,7 @@ def read_clients(
         return [] if envoy.pod.partition("/")[0] in left_out else wanted
 
     for envoy, (page, *more) in ask_envoys(region, list_all_pods(region, api_client(region)), pages, stop):
-        client = Client(envoy.pod, envoy.uid)
+        client = Client(envoy.pod, envoy.uid, envoy.gateway)
         read, error = _read(page, read_counters, service)
         if error:
             silent[client] = error
@@ -271,7 +278,7 @@ class Proxies:
     def begin(self, stop: threading.Event) -> tuple[Mapping[str, Answers], Coverage]:
         """As `Source.begin`; raises what `look` does."""
         now = self._read(Reading(0.0, {}), stop)
-        return now.versions, Coverage(silent=_reasons(now))
+        return now.versions, Coverage(silent=_reasons(now), gateways=now.gateways)
 
     def look(self, stop: threading.Event) -> tuple[Span | None, Coverage]:
         """As `Source.look`; about half a second for fourteen of them.

@@ -192,6 +192,7 @@ def _retried(measurement: Measurement) -> str:
 def _coverage_json(coverage: Coverage) -> dict[str, Any]:
     return {
         "counted": sorted(coverage.counted),
+        "gateways": sorted(coverage.gateways),
         "in_part": sorted(coverage.clients_in_part),
         "silent": dict(coverage.silent),
         "pods_in_part": [f"{host.version} {host.address}" for host in sorted(coverage.hosts_in_part)],

@@ -611,7 +611,7 @@ class TestClients:
         assert (ran.exit_code, self.world.attacks) == (0, {})
         assert "region-a echo for its clients: counts what its clients' Envoys count, 10 min at most" in ran.stderr
         assert "region-a echo for its clients holds: 4,000 requests in " in ran.stdout
-        assert "  - 2 of 2 clients are counted (100 %)" in ran.stdout
+        assert "  - 2 of 2 clients (100 %) are counted" in ran.stdout
         assert "whether the requests are independent of each other, so that is not tested" in ran.stdout
         assert re.search(r"^region-a +echo +clients +v2 +10 %", ran.stdout, re.MULTILINE)
 
@@ -660,14 +660,19 @@ class TestClients:
 
     def test_are_told_to_a_program(self) -> None:
         coverage = Coverage(
-            frozenset({"shop/a"}), {"cart/b": "no answer"}, frozenset({"shop/a"}), frozenset({Host("v2", "x")})
+            frozenset({"shop/a", "istio-ingress/g"}),
+            {"cart/b": "no answer"},
+            frozenset({"shop/a"}),
+            frozenset({Host("v2", "x")}),
+            frozenset({"istio-ingress/g"}),
         )
 
         (region,) = json.loads(self.counted(span(5_400, 600), options=["--json"], coverage=coverage).stdout)["regions"]
 
         assert (region["from"], region["holds"], region["requests"]) == ("clients", True, 6_000)
         assert region["clients"] == {
-            "counted": ["shop/a"],
+            "counted": ["istio-ingress/g", "shop/a"],
+            "gateways": ["istio-ingress/g"],
             "in_part": ["shop/a"],
             "silent": {"cart/b": "no answer"},
             "pods_in_part": ["v2 x"],

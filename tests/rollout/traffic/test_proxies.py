@@ -34,7 +34,7 @@ ECHO = ServiceAddress("echo", "echo")
 PATIENCE_SECONDS = 60.0
 COUNTED = "clusters-counted"
 
-SHOP, CART, GATEWAY = Client("shop/a", "1"), Client("cart/b", "2"), Client("istio-ingress/g", "3")
+SHOP, CART, GATEWAY = Client("shop/a", "1"), Client("cart/b", "2"), Client("istio-ingress/g", "3", gateway=True)
 V1, V2 = Host("v1", "10.0.0.1:8080"), Host("v2", "10.0.0.2:8080")
 
 
@@ -54,7 +54,18 @@ def reading(
 
 class TestCoverage:
     def test_tells_how_many_are_counted(self) -> None:
-        assert str(Coverage(frozenset({"shop/a", "cart/b"}))) == "2 of 2 clients are counted (100 %)"
+        assert str(Coverage(frozenset({"shop/a", "cart/b"}))) == "2 of 2 clients (100 %) are counted"
+
+    def test_tells_how_many_sidecars_and_gateways_are_counted(self) -> None:
+        coverage = Coverage(
+            frozenset({"shop/a", "istio-ingress/g"}),
+            {"istio-ingress/h": "x"},
+            gateways=frozenset({"istio-ingress/g", "istio-ingress/h"}),
+        )
+
+        assert str(coverage).startswith(
+            "1 of 1 sidecars (100 %) and 1 of 2 gateways (50 %) are counted; 1 could not be asked"
+        )
 
     def test_of_nobody_is_told(self) -> None:
         assert str(Coverage()) == "0 of 0 clients are counted"
@@ -68,7 +79,7 @@ class TestCoverage:
         )
 
         assert str(coverage) == (
-            "3 of 4 clients are counted (75 %); 1 could not be asked (cart/b: no answer); "
+            "3 of 4 clients (75 %) are counted; 1 could not be asked (cart/b: no answer); "
             "2 only in part, having come or gone meanwhile (shop/b); "
             "1 of the service's pods went or restarted: the last requests there are missing (v2 10.0.0.2:8080)"
         )
@@ -271,6 +282,7 @@ class TestCompare:
             counted=frozenset({"shop/a", "istio-ingress/g"}),
             clients_in_part=frozenset({"cart/b"}),
             hosts_in_part=frozenset({V2}),
+            gateways=frozenset({"istio-ingress/g"}),
         )
 
     def test_counts_of_a_silent_client_both_intervals_with_its_next_answer(self) -> None:
@@ -286,11 +298,27 @@ class TestCompare:
         assert covered_then == Coverage(frozenset({"shop/a", "cart/b"}))
 
     def test_over_two_spans_is_that_of_both(self) -> None:
-        first = Coverage(frozenset({"a/a"}), {"b/b": "x"}, frozenset({"c/c"}), frozenset({V1}))
-        second = Coverage(frozenset({"b/b"}), {"d/d": "y"}, frozenset({"e/e"}), frozenset({V2}))
+        first = Coverage(
+            frozenset({"a/a"}),
+            {"b/b": "x"},
+            frozenset({"c/c"}),
+            frozenset({V1}),
+            frozenset({"a/a"}),
+        )
+        second = Coverage(
+            frozenset({"b/b"}),
+            {"d/d": "y"},
+            frozenset({"e/e"}),
+            frozenset({V2}),
+            frozenset({"d/d"}),
+        )
 
         assert first.then(second) == Coverage(
-            frozenset({"a/a", "b/b"}), {"d/d": "y"}, frozenset({"c/c", "e/e"}), frozenset({V1, V2})
+            frozenset({"a/a", "b/b"}),
+            {"d/d": "y"},
+            frozenset({"c/c", "e/e"}),
+            frozenset({V1, V2}),
+            frozenset({"a/a", "d/d"}),
         )
 
 
@@ -390,7 +418,7 @@ class TestRead:
 
         assert read.counters == {
             Client("shop/a", "uid-of-a"): {V1: well(100), V2: failed(100, 1)},
-            Client("istio-ingress/g", "uid-of-g"): {V1: well(10), V2: failed(10, 1)},
+            Client("istio-ingress/g", "uid-of-g", gateway=True): {V1: well(10), V2: failed(10, 1)},
         }
         assert not read.silent
         get = "pilot-agent request GET clusters?format=json&filter=.*(echo.echo.svc.cluster.local).*"
@@ -409,7 +437,7 @@ class TestRead:
         before, coverage = proxies.begin(threading.Event())
         assert before["v2"] == Answers(17)
         assert before["v1"].bounds_ms([0.03, 0.5, 0.99]) == (0.5, 300_000)
-        assert {*coverage.silent} == {"istio-ingress/g"}
+        assert {*coverage.silent} == coverage.gateways == {"istio-ingress/g"}
         asked = "stats?format=json&histogram_buckets=cumulative&filter=outbound.*echo.echo.svc.cluster.local.*upstream_rq_(4xx|time)"
         assert f"a pilot-agent request GET {asked}" in mesh.asked
 
@@ -546,7 +574,9 @@ class TestWatch:
             window = until(watch, lambda window: total(window, "v2") == Tally(25, 3))
 
         assert total(window, "v1") == Tally(30, 0)
-        assert window.coverage == Coverage(counted=frozenset({"shop/a", "istio-ingress/g"}))
+        assert window.coverage == Coverage(
+            counted=frozenset({"shop/a", "istio-ingress/g"}), gateways=frozenset({"istio-ingress/g"})
+        )
         assert all(span.seconds > 0 for span in window.spans)
 
     def test_turns_to_a_window_without_what_came_before(self, mesh: Mesh, region: RegionAccess) -> None:
