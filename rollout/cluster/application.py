@@ -62,6 +62,8 @@ class Application:
         compared_revision: The commit that the cluster was last compared with; "" if it never was.
         history: The commits of the successful syncs, the last one last.
         tried_revision: The commit that the last sync applies; "" if there was none, or it did not get that far.
+        applied_revision: The commit that the last successful sync applied, a sync of single objects too, which the history leaves out;
+            "" where none is known.
         is_syncing: Whether a sync goes on in which nothing failed yet.
         conditions: Its conditions, as `ComparisonError: …`; a type ends with Error or Warning.
         failures: The last sync if something failed in it, and what failed.
@@ -95,6 +97,18 @@ class Application:
     project: str = ""
     destinations: tuple[str, ...] = ()
     namespace: str = ""
+    applied_revision: str = ""
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """Its conditions that keep it from applying anything."""
+        return tuple(each for each in self.conditions if "Error: " in each)
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """What keeps the commit that it was last compared with from being applied."""
+        of_this = self.sync != SYNCED and self.tried_revision == self.compared_revision
+        return *self.errors, *(self.failures if of_this else ())
 
     @property
     def complaints(self) -> tuple[str, ...]:
@@ -211,6 +225,7 @@ def parse_application(document: Mapping[str, Any]) -> Application:
     operation = status.get("operationState") or {}
     result = operation.get("syncResult") or {}
     tried, phase = result.get("revision", ""), operation.get("phase")
+    history = tuple(entry["revision"] for entry in status.get("history") or [] if entry.get("revision"))
     # also while it is tried again
     unapplied = [one for one in result.get("resources") or [] if one.get("status") == "SyncFailed"]
     failures: list[str] = []
@@ -226,7 +241,7 @@ def parse_application(document: Mapping[str, Any]) -> Application:
         sync=sync.get("status") or _UNSAID,
         health=(status.get("health") or {}).get("status") or _UNSAID,
         compared_revision=sync.get("revision", ""),
-        history=tuple(entry["revision"] for entry in status.get("history") or [] if entry.get("revision")),
+        history=history,
         tried_revision=tried,
         is_syncing=phase == "Running" and not unapplied,
         conditions=tuple(f"{one['type']}: {one['message']}" for one in status.get("conditions") or []),
@@ -239,6 +254,7 @@ def parse_application(document: Mapping[str, Any]) -> Application:
         project=spec.get("project", ""),
         destinations=tuple(filter(None, (destination.get("server"), destination.get("name")))),
         namespace=destination.get("namespace", ""),
+        applied_revision=tried if tried and phase == "Succeeded" else next(reversed(history), ""),
     )
 
 

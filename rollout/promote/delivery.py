@@ -71,7 +71,7 @@ def deliver(
         is_taken: Whether an Envoy has it.
         meanwhile: Called twice a second; a problem that it finds ends the waiting.
         healthy: Whether all that was committed must be healthy as well.
-        say: Told in a line of each Envoy that may not be asked, once.
+        say: Told in a line of each Envoy that may not be asked, once, and of what Argo CD says is wrong.
         meant: What `is_taken` means now; where that changes, no Envoy is known to have it.
 
     Returns:
@@ -82,20 +82,32 @@ def deliver(
     """
     began = asked = time.monotonic()
     ask_to_look(region, application)
+    answered, refused = False, ""
+
+    def looked() -> Application:
+        nonlocal answered, refused
+        now = read_application(region, application)
+        said = "; ".join(now.refusals)
+        # only where it was asked, that it finds nothing wrong says that nothing is: by itself it forgets what it could not compare
+        if not now.asked and (said or not answered):
+            if said and not refused:
+                say(f"{region.name}: Argo CD does not apply the commit, and is waited for: {said}")
+            answered, refused = True, said
+        return now
 
     def found_meanwhile() -> Problem | None:
-        nonlocal asked
+        nonlocal answered, asked
         found = meanwhile()
         # asking once is lost where Argo CD restarts; an istiod that was away makes it compare with what it remembers
         if time.monotonic() - asked > _ASK_EVERY_SECONDS:
             ask_to_look(region, application)
-            asked = time.monotonic()
+            answered, asked = False, time.monotonic()
         return found
 
     def synced_seconds() -> float | Problem:
-        now = read_application(region, application)
+        now = looked()
         is_well = now.health == HEALTHY or not healthy
-        return time.monotonic() - began if is_well and is_there(now) else _not_synced(region, now)
+        return time.monotonic() - began if is_well and is_there(now) else _not_synced(region, now, refused)
 
     envoys = Envoys(region, service, is_taken, say)
     envoys.before()
@@ -106,8 +118,10 @@ def deliver(
         if meant() != counted:
             envoys, counted = Envoys(region, service, is_taken, say), meant()
             envoys.before()
-        number, missing = envoys.look()
-        return _not_taken(region, service, missing) if missing or not number else number
+        now, (number, missing) = looked(), envoys.look()
+        if number and not missing:
+            return number
+        return _not_synced(region, now, refused) if refused else _not_taken(region, service, missing)
 
     synced = _await(synced_seconds, began, found_meanwhile)
     if isinstance(synced, Problem):
@@ -346,8 +360,8 @@ def lacks(version: str) -> Callable[[Envoy], bool]:
     return lambda envoy: not envoy.error and version not in {*envoy.subsets, *envoy.testers, *(envoy.weights or ())}
 
 
-def _not_synced(region: RegionAccess, application: Application) -> Problem:
-    said = "; ".join(application.complaints) or "no complaint"
+def _not_synced(region: RegionAccess, application: Application, refused: str) -> Problem:
+    said = "; ".join(application.complaints) or (f"when asked, it said {refused}" if refused else "no complaint")
     return Problem(
         f"{region.name}: not synced within {WITHIN_SECONDS / 60:.0f} min: Argo CD says {application.sync}, {application.health}, "
         f"at {application.synced_revision}: {said}",

@@ -9,7 +9,7 @@ from rollout.access import RegionAccess
 from rollout.cluster.application import ask_to_look, settled_application
 from rollout.problem import refuse
 from rollout.status.disagreements import RegionStatus
-from rollout.status.preflight import troubles
+from rollout.status.preflight import Trouble, troubles
 from rollout.status.snapshot import gather
 
 
@@ -18,8 +18,8 @@ def refuse_troubles(
 ) -> None:
     """Looks at all regions at once, a second or two.
 
-    What Argo CD found when it last looked may have passed. Where nothing else is in the way, it looks again first, for a minute at
-    most.
+    What Argo CD found when it last looked may have passed, or it did not find what is there. Where nothing else is in the way, it
+    looks again first, for a minute at most.
 
     Args:
         project: Directory of Pulumi.yaml, in a clone of the repository.
@@ -32,11 +32,12 @@ def refuse_troubles(
         RolloutError: something is in the way, or what tells that cannot be seen; all of it together.
     """
     status = gather(project, regions, [service], commit)
-    stopping = [each for each in troubles(status) if each.stops]
-    if stopping and all(each.may_have_passed for each in stopping):
-        _look_again(regions, status.regions, {each.region for each in stopping})
+    found: Sequence[Trouble] = troubles(status)
+    doubtful = {each.region for each in found if each.may_have_passed}
+    if doubtful and all(each.may_have_passed for each in found if each.stops):
+        _look_again(regions, status.regions, doubtful)
         status = gather(project, regions, [service], commit)
-    found = troubles(status)
+        found = [each for each in troubles(status) if each.stops or not each.may_have_passed]
     for each in (each for each in found if not each.stops):
         say(f"{each.title}: {each.problem.what}; {each.problem.fix}")
     problems = dict.fromkeys(each for region in status.regions for each in region.problems)

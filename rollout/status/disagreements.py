@@ -19,7 +19,7 @@ from rules.facts.workloads import Delivery
 Weights = Mapping[str, int]
 """Whole percents by version."""
 
-_SHORT_HASH = 7
+SHORT_HASH = 7
 _PODS_SHOWN = 3
 
 
@@ -68,6 +68,7 @@ class RegionStatus:
         connections: What the istiods say of their proxies, as `read_connections` does; None where they were not asked.
         unasked: Why they could not be asked.
         others: The Envoys that were not asked, of more than 50, as their pods tell of them.
+        unapplied: The objects that differ in Git between the commit at which Argo CD says Synced and the one that it last applied.
     """
 
     name: str
@@ -83,6 +84,7 @@ class RegionStatus:
     connections: Mapping[str, str] | None = None
     unasked: tuple[Problem, ...] = ()
     others: tuple[Envoy, ...] = ()
+    unapplied: tuple[str, ...] = ()
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -215,19 +217,17 @@ def _against_git(region: RegionStatus, route: Route, weights: Weights) -> Iterat
         yield _changed(
             region,
             route,
-            f"the cluster has {told(weights)}, and {at[:_SHORT_HASH]}, which Argo CD last synced, says {told(region.synced)}",
+            f"the cluster has {told(weights)}, and {at[:SHORT_HASH]}, which Argo CD last synced, says {told(region.synced)}",
         )
     if declared.git is None or _same(declared.git, weights if region.synced is None else region.synced):
         return
     if region.synced is not None and at is not None:
-        what = f"Argo CD last synced {at[:_SHORT_HASH]} with {told(region.synced)}, and HEAD says {told(declared.git)}"
+        what = f"Argo CD last synced {at[:SHORT_HASH]} with {told(region.synced)}, and HEAD says {told(declared.git)}"
         # this clone may be ahead, or behind
         made = [at for at in (declared.committed_at, region.synced_at) if at]
         yield Disagreement(region.name, what, max(made, default=None))
     else:
-        here = (
-            f"{at[:_SHORT_HASH]}, which Argo CD last synced, is not in this clone" if at else "Argo CD synced nothing"
-        )
+        here = f"{at[:SHORT_HASH]}, which Argo CD last synced, is not in this clone" if at else "Argo CD synced nothing"
         yield _changed(region, route, f"the cluster has {told(weights)}, HEAD says {told(declared.git)}; {here}")
 
 

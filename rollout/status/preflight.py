@@ -16,11 +16,10 @@ from rollout.cluster.pods import PROXY
 from rollout.cluster.surroundings import Project
 from rollout.cluster.sync_windows import in_the_way
 from rollout.problem import Problem
-from rollout.status.disagreements import RegionStatus, Status, count, listed
+from rollout.status.disagreements import SHORT_HASH, RegionStatus, Status, count, listed
 from stackfile.reader import stack_of
 
 _NOT_APPLIED = "no commit is applied there, and no way back"
-_ERROR = "Error: "
 
 
 @dataclass(frozen=True)
@@ -119,13 +118,23 @@ def _application(region: RegionStatus, application: Application) -> Iterator[Tro
     if policy.automated and not policy.self_heal:
         why = "what others change stays, and a commit whose sync failed is not tried again"
         yield _worth_saying(region, f"automatic sync of Application {name} does not self-heal", why, on_again)
-    look = f"mend what it says, then let Argo CD look again: {annotate} argocd.argoproj.io/refresh=normal --overwrite"
+    again = f"let Argo CD look again: {annotate} argocd.argoproj.io/refresh=normal --overwrite"
+    look = f"mend what it says, then {again}"
     for condition in application.conditions:
-        if _ERROR in condition:
+        if condition in application.errors:
             found = _stops(region, f"Application {name}: {condition}", _NOT_APPLIED, look)
             yield replace(found, may_have_passed=True)
         else:
             yield _worth_saying(region, f"Application {name}: {condition}", "it may apply less than it should", look)
+    if region.unapplied:
+        found = _worth_saying(
+            region,
+            f"Application {name} says Synced at {application.compared_revision[:SHORT_HASH]}, it last applied "
+            f"{application.applied_revision[:SHORT_HASH]}, and between the two these differ: {listed(region.unapplied)}",
+            "the commit may have been refused: Argo CD forgets a comparison that failed, and then says Synced",
+            f"{again}; if it still says Synced, the cluster has what the commit says",
+        )
+        yield replace(found, may_have_passed=True)
     if application.failures and application.sync != SYNCED:
         what = f"Application {name}: {'; '.join(application.failures)}"
         if application.has_given_up:
@@ -266,7 +275,7 @@ def _connections(region: RegionStatus, envoys: Sequence[Envoy], connections: Map
             f"{away[0].partition('/')[2]} -c {PROXY}",
         )
         # where none is, theirs may be an istiod elsewhere
-        yield replace(found, may_have_passed=True, stops=len(away) < of)
+        yield replace(found, may_have_passed=len(away) < of, stops=len(away) < of)
     refusing = [f"{envoy.pod} ({said})" for envoy in envoys if (said := connections.get(envoy.pod))]
     if refusing:
         found = _stops(

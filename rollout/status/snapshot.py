@@ -11,18 +11,19 @@ from typing import Any
 
 from components.names import ServiceAddress, address
 from rollout.access import RegionAccess
-from rollout.cluster.application import Application, read_application
+from rollout.cluster.application import SYNCED, Application, read_application
 from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, read_envoys, sample
 from rollout.cluster.istiod import read_connections
 from rollout.cluster.objects import Live, read_live
 from rollout.git.repository import Repository
-from rollout.plan.declaration import DeclaredRegion, WorkingTree, declared
+from rollout.plan.declaration import DeclaredRegion, WorkingTree, declared, overlay_at
 from rollout.problem import Problem, RolloutError
 from rollout.regions import refuse_unknown_services
 from rollout.status.answers import await_all, or_problems
 from rollout.status.disagreements import Declaration, RegionStatus, Status, Weights
 from rollout.status.overlay import overlay_split
+from rules.change.differences import differences
 from rules.facts.versions import versions
 from rules.facts.workloads import Delivery, Workloads
 from stackfile.model import RegionConfig, ServiceConfig
@@ -122,11 +123,12 @@ class _Place:
         unasked: list[Problem] = []
         connections = or_problems(seen.connections.result, unasked)
         synced, synced_at = _synced(self.repository, application, service) if application else (None, None)
+        declaration = self.declaration(service)
         return RegionStatus(
             name=self.region.name,
             service=service,
             context=self.region.context,
-            declared=self.declaration(service),
+            declared=declaration,
             application=application,
             synced=synced,
             synced_at=synced_at,
@@ -137,6 +139,7 @@ class _Place:
             connections=connections,
             unasked=tuple(each for each in unasked if each not in problems),
             others=() if seen.envoys.exception() else seen.envoys.result().others,
+            unapplied=_unapplied(self.repository, application, declaration.path) if application else (),
         )
 
     def unknown(self) -> RegionStatus:
@@ -231,3 +234,15 @@ def _synced(repository: Repository, application: Application, service: str) -> t
         )[0].at
     except RolloutError:
         return None, None
+
+
+def _unapplied(repository: Repository, application: Application, path: str) -> tuple[str, ...]:
+    """The objects of an overlay that Argo CD cannot have applied where it says so; nothing where this clone does not tell."""
+    applied, now = application.applied_revision, application.compared_revision
+    if application.sync != SYNCED or application.is_moving or not applied or not path:
+        return ()
+    try:
+        before, after = (overlay_at(repository.at(commit), path) for commit in (applied, now))
+    except RolloutError:
+        return ()
+    return tuple(dict.fromkeys(str(each.of) for each in differences(before, after))) if before and after else ()

@@ -58,6 +58,7 @@ class TestParse:
             project="echo",
             destinations=("https://kubernetes.default.svc",),
             namespace="echo",
+            applied_revision=OLD,
         )
 
     def test_of_one_that_argo_cd_has_not_seen_yet_knows_nothing(self) -> None:
@@ -232,3 +233,18 @@ class TestRead:
     def test_a_cluster_that_refuses_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(RolloutError, match="refused to read Application argocd/echo: 403 Forbidden"):
             self.read_from(FakeCluster(refuse_applications=403), tmp_path)
+
+
+class TestAppliedRevision:
+    def test_is_that_of_a_sync_of_single_objects_which_the_history_lacks(self) -> None:
+        assert parse_application(well(NEW, OLD)).applied_revision == NEW
+
+    @pytest.mark.parametrize("phase", ["Failed", "Error", "Running"])
+    def test_is_the_last_of_the_history_where_no_later_sync_succeeded(self, phase: str) -> None:
+        document = well(NEW, OLD)
+        document["status"]["operationState"]["phase"] = phase
+
+        assert parse_application(document).applied_revision == OLD
+
+    def test_is_not_known_before_the_first(self) -> None:
+        assert parse_application(unreadable()).applied_revision == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rollout.problem import Problem, RolloutError
 from rollout.promote import acknowledgement
 from rollout.promote import delivery as delivery_module
 from rollout.promote.delivery import DeliveryTime, await_commit, brings, deliver, lacks, takes
-from tests.rollout.cluster.applications import NEW, OLD, application, well
+from tests.rollout.cluster.applications import NEW, OLD, application, refused, well
 from tests.rollout.cluster.sidecars import sidecar
 from tests.rollout.promote.two_clones import TwoClones, new_two_clones
 
@@ -514,6 +515,68 @@ class TestAwaitCommit:
         before, commit = clones.tip, clones.somebody_weighs("region-a", v1=90, v2=10)
 
         assert f" at {before}" in str(self.awaited(monkeypatch, clones, commit, before))
+
+
+class TestARefusedCommit:
+    """Argo CD says so when it is asked, and forgets it two seconds later; the weights are as before, so that it is waited for Envoys."""
+
+    CONDITION = "ComparisonError: Deployment/echo-v2: denied the request"
+    LINE = f"region-a: Argo CD does not apply the commit, and is waited for: {CONDITION}"
+    COMPARED = application(
+        sync={"status": "Unknown", "revision": NEW},
+        health={"status": "Healthy"},
+        conditions=[dict(zip(("type", "message"), CONDITION.split(": ", 1), strict=True))],
+    )
+    BEHIND = (envoy("a", 100, 0),)
+
+    def waited(self, run: Run, monkeypatch: pytest.MonkeyPatch, *answers: Application) -> tuple[str, list[str]]:
+        """What is missing in the end, and the lines meanwhile."""
+        said: list[str] = []
+        cluster = Cluster(answers, [self.BEHIND])
+
+        def late_at_the_last() -> None:
+            if len(cluster.applications) == 1:
+                monkeypatch.setattr(delivery_module, "WITHIN_SECONDS", -60)
+
+        found = run(cluster, late_at_the_last, say=said.append)
+        assert isinstance(found, Problem)
+        return found.what, said
+
+    def test_is_named_at_once_and_in_the_end(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        what, said = self.waited(run, monkeypatch, parse_application(self.COMPARED), SYNCED, SYNCED, SYNCED)
+
+        assert said == [self.LINE]
+        assert what.endswith(f"Argo CD says Synced, Healthy, at {NEW}: when asked, it said {self.CONDITION}")
+
+    def test_is_no_longer_named_where_argocd_was_asked_again_and_finds_nothing(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(delivery_module, "_ASK_EVERY_SECONDS", -1)
+        what, said = self.waited(run, monkeypatch, parse_application(self.COMPARED), SYNCED, SYNCED, SYNCED)
+
+        assert said == [self.LINE]
+        assert "not acknowledged" in what
+
+    def test_is_not_named_by_what_argocd_said_before_it_was_asked(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = deepcopy(self.COMPARED)
+        before["metadata"]["annotations"] = {"argocd.argoproj.io/refresh": "normal"}
+        what, said = self.waited(run, monkeypatch, parse_application(before), SYNCED, SYNCED)
+
+        assert said == []
+        assert "not acknowledged" in what
+
+    def test_whose_sync_failed_is_named_and_that_of_an_older_one_is_not(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        older = refused()
+        older["status"]["operationState"]["syncResult"]["revision"] = OLD
+        what, said = self.waited(run, monkeypatch, parse_application(older), *[parse_application(refused())] * 2)
+
+        (line,) = said
+        assert f"sync of {NEW} Failed" in line
+        assert "VirtualService echo/echo: weight 190 is too much" in what
 
 
 def test_argocd_is_asked_again_where_it_takes_long(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

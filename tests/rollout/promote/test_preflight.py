@@ -15,7 +15,7 @@ from rollout.problem import RolloutError
 from rollout.promote.preflight import refuse_troubles
 from tests.rollout.cluster.applications import refused, unreadable
 from tests.rollout.cluster.fake_cluster import FakeCluster
-from tests.rollout.repository import Repository, committed_project
+from tests.rollout.repository import OVERLAY, Repository, committed_project
 from tests.rollout.status.clusters import ARGO_CD, cluster_of, region
 
 REGIONS = ("region-a", "region-b")
@@ -119,3 +119,32 @@ def test_does_not_look_again_where_something_else_is_in_the_way(looked: Looked) 
 
     assert len(looked.look()) == 2
     assert LOOK not in cluster.paths
+
+
+class TestACommitThatMayNotHaveBeenApplied:
+    @pytest.fixture
+    def cluster(self, looked: Looked) -> FakeCluster:
+        """Argo CD says Synced at a commit that changes a Deployment, and applied the one before."""
+        file = looked.repository.directory / OVERLAY / "deployment-v2.yaml"
+        file.write_text(file.read_text().replace("cpu: 20m", "cpu: 30m"))
+        looked.repository.git("commit", "--quiet", "--all", "--message", "Ask for more")
+        cluster = looked.clusters["region-a"]
+        commit = looked.repository.git("rev-parse", "HEAD")
+        cluster.applications["argocd/echo"]["status"]["sync"]["revision"] = commit
+        return cluster
+
+    def test_is_refused_where_argo_cd_says_so_once_it_was_asked(self, looked: Looked, cluster: FakeCluster) -> None:
+        def compared() -> None:
+            status = cluster.applications["argocd/echo"]["status"]
+            status["sync"]["status"] = "Unknown"
+            status["conditions"] = [{"type": "ComparisonError", "message": "denied the request"}]
+
+        cluster.on_patch = compared
+
+        assert looked.look() == ["region-a echo: Application argocd/echo: ComparisonError: denied the request"]
+
+    def test_changes_nothing_in_the_cluster_where_argo_cd_finds_nothing(
+        self, looked: Looked, cluster: FakeCluster
+    ) -> None:
+        assert (looked.look(), looked.said) == ([], [])
+        assert cluster.paths.count(LOOK) == 1

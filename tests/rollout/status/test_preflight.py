@@ -188,6 +188,20 @@ class TestApplication:
 
         assert not troubles(status(delivered(document)))
 
+    def test_that_may_have_forgotten_a_refused_commit_is_worth_saying_unless_it_has_passed(self) -> None:
+        document = well(NEW, OLD)
+        document["status"]["operationState"]["syncResult"]["revision"] = OLD
+        found = only(delivered(document, unapplied=("Deployment echo/echo-v2",)))
+
+        assert found.problem == Problem(
+            "Application argocd/echo says Synced at 2222222, it last applied 1111111, and between the two these differ: "
+            "Deployment echo/echo-v2",
+            "the commit may have been refused: Argo CD forgets a comparison that failed, and then says Synced",
+            f"let Argo CD look again: {ANNOTATE} argocd.argoproj.io/refresh=normal --overwrite; "
+            "if it still says Synced, the cluster has what the commit says",
+        )
+        assert (found.stops, found.may_have_passed) == (False, True)
+
     def test_that_argo_cd_has_not_seen_yet_is_well(self) -> None:
         assert not troubles(status(delivered(application())))
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from rollout.cluster.application import OUT_OF_SYNC
 from rollout.status.disagreements import Status
 from rollout.status.preflight import troubles
 from rollout.status.snapshot import gather
 from tests.rollout.cluster.fake_cluster import FakeCluster
-from tests.rollout.repository import Repository, committed_project
+from tests.rollout.repository import OVERLAY, Repository, committed_project
 from tests.rollout.status.clusters import ARGO_CD, NETWORKING, cluster_of, region
 
 
@@ -86,3 +87,61 @@ def test_looks_at_what_a_commit_declares(cluster: FakeCluster, repository: Repos
         "Application argocd/echo follows main, and Pulumi.region-a.yaml says next"
     ]
     assert not stopping(look(cluster, repository, tmp_path, before))
+
+
+class TestUnapplied:
+    """Argo CD says Synced at a commit, and the last sync was of the one before."""
+
+    @pytest.fixture
+    def applied(self, repository: Repository) -> str:
+        return repository.git("rev-parse", "HEAD")
+
+    def commit(self, cluster: FakeCluster, repository: Repository, file: str, old: str, new: str) -> None:
+        """Changes a file, and lets Argo CD say Synced there."""
+        path = repository.directory / OVERLAY / file
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+        repository.git("commit", "--quiet", "--all", "--message", "Change a file")
+        cluster.applications["argocd/echo"]["status"]["sync"]["revision"] = repository.git("rev-parse", "HEAD")
+
+    def test_are_the_objects_that_differ(
+        self, cluster: FakeCluster, repository: Repository, applied: str, tmp_path: Path
+    ) -> None:
+        self.commit(cluster, repository, "deployment-v2.yaml", "cpu: 20m", "cpu: 30m")
+
+        found = look(cluster, repository, tmp_path)
+
+        assert found.regions[0].unapplied == ("Deployment echo/echo-v2",)
+        assert applied[:7] in "".join(each.problem.what for each in troubles(found))
+
+    def test_are_none_where_only_the_text_differs(
+        self, cluster: FakeCluster, repository: Repository, tmp_path: Path
+    ) -> None:
+        self.commit(cluster, repository, "deployment-v2.yaml", "# Rendered", "# Once more rendered")
+
+        assert look(cluster, repository, tmp_path).regions[0].unapplied == ()
+
+    @pytest.mark.parametrize("lacking", ["history", "clone"])
+    def test_are_not_known_where_nothing_tells_what_was_applied(
+        self, cluster: FakeCluster, repository: Repository, tmp_path: Path, lacking: str
+    ) -> None:
+        self.commit(cluster, repository, "deployment-v2.yaml", "cpu: 20m", "cpu: 30m")
+        said = cluster.applications["argocd/echo"]["status"]
+        said["operationState"], said["history"] = {}, [{"revision": "1" * 40}] if lacking == "clone" else []
+
+        assert look(cluster, repository, tmp_path).regions[0].unapplied == ()
+
+    @pytest.mark.parametrize("moving", ["OutOfSync", "asked", "syncing"])
+    def test_are_not_told_before_argo_cd_has_done_its_work(
+        self, cluster: FakeCluster, repository: Repository, tmp_path: Path, moving: str
+    ) -> None:
+        self.commit(cluster, repository, "deployment-v2.yaml", "cpu: 20m", "cpu: 30m")
+        document = cluster.applications["argocd/echo"]
+        if moving == "OutOfSync":
+            document["status"]["sync"]["status"] = OUT_OF_SYNC
+        elif moving == "asked":
+            document["metadata"]["annotations"] = {"argocd.argoproj.io/refresh": "normal"}
+        else:
+            document["status"]["operationState"]["phase"] = "Running"
+
+        assert look(cluster, repository, tmp_path).regions[0].unapplied == ()
