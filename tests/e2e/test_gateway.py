@@ -207,7 +207,7 @@ def test_a_tester_outside_gets_the_version_that_he_asks_for_if_he_has_the_secret
     assert _versions(lab, asked, x_echo_version="v2") == {"v1"}
     assert _versions(lab, asked, x_echo_version="v2", x_echo_version_secret="guessed") == {"v1"}
     assert _versions(lab, asked, x_echo_version_secret=_SECRET) == {"v1"}
-    refused = rollout(lab, "retire", "v2", "--service=echo", f"--regions={REGIONS[0]}")
+    refused = rollout(lab, "retire", "v2", "--service=echo", f"--region={REGIONS[0]}")
     assert refused.returncode == 2, refused.stderr
     assert "testers outside the mesh can ask for v2, by the gateways" in refused.stderr
     # nothing disagrees, and the next update changes nothing
