@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
@@ -171,8 +172,10 @@ def promote(
             if dry_run:
                 results_console().print(promotion_report.preview_table(previewed))
                 return
-            upstream, tip = found.upstream, found.upstream.tip()
-            known = found.at(tip)
+            # the remote has answered: if it does not now, it may soon
+            upstream = found.upstream.on_the_way()
+            tip = upstream.tip()
+            known = replace(found, upstream=upstream).at(tip)
             where = known.accesses(plan.regions)
             refuse_troubles(upstream.repository.project, where, plan.service, tip, upstream.say)
             with Notifications(told_too, messages.print) as notifications:

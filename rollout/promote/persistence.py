@@ -1,11 +1,12 @@
-"""What is tried until it is through: the way back is given up by a person, and by nothing that did not answer."""
+"""What is tried again: the way back is given up by a person, and by nothing that did not answer; a step forward after a minute."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TypeVar
@@ -25,23 +26,35 @@ class Persistence:
     Attributes:
         say: Told in a line what failed, and when it is tried again.
         pause: Waits for so many seconds.
+        longest_seconds: After which it is given up, from the first failure on.
     """
 
     say: Callable[[str], None]
     pause: Callable[[float], object]
+    longest_seconds: float
 
     def until_through(self, attempt: Callable[[], _Value]) -> _Value:
         """What an attempt returns, once it does.
 
         Raises:
+            TransientError: it was given up.
             RolloutError: an attempt failed for a reason that does not pass by itself.
         """
+        first, waited = None, 0.0
         for seconds in _pauses():
             try:
                 return attempt()
             except TransientError as error:
-                self.say(f"{'; '.join(each.what for each in error.problems)}; tries again in {seconds:g} s")
+                now = time.monotonic()
+                first = now if first is None else first
+                # an attempt may take long as well
+                if max(waited, now - first) >= self.longest_seconds:
+                    raise
+                # rich ends the program where nobody reads any more
+                with suppress(OSError, SystemExit):
+                    self.say(f"{'; '.join(each.what for each in error.problems)}; tries again in {seconds:g} s")
             self.pause(seconds)
+            waited += seconds
         raise AssertionError("the pauses have no end")
 
 

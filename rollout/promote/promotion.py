@@ -722,7 +722,8 @@ class _Run:
             made = self.upstream.shifted(tip, weights, message(subject, record))
             return made
 
-        placed = self.upstream.placed_unless(make, self._look)
+        # before the first step there is nothing to take back
+        placed = self.upstream.placed_unless(make, self._look if self.record else lambda: None)
         if isinstance(placed, Problem):
             assert self.found is not None, "it is what was found"
             self.waiting = made

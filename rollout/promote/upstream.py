@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +33,7 @@ _IN_PROGRESS = (
     "a promotion in progress goes on then (rollout promote --resume), and back at any time (rollout rollback)"
 )
 _MOST_OVERTAKEN = 5
+_PATIENCE_SECONDS = 60.0
 _NOTE_PAUSES_SECONDS = (0.5, 2.0)
 """Between the attempts to push a note: no more of them, as the requests wait."""
 _SURE_LOOKS = 2
@@ -122,8 +124,7 @@ class Upstream:
         proposal: A branch to push to instead, where people or checks stand before the other one; None to push to it.
         say: Told in a line what goes on.
         pause: Waits for so many seconds before something is tried again.
-        persistent: Whether what did not answer is tried again until it does, others may be first as often as they like, and no freeze
-            holds.
+        patience_seconds: For how long what did not answer is tried again.
         now: Tells the time.
     """
 
@@ -134,8 +135,17 @@ class Upstream:
     proposal: str | None
     say: Callable[[str], None]
     pause: Callable[[float], object] = field(default=time.sleep, repr=False)
-    persistent: bool = False
+    patience_seconds: float = 0.0
     now: Callable[[], datetime] = field(default=partial(datetime.now, UTC), repr=False)
+
+    @property
+    def persistent(self) -> bool:
+        """Whether it does not give up; then others may be first as often as they like, and no freeze holds."""
+        return self.patience_seconds == math.inf
+
+    def on_the_way(self) -> Upstream:
+        """The same, but what does not answer is tried again for a minute: for a remote that has answered before."""
+        return replace(self, patience_seconds=_PATIENCE_SECONDS)
 
     def on_the_way_back(self) -> Upstream:
         """The same, but it does not give up: only a person does, and what cannot succeed. A terminal that is gone ends nothing."""
@@ -145,11 +155,15 @@ class Upstream:
             with suppress(OSError, SystemExit):
                 self.say(line)
 
-        return self if self.persistent else replace(self, say=say, persistent=True)
+        return self if self.persistent else replace(self, say=say, patience_seconds=math.inf)
 
     def tried(self, attempt: Callable[[], _Value]) -> _Value:
-        """What an attempt returns: the first one, or where this is persistent the one that is through."""
-        return Persistence(self.say, self.pause).until_through(attempt) if self.persistent else attempt()
+        """What an attempt returns, once it is through.
+
+        Raises:
+            TransientError: it is not, within our patience.
+        """
+        return Persistence(self.say, self.pause, self.patience_seconds).until_through(attempt)
 
     def tip(self) -> str:
         """The commit that is to be delivered now; its full hash. Asks the remote.
@@ -279,7 +293,8 @@ class Upstream:
 
         Args:
             make: Makes the commit on top of what is delivered now. Called again when somebody else pushed meanwhile.
-            found: Called every few seconds while it waits to be merged; a problem that it finds ends the waiting, and is returned.
+            found: Called every few seconds while it waits to be merged, and before each push that would be tried again for a while; a
+                problem that it finds ends that, and is returned.
 
         Raises:
             RolloutError: `make` does; the remote refuses it; others push without an end; it is not merged within a day, or its branch is
@@ -295,8 +310,9 @@ class Upstream:
                 self._keep_record(made, tip)
                 return tip
             try:
-                commit = self.tried(partial(self._published, made, tip))
-                delivered = self._await_merge(self.proposal, commit, tip, found) if self.proposal else commit
+                delivered = self.tried(partial(self._published_unless, made, tip, found))
+                if self.proposal and isinstance(delivered, str):
+                    delivered = self._await_merge(self.proposal, delivered, tip, found)
             except OvertakenError:
                 # not a line each time: with others who push all the time it may take many
                 if times.bit_count() == 1:
@@ -325,6 +341,11 @@ class Upstream:
             self.say(f"{error.problems[0].what}; goes without a signature, if {self.remote} takes that")
             self.repository.signs = False
             return self.tried(make)
+
+    def _published_unless(self, made: str, tip: str, found: Callable[[], Problem | None]) -> str | Problem:
+        # in a minute without an answer a version can have begun to fail
+        is_forward = 0 < self.patience_seconds < math.inf
+        return (found() if is_forward else None) or self._published(made, tip)
 
     def _published(self, made: str, tip: str) -> str:
         """Pushes a commit; the commit that the branch has then: one that was proposed before and says the same, or this one."""

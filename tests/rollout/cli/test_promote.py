@@ -10,6 +10,7 @@ import signal
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from rollout.promote import persistence, preflight
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from rollout.promote.clusters import Clusters
+from rollout.promote.upstream import Upstream
 from tests.rollout.cli.output.test_notification import Fake
 from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
@@ -407,6 +409,21 @@ class TestPromote:
         assert "region-a: v1 100 %, v2 0 % by " in ran.stdout
         assert "NOT known to be delivered" in ran.stdout
         assert clones.weights("region-a") == BEFORE
+
+    def test_a_remote_that_is_away_for_a_moment_does_not_stop_it(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        remote = clones.remote.directory
+        away = remote.with_name("away")
+        comes_back = partial(Upstream, pause=lambda _seconds: away.rename(remote))
+        monkeypatch.setattr(clone_module, "Upstream", comes_back)
+        for action in (lambda: None, lambda: None, lambda: remote.rename(away)):
+            regions.once("look", "region-a", 50, action)
+
+        ran = run("promote", "v2", *ONE)
+
+        assert ran.exit_code == 0, ran.output
+        assert "tries again in 0.5 s" in ran.stderr
 
     def test_somebody_else_ends_it_with_2(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.once("look", "region-a", 50, lambda: clones.somebody_weighs("region-a", v1=70, v2=30))

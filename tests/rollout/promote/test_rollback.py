@@ -275,13 +275,61 @@ class TestNeverGivenUp:
 
         assert back(clones, regions).holds
 
-    def test_forward_steps_are_tried_once(self, clones: TwoClones, regions: FakeRegions) -> None:
+
+class TestAStepForward:
+    """Is tried again for a minute."""
+
+    def test_goes_on_when_the_remote_answers_again(self, clones: TwoClones, regions: FakeRegions) -> None:
+        lock = lock_main(clones)
+
+        ended = begin(clones, regions, planned(clones, (50,)), pausing(clones, 3, lock.unlink).on_the_way())
+
+        assert ended.state is PromotionState.DONE
+        assert clones.paused == [0.5, 1, 2]
+
+    def test_is_given_up_after_that(self, clones: TwoClones, regions: FakeRegions) -> None:
         lock_main(clones)
 
         with pytest.raises(TransientError, match="cannot lock ref"):
-            begin(clones, regions, planned(clones, (50,)))
+            begin(clones, regions, planned(clones, (50,)), clones.upstream().on_the_way())
 
-        assert clones.paused == []
+        assert sum(clones.paused) == 60.5
+        assert clones.weights("region-a") == BEFORE
+
+    def test_that_is_the_first_is_taken_where_nothing_could_be_taken_back(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        clones.somebody_weighs("region-a", v1=90, v2=10)
+        lock = lock_main(clones)
+
+        def hear(line: str) -> None:
+            if line.endswith("tries again in 0.5 s"):
+                regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+        clones.hearing.append(hear)
+
+        ended = begin(clones, regions, planned(clones, (50,)), pausing(clones, 7, lock.unlink).on_the_way())
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert [each.weight for each in ended.taken] == [50]
+
+    def test_is_not_taken_when_the_version_begins_to_fail_meanwhile(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        def hear(line: str) -> None:
+            if line.endswith(": proven"):
+                lock_main(clones)
+            elif line.endswith("tries again in 0.5 s"):
+                regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+        clones.hearing.append(hear)
+        upstream = pausing(clones, 7, (clones.remote.directory / "refs" / "heads" / "main.lock").unlink)
+
+        ended = begin(clones, regions, planned(clones, (10, 50), ("region-a",)), upstream.on_the_way())
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert [each.weight for each in ended.taken] == [10]
+        assert clones.weights("region-a") == BEFORE
 
 
 class TestWhatCannotSucceed:
