@@ -12,7 +12,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -32,7 +32,7 @@ from rollout.git.command import git
 from rollout.git.record import PromotionState
 from rollout.git.repository import Repository
 from rollout.problem import Problem, RolloutError, TransientError
-from rollout.promote import preflight
+from rollout.promote import persistence, preflight
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from rollout.promote.upstream import Upstream
@@ -45,20 +45,26 @@ from tests.rollout.stack_files import edit
 QUICK = ("--bake=0s", "--keep=0", "--margin=2", "--slower=20")
 _PROCESSES = multiprocessing.get_context("forkserver")
 # a process of its own, with all that a command imports: a copy of it is ready at once
-_PROCESSES.set_forkserver_preload([__name__, "rollout.cli.output.notification", "rollout.cli.output.promotion"])
+_PROCESSES.set_forkserver_preload(
+    [__name__, "rollout.cli.output.notification", "rollout.cli.output.promotion", "scipy.optimize", "scipy.special"]
+)
 _PROCESS_SECONDS = 600.0
 _WITHOUT_END = -1000
 _MOST_COMMANDS = 4
 """That are typed in a round; during the last one all is well but the version."""
-_ENDS_A_WAY_BACK = "main is protected|error: Pulumi| ended: "
-"""Words of what needs a person: the remote refuses, a stack file cannot be used, or somebody else changed the region."""
+_ENDS_A_WAY_BACK = (
+    r"main is protected|error: Pulumi|"
+    r"echo v2 ended: region-\w+ was changed by somebody else meanwhile: "
+    r"(\w+ by test: Write; )*\w+ by test: (Break it|Mend it|Fewer pods)"
+)
+"""Words of what needs a person: the remote refuses, a stack file cannot be used, or the colleague changed the region."""
 _ASKING = ("fetch", "ls-remote")
 _TAKES_SECONDS = {"fetch": 0.4, "ls-remote": 0.3, "push": 0.5, "look": 0.3, "deliver": 1.0, "certify": 1.0}
 _OTHERWISE_SECONDS = 0.03
 _AWAY = CompletedProcess[str]([], 128, "", "fatal: unable to access the remote: Could not resolve host: git.corp.local")
 _SIGNER = """\
 #!/bin/sh
-test ! -e {locked} || {{ echo 'gpg: signing failed: No pinentry' >&2; exit 2; }}
+test ! -e {locked} || {{ touch {met}; echo 'gpg: signing failed: No pinentry' >&2; exit 2; }}
 cat > /dev/null
 echo '[GNUPG:] SIG_CREATED D 1 8 00 0 0' >&2
 printf -- '-----BEGIN PGP SIGNATURE-----\\n\\nplayed\\n-----END PGP SIGNATURE-----\\n'
@@ -70,6 +76,7 @@ class World:
 
     Attributes:
         clones: The repositories.
+        regions: Those of the promotion.
         random: The lot of this command.
         calm: Whether no fault comes.
         failing: Since when v2 fails, as the clock has it; None while it does not.
@@ -81,10 +88,12 @@ class World:
         met: A file that is there once a fault has come.
     """
 
-    def __init__(self, directory: Path, random: Random, number: int) -> None:
-        self.clones = at(directory)
-        self.random, self.calm = random, number == _MOST_COMMANDS - 1
-        self.failing: float | None = 0.0 if number else None
+    def __init__(self, typed: Typed) -> None:
+        directory, number = typed.directory, typed.number
+        self.clones, self.regions = at(directory), typed.regions
+        self.random = random = Random(f"{typed.kind} {typed.round_number} {number}")
+        self.calm = number == _MOST_COMMANDS - 1
+        self.failing: float | None = None if typed.begins else 0.0
         self.at_git: list[Callable[[str, Callable[[], CompletedProcess[str]]], CompletedProcess[str] | None]] = []
         self.at_region: list[Callable[[str, str], None]] = []
         self.arrived: list[Callable[[str], Problem | None]] = []
@@ -93,9 +102,10 @@ class World:
         self.met = directory / "met"
         self._seconds = 0.0
         self._directory = directory
-        # half of the promotions see midnight, and all that is typed later comes after it
+        self._colleague, self._signalled = threading.Lock(), False
+        # half of the promotions see midnight, and all that is typed once one has begun comes after it
         midnight = datetime(2026, 6, 2, tzinfo=UTC)
-        self._began = midnight + timedelta(seconds=1 if number else -random.uniform(3, 20))
+        self._began = midnight + timedelta(seconds=-random.uniform(3, 20) if typed.begins else 1)
 
     def monotonic(self) -> float:
         return self._seconds
@@ -109,21 +119,24 @@ class World:
     def now(self) -> datetime:
         return self._began + timedelta(seconds=self._seconds)
 
-    def drawn(self, *, meets: bool = True) -> Callable[[], bool]:
-        """Whether a time of random length, which begins at a random moment, has begun and is not over.
+    def drawn(self, *, meets: bool = True, within: float = 3.0) -> Callable[[], bool]:
+        """Whether a time of random length, which begins at a random moment, has begun and is not over; nor is it before a fault has come.
 
         Args:
             meets: Whether it is a fault that it has begun.
+            within: How many seconds after v2 began to fail. The way back fetches after one, commits and pushes after two, and ends after
+                four.
         """
-        # a way back takes about three seconds
-        beside, begins = self.random.random() < 0.7, self.random.uniform(0, 12)
+        beside, begins = self.failing is not None or self.random.random() < 0.7, self.random.random()
         length = self.random.choice((3.0, 60.0, 300.0)) * self.random.random()
 
         def is_on() -> bool:
             since = self.failing if beside else 0.0
             # beside the moment at which v2 begins to fail, or at any
-            begin = None if since is None else since + begins / (4 if beside else 1)
-            is_now = not self.calm and begin is not None and begin <= self._seconds < begin + length
+            begin = None if since is None else since + begins * (within if beside else 12)
+            if self.calm or begin is None or self._seconds < begin:
+                return False
+            is_now = self._seconds < begin + length or not self.met.exists()
             if is_now and meets:
                 self.met.touch()
             return is_now
@@ -153,13 +166,20 @@ class World:
     def others(self, change: Callable[[Project], None], subject: str = "Write") -> None:
         """The colleague pushes, and what is pushed is not to be lost."""
         # not where they cannot push, nor twice what can be done once
-        try:
+        with self._colleague, suppress(CalledProcessError, AssertionError):
+            if self._signalled:
+                return
             commit = self.clones.somebody(subject, change)
-        except (CalledProcessError, AssertionError):
-            return
-        self.met.touch()
-        with (self._directory / "others").open("a") as file:
-            file.write(f"{commit}\n")
+            with (self._directory / "others").open("a") as file:
+                file.write(f"{commit}\n")
+            self.met.touch()
+
+    def ends(self, send: Callable[[], None]) -> None:
+        """Sends a signal; not to what the colleague does, which is on another machine, and not once the command has said how it ended."""
+        with self._colleague:
+            if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+                self._signalled = True
+                send()
 
     def while_on(self, is_on: Callable[[], bool], file: Path) -> None:
         """Keeps a file that others look for, for as long as it is on."""
@@ -171,6 +191,11 @@ class World:
                 file.unlink(missing_ok=True)
 
         self.each_moment.append(happens)
+
+    def taken_back(self) -> Sequence[str]:
+        """The regions that the newest commit takes the version back in."""
+        subject = self.clones.remote.git("log", "-1", "--format=%s", BRANCH)
+        return re.findall(r"region-\w+", subject) if subject.startswith("Roll back ") else ()
 
     def kept(self, region: str) -> Path:
         """Where a region's weights are kept, which no end of a command changes."""
@@ -197,21 +222,24 @@ class Played(FakeRegions):
 
     def _sync(self, region: str) -> None:
         super()._sync(region)
-        self._world.kept(region).write_text(json.dumps(self._weights[region]))
+        # a command may end at any moment
+        written = self._world.kept(region).with_suffix(f".{threading.get_ident()}")
+        written.write_text(json.dumps(self._weights[region]))
+        written.replace(self._world.kept(region))
 
 
 def fetches_fail(world: World) -> None:
-    is_on = world.drawn()
+    is_on = world.drawn(within=1.5)
     world.at_git.append(lambda verb, _run: _AWAY if verb in _ASKING and is_on() else None)
 
 
 def pushes_fail(world: World) -> None:
-    is_on = world.drawn()
+    is_on = world.drawn(within=2)
     world.at_git.append(lambda verb, _run: _AWAY if verb == "push" and is_on() else None)
 
 
 def an_answer_is_lost(world: World) -> None:
-    is_on, also_asking = world.drawn(), world.random.random() < 0.5
+    is_on, also_asking = world.drawn(within=2), world.random.random() < 0.5
 
     def lost(verb: str, run: Callable[[], CompletedProcess[str]]) -> CompletedProcess[str] | None:
         if not is_on() or not (verb == "push" or (also_asking and verb in _ASKING)):
@@ -223,7 +251,7 @@ def an_answer_is_lost(world: World) -> None:
 
 
 def others_push(world: World) -> None:
-    is_on, most = world.drawn(meets=False), world.random.randint(1, 12)
+    is_on, most = world.drawn(meets=False, within=2), world.random.randint(1, 12)
     pushes: list[None] = []
 
     def first(verb: str, _run: object) -> None:
@@ -236,7 +264,7 @@ def others_push(world: World) -> None:
 
 
 def a_region_is_dead(world: World) -> None:
-    is_on, dead = world.drawn(), world.random.choice(REGIONS)
+    is_on, dead = world.drawn(), world.random.choice(world.regions)
 
     def answers(what: str, region: str) -> None:
         if region == dead and is_on():
@@ -248,23 +276,22 @@ def a_region_is_dead(world: World) -> None:
 
 def a_region_is_slow(world: World) -> None:
     """The other one does not wait for it."""
-    is_on, slow = world.drawn(), world.random.choice(REGIONS)
-    other_is_measured = threading.Event()
+    slow, other_is_measured = world.random.choice(world.regions), threading.Event()
 
     def answers(what: str, region: str) -> None:
         # only on the way back, where each region has a thread of its own
         beside = threading.current_thread() is not threading.main_thread()
-        both = sum("back " in thread.name for thread in threading.enumerate()) > 1
         if beside and region != slow and what == "certify":
             other_is_measured.set()
-        elif beside and region == slow and what == "deliver" and is_on() and both:
+        elif beside and region == slow and what == "deliver" and len(world.taken_back()) > 1:
+            world.met.touch()
             assert other_is_measured.wait(30), "a region waits for another"
 
     world.at_region.append(answers)
 
 
 def envoys_cannot_be_asked(world: World) -> None:
-    is_on, where, refused = world.drawn(), world.random.choice(REGIONS), world.random.random() < 0.5
+    is_on, where, refused = world.drawn(), world.random.choice(world.regions), world.random.random() < 0.5
 
     def arrived(region: str) -> Problem | None:
         if region != where or not is_on():
@@ -283,7 +310,7 @@ def envoys_cannot_be_asked(world: World) -> None:
 
 
 def the_probe_dies(world: World) -> None:
-    is_on, where = world.drawn(), world.random.choice(REGIONS)
+    is_on, where = world.drawn(), world.random.choice(world.regions)
 
     def answers(what: str, region: str) -> None:
         if region == where and what != "deliver" and is_on():
@@ -293,7 +320,7 @@ def the_probe_dies(world: World) -> None:
 
 
 def a_stack_file_is_broken(world: World) -> None:
-    where = world.random.choice(REGIONS)
+    where = world.random.choice(world.regions)
     world.once(lambda: world.others(lambda project: project.replace(where, "services:", "service:"), "Break it"))
 
 
@@ -303,24 +330,24 @@ def a_freeze_window_opens(world: World) -> None:
 
 
 def the_remote_refuses(world: World) -> None:
-    is_on = world.drawn()
+    is_on = world.drawn(meets=False, within=2)
     hook = world.clones.remote.directory / "hooks" / "pre-receive"
-    hook.write_text("#!/bin/sh\ntest ! -e refuses || { echo 'main is protected' >&2; exit 1; }\n")
+    hook.write_text(f"#!/bin/sh\ntest ! -e refuses || {{ touch {world.met}; echo 'main is protected' >&2; exit 1; }}\n")
     hook.chmod(0o755)
     world.while_on(is_on, world.clones.remote.directory / "refuses")
 
 
 def argo_cd_denies(world: World) -> None:
-    is_on, where = world.drawn(), world.random.choice(REGIONS)
+    is_on, where = world.drawn(), world.random.choice(world.regions)
     world.arrives = lambda region: region != where or not is_on()
 
 
 def a_signature_needs_a_person(world: World) -> None:
-    world.while_on(world.drawn(), world.clones.remote.directory.with_name("locked"))
+    world.while_on(world.drawn(meets=False, within=1.5), world.clones.remote.directory.with_name("locked"))
 
 
 def room_is_taken(world: World) -> None:
-    where = world.random.choice(REGIONS)
+    where = world.random.choice(world.regions)
 
     def fewer(project: Project) -> None:
         edit(project.stack_file(where), "echo:1.0.0, replicas: 3", "echo:1.0.0, replicas: 1")
@@ -343,7 +370,8 @@ def _ends_by(number: signal.Signals, world: World) -> None:
             os.kill(os.getpid(), number)
 
     # while Git is at work as well
-    world.once(lambda: threading.Timer(0.01 * world.random.random(), kill).start() if is_during else kill())
+    later = partial(threading.Timer, 0.01 * world.random.random(), world.ends, [kill])
+    world.once(lambda: later().start() if is_during else world.ends(kill))
 
 
 def several_at_once(world: World) -> None:
@@ -408,12 +436,15 @@ def play(kind: str, number: int, directory: Path) -> Round:
     ended = Round()
     # with a part of the requests in region-b before it begins, one step is enough for a way back in both
     regions, steps = random.choice(((REGIONS, "50"), (REGIONS, "50"), (REGIONS[:1], "50"), (REGIONS, "50,100")))
+    if kind == "a region is slow":
+        # beside another one
+        regions, steps = REGIONS, "50"
     if len(regions) > 1 and steps == "50":
         clones.somebody_weighs("region-b", v1=90, v2=10)
     command, where = ["promote", "v2", f"--steps={steps}", f"--regions={','.join(regions)}", *QUICK], "operator"
     began = clones.tip
     for typed in range(_MOST_COMMANDS):
-        code, said = Typed(kind, number, typed, directory, where, command).run()
+        code, said = Typed(kind, number, typed, directory, regions, where, command).run()
         ended.codes.append(code)
         ended.said += f"$ rollout {' '.join(command)}  # in {where}\n{said}[{code}]\n"
         ended.wrong += _of_the_end(command[0], code, said, clones, directory)
@@ -424,7 +455,7 @@ def play(kind: str, number: int, directory: Path) -> Round:
         state = [record.state for record in clones.records()][-1:]
         if not state:
             # it was over before it had begun
-            break
+            continue
         goes_on = state == [PromotionState.IN_PROGRESS] and random.random() < 0.5
         command = ["promote", "--resume"] if goes_on else ["rollback"]
         if random.random() < 0.5:
@@ -448,6 +479,7 @@ class Typed:
         round_number: The round's.
         number: Which of the round's commands it is, from 0.
         directory: Of the repositories.
+        regions: Those of the promotion.
         where: The clone in which it is typed.
         command: The words.
     """
@@ -456,8 +488,14 @@ class Typed:
     round_number: int
     number: int
     directory: Path
+    regions: Sequence[str]
     where: str
     command: Sequence[str]
+
+    @property
+    def begins(self) -> bool:
+        """Whether it begins a promotion."""
+        return "v2" in self.command
 
     def run(self) -> tuple[int, str]:
         """The exit code, and what was printed."""
@@ -479,9 +517,9 @@ class Typed:
             os.dup2(file.fileno(), 2)
         os.chdir(self.directory / self.where)
         os.environ.update(HOME=str(self.directory), XDG_CONFIG_HOME=str(self.directory), GIT_CONFIG_NOSYSTEM="1")
-        world = World(self.directory, Random(f"{self.kind} {self.round_number} {self.number}"), self.number)
+        world = World(self)
         regions = Played(world)
-        _fails_at_random(world, regions, begun=self.number > 0)
+        _fails_at_random(world, regions, begun=not self.begins)
         if not world.calm:
             KINDS[self.kind](world)
         with _played(world, regions):
@@ -489,7 +527,7 @@ class Typed:
 
 
 def _fails_at_random(world: World, regions: FakeRegions, *, begun: bool) -> None:
-    """v2 fails from a random look of a promotion on; during what is typed later, from the beginning."""
+    """v2 fails from a random look of a promotion on; during what is typed once it has begun, from the beginning."""
     rate = world.random.uniform(0.3, 1)
 
     def fails() -> None:
@@ -520,7 +558,7 @@ def _played(world: World, regions: FakeRegions) -> Iterator[None]:
         patched.setattr(engine, "preview", lambda *_arguments: ())
         patched.setattr(clone_module, "Upstream", partial(Upstream, pause=world.sleep, now=world.now))
         patched.setattr(repository_module, "git", world.git)
-        for module in (engine, upstream_module, rollback_module):
+        for module in (engine, upstream_module, rollback_module, persistence):
             patched.setattr(module, "time", world)
         yield
 
@@ -547,7 +585,7 @@ def _prepare(kind: str, clones: TwoClones, where: str = "operator") -> None:
     clone.git("config", "user.email", "operator@corp.local")
     if kind in ("a signature needs a person", "several at once"):
         signer = clone.directory.with_name("signer")
-        signer.write_text(_SIGNER.format(locked=clone.directory.with_name("locked")))
+        signer.write_text(_SIGNER.format(locked=signer.with_name("locked"), met=signer.with_name("met")))
         signer.chmod(0o755)
         clone.git("config", "gpg.program", str(signer))
         clone.git("config", "commit.gpgSign", "true")
@@ -588,7 +626,9 @@ def _of_the_end(verb: str, code: int, said: str, clones: TwoClones, directory: P
         wrong = ["the way back is given up"] if is_back and not is_over else []
         wrong += [] if re.search(r"error: (?s:.+)  what to do: | ended: |error: Pulumi", said) else ["no words"]
         named = "\n".join(line for line in said.splitlines() if "error: " in line or "NOT known" in line)
-        return wrong + [f"{region} is not told" for region in with_requests if taken_back and region not in named]
+        # a push of a command that was killed may land later; --resume is refused then, and does not look
+        untold = with_requests if taken_back and is_back else ()
+        return wrong + [f"{region} is not told" for region in untold if region not in named]
     if code in (-signal.SIGKILL, 130, 128 + signal.SIGTERM, 128 + signal.SIGHUP):
         return [] if code < 0 or "stopped" in said else ["no words"]
     return [f"exit code {code}"]
