@@ -216,11 +216,13 @@ class Span:
         seconds: How long it was.
         versions: What each of the service's versions did with the requests that it got.
         answers: How it answered them; nothing of a version, or of any, where that is not counted.
+        ejected: The pods that clients leave out at the last of the two looks because they failed, each with how many do.
     """
 
     seconds: float
     versions: Mapping[str, Tally]
     answers: Mapping[str, Answers] = field(default_factory=dict)
+    ejected: Mapping[Host, int] = field(default_factory=dict)
 
     def tally(self, versions: Collection[str]) -> Tally:
         """What these versions did with their requests."""

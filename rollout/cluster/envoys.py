@@ -245,11 +245,13 @@ def read_clusters(clusters: Mapping[str, Any], service: ServiceAddress) -> tuple
         service: The service.
     """
     hosts = hosts_of(clusters, service)
-    ejected = {
-        subset: sum(bool(host["health_status"].get("failed_outlier_check")) for host in found)
-        for subset, found in hosts.items()
-    }
+    ejected = {subset: sum(map(is_ejected, found)) for subset, found in hosts.items()}
     return frozenset(hosts), {subset: number for subset, number in ejected.items() if number}
+
+
+def is_ejected(host: Mapping[str, Any]) -> bool:
+    """Whether an Envoy leaves out one of `hosts_of` for now because it failed."""
+    return bool((host.get("health_status") or {}).get("failed_outlier_check"))
 
 
 def _asking(page: str) -> Sequence[str]:

@@ -34,7 +34,7 @@ import json
 import re
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -42,7 +42,7 @@ from typing import Any, NamedTuple, TypeVar
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, list_all_pods
-from rollout.cluster.envoys import Envoy, ask_envoys, clusters_page, hosts_of, subset_of, unreadable
+from rollout.cluster.envoys import Envoy, ask_envoys, clusters_page, hosts_of, is_ejected, subset_of, unreadable
 from rollout.cluster.exec import Page
 from rollout.cluster.pods import PROXY
 from rollout.measurement import Answers, Coverage, Host, Span, Tally
@@ -53,13 +53,15 @@ _Read = TypeVar("_Read")
 
 
 class Counters(NamedTuple):
-    """What a client's Envoy counted of a pod of the service, by Envoy's names; all of them but `rq_active` only grow."""
+    """What a client's Envoy counted of a pod of the service, by Envoy's names, of which all but `rq_active` only grow; and whether it
+    leaves the pod out for now."""
 
     rq_total: int = 0
     rq_success: int = 0
     rq_error: int = 0
     rq_timeout: int = 0
     rq_active: int = 0
+    ejected: bool = False
 
     def since(self, before: Counters) -> Tally:
         """The requests that ended since then.
@@ -150,7 +152,10 @@ def compare(before: Reading, now: Reading) -> tuple[Span, Coverage]:
                 then = Counters()
             versions[host.version] += counters.since(then)
         hosts_in_part |= gone
-    return Span(now.at_seconds - before.at_seconds, dict(versions), dict(answers)), Coverage(
+    # of a silent client it is not known now
+    known_now = (hosts for client, hosts in now.counters.items() if client not in now.silent)
+    ejected = Counter(host for hosts in known_now for host, counters in hosts.items() if counters.ejected)
+    return Span(now.at_seconds - before.at_seconds, dict(versions), dict(answers), ejected), Coverage(
         _pods((now.counters.keys() & before.counters.keys()) - now.silent.keys()),
         _reasons(now),
         _pods(now.counters.keys() ^ before.counters.keys()),
@@ -218,7 +223,7 @@ def read_counters(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[
     if not versions:
         return None
     return {
-        Host(version, _address(host["address"])): _counters(host["stats"])
+        Host(version, _address(host["address"])): _counters(host)
         for version, hosts in versions.items()
         for host in hosts
     }
@@ -364,7 +369,7 @@ def _address(address: Mapping[str, Any]) -> str:
     return f"{socket['address']}:{socket['port_value']}" if socket else json.dumps(address, sort_keys=True)
 
 
-def _counters(stats: Collection[Mapping[str, Any]]) -> Counters:
+def _counters(host: Mapping[str, Any]) -> Counters:
     # Envoy leaves out what is 0, and writes numbers as strings
-    values = {stat["name"]: int(stat.get("value", 0)) for stat in stats}
-    return Counters(*(values.get(name, 0) for name in Counters._fields))
+    values = {stat["name"]: int(stat.get("value", 0)) for stat in host["stats"]}
+    return Counters._make([*(values.get(name, 0) for name in Counters._fields[:-1]), is_ejected(host)])

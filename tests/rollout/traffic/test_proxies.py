@@ -104,6 +104,20 @@ class TestCounters:
 
         assert ended == {"v1": Tally(8, 4), "v2": Tally(3, 3), "v3": Tally(1, 1)}
 
+    def test_of_a_pod_that_is_left_out_say_so(self) -> None:
+        page = document(COUNTED)
+        for cluster in page["cluster_statuses"]:
+            for host in cluster["host_statuses"]:
+                host["health_status"] = {"failed_outlier_check": "|v2|" in cluster["name"]}
+
+        counted = read_counters(page, ECHO) or {}
+
+        assert {host.version: counters.ejected for host, counters in counted.items()} == {
+            "v1": False,
+            "v2": True,
+            "v3": False,
+        }
+
     def test_of_a_request_under_way_are_nothing_yet(self) -> None:
         assert Counters(rq_total=3, rq_success=1, rq_active=2).since(Counters()) == Tally(1, 0)
 
@@ -242,6 +256,14 @@ class TestCompare:
         assert coverage == Coverage(counted=frozenset({"shop/a", "cart/b"}))
         assert span.tally({"v1", "v2"}) == Tally(17, 2)
         assert span.tally({"v2"}) == Tally(4, 1)
+
+    def test_tells_how_many_clients_leave_a_pod_out_now(self) -> None:
+        out = well(1)._replace(ejected=True)
+        before = reading({SHOP: {V1: out}, GATEWAY: {V2: out}})
+        # the gateway shows what it did before
+        now = reading({SHOP: {V1: well(1), V2: out}, CART: {V2: out}, GATEWAY: {V2: out}}, {GATEWAY: "gave no answer"})
+
+        assert compare(before, now)[0].ejected == {V2: 2}
 
     def test_counts_a_new_pod_of_the_service_from_its_beginning(self) -> None:
         span, coverage = compare(reading({SHOP: {V1: well(10)}}), reading({SHOP: {V1: well(10), V2: failed(4, 1)}}))
