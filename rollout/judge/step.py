@@ -29,6 +29,7 @@ from rollout.measurement import (
     NOBODY,
     Answers,
     Drawn,
+    Host,
     Latencies,
     Measurement,
     Moment,
@@ -56,6 +57,13 @@ _ATTEMPTS = 3
 _RESTARTS = 2
 """Ends of the new version's containers that accuse it. A single one may be the machine's doing: of two versions of one image, the first
 to end is the new one half of the time."""
+
+_LONG_SECONDS = 120.0
+"""A pod of the new version that is out so long accuses it. The kubelet has ended a container that hangs sooner (three probes in 30 s, and
+30 s of grace). What is ejected once is tried again after 30 s, and is out longer only if it fails again."""
+
+_CLIENTS = 2
+"""So many must have ejected it: what one client alone finds may be its own network, or a tester's requests."""
 
 MANY = 1_000
 """Requests of which the part that is bad is known well enough to say what is usual."""
@@ -215,6 +223,7 @@ class Observation:
         clients: What all other clients got since the step began, as their Envoys count it: what ended between two readings.
         clients_before: How versions had answered these before, at any time, as far as that is known.
         restarts: Why containers ended and were started again within the last ten minutes, by version.
+        not_ready: For how many seconds containers that were ready are not, by version, while no other version had such ones.
     """
 
     coming: Measurement
@@ -222,6 +231,7 @@ class Observation:
     clients: tuple[Span, ...] = ()
     clients_before: Mapping[str, Answers] = field(default_factory=dict)
     restarts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    not_ready: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def tally(self, versions: Collection[str]) -> Tally:
         """What these versions of the region did with all the requests that they got."""
@@ -252,7 +262,7 @@ def doubt(step: Step, seen: Observation, *, proven: bool) -> str | None:
         new_one_is_worse(step, seen)
         or somebody_else_answered(step, seen)
         or _share_is_off(step, seen, proven=proven)
-        or _restarts(step, seen)
+        or _pods(step, seen)
     )
 
 
@@ -265,13 +275,40 @@ def new_one_is_worse(step: Step, seen: Observation) -> str | None:
     return _clients_are_worse_off(step, seen)
 
 
-def _restarts(step: Step, seen: Observation) -> str | None:
-    """That containers of the new version end again and again while those of the others do not; what ends both accuses nobody."""
-    reasons = Counter(seen.restarts.get(step.version, ()))
-    if reasons.total() < _RESTARTS or any(why for version, why in seen.restarts.items() if version != step.version):
+def _pods(step: Step, seen: Observation) -> str | None:
+    """That pods of the new version end or are out again and again, or for long, while those of the others do not and are not."""
+    # what ends both, or ends one and takes the other out, may have one cause
+    if any(why for version, why in seen.restarts.items() if version != step.version):
         return None
-    told = ", ".join(f"{count} x {reason or 'no reason given'}" for reason, count in reasons.most_common())
-    return f"containers of {step.version} ended within ten minutes: {told}; of {step.old_versions} none"
+    reasons = Counter(seen.restarts.get(step.version, ()))
+    if reasons.total() >= _RESTARTS:
+        told = ", ".join(f"{count} x {reason or 'no reason given'}" for reason, count in reasons.most_common())
+        return f"containers of {step.version} ended within ten minutes: {told}; of {step.old_versions} none"
+    if long := [seconds for seconds in seen.not_ready.get(step.version, ()) if seconds >= _LONG_SECONDS]:
+        told = f"{len(long)}, for {max(long):.0f} s"
+        return f"pods of {step.version} that were ready are not ready: {told}; of {step.old_versions} none"
+    return _ejected(step, seen.clients)
+
+
+def _ejected(step: Step, looks: Sequence[Span]) -> str | None:
+    """That clients leave out the same pod of the new version at all looks for long, and no pod of the others."""
+    out: set[Host] | None = None
+    seconds = 0.0
+    for look in reversed(looks):
+        found = {host for host, clients in look.ejected.items() if clients >= _CLIENTS}
+        out = found if out is None else out & found
+        if not out or any(host.version != step.version for host in look.ejected):
+            break
+        if seconds >= _LONG_SECONDS:
+            pods = ", ".join(sorted(host.address for host in out))
+            return (
+                f"clients have ejected pods of {step.version} for {seconds:.0f} s: {pods}; of {step.old_versions} none"
+            )
+        if look.seconds >= _LONG_SECONDS:
+            # nobody looked before it
+            break
+        seconds += look.seconds
+    return None
 
 
 def somebody_else_answered(step: Step, seen: Observation) -> str | None:

@@ -311,7 +311,9 @@ class _Watched:
         """
         clients = self.clients.seen()
         coming, proof = (self.coming, self.watch.seen()) if self.coming else (self.watch.seen(), None)
-        return Observation(coming, proof, clients.spans, clients.before, self.restarts.seen())
+        return Observation(
+            coming, proof, clients.spans, clients.before, self.restarts.seen(), self.restarts.not_ready()
+        )
 
     def turn(self) -> None:
         """Ends the windows of the step before.
@@ -687,9 +689,11 @@ class _Run:
         """What containers did that accused nobody, or could not be seen."""
         restarts = self.watched[region].restarts
         if trouble := restarts.trouble():
-            self.upstream.say(f"{trouble}; nobody sees whether containers end")
+            self.upstream.say(f"{trouble}; nobody sees whether containers end or are not ready")
         for version, reasons in restarts.seen().items():
             self.upstream.say(f"{region}: containers of {version} ended within ten minutes: {', '.join(reasons)}")
+        for version, seconds in restarts.not_ready().items():
+            self.upstream.say(f"{region}: pods of {version} that were ready are not ready: {len(seconds)}")
 
     def _failed(self, region: str, reason: str) -> PromotionResult:
         watched = self.watched[region]

@@ -24,7 +24,7 @@ from rollout.judge.step import (
     risk_of_each,
     somebody_else_answered,
 )
-from rollout.measurement import Answers, Count, Measurement, Result, Span, Tally
+from rollout.measurement import Answers, Count, Host, Measurement, Result, Span, Tally
 from rollout.terms import Terms
 from tests.rollout.answers import AT_NS, REGION, fault, measured, numbered, ok, other, page
 
@@ -401,3 +401,55 @@ class TestRestarts:
         assert reason is None or reason == (
             "containers of v2 ended within ten minutes: 1 x OOMKilled, 1 x Error; of v1 none"
         )
+
+    @pytest.mark.parametrize(
+        ("not_ready", "restarts", "accused"),
+        [
+            ({"v2": [5.0, 120.0]}, {}, True),
+            ({"v2": [119.0] * 3}, {}, False),
+            ({"v1": [600.0]}, {}, False),
+            # one cause that ends the one and makes the other wait
+            ({"v2": [600.0]}, {"v1": ["Error"]}, False),
+        ],
+    )
+    def test_a_container_of_the_new_version_that_is_not_ready_for_long_accuses_it(
+        self, not_ready: Mapping[str, Sequence[float]], restarts: Mapping[str, Sequence[str]], accused: bool
+    ) -> None:
+        reason = doubt(STEP, Observation(NOTHING, restarts=restarts, not_ready=not_ready), proven=False)
+
+        assert reason == ("pods of v2 that were ready are not ready: 1, for 120 s; of v1 none" if accused else None)
+
+
+class TestEjections:
+    OLD, ONE, OTHER = Host("v1", "10.0.0.1:80"), Host("v2", "10.0.0.2:80"), Host("v2", "10.0.0.3:80")
+
+    def reason(self, *looks: Mapping[Host, int]) -> str | None:
+        """What is said of what clients leave out, at looks from 30 s to 30 s."""
+        spans = tuple(Span(30.0, {}, ejected=ejected) for ejected in looks)
+        return doubt(STEP, Observation(NOTHING, clients=spans), proven=False)
+
+    def test_of_a_pod_of_the_new_version_that_clients_leave_out_for_long_accuse_it(self) -> None:
+        looks = [{self.ONE: 3, self.OTHER: 1}, {self.ONE: 2}, {self.ONE: 2}, {self.ONE: 2}, {self.ONE: 2}]
+
+        assert self.reason(*looks) == "clients have ejected pods of v2 for 120 s: 10.0.0.2:80; of v1 none"
+        assert self.reason({}, *looks[1:]) is None
+
+    @pytest.mark.parametrize(
+        "otherwise",
+        [
+            pytest.param({}, id="it was tried again and is well"),
+            pytest.param({ONE: 1}, id="by one client alone"),
+            pytest.param({OTHER: 2}, id="another pod"),
+            pytest.param({ONE: 2, OLD: 1}, id="one of the old version too"),
+        ],
+    )
+    def test_accuse_nobody_where_it_was_otherwise_once(self, otherwise: Mapping[Host, int]) -> None:
+        for place in range(5):
+            looks: list[Mapping[Host, int]] = [{self.ONE: 2}] * 5
+            looks[place] = otherwise
+            assert self.reason(*looks) is None
+
+    def test_accuse_nobody_by_two_looks_with_long_between_them(self) -> None:
+        spans = tuple(Span(seconds, {}, ejected={self.ONE: 2}) for seconds in (30.0, 600.0, 30.0))
+
+        assert doubt(STEP, Observation(NOTHING, clients=spans), proven=False) is None

@@ -73,6 +73,7 @@ class FakeRegions(Clusters):
         untold: What of that is declared and not told of them.
         at_weight_0: What answers a request that asks for v2 by a header, by its number and its region.
         ended: Why containers ended, by version, in a region.
+        not_ready: For how many seconds containers that were ready are not, by version, in a region.
         slower: How many times as long a version takes, by region.
         arrives: Whether a region can be brought to such weights.
         in_the_way: What the verbs find that would keep a change from arriving.
@@ -94,6 +95,7 @@ class FakeRegions(Clusters):
         self.untold = ""
         self.at_weight_0: Callable[[int, str], Result] = lambda _number, region: ok("v2", region)
         self.ended: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda _region: {}
+        self.not_ready: Callable[[str], Mapping[str, tuple[float, ...]]] = lambda _region: {}
         self.slower: Callable[[str, str], float] = lambda _region, _version: 1.0
         self.silent: set[str] = set()
         self.say: Callable[[str], None] = lambda _line: None
@@ -338,6 +340,9 @@ class FakeRestarts(RestartsWatch):
 
     def seen(self) -> Mapping[str, tuple[str, ...]]:
         return self._of.ended(self._where)
+
+    def not_ready(self) -> Mapping[str, tuple[float, ...]]:
+        return self._of.not_ready(self._where)
 
     def trouble(self) -> str:
         return ""

@@ -292,6 +292,17 @@ class TestTakenBack:
         assert ended.state is PromotionState.ROLLED_BACK
         assert ended.reason == ("region-a: containers of v2 ended within ten minutes: 2 x OOMKilled; of v1 none")
 
+    def test_one_of_which_a_pod_is_not_ready_any_more(self, clones: TwoClones, regions: FakeRegions) -> None:
+        def fails() -> None:
+            regions.not_ready = lambda region: {"v2": (125.0,)} if region == "region-a" else {}
+
+        regions.once("deliver", "region-b", 50, fails)
+
+        ended = begin(clones, regions, planned(clones, (50, 100)))
+
+        assert ended.state is PromotionState.ROLLED_BACK
+        assert ended.reason == "region-a: pods of v2 that were ready are not ready: 1, for 125 s; of v1 none"
+
     def test_a_request_that_nobody_answers(self, clones: TwoClones, regions: FakeRegions) -> None:
         def fails() -> None:
             regions.unanswered_rate = lambda _region: 0.01
