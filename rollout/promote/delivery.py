@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
+from rollout.cluster.acknowledgement import Acknowledgements
 from rollout.cluster.application import HEALTHY, Application, ask_to_look, read_application
 from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys
@@ -19,7 +20,6 @@ from rollout.cluster.pods import FEW, PROXY, container, is_ready
 from rollout.cluster.syncz import Counters, Proxy
 from rollout.git.repository import Repository
 from rollout.problem import Problem, RolloutError
-from rollout.promote.acknowledgement import Acknowledgements
 from rollout.status.overlay import overlay_split
 from rollout.weights import routed
 

@@ -11,13 +11,13 @@ import pytest
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
+from rollout.cluster import acknowledgement
 from rollout.cluster.application import Application, parse_application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Route
 from rollout.cluster.syncz import Counters, Proxy
 from rollout.git.repository import Repository
 from rollout.problem import Problem, RolloutError
-from rollout.promote import acknowledgement
 from rollout.promote import delivery as delivery_module
 from rollout.promote.delivery import DeliveryTime, await_commit, brings, deliver, lacks, takes
 from tests.rollout.cluster.applications import NEW, OLD, application, refused, well

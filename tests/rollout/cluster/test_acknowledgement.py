@@ -11,10 +11,10 @@ from itertools import count
 
 import pytest
 
+from rollout.cluster import acknowledgement
+from rollout.cluster.acknowledgement import Acknowledgements
 from rollout.cluster.envoys import Envoy
-from rollout.promote import acknowledgement
-from rollout.promote.acknowledgement import Acknowledgements
-from tests.rollout.promote.simulated_mesh import WEIGHTS, Context, PushedMesh, SimulatedMesh
+from tests.rollout.cluster.simulated_mesh import WEIGHTS, Context, PushedMesh, SimulatedMesh
 
 RUNS = 400
 HISTORIES = (("wanted", "before", "wanted"), ("other", "before", "wanted"), ("other", "wanted", "before", "wanted"))
