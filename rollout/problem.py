@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -54,3 +56,12 @@ def first_line(text: str | None) -> str:
     """What a library says, short enough for a message."""
     lines = (text or "").strip().splitlines()
     return lines[0][:300] if lines else "no reason given"
+
+
+def or_problems(ask: Callable[[], _Value], problems: list[Problem]) -> _Value | None:
+    """An answer; None where there is none, and then the problems are added to those that there are."""
+    try:
+        return ask()
+    except RolloutError as error:
+        problems.extend(error.problems)
+        return None

@@ -32,7 +32,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
 }
 # modules at the top that the rooms import, and that import no room
 BASE = {
-    "rollout": {"access", "problem", "measurement", "regions", "terms", "weights"},
+    "rollout": {"access", "answers", "problem", "measurement", "regions", "terms", "weights"},
     "lab": {"mark", "place", "report"},
 }
 # by package: the packages of ours that it may import

@@ -30,6 +30,8 @@ _WHY = "only the region's own cluster knows what runs there, and can send reques
 # The Kubernetes client enters a credential's temporary file in a table before it has written it, so that a thread which
 # loads the same credential at that moment reads an empty file. Two contexts often share a certificate.
 _LOADING = threading.Lock()
+# a credential may be asked of a program that hangs
+_LOADED_WITHIN_SECONDS = 5.0
 
 
 def api_client(region: RegionAccess) -> client.ApiClient:
@@ -45,7 +47,7 @@ def api_client(region: RegionAccess) -> client.ApiClient:
         "or bring the lab up (make up)"
     )
     try:
-        with _LOADING:
+        with _loading():
             listed, _current = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]
             contexts = [str(context["name"]) for context in listed]
             if region.context not in contexts:
@@ -65,6 +67,17 @@ def api_client(region: RegionAccess) -> client.ApiClient:
             f"{region.name}: {where} cannot be used: {first_line(str(error))}", _WHY, fix
         ) from error
     return api
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """One thread at a time; but no region waits long for the credential of another one."""
+    is_alone = _LOADING.acquire(timeout=_LOADED_WITHIN_SECONDS)
+    try:
+        yield
+    finally:
+        if is_alone:
+            _LOADING.release()
 
 
 @contextmanager

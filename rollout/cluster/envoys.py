@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from components.names import ServiceAddress
 from rollout.access import RegionAccess
+from rollout.answers import ask_all, await_all, stop_of_this_work
 from rollout.cluster.client import MOST_AT_ONCE, api_client, list_all_pods
 from rollout.cluster.exec import Page, run
 from rollout.cluster.pods import FEW, PROXY, container, is_ready, istio_version
@@ -142,7 +141,6 @@ def ask_envoys(
     region: RegionAccess,
     pods: Iterable[Mapping[str, Any]],
     pages: Callable[[Envoy], Sequence[str]],
-    stop: threading.Event | None = None,
 ) -> list[tuple[Envoy, list[Page]]]:
     """Asks sidecars and gateways for pages of their administration, eight pages at a time.
 
@@ -150,7 +148,6 @@ def ask_envoys(
         region: The region.
         pods: The pods to ask, as they were just listed; what is none of these is passed over.
         pages: What to ask an Envoy for; nothing to leave it out.
-        stop: Ends it at once; the pages that are missing then say so.
 
     Returns:
         By pod's name, each that was asked and its pages: not a pod that is not ready or is being deleted, nor one that goes
@@ -159,18 +156,15 @@ def ask_envoys(
     Raises:
         RolloutError: no such context, or the cluster does not answer or refuses to list its pods.
     """
-    api, stop = api_client(region), stop or threading.Event()
+    api = api_client(region)
     wanted = [(envoy, asked) for envoy in _ready(pods) if (asked := pages(envoy))]
-    with ThreadPoolExecutor(max_workers=MOST_AT_ONCE) as pool:
-        # also those of one pod at once: most of the time is the start of a process there
-        coming = [
-            [pool.submit(run, api, envoy.pod, PROXY, _asking(page), stop=stop) for page in asked]
-            for envoy, asked in wanted
-        ]
-        found = [
-            (envoy, [page.result() for page in each]) for (envoy, _asked), each in zip(wanted, coming, strict=True)
-        ]
-    if stop.is_set() or not any(page.error for _envoy, each in found for page in each):
+    # also those of one pod at once: most of the time is the start of a process there
+    each_page = [(envoy, page) for envoy, asked in wanted for page in asked]
+    coming = ask_all(lambda one: run(api, one[0].pod, PROXY, _asking(one[1])), each_page, most_at_once=MOST_AT_ONCE)
+    await_all(coming)
+    answers = iter(coming)
+    found = [(envoy, [next(answers).result() for _page in asked]) for envoy, asked in wanted]
+    if stop_of_this_work().is_set() or not any(page.error for _envoy, each in found for page in each):
         return found
     still_there = {envoy.uid for envoy in _ready(list_all_pods(region, api))}
     return [(envoy, each) for envoy, each in found if envoy.uid in still_there or not any(page.error for page in each)]

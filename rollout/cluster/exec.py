@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import websocket
 from kubernetes import client
 from kubernetes.stream import stream
 
+from rollout.answers import stop_of_this_work
 from rollout.problem import first_line
 
 STDOUT, STDERR, STATUS = 1, 2, 3
@@ -125,19 +125,18 @@ def ending(status: bytes) -> str:
     return f"ended with code {codes[0]}" if codes else f"failed ({first_line(str(parsed.get('message', '')))})"
 
 
-def run(
-    api: client.ApiClient, pod: str, container: str, command: Sequence[str], *, stop: threading.Event | None = None
-) -> Page:
-    """Runs a command to its end, for ten seconds at most, and gives what it printed.
+def run(api: client.ApiClient, pod: str, container: str, command: Sequence[str]) -> Page:
+    """Runs a command to its end, for ten seconds at most or until this work is stopped, and gives what it printed.
 
     Args:
         api: The region's; each exec makes a client of its own from it.
         pod: As `namespace/name`.
         container: Its name there.
         command: The command with its arguments.
-        stop: Ends it at once.
     """
-    stop = stop or threading.Event()
+    stop = stop_of_this_work()
+    if stop.is_set():
+        return Page(error=_STOPPED)
     core = client.CoreV1Api(client.ApiClient(api.configuration))
     try:
         opened = open_exec(core, pod, container, command, stdin=False, timeout_seconds=_TIMEOUT_SECONDS)
@@ -156,8 +155,7 @@ def run(
         return Page(error=f"exec lost its connection: {first_line(str(error))}")
     if not ended:
         return Page(error=_STOPPED if stop.is_set() else f"gave no answer within {_TIMEOUT_SECONDS:.0f} s")
-    if not status:
-        return Page(error="exec lost its connection")
-    if ending(status):
-        return Page(error=f"{command[0]} failed: {first_line(complaint.decode('utf-8', 'replace'))}")
+    if failed := ending(status):
+        said = f"{command[0]} failed: {first_line(complaint.decode('utf-8', 'replace'))}"
+        return Page(error=said if status else f"exec {failed}")
     return Page(text.decode("utf-8", "replace"))

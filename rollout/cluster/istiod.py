@@ -7,10 +7,10 @@ it is in docs/decisions/0032-what-syncz-shows.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from rollout.access import RegionAccess
+from rollout.answers import ask_all, await_all
 from rollout.cluster.client import MOST_AT_ONCE, api_client, list_pods
 from rollout.cluster.exec import run
 from rollout.cluster.pods import ISTIO_NAMESPACE, is_ready, of_app
@@ -70,10 +70,11 @@ def _ask(
     """What each of these istiods that is ready answers."""
     api, command = api_client(region), ("pilot-discovery", "request", "GET", path)
     names = [f"{ISTIO_NAMESPACE}/{pod['metadata']['name']}" for pod in pods if is_ready(pod)]
-    with ThreadPoolExecutor(max_workers=MOST_AT_ONCE) as pool:
-        pages = dict(zip(names, pool.map(lambda name: run(api, name, _DISCOVERY, command), names), strict=True))
+    pages = ask_all(lambda name: run(api, name, _DISCOVERY, command), names, most_at_once=MOST_AT_ONCE)
+    await_all(pages)
     found: dict[str, _Said] = {}
-    for name, page in pages.items():
+    for name, answer in zip(names, pages, strict=True):
+        page = answer.result()
         error = page.error
         if not error:
             try:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
+from rollout.answers import stop_of_this_work
 from rollout.problem import TransientError
 
 _LOCAL_SECONDS = 30.0
+# how long a stop may go unnoticed
+_POLL_SECONDS = 0.2
+_END_SECONDS = 5.0
 # A hook or an alias sets these for the repository that it runs in; here it is the project's directory that says which is meant.
 _OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
@@ -38,17 +46,10 @@ def git(
 
     Raises:
         TransientError: git cannot be started, or it does not end in time.
-        KilledError: a signal ended it.
+        KilledError: a signal ended it, or this work is stopped.
     """
     try:
-        done = subprocess.run(
-            ["git", "-C", str(project), *arguments],
-            env={**_quiet_environment(), **(environment or {})},
-            input=given,
-            capture_output=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
+        done = _run(["git", "-C", str(project), *arguments], given, environment or {}, timeout_seconds)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise TransientError.of(
             f"git cannot be run: {error}", why, "install git, or see what keeps it waiting"
@@ -57,6 +58,36 @@ def git(
         raise KilledError.of(f"git was ended by signal {-done.returncode}", why, "run this again")
     # not as text, in which a carriage return would become the end of a line
     return subprocess.CompletedProcess(done.args, done.returncode, _text(done.stdout), _text(done.stderr))
+
+
+def _run(
+    command: Sequence[str], given: bytes, environment: Mapping[str, str], seconds: float
+) -> subprocess.CompletedProcess[bytes]:
+    """As `subprocess.run`, until nobody waits for this work any more."""
+    stop, ends = stop_of_this_work(), time.monotonic() + seconds
+    stopped = subprocess.CompletedProcess(command, -signal.SIGTERM, b"", b"")
+    if stop.is_set():
+        return stopped
+    pipe, environment = subprocess.PIPE, {**_quiet_environment(), **environment}
+    # a file: what is given through a pipe is lost where `communicate` is called again
+    with TemporaryFile() as file:
+        file.write(given)
+        file.seek(0)
+        with subprocess.Popen(command, stdin=file, stdout=pipe, stderr=pipe, env=environment) as process:
+            try:
+                while not stop.is_set() and time.monotonic() < ends:
+                    with suppress(subprocess.TimeoutExpired):
+                        out, err = process.communicate(timeout=_POLL_SECONDS)
+                        return subprocess.CompletedProcess(command, process.returncode, out, err)
+                # not SIGKILL, after which Git's locks would stay
+                process.terminate()
+                process.wait(_END_SECONDS)
+            except BaseException:
+                process.kill()
+                raise
+    if not stop.is_set():
+        raise subprocess.TimeoutExpired(command, seconds)
+    return stopped
 
 
 def _quiet_environment() -> dict[str, str]:

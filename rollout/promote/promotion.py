@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
+from rollout.answers import await_all
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.checks import answered_by
 from rollout.judge.shares import Standing
@@ -41,7 +42,6 @@ from rollout.promote.delivery import DeliveryTime
 from rollout.promote.persistence import held
 from rollout.promote.results import FirstAnswers, PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
-from rollout.status.answers import await_all
 from rollout.status.verification import Outcome
 from rollout.traffic.clients import ClientsWatch
 from rollout.traffic.restarts import RestartsWatch

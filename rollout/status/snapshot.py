@@ -11,6 +11,7 @@ from typing import Any
 
 from components.names import ServiceAddress, address
 from rollout.access import RegionAccess
+from rollout.answers import await_all
 from rollout.cluster.application import SYNCED, Application, read_application
 from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, read_envoys, sample
@@ -18,9 +19,8 @@ from rollout.cluster.istiod import read_connections
 from rollout.cluster.objects import Live, read_live
 from rollout.git.repository import Repository
 from rollout.plan.declaration import DeclaredRegion, WorkingTree, declared, overlay_at
-from rollout.problem import Problem, RolloutError
+from rollout.problem import Problem, RolloutError, or_problems
 from rollout.regions import refuse_unknown_services
-from rollout.status.answers import await_all, or_problems
 from rollout.status.disagreements import Declaration, RegionStatus, Status, Weights
 from rollout.status.overlay import overlay_split
 from rules.change.differences import differences

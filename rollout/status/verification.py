@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Self, TypeVar
 
 from components.names import ServiceAddress
 from rollout.access import PulumiAccess, RegionAccess
+from rollout.answers import ask_all, await_all
 from rollout.cluster.application import Application, settled_application, synced_commit
 from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import Envoy, acknowledges, read_envoys, sample
@@ -21,8 +21,7 @@ from rollout.judge.checks import WHATEVER_THE_WEIGHTS, Check, no_failures
 from rollout.judge.shares import DEFAULT_MOST, RISK
 from rollout.judge.verdict import Verdict, is_decided, verdict_of
 from rollout.measurement import Measurement
-from rollout.problem import Problem, RolloutError, TransientError, refuse
-from rollout.status.answers import await_all, or_problems
+from rollout.problem import Problem, RolloutError, TransientError, or_problems, refuse
 from rollout.status.overlay import is_here, overlay_split
 from rollout.traffic.attack import DEFAULT_RATE, Attack
 from rollout.traffic.probe import Source, connect, count_results
@@ -483,11 +482,11 @@ def _side_by_side(
         except RolloutError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
-        try:
-            futures = [pool.submit(attempt, item) for item in items]
-            await_all(futures)
-        finally:
-            # the pool waits for its threads, so they must know; those that are done do not care
-            stop.set()
+    futures = ask_all(attempt, items)
+    try:
+        await_all(futures)
+    finally:
+        # those that are done do not care
+        stop.set()
+        await_all(futures)
     return [future.result() for future in futures]

@@ -22,6 +22,9 @@ _WORKERS_PER_RATE = 10
 LONGEST_SECONDS = 14 * 24 * 3600.0
 """A watch ends after this time, also where nobody ends it."""
 
+END_SECONDS = 1.0
+"""A look that hangs longer at the end of a watch is left behind; what it finds counts no more."""
+
 # The last request may take the probe's timeout of 5 s; a machine that is busy may fall behind the rate by half.
 _SLACK_SECONDS = 30.0
 _SLACK_FACTOR = 2.0

@@ -8,17 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
+from rollout.answers import stopped_by
 from rollout.measurement import Answers, Coverage, Span, Tally
 from rollout.problem import Problem, RolloutError
-from rollout.traffic.attack import LONGEST_SECONDS
+from rollout.traffic.attack import END_SECONDS, LONGEST_SECONDS
 
 EVERY_SECONDS = 10.0
 
 _REST = 10
 """How many times as long as a look took the pause after it is at least: it is work for what is looked at."""
-
-_END_SECONDS = 1.0
-"""A look that hangs longer at the end is left behind; what it finds counts no more."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,8 @@ class Source(Protocol):
 
     untold: str
 
-    def begin(self, stop: threading.Event) -> tuple[Mapping[str, Answers], Coverage]:
+    def begin(self) -> tuple[Mapping[str, Answers], Coverage]:
         """Counts nothing that ended before this call, now or later.
-
-        Args:
-            stop: Ends it at once where it is set.
 
         Returns:
             How versions had answered until now, at any time; a version of which nothing is known is missing. And who is silent.
@@ -72,11 +67,8 @@ class Source(Protocol):
             RolloutError: nothing can be known now, and why; to be called again.
         """
 
-    def look(self, stop: threading.Event) -> tuple[Span | None, Coverage]:
+    def look(self) -> tuple[Span | None, Coverage]:
         """What ended since the last look, or the beginning; None where nothing newer is known.
-
-        Args:
-            stop: Ends it at once where it is set.
 
         Raises:
             RolloutError: nothing can be known now, and why; the next look tells of both intervals.
@@ -116,7 +108,7 @@ class ClientsWatch:
         with self._news:
             self._stop.set()
             self._news.notify_all()
-        self._thread.join(_END_SECONDS)
+        self._thread.join(END_SECONDS)
 
     def seen(self) -> Window:
         """The window so far."""
@@ -143,10 +135,11 @@ class ClientsWatch:
                 return
             turns, began = self._turns, time.monotonic()
             try:
-                if self._turned == turns:
-                    self._add(*self._source.look(self._stop))
-                else:
-                    self._begin(turns, *self._source.begin(self._stop))
+                with stopped_by(self._stop):
+                    if self._turned == turns:
+                        self._add(*self._source.look())
+                    else:
+                        self._begin(turns, *self._source.begin())
             except RolloutError as error:
                 self._fail(error)
             self._pause(turns, max(self._every_seconds, _REST * (time.monotonic() - began)))

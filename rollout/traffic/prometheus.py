@@ -27,7 +27,6 @@ source/extensions/filters/http/istio_stats/istio_stats.cc in istio/proxy, where 
 from __future__ import annotations
 
 import json
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -124,7 +123,7 @@ class Prometheus:
         # which job of several that scrape a client is read
         self._targets: dict[str, tuple[str, ...]] = {}
 
-    def begin(self, _stop: threading.Event) -> tuple[Mapping[str, Answers], Coverage]:
+    def begin(self) -> tuple[Mapping[str, Answers], Coverage]:
         """As `Source.begin`; raises what `look` does."""
         # by its own clock, which is that of its samples
         began_seconds: float = self._ask("time()", lambda scalar: float(scalar[1]))
@@ -137,7 +136,7 @@ class Prometheus:
                 before[each.version] += each.answers(samples[-1].value)
         return dict(before), Coverage(silent=self._silent())
 
-    def look(self, _stop: threading.Event) -> tuple[Span | None, Coverage]:
+    def look(self) -> tuple[Span | None, Coverage]:
         """As `Source.look`.
 
         Raises:

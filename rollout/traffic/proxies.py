@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -168,7 +167,6 @@ def read_clients(
     region: RegionAccess,
     service: ServiceAddress,
     left_out: Collection[str],
-    stop: threading.Event | None = None,
     *,
     latency: bool = False,
     failures: Collection[int] = (),
@@ -181,7 +179,6 @@ def read_clients(
         left_out: The namespaces whose pods are not asked.
         latency: Whether they are asked for statistics of subsets too.
         failures: The 4xx statuses that are failures, as far as these statistics tell.
-        stop: Ends it at once; what is missing then is silent.
 
     Raises:
         RolloutError: no such context, or the cluster does not answer or refuses to list its pods.
@@ -195,7 +192,7 @@ def read_clients(
         wanted = [clusters_page([service]), *([_statistics_page(service, failures)] if latency else [])]
         return [] if envoy.pod.partition("/")[0] in left_out else wanted
 
-    for envoy, (page, *more) in ask_envoys(region, list_all_pods(region, api_client(region)), pages, stop):
+    for envoy, (page, *more) in ask_envoys(region, list_all_pods(region, api_client(region)), pages):
         client = Client(envoy.pod, envoy.uid, envoy.gateway)
         read, error = _read(page, read_counters, service)
         if error:
@@ -280,23 +277,23 @@ class Proxies:
         self._last = Reading(0.0, {})
         self.untold = ""
 
-    def begin(self, stop: threading.Event) -> tuple[Mapping[str, Answers], Coverage]:
+    def begin(self) -> tuple[Mapping[str, Answers], Coverage]:
         """As `Source.begin`; raises what `look` does."""
-        now = self._read(Reading(0.0, {}), stop)
+        now = self._read(Reading(0.0, {}))
         return now.versions, Coverage(silent=_reasons(now), gateways=now.gateways)
 
-    def look(self, stop: threading.Event) -> tuple[Span | None, Coverage]:
+    def look(self) -> tuple[Span | None, Coverage]:
         """As `Source.look`; about half a second for fourteen of them.
 
         Raises:
             RolloutError: no such context, or the cluster does not answer or refuses to list its pods; or none of them answers.
         """
         before = self._last
-        return compare(before, self._read(before, stop))
+        return compare(before, self._read(before))
 
-    def _read(self, before: Reading, stop: threading.Event) -> Reading:
+    def _read(self, before: Reading) -> Reading:
         found = read_clients(
-            self._region, self._service, self._left_out, stop, latency=self._latency, failures=self._failures
+            self._region, self._service, self._left_out, latency=self._latency, failures=self._failures
         )
         if found.silent and not found.counters:
             raise self._none_answered(found.silent)

@@ -23,7 +23,7 @@ from rollout.access import RegionAccess
 from rollout.cluster.client import api_client, list_pods
 from rollout.cluster.pods import is_leaving
 from rollout.problem import RolloutError
-from rollout.traffic.attack import LONGEST_SECONDS
+from rollout.traffic.attack import END_SECONDS, LONGEST_SECONDS
 
 WITHIN_SECONDS = 600.0
 """How long a restart is remembered: the kubelet forgets a container's crashes, too, once it has run for ten minutes."""
@@ -116,7 +116,7 @@ class RestartsWatch:
 
     def __exit__(self, *_error: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(END_SECONDS)
 
     def seen(self) -> Mapping[str, tuple[str, ...]]:
         """Why containers ended within the last ten minutes, by version; those of which none ended are missing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -117,11 +116,11 @@ def envoy(region: RegionAccess, port: int) -> Prometheus:
 
 
 def begin(source: Prometheus) -> tuple[Mapping[str, Answers], Coverage]:
-    return source.begin(threading.Event())
+    return source.begin()
 
 
 def look(source: Prometheus) -> tuple[Span | None, Coverage]:
-    return source.look(threading.Event())
+    return source.look()
 
 
 def versions(source: Prometheus) -> Mapping[str, Tally]:

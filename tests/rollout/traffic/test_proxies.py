@@ -456,7 +456,7 @@ class TestRead:
         mesh.answers["g"] = failing
         proxies = Proxies(region, ECHO, latency=True)
 
-        before, coverage = proxies.begin(threading.Event())
+        before, coverage = proxies.begin()
         assert before["v2"] == Answers(17)
         assert before["v1"].bounds_ms([0.03, 0.5, 0.99]) == (0.5, 300_000)
         assert {*coverage.silent} == coverage.gateways == {"istio-ingress/g"}
@@ -477,7 +477,7 @@ class TestRead:
         mesh.answers |= {"a": answering(STATISTICS), "g": answering('{"stats": []}')}
         proxies = Proxies(region, ECHO, latency=True, failures=(429, 404))
 
-        proxies.begin(threading.Event())
+        proxies.begin()
 
         assert any(asked.startswith("a ") and asked.endswith("upstream_rq_(4xx|time|404|429)") for asked in mesh.asked)
         assert proxies.untold == (
@@ -488,7 +488,7 @@ class TestRead:
     def test_tells_that_none_counts_what_is_declared_without_statistics(self, region: RegionAccess) -> None:
         silent, declared = Proxies(region, ECHO), Proxies(region, ECHO, bounds_ms=(250,))
         for proxies in (silent, declared):
-            proxies.begin(threading.Event())
+            proxies.begin()
 
         assert silent.untold == ""
         assert declared.untold.startswith("the proxies of 2 of 2 clients do not count what ")
@@ -511,10 +511,10 @@ class TestRead:
 
         mesh.answers = dict.fromkeys(mesh.answers, answering)
         proxies = Proxies(region, ECHO, latency=True)
-        proxies.begin(threading.Event())
+        proxies.begin()
         second.append(statistics)
 
-        span, coverage = proxies.look(threading.Event())
+        span, coverage = proxies.look()
 
         assert span
         assert span.versions == {"v1": Tally(21, 0)}
@@ -522,7 +522,7 @@ class TestRead:
         assert coverage.silent.keys() == {"shop/a", "istio-ingress/g", "other/o"}
         assert all(why.startswith("only its requests are known: ") for why in coverage.silent.values())
         second.append(STATISTICS.replace("17}", "20}"))
-        again, coverage = proxies.look(threading.Event())
+        again, coverage = proxies.look()
         assert again
         assert again.answers == {"v1": nothing, "v2": Answers(9)}
         assert not coverage.silent
