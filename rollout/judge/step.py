@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -238,41 +238,67 @@ class Observation:
         return self.coming.tally(versions) + (self.proof.tally(versions) if self.proof else Tally())
 
 
-def new_tally(step: Step, seen: Observation) -> Tally:
-    """The new version's requests since the step began."""
-    return seen.tally({step.version})
+@dataclass(frozen=True)
+class Look:
+    """A step, and what was measured of it until a moment. What several of its tests need is counted once.
+
+    Attributes:
+        step: The step.
+        seen: What was measured of it.
+    """
+
+    step: Step
+    seen: Observation
+
+    @property
+    def new(self) -> Tally:
+        """The new version's requests since the step began."""
+        return self.seen.tally({self.step.version})
+
+    @property
+    def old(self) -> Tally:
+        """The others' requests since the step began."""
+        return self.seen.tally({*self.step.weights} - {self.step.version})
+
+    @cached_property
+    def windows(self) -> _Windows:
+        """The probe's requests."""
+        step, seen, measures = self.step, self.seen, len(self.step.measures)
+        return _Windows(
+            # an upper bound of the share at each moment is enough to say that a version is worse
+            _Window.of(step, seen.coming.moments, step.highest_share, measures),
+            _Window.of(step, seen.proof.moments if seen.proof else (), step.share, measures),
+        )
+
+    @cached_property
+    def clients(self) -> _Clients:
+        """The requests of all other clients."""
+        return _clients(self.step, self.seen)
 
 
-def old_tally(step: Step, seen: Observation) -> Tally:
-    """The others' requests since the step began."""
-    return seen.tally({*step.weights} - {step.version})
-
-
-def doubt(step: Step, seen: Observation, *, proven: bool) -> str | None:
+def doubt(look: Look, *, proven: bool) -> str | None:
     """Why a step is not well, in a sentence; None while there is nothing to say against it.
 
     It may be asked at any time: each of the tests is valid however often it is.
 
     Args:
-        step: The step.
-        seen: What was measured of it.
+        look: The step, and what was measured of it.
         proven: Whether its shares were proven before: then they need not be proven again, but can be found off.
     """
     return (
-        new_one_is_worse(step, seen)
-        or somebody_else_answered(step, seen)
-        or _share_is_off(step, seen, proven=proven)
-        or _pods(step, seen)
+        new_one_is_worse(look)
+        or somebody_else_answered(look)
+        or _share_is_off(look.step, look.seen, proven=proven)
+        or _pods(look.step, look.seen)
     )
 
 
-def new_one_is_worse(step: Step, seen: Observation) -> str | None:
+def new_one_is_worse(look: Look) -> str | None:
     """That the new version is shown to be worse than the others by more than a margin, in a sentence; None while it is not."""
-    windows = _windows(step, seen)
-    for measure in step.measures:
-        if _is_beyond(step, windows, measure, measure.margin):
-            return _worse(step, seen, windows, measure)
-    return _clients_are_worse_off(step, seen)
+    for measure in look.step.measures:
+        if _is_beyond(look, measure, measure.margin):
+            return _worse(look, measure)
+    return _clients_are_worse_off(look)
 
 
 def _pods(step: Step, seen: Observation) -> str | None:
@@ -311,8 +337,9 @@ def _ejected(step: Step, looks: Sequence[Span]) -> str | None:
     return None
 
 
-def somebody_else_answered(step: Step, seen: Observation) -> str | None:
+def somebody_else_answered(look: Look) -> str | None:
     """That requests were lost, or went where they should not, in a sentence; None while none was."""
+    step, seen = look.step, look.seen
     now = routed(step.weights)
     for window, weights in ((seen.coming, routed(step.before) | now), (seen.proof, now)):
         if window and (lost := nothing_lost(window, weights, partial(nearly_all_answered, risk=step.risk))):
@@ -339,15 +366,14 @@ def nearly_all_answered(measurement: Measurement, risk: float = RISK) -> tuple[D
     return (Deviation(Kind.FAILED, UNANSWERED_ROW, text),)
 
 
-def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ...]:
+def compared(look: Look, rate: float) -> tuple[Comparison, ...]:
     """The new version beside the others in each measure.
 
     Args:
-        step: The step.
-        seen: What was measured of it.
+        look: The step, and what was measured of it.
         rate: Requests a second.
     """
-    windows = _windows(step, seen)
+    step, windows, clients = look.step, look.windows, look.clients
     found = []
     for measure in step.measures:
         found.append(
@@ -356,11 +382,10 @@ def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ..
                 *_bad(windows, measure),
                 bounds(windows.proof.pooled(measure), measure.margin.ratio, step.risk).high,
                 measure.margin.points,
-                is_needed=_is_needed(step, windows, measure, rate),
-                worse=not step.is_alone and _is_beyond(step, windows, measure, Margin()),
+                is_needed=_is_needed(look, measure, rate),
+                worse=not step.is_alone and _is_beyond(look, measure, Margin()),
             )
         )
-    clients = _clients(step, seen)
     for measure in clients.measures:
         worse = clients.drawn and clients.is_beyond(measure, Margin(), step.risk)
         name, allowed = f"{measure.name} of other clients", measure.margin.points
@@ -369,32 +394,30 @@ def compared(step: Step, seen: Observation, rate: float) -> tuple[Comparison, ..
     return tuple(found)
 
 
-def is_proven(step: Step, seen: Observation, rate: float) -> bool:
+def is_proven(look: Look, rate: float) -> bool:
     """Whether the shares are what they are to be, and the new version is within its margins of the others, at the declared risk.
 
     Args:
-        step: The step.
-        seen: What was measured of it.
+        look: The step, and what was measured of it.
         rate: Requests a second.
     """
     # how many requests a proof takes is worked out only where there is none yet
-    if not split_is_proven(step, seen):
-        return False
-    windows = _windows(step, seen)
-    return all(
-        is_within(windows.proof.pooled(measure), measure.margin, step.risk)
-        or not _is_needed(step, windows, measure, rate)
-        for measure in step.measures
+    return split_is_proven(look) and all(
+        is_within(look.windows.proof.pooled(measure), measure.margin, look.step.risk)
+        or not _is_needed(look, measure, rate)
+        for measure in look.step.measures
     )
 
 
-def split_is_proven(step: Step, seen: Observation) -> bool:
+def split_is_proven(look: Look) -> bool:
     """Whether the shares are what they are to be, at the declared risk."""
+    step, seen = look.step, look.seen
     return seen.proof is not None and split_standing(seen.proof, step.weights, step.risk) is Standing.HOLDS
 
 
-def interval(step: Step, seen: Observation) -> Interval:
+def interval(look: Look) -> Interval:
     """Where the new version's share can be, at the risk of a verdict."""
+    step, seen = look.step, look.seen
     if seen.proof is None or not seen.proof.requests:
         return Interval(0.0, 1.0)
     count = seen.proof.tally([step.version]).requests
@@ -481,15 +504,6 @@ class _Windows(NamedTuple):
     proof: _Window
 
 
-def _windows(step: Step, seen: Observation) -> _Windows:
-    measures = len(step.measures)
-    return _Windows(
-        # an upper bound of the share at each moment is enough to say that a version is worse
-        _Window.of(step, seen.coming.moments, step.highest_share, measures),
-        _Window.of(step, seen.proof.moments if seen.proof else (), step.share, measures),
-    )
-
-
 @dataclass(frozen=True)
 class _Clients:
     """What other clients got, and in what it is compared. A span between two looks is a moment, longer than a stall.
@@ -561,13 +575,13 @@ def _drawn(tally: Tally, answers: Answers) -> Drawn:
     return Drawn(requests, tally.failures, (answers.client_errors,))
 
 
-def _is_beyond(step: Step, windows: _Windows, measure: Measure, margin: Margin) -> bool:
+def _is_beyond(look: Look, measure: Measure, margin: Margin) -> bool:
     """Whether the new version is shown to be worse than a margin allows, by all requests of the probe since the step began."""
     evidence = Evidence(margin, together=measure.together)
-    for window in windows:
+    for window in look.windows:
         if window.share:
             evidence.add_many(window.share, *window.samples(measure))
-    return evidence.log >= -math.log(step.risk)
+    return evidence.log >= -math.log(look.step.risk)
 
 
 def _bad(windows: _Windows, measure: Measure) -> tuple[Tally, Tally]:
@@ -575,9 +589,9 @@ def _bad(windows: _Windows, measure: Measure) -> tuple[Tally, Tally]:
     return new + more, old + more_old
 
 
-def _clients_are_worse_off(step: Step, seen: Observation) -> str | None:
+def _clients_are_worse_off(look: Look) -> str | None:
     """In what the new version is worse to its other clients; None while it is not shown, and where no other version has requests."""
-    clients = _clients(step, seen)
+    step, clients = look.step, look.clients
     for measure in clients.measures if clients.drawn else ():
         if clients.is_beyond(measure, measure.margin, step.risk):
             new, old = clients.tallies(measure)
@@ -592,19 +606,21 @@ def _clients_are_worse_off(step: Step, seen: Observation) -> str | None:
     return None
 
 
-def _is_needed(step: Step, windows: _Windows, measure: Measure, rate: float) -> bool:
+def _is_needed(look: Look, measure: Measure, rate: float) -> bool:
     """Failures always; a latency where its proof can be expected in half of the longest time, by how many are slow now."""
     if measure.usual is None:
         return True
-    new, old = windows.proof.tallies(measure)
+    step = look.step
+    new, old = look.windows.proof.tallies(measure)
     now = new + old
     usual = now.failures / now.requests if now.requests >= MANY else measure.usual
     needed = expected_requests(step.share, usual, measure.margin, step.risk)
     return needed is not None and needed <= rate * step.terms.longest_seconds / 2
 
 
-def _worse(step: Step, seen: Observation, windows: _Windows, measure: Measure) -> str:
-    new, old = _bad(windows, measure)
+def _worse(look: Look, measure: Measure) -> str:
+    step, seen = look.step, look.seen
+    new, old = _bad(look.windows, measure)
     beside = f"{old.failures:,} of {old.requests:,} in the same time"
     risk = f"false-alarm rate of a promotion ≤ {RISK:.1%}"
     if measure.usual is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Protocol
 
@@ -14,7 +14,6 @@ from rollout.cluster.client import api_client, list_all_pods
 from rollout.cluster.envoys import is_gateway, read_envoys
 from rollout.cluster.stack_outputs import ServiceOutputs, read_outputs
 from rollout.git.repository import Repository
-from rollout.judge.shares import RISK
 from rollout.judge.step import nearly_all_answered
 from rollout.measurement import Measurement
 from rollout.problem import Problem, RolloutError
@@ -106,17 +105,20 @@ class Clusters:
     def certify(
         self,
         regions: Sequence[str],
-        risk: float = RISK,
-        stop: threading.Event | None = None,
+        risk: float,
+        stop: threading.Event,
         say: Callable[[str], None] | None = None,
+        *,
+        shown: bool = False,
     ) -> Sequence[Outcome]:
         """Measures the split of these regions side by side, each until it is decided; failures of its own versions are counted only.
 
         Args:
             regions: By their names.
             risk: How often each test may be wrong, at most.
-            stop: Ends it when it is set; then how far it is is not shown, since several may be measured at the same time.
+            stop: Ends it when it is set.
             say: Told in a line what is waited for; None for who is told all else.
+            shown: Whether how far it is is shown: not where others may be measured at the same time.
 
         Raises:
             RolloutError: one is not ready to be measured.
@@ -127,10 +129,8 @@ class Clusters:
             [self._at(name) for name in regions], deliveries, services=[self._upstream.service], rate=self._rate
         )
         answered = partial(nearly_all_answered, risk=risk)
-        if stop is not None:
-            return measure_and_judge(ready, _until(stop), say, answered, risk)
-        with self._shown(ready) as progress:
-            return measure_and_judge(ready, progress, say, answered, risk)
+        with self._shown(ready) if shown else nullcontext(lambda _one, _so_far: None) as progress:
+            return measure_and_judge(ready, _until(stop, progress), say, answered, risk)
 
     def watched(self, region: str, bounds_ms: Sequence[float] = ()) -> Watch:
         """A region watched for as long as a block lasts.
@@ -250,9 +250,10 @@ class Clusters:
         return self._read[name]
 
 
-def _until(stop: threading.Event) -> Progress:
-    def looked(_one: Target, _so_far: Measurement) -> None:
+def _until(stop: threading.Event, progress: Progress) -> Progress:
+    def looked(one: Target, so_far: Measurement) -> None:
         if stop.is_set():
             raise RolloutError.of("stopped")
+        progress(one, so_far)
 
     return looked

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TypeVar
 
 from rollout.problem import RolloutError
 
@@ -19,23 +19,20 @@ _LOOK_EVERY_SECONDS = 0.5
 _END_WITHIN_SECONDS = 5.0
 _STDERR = 2
 
-_Found = TypeVar("_Found")
 
-
-def run(command: str, variables: Mapping[str, str], meanwhile: Callable[[], _Found | None]) -> _Found | None:
+def run(command: str, variables: Mapping[str, str], stop: threading.Event) -> None:
     """Runs a command to its end, as `git rebase --exec` does: by `sh -c`, here, with nothing to read. What it prints goes to stderr.
 
     Args:
         command: For the shell.
         variables: Of its environment, beside our own.
-        meanwhile: Called twice a second; what it finds ends the command.
-
-    Returns:
-        What was found meanwhile; None where the command succeeded.
+        stop: Ends the command within half a second; none begins after it.
 
     Raises:
-        RolloutError: it failed, or was not done in an hour; or `meanwhile` raises.
+        RolloutError: it failed, was stopped, or was not done in an hour.
     """
+    if stop.is_set():
+        raise _failed(command, "was stopped")
     # a group of its own, which Ctrl-C does not reach by itself: it is ended as a whole, and with it what the shell started
     process = subprocess.Popen(
         ["sh", "-c", command],
@@ -47,18 +44,15 @@ def run(command: str, variables: Mapping[str, str], meanwhile: Callable[[], _Fou
     ends = time.monotonic() + WITHIN_SECONDS
     try:
         while (code := _ended(process)) is None:
-            if found := meanwhile():
-                # the way back waits for it
-                _end(process, signal.SIGKILL)
-                return found
+            if stop.is_set():
+                raise _failed(command, "was stopped")
             if time.monotonic() > ends:
                 raise _failed(command, f"was not done within {WITHIN_SECONDS:.0f} s")
     finally:
         if process.poll() is None:
-            _end(process, signal.SIGTERM, signal.SIGKILL)
+            _end(process)
     if code:
         raise _failed(command, f"failed with exit code {code}")
-    return None
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int | None:
@@ -69,8 +63,8 @@ def _ended(process: subprocess.Popen[bytes]) -> int | None:
         return None
 
 
-def _end(process: subprocess.Popen[bytes], *signals: signal.Signals) -> None:
-    for how in signals:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for how in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, how)
         with suppress(subprocess.TimeoutExpired):

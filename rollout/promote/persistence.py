@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TypeVar
 
+from rollout.answers import stop_of_this_work
 from rollout.problem import TransientError
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -37,7 +38,7 @@ class Persistence:
         """What an attempt returns, once it does.
 
         Raises:
-            TransientError: it was given up.
+            TransientError: it was given up, or nobody waits for it any more.
             RolloutError: an attempt failed for a reason that does not pass by itself.
         """
         first, waited = None, 0.0
@@ -48,7 +49,7 @@ class Persistence:
                 now = time.monotonic()
                 first = now if first is None else first
                 # an attempt may take long as well
-                if max(waited, now - first) >= self.longest_seconds:
+                if stop_of_this_work().is_set() or max(waited, now - first) >= self.longest_seconds:
                     raise
                 # rich ends the program where nobody reads any more
                 with suppress(OSError, SystemExit):

@@ -10,18 +10,18 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from rollout.answers import await_all
+from rollout.answers import ask_all, await_all
 from rollout.git.record import Promotion, PromotionState, Proof, Record, message
 from rollout.judge.checks import answered_by
-from rollout.judge.shares import Standing
+from rollout.judge.shares import RISK, Standing
 from rollout.judge.step import (
     MANY,
     Bound,
+    Look,
     Observation,
     Step,
     compared,
@@ -29,8 +29,6 @@ from rollout.judge.step import (
     interval,
     is_proven,
     new_one_is_worse,
-    new_tally,
-    old_tally,
     risk_of_each,
     split_is_proven,
 )
@@ -39,20 +37,15 @@ from rollout.problem import Problem, RolloutError, refuse
 from rollout.promote.clusters import Clusters
 from rollout.promote.command import run
 from rollout.promote.delivery import DeliveryTime
+from rollout.promote.lookout import LOOK_EVERY_SECONDS, STOPPED, Doubt, Lookout, Watched
 from rollout.promote.persistence import held
 from rollout.promote.results import FirstAnswers, PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.verification import Outcome
-from rollout.traffic.clients import ClientsWatch
-from rollout.traffic.restarts import RestartsWatch
-from rollout.traffic.watch import Watch
 from rollout.weights import percents, shifted
 from rules.region.capacity import stable_of
 
-_LOOK_EVERY_SECONDS = 0.2
-_PAUSE_PER_LOOK = 5
 _NO_WEIGHT = 0
-_STOPPED = Problem("stopped")
 
 
 @dataclass(frozen=True)
@@ -199,7 +192,7 @@ def _roll_back(
 
     with held(signal.SIGTERM, upstream.say) as came:
         # it is pushed when it waits for a merge, which may never come
-        placed = upstream.placed_unless(make, lambda: _STOPPED if came else None)
+        placed = upstream.placed_unless(make, lambda: STOPPED if came else None)
     if isinstance(placed, Problem):
         upstream.say(
             f"{upstream.proposal} stays as it is; once it is merged, `rollout rollback` sees that it is delivered"
@@ -257,7 +250,13 @@ def confirm(
         began: When it began, as `time.monotonic` has it.
     """
     confirmation = _Confirmation(upstream.on_the_way_back(), clusters, commit, weights, began)
-    found = _side_by_side(confirmation.of, [*weights], confirmation.stop)
+    answers = ask_all(confirmation.of, [*weights])
+    try:
+        await_all(answers)
+    finally:
+        # who interrupts it waits for none of them
+        confirmation.stop.set()
+    found = {region: answer.result() for region, answer in zip(weights, answers, strict=True)}
     deliveries = {region: one.delivery for region, one in found.items() if one.delivery}
     return RollbackResult(
         commit,
@@ -285,61 +284,25 @@ def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
     return [region for region, service in services.items() if service.weights.get(promotion.version)]
 
 
-@dataclass(frozen=True)
-class _Watched:
-    """A region that is watched since one of its steps.
-
-    Attributes:
-        step: The step.
-        watch: The probe's requests.
-        clients: The requests of all others.
-        restarts: The containers of the service that end.
-        coming: The probe's from before all Envoys had acknowledged it; None while they have not.
-    """
-
-    step: Step
-    watch: Watch
-    clients: ClientsWatch
-    restarts: RestartsWatch
-    coming: Measurement | None = None
-
-    def seen(self) -> Observation:
-        """What was measured of the step so far.
-
-        Raises:
-            RolloutError: no more requests are sent, and why.
-        """
-        clients = self.clients.seen()
-        coming, proof = (self.coming, self.watch.seen()) if self.coming else (self.watch.seen(), None)
-        return Observation(
-            coming, proof, clients.spans, clients.before, self.restarts.seen(), self.restarts.not_ready()
-        )
-
-    def turn(self) -> None:
-        """Ends the windows of the step before.
-
-        Raises:
-            RolloutError: no more requests are sent, and why.
-        """
-        self.clients.turn()
-        self.watch.turn()
-
-
 class _Run:
-    """A promotion on its way. A method that may end it returns how it ended, and None where it goes on.
+    """A promotion on its way.
+
+    What may hang is done while the lookout looks. A method that returns a doubt has found why all is taken back; None where it goes on.
 
     Attributes:
+        upstream: The branch that Argo CD follows; says nothing more once nobody waits for what is done.
+        ending: The same for what ends it.
         last: The newest commit that is ours, or the one from before all of them.
         record: What the newest commit of the promotion says; None while there is none.
+        under_way: The commit of a step that is not known to be where Argo CD follows yet, and what it says; None while there is none.
         proof: Of the step before.
         taken: The steps so far.
         first_answers: What the version answered at weight 0 so far.
         bounds: What is slow, by region, as known from the old versions before its first step.
         usual: The part of the requests that failed, by region, when they were last compared.
-        watched: The regions that have begun, until all are done.
-        found: The region in which something was wrong at the last look, and what; None while all are well.
+        lookout: The regions that have begun, until all are done.
+        commanding: Held while a command of a person's own runs.
         stopped: What people elsewhere are told where something stops this run.
-        waiting: The commit of a step for whose merge nobody waits any more; "" while there is none.
         risk: Of each test.
     """
 
@@ -351,19 +314,19 @@ class _Run:
         resumed: tuple[str, Record] | None,
         options: RunOptions,
     ) -> None:
-        self.upstream, self.clusters, self.promotion, self.options = upstream, clusters, promotion, options
+        self.upstream, self.ending = replace(upstream, say=self.say), upstream
+        self.clusters, self.promotion, self.options = clusters, promotion, options
         self.last = resumed[0] if resumed else promotion.before
         self.record = resumed[1] if resumed else None
+        self.under_way: tuple[str, Record] | None = None
         self.proof = self.record.proof if self.record else None
         self.taken: list[StepResult] = []
         self.first_answers: list[FirstAnswers] = []
         self.bounds: dict[str, tuple[Bound, ...]] = {}
         self.usual = {self.proof.region: _part(self.proof.new + self.proof.old)} if self.proof else {}
-        self.watched: dict[str, _Watched] = {}
-        self.found: tuple[str, str] | None = None
-        self.waiting, self.stopped = "", "stops where it is"
+        self.lookout, self.commanding = Lookout(), threading.Lock()
+        self.stopped = "stops where it is"
         self.risk = risk_of_each(len(promotion.weights) + 1, len(promotion.regions))
-        self.watches = ExitStack()
 
     def run(self) -> PromotionResult:
         """All regions from the one where it is to the last, or to the one that is asked for."""
@@ -371,8 +334,8 @@ class _Run:
         at = regions.index(self.record.region) if self.record else 0
         end = regions.index(until) + 1 if until else len(regions)
         try:
-            with self.watches:
-                ended = self._arrive()
+            with self.lookout:
+                ended = self._or_back(self.lookout.during(self._arrive))
                 for region in regions[at:end]:
                     ended = ended or self._region(region)
                 if end < len(regions):
@@ -384,7 +347,16 @@ class _Run:
             reason = error.problems[0].what
             self._conclude(PromotionState.ENDED, reason)
             return self._ended(PromotionState.ENDED, reason)
+        finally:
+            # what it has started ends before we do
+            with self.commanding:
+                pass
         return ended or self._ended(PromotionState.DONE)
+
+    def say(self, line: str) -> None:
+        """Tells in a line what goes on."""
+        if not self.lookout.stop.is_set():
+            self.ending.say(line)
 
     def tell(self, line: str) -> None:
         """Tells people elsewhere, beside the newest commit."""
@@ -393,38 +365,55 @@ class _Run:
     def _ended(self, state: PromotionState, reason: str = "", undone: RollbackResult | None = None) -> PromotionResult:
         return PromotionResult(self.promotion, state, reason, self.taken, undone, self.first_answers)
 
-    def _arrive(self) -> PromotionResult | None:
+    def _or_back(self, doubt: Doubt | None) -> PromotionResult | None:
+        return self._back(doubt) if doubt else None
+
+    def _unwanted(self) -> Problem | None:
+        """Says that nobody waits any more for what is done."""
+        return STOPPED if self.lookout.stop.is_set() else None
+
+    def _arrive(self) -> Doubt | None:
         """What is committed is delivered and acknowledged, before anything goes on top of it: together they could lose requests."""
         tip = self.upstream.tip()
         self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
         for region in self.promotion.regions:
-            self.upstream.say(f"{region}: {self.last[:10]} is to be delivered first")
-            delivery = self.clusters.deliver(region, self.last, self.upstream.weights(tip, region), lambda: None)
+            self.say(f"{region}: {self.last[:10]} is to be delivered first")
+            weights = self.upstream.weights(tip, region)
+            delivery = self.clusters.deliver(region, self.last, weights, self._unwanted, say=self.say)
             if isinstance(delivery, Problem):
                 if self.record is None:
                     raise RolloutError(delivery)
-                return self._back(str(delivery))
+                return Doubt(str(delivery))
         return None
 
     def _region(self, region: str) -> PromotionResult | None:
-        version = self.promotion.version
-        if ended := self._certify(region):
-            return ended
-        # those that were done before this run are watched with the others
-        for done in self.promotion.regions[: self.promotion.regions.index(region)]:
-            self._watch(done)
-        tip = self.upstream.tip()
-        self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
-        weight = self.upstream.weights(tip, region)[version]
-        if weight == _NO_WEIGHT:
-            self._ask_first(region, tip)
+        weight = self.lookout.during(partial(self._reach, region))
+        if isinstance(weight, Doubt):
+            return self._back(weight)
         for step in steps_left(self.promotion, weight):
-            if ended := self._step(region, step):
+            doubt = self.lookout.during(partial(self._take, region, step))
+            if ended := self._or_back(doubt or self._prove(region, self.promotion.bake_seconds)):
                 return ended
             # after the very last one it is done
             if step == self.options.until and (region, step) != (self.promotion.regions[-1], self.promotion.steps[-1]):
                 return self._ended(PromotionState.IN_PROGRESS, f"{step} % in {region} is proven")
         return None
+
+    def _reach(self, region: str) -> Doubt | int:
+        """The version's weight in a region, once all is well enough to give it more."""
+        if doubt := self._certify(region):
+            return doubt
+        # those that were done before this run are watched with the others
+        for done in self.promotion.regions[: self.promotion.regions.index(region)]:
+            if done not in self.lookout:
+                weights = self.upstream.weights(self.last, done)
+                self._begin([self._judged(done, weights, weights)])
+        tip = self.upstream.tip()
+        self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+        weight = self.upstream.weights(tip, region)[self.promotion.version]
+        if weight == _NO_WEIGHT:
+            self._ask_first(region, tip)
+        return weight
 
     def _ask_first(self, region: str, tip: str) -> None:
         """The version answers before it gets anybody's request: the probe asks it by the testers' header.
@@ -434,9 +423,7 @@ class _Run:
         """
         version, service = self.promotion.version, self.upstream.declared(tip, region)
         if service.testers is None or version not in service.for_testers:
-            self.upstream.say(
-                f"{region}: {version} is not asked at weight 0: no header leads to it (testers in the stack file)"
-            )
+            self.say(f"{region}: {version} is not asked at weight 0: no header leads to it (testers in the stack file)")
             return
         header = service.testers.header
         asked = self.clusters.asked_for(region, header, version)
@@ -447,18 +434,18 @@ class _Run:
                 "mend the version; then begin again, or go on where something is committed (rollout promote --resume)",
             )
         answers = FirstAnswers.of(asked, version)
-        self.upstream.say(f"{version} {answers}")
+        self.say(f"{version} {answers}")
         self.first_answers.append(answers)
 
-    def _certify(self, region: str) -> PromotionResult | None:
+    def _certify(self, region: str) -> Doubt | None:
         """All regions hold before one begins."""
-        self.upstream.say(f"{region}: all regions are measured before it begins")
-        outcomes = self.clusters.certify(self.promotion.regions, self.risk)
+        self.say(f"{region}: all regions are measured before it begins")
+        outcomes = self.clusters.certify(self.promotion.regions, self.risk, self.lookout.stop, self.say, shown=True)
         refuse(problem for outcome in outcomes for problem in outcome.problems)
         for outcome in outcomes:
             name = outcome.region.name
             if reason := self._wrong_with(outcome):
-                return self._unwell(f"{name}: {reason}")
+                return Doubt(f"{name}: {reason}")
             if outcome.verdict:
                 self._note_usual(name, outcome.verdict.measurement)
         return None
@@ -491,7 +478,7 @@ class _Run:
             # somebody has taken it away, which ends the promotion
             return None
         step = self._judged(outcome.region.name, outcome.weights, outcome.weights)
-        return new_one_is_worse(replace(step, bounds=()), Observation(measured))
+        return new_one_is_worse(Look(replace(step, bounds=()), Observation(measured)))
 
     def _judged(self, region: str, weights: Mapping[str, int], before: Mapping[str, int]) -> Step:
         bounds, terms = self.bounds.get(region, ()), self.promotion.terms
@@ -508,40 +495,57 @@ class _Run:
             has_testers=asked_for,
         )
 
-    def _unwell(self, reason: str) -> PromotionResult:
-        if self.record is None:
-            raise RolloutError.of(
-                f"{reason}: nothing was changed",
-                "what is not well before a promotion cannot be told from what the promotion does",
-                "see what it is (rollout status, rollout verify), mend it, and begin again",
-            )
-        return self._back(reason)
+    def _take(self, region: str, weight: int) -> Doubt | None:
+        """Brings a step to all Envoys of a region; one that was committed before this run is not committed again."""
+        record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
+        is_committed = self.record is not None and (self.record.region, self.record.weight) == (region, weight)
+        subject = f"Promote {self.upstream.service} {self.promotion.version} in {region}: {weight} %"
+        return self._bring([region], record, "" if is_committed else subject)
 
-    def _step(self, region: str, weight: int) -> PromotionResult | None:
-        if not self._is_committed(region, weight) and (ended := self._before([region], weight)):
-            return ended
+    def _give_the_rest(self) -> PromotionResult | None:
+        """All regions are done: the new version gets what was kept for the others, and is proven with it."""
+        regions, last = self.promotion.regions, self.promotion.steps[-1]
+        if last in self.promotion.weights:
+            return None
+        record = Record(self.promotion, PromotionState.IN_PROGRESS, regions[-1], last, self.proof)
+        is_committed = self.record is not None and self.record.weight == last
+        subject = f"Promote {self.upstream.service} {self.promotion.version} everywhere: {last} %"
+        doubt = self.lookout.during(lambda: self._bring(regions, record, "" if is_committed else subject))
+        for region in regions:
+            doubt = doubt or self._prove(region, bake_seconds=0)
+        return self._or_back(doubt)
+
+    def _bring(self, regions: Sequence[str], record: Record, subject: str) -> Doubt | None:
+        """Commits a weight for some regions and waits until each of their Envoys has it; without a subject it is committed."""
+        if subject:
+            self._before(regions, record.weight)
+        tip = self.upstream.tip()
+        self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
+        steps = []
+        for region in regions:
+            before = self.upstream.weights(tip, region)
+            steps.append(self._judged(region, shifted(before, record.promotion.version, record.weight), before))
         if not self.upstream.proposal:
-            self._watch(region).turn()
-        step = self._commit_step(region, weight)
-        if isinstance(step, PromotionResult):
-            return step
+            self._begin(steps)
+        if subject:
+            self._commit(subject, {step.region: step.weights for step in steps}, record)
         if self.upstream.proposal:
             # what was sent while it waited to be merged is of the step before
-            self._watch(region).turn()
-        self._begin(step)
-        return self._deliver(region, step.weights) or self._proven(region, self.promotion.bake_seconds)
+            self._begin(steps)
+        self.taken += [StepResult(region, record.weight, self.last) for region in regions]
+        for step in steps:
+            if doubt := self._deliver(step):
+                return doubt
+        return None
 
-    def _is_committed(self, region: str, weight: int) -> bool:
-        return self.record is not None and (self.record.region, self.record.weight) == (region, weight)
-
-    def _before(self, regions: Sequence[str], weight: int) -> PromotionResult | None:
-        """Runs what must succeed before a step, with an eye on the regions that have begun.
+    def _before(self, regions: Sequence[str], weight: int) -> None:
+        """Runs what must succeed before a step.
 
         Raises:
             RolloutError: it does not; or the rules refuse the step, and then it is not run.
         """
         if not self.options.before_step:
-            return None
+            return
         version, where, tip = self.promotion.version, ",".join(regions), self.upstream.tip()
         self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
         weights = {region: shifted(self.upstream.weights(tip, region), version, weight) for region in regions}
@@ -554,231 +558,146 @@ class _Run:
             "ROLLOUT_COMMIT": tip,
         }
         for command in self.options.before_step:
-            self.upstream.say(f"{where}: before {version} {weight} %: {command}")
-            if found := run(command, about, self._doubted):
-                return self._failed(*found)
-        return None
+            self.say(f"{where}: before {version} {weight} %: {command}")
+            with self.commanding:
+                run(command, about, self.lookout.stop)
 
-    def _watch(self, region: str) -> _Watched:
-        """The region's requests from now on, until all regions are done."""
-        if region not in self.watched:
-            watch = self.watches.enter_context(
-                self.clusters.watched(region, [bound.ms for bound in self.bounds.get(region, ())])
-            )
-            clients = self.watches.enter_context(self.clusters.clients(region))
-            restarts = self.watches.enter_context(self.clusters.restarts(region))
-            weights = self.upstream.weights(self.last, region)
-            self.watched[region] = _Watched(self._judged(region, weights, weights), watch, clients, restarts)
-        return self.watched[region]
+    def _begin(self, steps: Sequence[Step]) -> None:
+        """What is seen of their regions from now on is of these steps."""
 
-    def _begin(self, step: Step) -> None:
-        """What is seen of a region from now on is of this step."""
-        self.watched[step.region] = replace(self._watch(step.region), step=step, coming=None)
-        self.taken.append(StepResult(step.region, step.weights[step.version], self.last))
+        def watched(step: Step) -> Watched:
+            region, clusters = step.region, self.clusters
+            watch = clusters.watched(region, [bound.ms for bound in step.bounds])
+            return Watched(step, watch, clusters.clients(region), clusters.restarts(region))
 
-    def _proven(self, region: str, bake_seconds: float) -> PromotionResult | None:
-        """Waits until the region's step is proven, and notes what came of it."""
-        proof = self._prove(self.watched[region], bake_seconds)
-        if not isinstance(proof, Proof):
-            return self._failed(*proof)
-        self._note_proof(region, proof)
-        return None
+        for step in steps:
+            self.lookout.begin(step, watched)
 
     def _note(self, region: str, noted: Callable[[StepResult], StepResult]) -> None:
         """Adds to what is known of the region's last step."""
         took = next(each for each in reversed(self.taken) if each.region == region)
         self.taken[self.taken.index(took)] = noted(took)
 
-    def _deliver(self, region: str, weights: Mapping[str, int]) -> PromotionResult | None:
-        """Waits until the last commit is there, with an eye on all regions."""
-        delivery = self.clusters.deliver(region, self.last, weights, self._look)
+    def _deliver(self, step: Step) -> Doubt | None:
+        """Waits until the last commit is in a step's region."""
+        region = step.region
+        delivery = self.clusters.deliver(region, self.last, step.weights, self._unwanted, say=self.say)
         if isinstance(delivery, Problem):
-            return self._failed(*(self.found or (region, str(delivery))))
-        step, coming = self.watched[region].step, self.watched[region].watch.turn()
-        self.watched[region] = replace(self.watched[region], coming=coming)
+            return Doubt(str(delivery), region)
+        coming = self.lookout.acknowledged(region)
         tally = Tally(coming.requests, coming.failures)
         self._note(region, lambda took: replace(took, delivery=delivery, coming=tally))
-        self.upstream.say(
+        self.say(
             f"{region}: {step.version} {step.weights[step.version]} %: synced after {delivery.synced:.1f} s, "
             f"acknowledged by {delivery.envoys} Envoys after {delivery.acknowledged:.1f} s"
         )
         return None
 
-    def _look(self) -> Problem | None:
-        """What is wrong somewhere, noted in `found`.
-
-        Raises:
-            RolloutError: as of `_doubted`.
-        """
-        self.found = self._doubted()
-        return Problem(self.found[1]) if self.found else None
-
-    def _doubted(self, but: str | None = None) -> tuple[str, str] | None:
-        """The first region in which something is wrong, and what; None while all are well.
-
-        Raises:
-            RolloutError: none is shown to be wrong, and one of them cannot be seen.
-        """
-        unseen: RolloutError | None = None
-        for region, watched in self.watched.items():
-            try:
-                if region != but and (reason := doubt(watched.step, watched.seen(), proven=True)):
-                    return region, reason
-            except RolloutError as error:
-                unseen = error
-        if unseen:
-            raise unseen
-        return None
-
-    def _give_the_rest(self) -> PromotionResult | None:
-        """All regions are done: the new version gets what was kept for the others, and is proven with it."""
-        version, last, tip = self.promotion.version, self.promotion.steps[-1], self.upstream.tip()
-        if last in self.promotion.weights:
-            return None
-        regions, is_committed = self.promotion.regions, self.record is not None and self.record.weight == last
-        if not is_committed and (ended := self._before(regions, last)):
-            return ended
-        before = {region: self.upstream.weights(tip, region) for region in regions}
-        after = {region: shifted(weights, version, last) for region, weights in before.items()}
-        for region in regions:
-            self._watch(region).turn()
-        if not is_committed:
-            missing = {region: weights for region, weights in after.items() if weights != before[region]}
-            record = Record(self.promotion, PromotionState.IN_PROGRESS, regions[-1], last, self.proof)
-            subject = f"Promote {self.upstream.service} {version} everywhere: {last} %"
-            if ended := self._commit(subject, missing, record):
-                return ended
-            if self.upstream.proposal:
-                for region in regions:
-                    self._watch(region).turn()
-        for region, weights in after.items():
-            self._begin(self._judged(region, weights, before[region]))
-        for region, weights in after.items():
-            if ended := self._deliver(region, weights):
-                return ended
-        for region in regions:
-            if ended := self._proven(region, bake_seconds=0):
-                return ended
-        return None
-
-    def _note_proof(self, region: str, proof: Proof) -> None:
+    def _note_proof(self, look: Look, proof: Proof) -> None:
         self.proof = proof
-        watched = self.watched[region]
-        beside = compared(watched.step, watched.seen(), self.clusters.rate)
-        self._note(region, lambda took: replace(took, proof=proof, compared=beside))
+        beside = compared(look, self.clusters.rate)
+        self._note(proof.region, lambda took: replace(took, proof=proof, compared=beside))
         if proof.old.requests:
             # of both: the old one alone may have had few, and the new one is shown to be within the margin
-            self.usual[region] = _part(proof.new + proof.old)
-        self._tell_clients(region)
-        self._tell_restarts(region)
+            self.usual[proof.region] = _part(proof.new + proof.old)
+        self._tell_clients(proof.region)
+        self._tell_restarts(proof.region)
 
     def _tell_clients(self, region: str) -> None:
         """Whose requests were counted beside the probe's, and what is not known of them."""
-        window = self.watched[region].clients.seen()
+        window = self.lookout[region].clients.seen()
         if not window.spans:
             why = window.trouble or "; ".join(f"{who}: {why}" for who, why in window.coverage.silent.items())
             told = f"nothing is known of other clients yet{f' ({why})' if why else ''}; the probe's requests alone are judged"
         else:
             newer = f"; nothing newer is known ({window.trouble})" if window.trouble else ""
             told = f"beside the probe's requests, {window.coverage}{newer}"
-        self.upstream.say(f"{region}: {told}")
+        self.say(f"{region}: {told}")
         if window.untold:
-            self.upstream.say(f"{region}: {window.untold}; the probe's requests alone are judged by it")
+            self.say(f"{region}: {window.untold}; the probe's requests alone are judged by it")
 
     def _tell_restarts(self, region: str) -> None:
         """What containers did that accused nobody, or could not be seen."""
-        restarts = self.watched[region].restarts
+        restarts = self.lookout[region].restarts
         if trouble := restarts.trouble():
-            self.upstream.say(f"{trouble}; nobody sees whether containers end or are not ready")
+            self.say(f"{trouble}; nobody sees whether containers end or are not ready")
         for version, reasons in restarts.seen().items():
-            self.upstream.say(f"{region}: containers of {version} ended within ten minutes: {', '.join(reasons)}")
+            self.say(f"{region}: containers of {version} ended within ten minutes: {', '.join(reasons)}")
         for version, seconds in restarts.not_ready().items():
-            self.upstream.say(f"{region}: pods of {version} that were ready are not ready: {len(seconds)}")
+            self.say(f"{region}: pods of {version} that were ready are not ready: {len(seconds)}")
 
-    def _failed(self, region: str, reason: str) -> PromotionResult:
-        watched = self.watched[region]
-        weight = watched.step.weights[watched.step.version]
-        self.upstream.on_the_way_back().say(f"{region}: {watched.step.version} {weight} % failed: {reason}")
-        before = [watched.coming] if watched.coming else []
-        return self._back(f"{region}: {reason}", lambda: _cost(region, before, watched.watch), [region])
-
-    def _commit_step(self, region: str, weight: int) -> Step | PromotionResult:
-        """The step committed where it is delivered; one that was, before this run, is not committed again. Or how it ended."""
-        version = self.promotion.version
-        tip = self.upstream.tip()
-        self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
-        before = self.upstream.weights(tip, region)
-        weights = shifted(before, version, weight)
-        step = self._judged(region, weights, before)
-        if self._is_committed(region, weight):
-            return step
-        record = Record(self.promotion, PromotionState.IN_PROGRESS, region, weight, self.proof)
-        subject = f"Promote {self.upstream.service} {version} in {region}: {weight} %"
-        return self._commit(subject, {region: weights}, record) or step
-
-    def _commit(self, subject: str, weights: Mapping[str, Mapping[str, int]], record: Record) -> PromotionResult | None:
-        """Brings it where it is delivered, with an eye on all regions that have begun while somebody has to merge it."""
+    def _commit(self, subject: str, weights: Mapping[str, Mapping[str, int]], record: Record) -> None:
+        """Brings it where it is delivered."""
         made = ""
 
         def make(tip: str) -> str:
             nonlocal made
             self.upstream.refuse_changed_by_others(self.last, tip, self.promotion.regions)
             made = self.upstream.shifted(tip, weights, message(subject, record))
+            self.under_way = made, record
+            unmerged()
             return made
 
-        # before the first step there is nothing to take back
-        placed = self.upstream.placed_unless(make, self._look if self.record else lambda: None)
-        if isinstance(placed, Problem):
-            assert self.found is not None, "it is what was found"
-            self.waiting = made
-            return self._failed(*self.found)
-        self.last = placed
-        self.record = record
-        where = ", ".join(weights or record.promotion.regions)
-        self.upstream.say(f"{where}: {record.promotion.version} {record.weight} %: committed as {self.last[:10]}")
+        def unmerged() -> Problem | None:
+            if self.upstream.proposal:
+                self.lookout.hold(weights)
+            return self._unwanted()
+
+        placed = self.upstream.placed_unless(make, unmerged)
+        if isinstance(placed, Problem) or self.lookout.stop.is_set():
+            raise RolloutError(STOPPED)
+        self.record, self.last, self.under_way = record, placed, None
+        where = ", ".join(weights)
+        self.say(f"{where}: {record.promotion.version} {record.weight} %: committed as {self.last[:10]}")
         self.tell(f"gets {record.weight} % in {where}")
         # others may have changed the same files before it was merged
         self.upstream.refuse_different(made, placed, weights)
-        return None
 
-    def _prove(self, watched: _Watched, bake_seconds: float) -> Proof | tuple[str, str]:
-        """The proof, when the bake time is over as well; or the region that is not well, and why.
+    def _prove(self, region: str, bake_seconds: float) -> Doubt | None:
+        """Waits until a region's step is proven and the bake time is over, and notes what came of it.
 
         Raises:
             RolloutError: it cannot be proven in the longest time.
         """
-        step, began = watched.step, time.monotonic()
+        began = time.monotonic()
         proven = split = False
         while True:
-            looked, seen = time.monotonic(), watched.seen()
-            if reason := doubt(step, seen, proven=split):
-                return step.region, reason
-            if elsewhere := self._doubted(step.region):
+            looked, look = time.monotonic(), self.lookout.look(region)
+            if reason := doubt(look, proven=split):
+                return Doubt(reason, region)
+            if elsewhere := self.lookout.doubt(but=region):
                 return elsewhere
-            split = split or split_is_proven(step, seen)
-            proven = proven or (split and is_proven(step, seen, self.clusters.rate))
+            split = split or split_is_proven(look)
+            proven = proven or (split and is_proven(look, self.clusters.rate))
             now = time.monotonic()
             if proven and now - began >= bake_seconds:
-                proof = _proof(step, seen, now - began)
-                self.upstream.say(f"{proof}: proven")
-                return proof
-            if not proven and now - began > max(bake_seconds, step.terms.longest_seconds):
-                raise RolloutError(_undecided(step, seen, self.clusters.rate))
-            # after hours there is much to look at
-            time.sleep(max(1.0, _PAUSE_PER_LOOK * (now - looked)) * _LOOK_EVERY_SECONDS)
+                proof = _proof(look, now - began)
+                self.say(f"{proof}: proven")
+                self._note_proof(look, proof)
+                return None
+            if not proven and now - began > max(bake_seconds, look.step.terms.longest_seconds):
+                raise RolloutError(_undecided(look, self.clusters.rate))
+            time.sleep(max(LOOK_EVERY_SECONDS, now - looked))
 
-    def _back(
-        self, reason: str, cost: Callable[[], Mapping[str, Tally]] = dict, failed: Sequence[str] = ()
-    ) -> PromotionResult:
-        assert self.record is not None, "there is nothing to take back before the first commit"
-        upstream, record, has_begun = self.upstream, self.record, False
+    def _back(self, doubt: Doubt) -> PromotionResult:
+        upstream, (reason, region), has_begun = self.ending, doubt, False
+        if region:
+            upstream.on_the_way_back().say(f"{region}: {self.promotion.version} failed: {reason}")
+            reason = f"{region}: {reason}"
+        record = self.record or (self.under_way[1] if self.under_way else None)
+        if record is None:
+            raise RolloutError.of(
+                f"{reason}: nothing was changed",
+                "what is not well before a promotion cannot be told from what the promotion does",
+                "see what it is (rollout status, rollout verify), mend it, and begin again",
+            )
 
         def where(tip: str) -> tuple[Record, Sequence[str]]:
             nonlocal has_begun
             ours = self._ours(tip)
-            if failed and not has_begun:
+            if region and not has_begun:
                 # what somebody else made of the region says nothing of the step; later it is left alone
-                upstream.refuse_changed_by_others(ours, tip, failed)
+                upstream.refuse_changed_by_others(ours, tip, [region])
             regions = to_take_back(upstream, tip, record)
             left = upstream.left_alone(ours, tip, regions) if regions else ()
             if not has_begun:
@@ -790,7 +709,7 @@ class _Run:
             self.last, self.stopped = commit, "is taken back; nobody watched it arrive"
 
         undone = roll_back(upstream, self.clusters, where, reason, note)
-        undone, self.last = replace(undone, cost=cost()), undone.commit
+        undone, self.last = replace(undone, cost=self.lookout[region].cost() if region else {}), undone.commit
         unknown = "".join(f"; {problem.what}" for problem in undone.problems)
         self.tell(
             f"has weight 0 in {', '.join(undone.deliveries) or 'no region'} after {undone.seconds:.1f} s{unknown}"
@@ -799,7 +718,7 @@ class _Run:
 
     def _ours(self, tip: str) -> str:
         """The newest commit of ours at a tip: somebody may have merged a step that nobody waits for any more."""
-        return (self.waiting and self.upstream.landed(self.waiting, tip)) or self.last
+        return (self.under_way and self.ending.landed(self.under_way[0], tip)) or self.last
 
     def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
         """Says in Git how it ended, by a commit that changes nothing, or where there is a branch of proposals by a note.
@@ -811,7 +730,7 @@ class _Run:
         """
         if self.record is None:
             return
-        if state is PromotionState.ENDED and self.upstream.promoted_since(self.last, self.upstream.tip()):
+        if state is PromotionState.ENDED and self.ending.promoted_since(self.last, self.ending.tip()):
             # theirs is the newest record, and stays it
             return
         told = replace(self.record, state=state, proof=self.proof, reason=reason)
@@ -821,11 +740,11 @@ class _Run:
 
         def make(tip: str) -> str:
             if unchanged:
-                self.upstream.refuse_changed_by_others(self.last, tip, unchanged)
-            return self.upstream.shifted(tip, {}, message(subject, told))
+                self.ending.refuse_changed_by_others(self.last, tip, unchanged)
+            return self.ending.shifted(tip, {}, message(subject, told))
 
-        self.last = self.upstream.placed(make)
-        self.upstream.say(f"{state}{', noted at' if self.upstream.proposal else ' by'} {self.last[:10]}")
+        self.last = self.ending.placed(make)
+        self.ending.say(f"{state}{', noted at' if self.ending.proposal else ' by'} {self.last[:10]}")
 
 
 @dataclass(frozen=True)
@@ -870,7 +789,7 @@ class _Confirmation:
         seconds = self._seconds
         self._tell(region, seconds)
         try:
-            outcomes = upstream.tried(lambda: self._clusters.certify([region], stop=self.stop, say=upstream.say))
+            outcomes = upstream.tried(lambda: self._clusters.certify([region], RISK, self.stop, upstream.say))
         except RolloutError as error:
             return _Confirmed(seconds, delivery, problems=error.problems)
         # what could not be measured is not known, which is not the same as wrong
@@ -883,7 +802,7 @@ class _Confirmation:
 
     def _deliver(self, region: str, asked: float) -> DeliveryTime | Problem:
         if self.stop.is_set():
-            return _STOPPED
+            return STOPPED
         before = time.monotonic() - asked
         # pods that are not well are no reason to wait: it is from them that the requests are taken
         delivery = self._clusters.deliver(
@@ -894,7 +813,7 @@ class _Confirmation:
         return replace(delivery, synced=before + delivery.synced, acknowledged=before + delivery.acknowledged)
 
     def _stopped(self) -> Problem | None:
-        return _STOPPED if self.stop.is_set() else None
+        return STOPPED if self.stop.is_set() else None
 
     def _tell(self, region: str, seconds: float) -> None:
         with self._lock:
@@ -903,56 +822,30 @@ class _Confirmation:
             self._upstream.say(f"{region}: {percents(self._weights[region])} after {seconds:.1f} s{missing}")
 
 
-def _side_by_side(
-    work: Callable[[str], _Confirmed], regions: Sequence[str], stop: threading.Event
-) -> Mapping[str, _Confirmed]:
-    """What becomes of each region, by region. An interruption sets `stop` and waits for none of them.
-
-    Raises:
-        Exception: what was raised in the first of them that raised something, once all have ended.
-    """
-    found: dict[str, Future[_Confirmed]] = {region: Future() for region in regions}
-
-    def follow(region: str) -> None:
-        try:
-            found[region].set_result(work(region))
-        except BaseException as error:
-            found[region].set_exception(error)
-
-    try:
-        for region in regions:
-            # not a pool: the interpreter would wait for its threads, and one may hang in a region that is dead
-            threading.Thread(target=follow, args=(region,), name=f"back {region}", daemon=True).start()
-        await_all(found.values())
-    finally:
-        stop.set()
-    return {region: future.result() for region, future in found.items()}
-
-
-def _proof(step: Step, seen: Observation, seconds: float) -> Proof:
-    assert seen.proof is not None, "nothing is proven before it is measured"
-    where = interval(step, seen)
-    answered = seen.proof.requests
-    own = Observation(seen.proof)
+def _proof(look: Look, seconds: float) -> Proof:
+    step, proof = look.step, look.seen.proof
+    assert proof is not None, "nothing is proven before it is measured"
+    where = interval(look)
     return Proof(
         region=step.region,
         version=step.version,
         weight=step.weights[step.version],
-        requests=answered,
-        share=new_tally(step, own).requests / answered,
+        requests=proof.requests,
+        share=proof.tally({step.version}).requests / proof.requests,
         interval=(where.low, where.high),
-        new=new_tally(step, seen),
-        old=old_tally(step, seen),
+        new=look.new,
+        old=look.old,
         old_version=step.old_versions,
         seconds=seconds,
     )
 
 
-def _undecided(step: Step, seen: Observation, rate: float) -> Problem:
+def _undecided(look: Look, rate: float) -> Problem:
+    step = look.step
     missing = [
         f"{each.name}: {step.version} {each.new.failures:,} of {each.new.requests:,}, "
         f"{step.old_versions} {each.old.failures:,} of {each.old.requests:,}"
-        for each in compared(step, seen, rate)
+        for each in compared(look, rate)
         if each.is_needed and each.standing is not Standing.HOLDS
     ]
     return Problem(
@@ -965,25 +858,6 @@ def _undecided(step: Step, seen: Observation, rate: float) -> Problem:
 
 def _part(tally: Tally) -> float:
     return tally.failures / tally.requests if tally.requests else 0.0
-
-
-def _cost(region: str, before: Sequence[Measurement], watch: Watch) -> dict[str, Tally]:
-    """What became of all requests of some windows and of the one that is watched, by version."""
-    cost: dict[str, Tally] = {}
-    windows = [*before]
-    # what is taken back is so, also where nothing more can be counted
-    with suppress(RolloutError):
-        windows.append(watch.seen())
-    for window in windows:
-        rows = [
-            (origin.version if origin.region == region else str(origin), tally)
-            for origin, tally in window.answered.items()
-        ]
-        nobody = window.unanswered + window.unreadable
-        rows += [("", Tally(nobody, nobody))] if nobody else []
-        for name, tally in rows:
-            cost[name] = cost.get(name, Tally()) + tally
-    return cost
 
 
 def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -> dict[str, int]:

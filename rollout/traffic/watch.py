@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Self
 
 from rollout.measurement import Count, Measurement, Result, in_order
 from rollout.problem import Problem, RolloutError
-from rollout.traffic.attack import LONGEST_SECONDS, Attack
+from rollout.traffic.attack import END_SECONDS, LONGEST_SECONDS, Attack
 from rollout.traffic.probe import Source
 
 _QUIET_SECONDS = 30.0
@@ -54,7 +54,7 @@ class Watch:
 
     def __exit__(self, *_error: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(END_SECONDS)
 
     def seen(self) -> Measurement:
         """The window so far.
@@ -68,11 +68,14 @@ class Watch:
                 raise RolloutError(self._is_quiet())
             return self._window()
 
-    def turn(self) -> Measurement:
+    def turn(self, then: Callable[[Measurement], object] = lambda _ended: None) -> Measurement:
         """Ends the window, and begins the next one with requests that are surely sent after this call; takes about a second.
 
         Those that were sent up to a second after the last one that came, as many as the rate, still belong to the window that ends:
         some of them were under way already, or written down and not yet delivered.
+
+        Args:
+            then: Called with the window that ended before anybody sees the next one.
 
         Raises:
             RolloutError: no more requests are sent, and why.
@@ -86,6 +89,7 @@ class Watch:
             self._raise_failure()
             ended = self._window()
             self._count, self._began = self._new_count(), time.monotonic()
+            then(ended)
             return ended
 
     def _new_count(self) -> Count:

@@ -49,7 +49,7 @@ INTRODUCE = ["introduce", "v3", "--image", "registry.corp.local/echo:3.0.0"]
 @pytest.fixture
 def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoClones:
     """With the operator's clone as the working directory."""
-    monkeypatch.setattr(engine, "_LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setattr(engine, "LOOK_EVERY_SECONDS", 0)
     monkeypatch.setattr(upstream_module, "_LOOK_EVERY_SECONDS", 0)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))

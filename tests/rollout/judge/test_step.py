@@ -13,14 +13,13 @@ from rollout.judge.shares import RISK, Interval
 from rollout.judge.step import (
     MOST_REQUESTS,
     Bound,
+    Look,
     Observation,
     Step,
     compared,
     doubt,
     interval,
     is_proven,
-    new_tally,
-    old_tally,
     risk_of_each,
     somebody_else_answered,
 )
@@ -60,7 +59,7 @@ def failing(
 
 def doubted(seen: Observation, step: Step = STEP, *, proven: bool = False) -> str:
     """Why a step is not well; it must not be."""
-    reason = doubt(step, seen, proven=proven)
+    reason = doubt(Look(step, seen), proven=proven)
     assert reason is not None
     return reason
 
@@ -69,20 +68,20 @@ class TestShare:
     def test_a_share_of_the_weight_is_proven_and_not_doubted(self) -> None:
         seen = Observation(NOTHING, failing({"v1": 18_000, "v2": 2_000}))
 
-        assert is_proven(STEP, seen, RATE)
-        assert doubt(STEP, seen, proven=False) is None
+        assert is_proven(Look(STEP, seen), RATE)
+        assert doubt(Look(STEP, seen), proven=False) is None
 
     def test_few_requests_prove_nothing_and_deny_nothing(self) -> None:
         seen = Observation(NOTHING, measured({"v1": 90, "v2": 10}))
 
-        assert not is_proven(STEP, seen, RATE)
-        assert doubt(STEP, seen, proven=False) is None
+        assert not is_proven(Look(STEP, seen), RATE)
+        assert doubt(Look(STEP, seen), proven=False) is None
 
     def test_what_came_while_the_step_came_is_no_share(self) -> None:
         seen = Observation(measured({"v1": 20_000}))
 
-        assert not is_proven(STEP, seen, RATE)
-        assert doubt(STEP, seen, proven=False) is None
+        assert not is_proven(Look(STEP, seen), RATE)
+        assert doubt(Look(STEP, seen), proven=False) is None
 
     def test_a_share_that_is_off_is_doubted(self) -> None:
         seen = Observation(NOTHING, measured({"v1": 8_500, "v2": 1_500}))
@@ -98,7 +97,7 @@ class TestShare:
         edge = measured({"v1": MOST_REQUESTS * 88 // 100, "v2": MOST_REQUESTS * 12 // 100})
 
         assert "too near the edge" in doubted(Observation(NOTHING, edge))
-        assert doubt(STEP, Observation(NOTHING, edge), proven=True) is None
+        assert doubt(Look(STEP, Observation(NOTHING, edge)), proven=True) is None
 
     def test_turns_taken_in_order_are_doubted_whatever_the_share(self) -> None:
         turns = numbered(*([ok("v2"), *[ok("v1")] * 9] * 300))
@@ -106,11 +105,11 @@ class TestShare:
         assert "depends on who answered before" in doubted(Observation(NOTHING, counted(*turns)))
 
     def test_before_anything_is_measured_a_share_can_be_anywhere(self) -> None:
-        assert interval(STEP, Observation(NOTHING)) == Interval(0.0, 1.0)
-        assert interval(STEP, Observation(NOTHING, NOTHING)) == Interval(0.0, 1.0)
+        assert interval(Look(STEP, Observation(NOTHING))) == Interval(0.0, 1.0)
+        assert interval(Look(STEP, Observation(NOTHING, NOTHING))) == Interval(0.0, 1.0)
 
     def test_the_interval_is_around_the_share(self) -> None:
-        found = interval(STEP, Observation(NOTHING, measured(RIGHT)))
+        found = interval(Look(STEP, Observation(NOTHING, measured(RIGHT))))
 
         assert 0.08 < found.low < 0.1 < found.high < 0.12
 
@@ -127,34 +126,34 @@ class TestFailures:
     def test_a_burst_of_half_a_second_alone_is_no_proof(self) -> None:
         seen = Observation(NOTHING, failing({"v1": 225, "v2": 25}, {"v2": 25}))
 
-        assert doubt(STEP, seen, proven=False) is None
+        assert doubt(Look(STEP, seen), proven=False) is None
 
     def test_both_windows_count(self) -> None:
         window = failing({"v1": 675, "v2": 75}, {"v2": 4})
 
-        assert doubt(STEP, Observation(window), proven=False) is None
+        assert doubt(Look(STEP, Observation(window)), proven=False) is None
         assert "8 of 150 requests, against 0 of 1,350" in doubted(Observation(window, window))
 
     def test_an_old_version_that_fails_as_often_accuses_nobody(self) -> None:
         seen = Observation(NOTHING, failing({"v1": 9_000, "v2": 1_000}, {"v1": 900, "v2": 100}))
 
-        assert doubt(STEP, seen, proven=False) is None
+        assert doubt(Look(STEP, seen), proven=False) is None
 
     def test_a_new_version_that_fails_less_is_not_doubted(self) -> None:
         seen = Observation(NOTHING, failing({"v1": 900, "v2": 100}, {"v1": 450}))
 
-        assert doubt(STEP, seen, proven=False) is None
+        assert doubt(Look(STEP, seen), proven=False) is None
 
     def test_few_failures_are_neither_worse_nor_proven(self) -> None:
         seen = Observation(NOTHING, failing({"v1": 5_400, "v2": 600}, {"v2": 7}))
 
-        assert doubt(STEP, seen, proven=False) is None
-        assert not is_proven(STEP, seen, RATE)
+        assert doubt(Look(STEP, seen), proven=False) is None
+        assert not is_proven(Look(STEP, seen), RATE)
 
     def test_one_that_has_all_requests_is_held_against_what_the_old_one_did_before(self) -> None:
         last = Step(REGION, "v2", {"v1": 0, "v2": 100}, {"v1": 50, "v2": 50}, usual=0.01)
 
-        assert doubt(last, Observation(NOTHING, failing({"v2": 2_000}, {"v2": 20})), proven=False) is None
+        assert doubt(Look(last, Observation(NOTHING, failing({"v2": 2_000}, {"v2": 20}))), proven=False) is None
         assert "100 of 2,000 requests, against 1.00% of those of v1 before" in doubted(
             Observation(NOTHING, failing({"v2": 2_000}, {"v2": 100})), last
         )
@@ -163,7 +162,7 @@ class TestFailures:
         step = Step(REGION, "v3", {"v1": 60, "v2": 30, "v3": 10}, {"v1": 60, "v2": 40, "v3": 0})
         seen = Observation(failing({"v1": 600, "v2": 300, "v3": 100}, {"v1": 6, "v2": 3, "v3": 1}))
 
-        assert old_tally(step, seen) == Tally(900, 9)
+        assert Look(step, seen).old == Tally(900, 9)
         assert step.old_versions == "v1+v2"
 
 
@@ -185,7 +184,7 @@ class TestLatency:
 
         def needed(seconds: int) -> list[bool]:
             step = replace(self.STEP, terms=Terms(longest_seconds=seconds))
-            return [each.is_needed for each in compared(step, seen, RATE)]
+            return [each.is_needed for each in compared(Look(step, seen), RATE)]
 
         assert needed(1) == [True, False, False, False]
         assert needed(30) == [True, True, False, False]
@@ -196,7 +195,7 @@ class TestLatency:
         step = replace(self.STEP, bounds=(Bound(1.0, 0.3), Bound(1.5, 0.0), Bound(3.0, 0.3)))
 
         # a tenth takes longer than 1.5 ms, and none longer than 3
-        assert [each.is_needed for each in compared(step, seen, RATE)] == [True, True, True, False]
+        assert [each.is_needed for each in compared(Look(step, seen), RATE)] == [True, True, True, False]
 
     def test_declared_bounds_take_the_place_of_measured_ones(self) -> None:
         known = {8: 900, 72: 100}
@@ -220,18 +219,18 @@ class TestLatency:
             Observation(NOTHING, failing({"v1": 9 * times, "v2": times}, bounds_ms=[1_000.0])) for times in (100, 4_000)
         )
 
-        assert [(each.name, each.is_needed) for each in compared(step, few, RATE)][1:] == [
+        assert [(each.name, each.is_needed) for each in compared(Look(step, few), RATE)][1:] == [
             ("slower than 1,000 ms (declared)", True)
         ]
-        assert not is_proven(step, few, RATE)
-        assert is_proven(step, many, RATE)
+        assert not is_proven(Look(step, few), RATE)
+        assert is_proven(Look(step, many), RATE)
 
     def test_nothing_is_compared_where_the_new_one_has_all(self) -> None:
         last = Step(REGION, "v2", {"v1": 0, "v2": 100}, {"v1": 50, "v2": 50}, self.STEP.bounds)
         seen = Observation(NOTHING, failing({"v2": 5_000}, bounds_ms=[bound.ms for bound in last.bounds]))
 
-        assert [each.name for each in compared(last, seen, RATE)] == ["failed"]
-        assert is_proven(last, seen, RATE)
+        assert [each.name for each in compared(Look(last, seen), RATE)] == ["failed"]
+        assert is_proven(Look(last, seen), RATE)
 
 
 def test_all_tests_of_a_promotion_risk_what_is_declared() -> None:
@@ -253,12 +252,12 @@ class TestClients:
         )
 
     def test_what_testers_ask_for_was_not_drawn(self) -> None:
-        assert doubt(replace(STEP, has_testers=True), self.SEEN, proven=False) is None
+        assert doubt(Look(replace(STEP, has_testers=True), self.SEEN), proven=False) is None
 
     def test_three_attempts_of_a_request_are_one(self) -> None:
         few = Observation(NOTHING, NOTHING, (Span(10, {"v1": Tally(900, 0), "v2": Tally(100, 3)}),) * 3)
 
-        assert doubt(STEP, few, proven=False) is None
+        assert doubt(Look(STEP, few), proven=False) is None
 
     def test_a_version_that_answers_them_with_4xx_is_doubted(self) -> None:
         errors = clients({"v1": Answers(9), "v2": Answers(30)})
@@ -266,7 +265,7 @@ class TestClients:
         assert doubted(errors).startswith(
             "v2 answers clients with 4xx more often than v1, by more than 0.5 points: 180 of 600 requests, against 54 of 5,400"
         )
-        assert doubt(STEP, clients({"v1": Answers(270), "v2": Answers(30)}), proven=False) is None
+        assert doubt(Look(STEP, clients({"v1": Answers(270), "v2": Answers(30)})), proven=False) is None
 
     def test_a_version_that_is_slow_for_them_is_doubted(self) -> None:
         slow = clients(
@@ -277,7 +276,7 @@ class TestClients:
         assert doubted(replace(slow, clients=slow.clients * 4)).startswith(
             "v2 is slower than 5 ms for clients more than 2 times as often as v1: 960 of 2,400 requests, against 240 of 21,600"
         )
-        assert doubt(STEP, slow, proven=False) is None
+        assert doubt(Look(STEP, slow), proven=False) is None
 
     def test_a_declared_bound_is_held_against_the_class_of_their_envoys_below_it(self) -> None:
         step = replace(STEP, bounds=(Bound(300.0, 0.0, is_declared=True), Bound(0.1, 0.0, is_declared=True)))
@@ -287,7 +286,7 @@ class TestClients:
         assert doubted(replace(slow, clients=slow.clients * 4), step).startswith(
             "v2 is slower than 250 ms for clients more than 2 times as often as v1 plus 0.5 points: 960 of 2,400 requests"
         )
-        assert [each.name for each in compared(step, slow, RATE) if "clients" in each.name][2:] == [
+        assert [each.name for each in compared(Look(step, slow), RATE) if "clients" in each.name][2:] == [
             "slower than 250 ms of other clients"
         ]
 
@@ -295,7 +294,7 @@ class TestClients:
         before = {"v1": Answers(0, {5: 1})}
 
         def slower(answers: Mapping[str, Answers]) -> list[tuple[Tally, Tally]]:
-            return [(each.new, each.old) for each in compared(STEP, clients(answers, before), RATE)[3:]]
+            return [(each.new, each.old) for each in compared(Look(STEP, clients(answers, before)), RATE)[3:]]
 
         assert slower({"v1": Answers(0, {5: 90}), "v2": Answers(0, {5: 6, 50: 4})}) == [(Tally(60, 24), Tally(540))]
         assert slower({"v1": Answers(9)}) == []
@@ -305,7 +304,7 @@ class TestClients:
             {"v1": Answers(0, {5: 540, 50: 360}), "v2": Answers(0, {5: 50, 50: 50})}, {"v1": Answers(0, {5: 1})}
         )
 
-        assert doubt(STEP, replace(slow, clients=slow.clients * 9), proven=False) is None
+        assert doubt(Look(STEP, replace(slow, clients=slow.clients * 9)), proven=False) is None
 
     def test_answers_of_a_pod_whose_requests_are_forgotten_are_requests(self) -> None:
         forgotten = (Span(10, {"v2": Tally(0)}, {"v1": Answers(0, {5: 900}), "v2": Answers(50)}),) * 6
@@ -319,7 +318,7 @@ class TestClients:
         answers, before = {"v1": Answers(0, {5: 1})}, {"v1": Answers(0, {5: 2}), "v2": Answers(0, {50: 9})}
 
         def told(seen: Observation) -> list[str]:
-            return [each.name for each in compared(STEP, seen, RATE)[1:]]
+            return [each.name for each in compared(Look(STEP, seen), RATE)[1:]]
 
         assert told(self.SEEN) == names[:1]
         assert told(clients(answers)) == names[:2]
@@ -335,7 +334,7 @@ class TestSomebodyElse:
                 counted(*(replace(each, at_ns=AT_NS + n * 10**9 // RATE) for n, each in enumerate(results)))
             )
 
-        assert somebody_else_answered(STEP, unanswered(5_000)) is None
+        assert somebody_else_answered(Look(STEP, unanswered(5_000))) is None
         assert doubted(unanswered(100)) == (
             "50 of 5,000 requests were answered by nobody, where 0.01% are allowed (all failures: 50 x connection refused)"
         )
@@ -359,11 +358,11 @@ class TestSomebodyElse:
     def test_a_proxys_own_error_is_a_failure_of_the_version_that_it_was_for(self) -> None:
         seen = Observation(counted(ok("v1"), page("v2", 503, upstream=False)))
 
-        assert somebody_else_answered(STEP, seen) is None
-        assert new_tally(STEP, seen) == Tally(1, 1)
+        assert somebody_else_answered(Look(STEP, seen)) is None
+        assert Look(STEP, seen).new == Tally(1, 1)
 
     def test_a_failure_of_a_versions_pod_that_names_nobody_is_not_lost(self) -> None:
-        assert somebody_else_answered(STEP, Observation(counted(page("v2", 502)))) is None
+        assert somebody_else_answered(Look(STEP, Observation(counted(page("v2", 502))))) is None
 
     def test_an_answer_of_a_version_that_is_not_routed_to_is_doubted(self) -> None:
         assert doubted(Observation(counted(ok("v3")))) == "v3 has no weight and answered 1 requests"
@@ -372,12 +371,12 @@ class TestSomebodyElse:
         last = Step(REGION, "v2", {"v1": 0, "v2": 100}, {"v1": 50, "v2": 50})
         window = counted(ok("v1"), ok("v2"))
 
-        assert doubt(last, Observation(window), proven=False) is None
+        assert doubt(Look(last, Observation(window)), proven=False) is None
         assert doubted(Observation(NOTHING, window), last) == "v1 has no weight and answered 1 requests"
 
     @pytest.mark.parametrize("version", ["v1", "v2"])
     def test_a_versions_own_failure_is_not_lost(self, version: str) -> None:
-        assert somebody_else_answered(STEP, Observation(counted(fault(version)))) is None
+        assert somebody_else_answered(Look(STEP, Observation(counted(fault(version))))) is None
 
 
 class TestRestarts:
@@ -395,7 +394,7 @@ class TestRestarts:
     def test_only_containers_of_the_new_version_that_end_again_accuse_it(
         self, restarts: Mapping[str, Sequence[str]], accused: bool
     ) -> None:
-        reason = doubt(STEP, Observation(NOTHING, restarts=restarts), proven=False)
+        reason = doubt(Look(STEP, Observation(NOTHING, restarts=restarts)), proven=False)
 
         assert (reason is not None) is accused
         assert reason is None or reason == (
@@ -415,7 +414,7 @@ class TestRestarts:
     def test_a_container_of_the_new_version_that_is_not_ready_for_long_accuses_it(
         self, not_ready: Mapping[str, Sequence[float]], restarts: Mapping[str, Sequence[str]], accused: bool
     ) -> None:
-        reason = doubt(STEP, Observation(NOTHING, restarts=restarts, not_ready=not_ready), proven=False)
+        reason = doubt(Look(STEP, Observation(NOTHING, restarts=restarts, not_ready=not_ready)), proven=False)
 
         assert reason == ("pods of v2 that were ready are not ready: 1, for 120 s; of v1 none" if accused else None)
 
@@ -426,7 +425,7 @@ class TestEjections:
     def reason(self, *looks: Mapping[Host, int]) -> str | None:
         """What is said of what clients leave out, at looks from 30 s to 30 s."""
         spans = tuple(Span(30.0, {}, ejected=ejected) for ejected in looks)
-        return doubt(STEP, Observation(NOTHING, clients=spans), proven=False)
+        return doubt(Look(STEP, Observation(NOTHING, clients=spans)), proven=False)
 
     def test_of_a_pod_of_the_new_version_that_clients_leave_out_for_long_accuse_it(self) -> None:
         looks = [{self.ONE: 3, self.OTHER: 1}, {self.ONE: 2}, {self.ONE: 2}, {self.ONE: 2}, {self.ONE: 2}]
@@ -452,4 +451,4 @@ class TestEjections:
     def test_accuse_nobody_by_two_looks_with_long_between_them(self) -> None:
         spans = tuple(Span(seconds, {}, ejected={self.ONE: 2}) for seconds in (30.0, 600.0, 30.0))
 
-        assert doubt(STEP, Observation(NOTHING, clients=spans), proven=False) is None
+        assert doubt(Look(STEP, Observation(NOTHING, clients=spans)), proven=False) is None

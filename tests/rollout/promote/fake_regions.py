@@ -105,6 +105,7 @@ class FakeRegions(Clusters):
         self.moments: list[Moment] = []
         self.asked_outside: Mapping[str, Sequence[str]] = {}
         self._planned: list[tuple[Moment, Callable[[], object]]] = []
+        self._lock = threading.Lock()
         self._remote = remote
         self._random = {region: np.random.default_rng([_SEED, *region.encode()]) for region in regions}
         self._seconds = Counter[str]()
@@ -128,6 +129,8 @@ class FakeRegions(Clusters):
         risk: float = RISK,
         stop: threading.Event | None = None,
         say: Callable[[str], None] | None = None,
+        *,
+        shown: bool = False,
     ) -> Sequence[Outcome]:
         (say or self.say)("measures")
         for region in regions:
@@ -165,6 +168,7 @@ class FakeRegions(Clusters):
         return FakeRestarts(self, region)
 
     def watched(self, region: str, bounds_ms: Sequence[float] = ()) -> FakeWatch:
+        self._comes_to("watch", region, self._weights[region])
         return FakeWatch(self, region, bounds_ms)
 
     def deliver(
@@ -196,16 +200,17 @@ class FakeRegions(Clusters):
 
     def drawn(self, region: str) -> Draws:
         """What becomes of the region's next second of requests."""
-        self._seconds[region] += 1
-        return Draws.of_a_second(
-            region,
-            self._seconds[region],
-            self._weights[region],
-            self._random[region],
-            unanswered=self.unanswered_rate(region),
-            failing=partial(self.failure_rate, region),
-            slower=partial(self.slower, region),
-        )
+        with self._lock:
+            self._seconds[region] += 1
+            return Draws.of_a_second(
+                region,
+                self._seconds[region],
+                self._weights[region],
+                self._random[region],
+                unanswered=self.unanswered_rate(region),
+                failing=partial(self.failure_rate, region),
+                slower=partial(self.slower, region),
+            )
 
     def failure_statuses(self, region: str) -> Sequence[int]:
         """What main declares."""
@@ -216,9 +221,6 @@ class FakeRegions(Clusters):
             .failure_statuses
         )
 
-    def enter(self, region: str) -> None:
-        self._comes_to("watch", region, self._weights[region])
-
     def look(self, region: str) -> None:
         self._comes_to("look", region, self._weights[region])
 
@@ -227,12 +229,13 @@ class FakeRegions(Clusters):
 
     def _comes_to(self, what: str, region: str, weights: Mapping[str, int]) -> None:
         moment = Moment(what, region, weights.get("v2", 0))
-        self.moments.append(moment)
-        for planned in self._planned:
-            if planned[0] == moment:
+        with self._lock:
+            self.moments.append(moment)
+            planned = next((each for each in self._planned if each[0] == moment), None)
+            if planned:
                 self._planned.remove(planned)
-                planned[1]()
-                return
+        if planned:
+            planned[1]()
 
     def _after(self, region: str, _stop: threading.Event) -> None:
         self.changed(region)
@@ -261,9 +264,9 @@ class FakeWatch(Watch):
         self._of, self._where, self._bounds_ms = regions, region, bounds_ms
         self._so_far: Measurement | None = None
         self._answered_last = 0
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._of.enter(self._where)
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -271,12 +274,15 @@ class FakeWatch(Watch):
 
     def seen(self) -> Measurement:
         self._of.look(self._where)
-        return self._after_a_second()
+        with self._lock:
+            return self._after_a_second()
 
-    def turn(self) -> Measurement:
-        ended = self._after_a_second()
-        self._so_far, self._answered_last = None, 0
-        return ended
+    def turn(self, then: Callable[[Measurement], object] = lambda _ended: None) -> Measurement:
+        with self._lock:
+            ended = self._after_a_second()
+            self._so_far, self._answered_last = None, 0
+            then(ended)
+            return ended
 
     def _after_a_second(self) -> Measurement:
         drawn = self._of.drawn(self._where)

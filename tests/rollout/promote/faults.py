@@ -32,7 +32,7 @@ from rollout.git.command import git
 from rollout.git.record import PromotionState
 from rollout.git.repository import Repository
 from rollout.problem import Problem, RolloutError, TransientError
-from rollout.promote import persistence, preflight
+from rollout.promote import lookout, persistence, preflight
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from rollout.promote.upstream import Upstream
@@ -280,10 +280,10 @@ def a_region_is_slow(world: World) -> None:
 
     def answers(what: str, region: str) -> None:
         # only on the way back, where each region has a thread of its own
-        beside = threading.current_thread() is not threading.main_thread()
-        if beside and region != slow and what == "certify":
+        both = sum(thread.name == "ask" for thread in threading.enumerate()) > 1
+        if both and region != slow and what == "certify":
             other_is_measured.set()
-        elif beside and region == slow and what == "deliver" and len(world.taken_back()) > 1:
+        elif both and region == slow and what == "deliver" and len(world.taken_back()) > 1:
             world.met.touch()
             assert other_is_measured.wait(30), "a region waits for another"
 
@@ -558,6 +558,8 @@ def _played(world: World, regions: FakeRegions) -> Iterator[None]:
         patched.setattr(engine, "preview", lambda *_arguments: ())
         patched.setattr(clone_module, "Upstream", partial(Upstream, pause=world.sleep, now=world.now))
         patched.setattr(repository_module, "git", world.git)
+        # a round is the same each time: one thread at a time is at work
+        patched.setattr(lookout, "LOOK_EVERY_SECONDS", _PROCESS_SECONDS)
         for module in (engine, upstream_module, rollback_module, persistence):
             patched.setattr(module, "time", world)
         yield

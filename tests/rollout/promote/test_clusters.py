@@ -11,6 +11,7 @@ import pytest
 
 from rollout.access import PulumiAccess, RegionAccess
 from rollout.cluster.stack_outputs import ServiceOutputs, StackOutputs
+from rollout.judge.shares import RISK
 from rollout.measurement import Result
 from rollout.problem import RolloutError
 from rollout.promote import clusters as clusters_module
@@ -60,7 +61,7 @@ def test_ends_at_the_next_look(clones: TwoClones, monkeypatch: pytest.MonkeyPatc
     found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
     regions = Clusters(clones.upstream(), found, ["region-a"], 500, _unshown)
 
-    (outcome,) = regions.certify(["region-a"], stop=gone)
+    (outcome,) = regions.certify(["region-a"], RISK, stop=gone)
 
     assert outcome.verdict is not None
     measured = outcome.verdict.measurement
@@ -80,7 +81,7 @@ def test_fetches_what_argo_cd_synced_and_the_clone_lacks(clones: TwoClones, monk
     found = Discovery((REGION,), PulumiAccess(clones.operator.directory), "a test")
     said: list[str] = []
     regions = Clusters(upstream, found, ["region-a"], 500, _unshown)
-    regions.certify(["region-a"], stop=threading.Event(), say=said.append)
+    regions.certify(["region-a"], RISK, stop=threading.Event(), say=said.append)
     commit = clones.somebody_writes()
     assert upstream.repository.commit_of(commit) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -22,10 +23,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def nothing() -> None:
-    """Nothing is found meanwhile."""
-
-
 def child_is_gone(here: Path) -> bool:
     """Whether the child is no process any more, or one that nobody has waited for."""
     pid = int((here / "child").read_text())
@@ -41,26 +38,26 @@ def child_is_gone(here: Path) -> bool:
 
 
 def test_it_is_the_shells_and_finds_its_variables(here: Path) -> None:
-    assert run('test -z "$(cat)" && echo "$WEIGHT" | tee weight', {"WEIGHT": "25"}, nothing) is None
+    run('test -z "$(cat)" && echo "$WEIGHT" | tee weight', {"WEIGHT": "25"}, threading.Event())
     assert (here / "weight").read_text() == "25\n"
 
 
 def test_what_it_prints_goes_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
-    run("echo out; echo err >&2", {}, nothing)
+    run("echo out; echo err >&2", {}, threading.Event())
 
     assert capfd.readouterr() == ("", "out\nerr\n")
 
 
 def test_one_that_fails_is_told_with_its_exit_code() -> None:
     with pytest.raises(RolloutError, match="--before-step 'exit 7' failed with exit code 7"):
-        run("exit 7", {}, nothing)
+        run("exit 7", {}, threading.Event())
 
 
 def test_one_that_takes_too_long_is_ended_with_all_that_it_began(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "WITHIN_SECONDS", 0.2)
 
     with pytest.raises(RolloutError, match="was not done within 0 s"):
-        run(f"{CHILD} wait", {}, nothing)
+        run(f"{CHILD} wait", {}, threading.Event())
     assert child_is_gone(here)
 
 
@@ -69,23 +66,29 @@ def test_one_that_does_not_listen_is_killed(here: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(command, "_END_WITHIN_SECONDS", 0.2)
 
     with pytest.raises(RolloutError):
-        run("trap '' TERM; sh -c 'echo $$ > child; while :; do sleep 0.1; done'", {}, nothing)
+        run("trap '' TERM; sh -c 'echo $$ > child; while :; do sleep 0.1; done'", {}, threading.Event())
     assert child_is_gone(here)
 
 
-def test_what_is_found_meanwhile_ends_it(here: Path) -> None:
-    def found() -> str | None:
-        return "a doubt" if (here / "child").exists() and (here / "child").read_text() else None
+def test_a_stop_ends_it(here: Path) -> None:
+    stop = threading.Event()
 
-    assert run(f"{CHILD} wait", {}, found) == "a doubt"
+    def written() -> None:
+        while not (here / "child").exists() or not (here / "child").read_text():
+            time.sleep(0.01)
+        stop.set()
+
+    threading.Thread(target=written, daemon=True).start()
+
+    with pytest.raises(RolloutError, match="was stopped"):
+        run(f"{CHILD} wait", {}, stop)
     assert child_is_gone(here)
 
 
-def test_an_interruption_ends_it(here: Path) -> None:
-    def interrupted() -> None:
-        if (here / "child").exists() and (here / "child").read_text():
-            raise KeyboardInterrupt
+def test_none_begins_after_a_stop(here: Path) -> None:
+    stop = threading.Event()
+    stop.set()
 
-    with pytest.raises(KeyboardInterrupt):
-        run(f"{CHILD} wait", {}, interrupted)
-    assert child_is_gone(here)
+    with pytest.raises(RolloutError, match="was stopped"):
+        run("touch begun", {}, stop)
+    assert not (here / "begun").exists()

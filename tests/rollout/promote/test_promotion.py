@@ -13,6 +13,7 @@ from rollout.git.record import Promotion, PromotionState, Record
 from rollout.git.repository import Repository
 from rollout.judge.shares import Standing
 from rollout.problem import RolloutError, TransientError
+from rollout.promote import lookout
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from rollout.promote.promotion import preview, promote, roll_back, steps_left, to_take_back
@@ -30,7 +31,8 @@ HALF = {"v1": 50, "v2": 50}
 
 def make_fast_and_nobodys(home: Path, patched: pytest.MonkeyPatch) -> None:
     """No pauses between two looks, and no configuration of the person who runs the tests."""
-    patched.setattr(engine, "_LOOK_EVERY_SECONDS", 0)
+    patched.setattr(engine, "LOOK_EVERY_SECONDS", 0)
+    patched.setattr(lookout, "LOOK_EVERY_SECONDS", 0.02)
     patched.setattr(upstream_module, "_LOOK_EVERY_SECONDS", 0)
     patched.setenv("HOME", str(home))
     patched.setenv("XDG_CONFIG_HOME", str(home))
