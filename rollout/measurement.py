@@ -217,12 +217,14 @@ class Span:
         versions: What each of the service's versions did with the requests that it got.
         answers: How it answered them; nothing of a version, or of any, where that is not counted.
         ejected: The pods that clients leave out at the last of the two looks because they failed, each with how many do.
+        overlaps: Whether clients were looked at at different moments, so that one moment may be in this one and in the next.
     """
 
     seconds: float
     versions: Mapping[str, Tally]
     answers: Mapping[str, Answers] = field(default_factory=dict)
     ejected: Mapping[Host, int] = field(default_factory=dict)
+    overlaps: bool = False
 
     def tally(self, versions: Collection[str]) -> Tally:
         """What these versions did with their requests."""

@@ -513,22 +513,35 @@ class _Clients:
         timed: Those of them whose latency is known.
         measures: Failures first; 4xx where these are counted, and being slower than each bound where latencies are.
         drawn: Whether all these requests were drawn by the weights, among several versions.
+        overlap: Whether a moment may be in two spans, one after the other.
     """
 
     counted: _Window
     timed: _Window
     measures: tuple[Measure, ...]
     drawn: bool
+    overlap: bool
 
     def is_beyond(self, measure: Measure, margin: Margin, risk: float) -> bool:
         """Whether the new version is shown to be worse than a margin allows."""
         window = self._window(measure)
         if not window.share:
             return False
-        evidence = Evidence(margin, together=measure.together)
         # all attempts of a request go to one version: the product to the power of 1/n is that of the requests, or less (Jensen)
-        evidence.add_many(window.share, *(counts / _ATTEMPTS for counts in window.samples(measure)))
-        return evidence.log >= -math.log(risk)
+        samples = [counts / _ATTEMPTS for counts in window.samples(measure)]
+        # a stall that is in two spans is in one of every other: each half is a test of its own
+        halves = 2 if measure.together and self.overlap else 1
+        return any(
+            self._evidence(measure, margin, window.share, [counts[first::halves] for counts in samples])
+            >= -math.log(risk / halves)
+            for first in range(halves)
+        )
+
+    @staticmethod
+    def _evidence(measure: Measure, margin: Margin, share: float, samples: Sequence[Array]) -> float:
+        evidence = Evidence(margin, together=measure.together)
+        evidence.add_many(share, *samples)
+        return evidence.log
 
     def tallies(self, measure: Measure) -> tuple[Tally, Tally]:
         """Of the new version, and of the others: all requests of which it is known, and the bad ones."""
@@ -566,7 +579,13 @@ def _clients(step: Step, seen: Observation) -> _Clients:
         for place, bound_ms in enumerate(bounds_ms, start=1):
             bound = Bound(bound_ms, usual.slower(bound_ms) / max(1, usual.slower(0)), bool(declared))
             measures.append(Measure(f"slower than {bound_ms:g} ms", bound.margin(step.terms), place, usual=bound.usual))
-    return _Clients(failed, slow, tuple(measures), drawn=not (step.is_alone or step.has_testers))
+    return _Clients(
+        failed,
+        slow,
+        tuple(measures),
+        drawn=not (step.is_alone or step.has_testers),
+        overlap=any(span.overlaps for span in seen.clients),
+    )
 
 
 def _drawn(tally: Tally, answers: Answers) -> Drawn:

@@ -91,7 +91,7 @@ def deliver(
         # only where it was asked, that it finds nothing wrong says that nothing is: by itself it forgets what it could not compare
         if not now.asked and (said or not answered):
             if said and not refused:
-                say(f"{region.name}: Argo CD does not apply the commit, and is waited for: {said}")
+                say(f"{region.name}: Argo CD has not applied the commit, and is asked again: {said}")
             answered, refused = True, said
         return now
 
@@ -361,7 +361,8 @@ def lacks(version: str) -> Callable[[Envoy], bool]:
 
 
 def _not_synced(region: RegionAccess, application: Application, refused: str) -> Problem:
-    said = "; ".join(application.complaints) or (f"when asked, it said {refused}" if refused else "no complaint")
+    told = [*application.complaints, *([f"when asked, it said {refused}"] if refused else [])]
+    said = "; ".join(told) or "no complaint"
     return Problem(
         f"{region.name}: not synced within {WITHIN_SECONDS / 60:.0f} min: Argo CD says {application.sync}, {application.health}, "
         f"at {application.synced_revision}: {said}",

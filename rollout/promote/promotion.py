@@ -614,7 +614,7 @@ class _Run:
             told = f"beside the probe's requests, {window.coverage}{newer}"
         self.say(f"{region}: {told}")
         if window.untold:
-            self.say(f"{region}: {window.untold}; the probe's requests alone are judged by it")
+            self.say(f"{region}: {window.untold}; their requests are not judged by that")
 
     def _tell_restarts(self, region: str) -> None:
         """What containers did that accused nobody, or could not be seen."""

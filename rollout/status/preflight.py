@@ -132,7 +132,7 @@ def _application(region: RegionStatus, application: Application) -> Iterator[Tro
             f"Application {name} says Synced at {application.compared_revision[:SHORT_HASH]}, it last applied "
             f"{application.applied_revision[:SHORT_HASH]}, and between the two these differ: {listed(region.unapplied)}",
             "the commit may have been refused: Argo CD forgets a comparison that failed, and then says Synced",
-            f"{again}; if it still says Synced, the cluster has what the commit says",
+            f"{again}; if it still says Synced, the cluster has what the commit says, and the next sync ends this line",
         )
         yield replace(found, may_have_passed=True)
     if application.failures and application.sync != SYNCED:

@@ -47,9 +47,6 @@ from stackfile.model import PrometheusConfig
 _REACH_SECONDS = 120
 """How far back samples are looked for: twice the longest interval between scrapes that is usual."""
 
-_EARLY = 0.9
-"""A scrape may come a little before its interval is over."""
-
 _GRPC_FAILURES = {"2", "4", "12", "13", "14", "15"}
 """The statuses that Envoy takes for an HTTP status of 500 or more."""
 
@@ -151,10 +148,11 @@ class Prometheus:
         before_seconds, counted = self._newest_seconds, frozenset[str]()
         versions: Mapping[str, Tally] = {}
         answers: Mapping[str, Answers] = {}
-        if _newest(found) - before_seconds >= _EARLY * _interval(found):
+        if _newest(found) - before_seconds >= _interval(found):
             versions, answers, counted = self._count(found)
         coverage = Coverage(counted, self._silent(), came_or_went)
-        return Span(self._newest_seconds - before_seconds, versions, answers) if counted else None, coverage
+        seconds = self._newest_seconds - before_seconds
+        return Span(seconds, versions, answers, overlaps=True) if counted else None, coverage
 
     def _silent(self) -> Mapping[str, str]:
         return {} if self._known else {self._name: "it has scraped no client since the change"}
@@ -193,7 +191,7 @@ class Prometheus:
         answers: defaultdict[str, Answers] = defaultdict(Answers)
         counted: set[str] = set()
         for client, series in found.items():
-            known = self._known.get(client) or _first(series, self._began_seconds)
+            known = self._known.get(client) or _first(series, max(self._began_seconds, self._newest_seconds))
             # a replica that lags behind the one that answered before has nothing new
             new = {
                 each: samples[-1]
@@ -348,10 +346,10 @@ def _newest(found: _Found) -> float:
 
 
 def _interval(found: _Found) -> float:
-    """The usual time in seconds between two scrapes of a client; 0 where none was scraped twice."""
-    longest = [max(series.values(), key=len) for series in found.values()]
-    times = [now.at_seconds - then.at_seconds for samples in longest for then, now in pairwise(samples)]
-    return median(times) if times else 0.0
+    """The usual time in seconds between two scrapes of the client that is scraped most seldom; 0 where none was scraped twice."""
+    longest = (max(series.values(), key=len) for series in found.values())
+    times = [[now.at_seconds - then.at_seconds for then, now in pairwise(samples)] for samples in longest]
+    return max((median(each) for each in times if each), default=0.0)
 
 
 def _classes(buckets: Mapping[float, Sequence[Sample]]) -> Mapping[float, Sequence[Sample]]:

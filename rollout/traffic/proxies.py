@@ -302,12 +302,14 @@ class Proxies:
         return self._last
 
     def _untold(self, now: Reading) -> str:
-        """Whose Envoys had answers of a version and keep no statistics of it."""
+        """Which clients' Envoys had answers of a version and keep no statistics of it, as far as they told."""
         lacking = {
             client
             for client, hosts in now.counters.items()
             for host, counted in hosts.items()
-            if counted.rq_success and not now.answers.get(client, {}).get(host.version, Answers()).latencies
+            if client not in now.silent
+            and counted.rq_success
+            and not now.answers.get(client, {}).get(host.version, Answers()).latencies
         }
         if not lacking:
             return ""

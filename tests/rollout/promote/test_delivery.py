@@ -521,7 +521,7 @@ class TestARefusedCommit:
     """Argo CD says so when it is asked, and forgets it two seconds later; the weights are as before, so that it is waited for Envoys."""
 
     CONDITION = "ComparisonError: Deployment/echo-v2: denied the request"
-    LINE = f"region-a: Argo CD does not apply the commit, and is waited for: {CONDITION}"
+    LINE = f"region-a: Argo CD has not applied the commit, and is asked again: {CONDITION}"
     COMPARED = application(
         sync={"status": "Unknown", "revision": NEW},
         health={"status": "Healthy"},

@@ -610,7 +610,7 @@ class TestDeclared:
 
         begin(clones, regions, planned(clones, (50,), ("region-a",)))
 
-        assert "region-a: their Envoys count no 429; the probe's requests alone are judged by it" in clones.said
+        assert "region-a: their Envoys count no 429; their requests are not judged by that" in clones.said
 
 
 class TestSlow:
