@@ -70,7 +70,7 @@ def _run(
         return stopped
     pipe, environment = subprocess.PIPE, {**_quiet_environment(), **environment}
     # a file: what is given through a pipe is lost where `communicate` is called again
-    with TemporaryFile() as file:
+    with TemporaryFile() if given else Path(os.devnull).open("r+b") as file:
         file.write(given)
         file.seek(0)
         with subprocess.Popen(command, stdin=file, stdout=pipe, stderr=pipe, env=environment) as process:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from rollout.answers import ask_all, stopped_by
 from rollout.judge.step import Look, Observation, Step, doubt
@@ -25,6 +25,9 @@ _REST = 4
 """How many times as long as a look took the pause after it is at least, while something else is waited for."""
 
 STOPPED = Problem("stopped")
+
+_END_SECONDS = 6.0
+"""How long what nobody waits for any more may take to end: git gets five seconds."""
 
 _Value = TypeVar("_Value")
 
@@ -108,12 +111,15 @@ class Lookout:
         self._known: dict[str, Look] = {}
         self._watches = ExitStack()
         self._entering = threading.Lock()
+        self._answer: Future[Any] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
         self.stop.set()
+        # a git that outlived us could still push
+        wait([self._answer] if self._answer else [], _END_SECONDS)
         with self._entering:
             self._watches.close()
 
@@ -133,6 +139,7 @@ class Lookout:
 
         with stopped_by(self.stop):
             (answer,) = ask_all(lambda one: one(), [work])
+        self._answer = answer
         took = 0.0
         try:
             while not wait([answer], max(LOOK_EVERY_SECONDS, _REST * took)).done:
@@ -163,6 +170,7 @@ class Lookout:
             self._watched[step.region] = watched
 
         watched.watch.turn(begins)
+        self._known.pop(step.region, None)
         self._unknown.discard(step.region)
 
     def hold(self, regions: Iterable[str]) -> None:
@@ -174,8 +182,8 @@ class Lookout:
             RolloutError: one of them cannot be seen.
         """
         found = {region: self.look(region) for region in regions if region in self}
-        self._unknown |= found.keys()
         self._known |= found
+        self._unknown |= found.keys()
 
     def acknowledged(self, region: str) -> Measurement:
         """All Envoys have the region's step: those of its requests that were sent before; takes about a second.
@@ -210,7 +218,10 @@ class Lookout:
             RolloutError: none is shown to be wrong, and one of them cannot be seen.
         """
         unseen: RolloutError | None = None
-        for region in [each for each in self._watched if each != but]:
+        # in one go: the other thread may add one meanwhile
+        for region in [*self._watched]:
+            if region == but:
+                continue
             try:
                 look = self._known.pop(region, None) if region in self._unknown else self.look(region)
                 if look and (reason := doubt(look, proven=True)):

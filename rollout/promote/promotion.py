@@ -684,7 +684,9 @@ class _Run:
         if region:
             upstream.on_the_way_back().say(f"{region}: {self.promotion.version} failed: {reason}")
             reason = f"{region}: {reason}"
-        record = self.record or (self.under_way[1] if self.under_way else None)
+        # read first, as it is written last
+        under_way = self.under_way
+        record = self.record or (under_way[1] if under_way else None)
         if record is None:
             raise RolloutError.of(
                 f"{reason}: nothing was changed",
@@ -718,7 +720,8 @@ class _Run:
 
     def _ours(self, tip: str) -> str:
         """The newest commit of ours at a tip: somebody may have merged a step that nobody waits for any more."""
-        return (self.under_way and self.ending.landed(self.under_way[0], tip)) or self.last
+        under_way = self.under_way
+        return (under_way and self.ending.landed(under_way[0], tip)) or self.last
 
     def _conclude(self, state: PromotionState, reason: str, unchanged: Sequence[str] = ()) -> None:
         """Says in Git how it ended, by a commit that changes nothing, or where there is a branch of proposals by a note.
@@ -730,9 +733,11 @@ class _Run:
         """
         if self.record is None:
             return
-        if state is PromotionState.ENDED and self.ending.promoted_since(self.last, self.ending.tip()):
-            # theirs is the newest record, and stays it
-            return
+        if state is PromotionState.ENDED:
+            tip = self.ending.tip()
+            if self.ending.promoted_since(self._ours(tip), tip):
+                # theirs is the newest record, and stays it
+                return
         told = replace(self.record, state=state, proof=self.proof, reason=reason)
         called = f"{self.promotion.service} {self.promotion.version}"
         done = state is PromotionState.DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from functools import lru_cache, partial
 from itertools import count
 from typing import TypeVar
 
+from rollout.answers import stop_of_this_work, stopped_by
 from rollout.git.record import Promotion, PromotionState, Record, parse
 from rollout.git.repository import Entry, OvertakenError, Repository, UnsignedError
 from rollout.plan.comparison import OVERLAY_RENDERED, Plan
@@ -494,8 +496,12 @@ class Upstream:
         return change.commit
 
     def _follow(self, delivered: str) -> None:
+        if stop_of_this_work().is_set():
+            return
         try:
-            followed = self.repository.follow(delivered, self.branch)
+            # a merge that is ended half-way leaves files that nobody changed
+            with stopped_by(threading.Event()):
+                followed = self.repository.follow(delivered, self.branch)
         except TransientError:
             # it is pushed: what is checked out is for later
             followed = False

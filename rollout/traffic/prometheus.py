@@ -190,8 +190,10 @@ class Prometheus:
         versions: defaultdict[str, Tally] = defaultdict(Tally)
         answers: defaultdict[str, Answers] = defaultdict(Answers)
         counted: set[str] = set()
+        # one that was missing from an answer is not counted from the beginning again
+        since_seconds = self._newest_seconds
         for client, series in found.items():
-            known = self._known.get(client) or _first(series, max(self._began_seconds, self._newest_seconds))
+            known = self._known.get(client) or _first(series, since_seconds)
             # a replica that lags behind the one that answered before has nothing new
             new = {
                 each: samples[-1]

@@ -278,6 +278,17 @@ class TestClients:
         )
         assert doubt(Look(STEP, slow), proven=False) is None
 
+    def test_what_is_slow_in_two_spans_one_after_the_other_speaks_once(self) -> None:
+        """Ten times a moment in which only v2 was slow, of which a Prometheus shows one half in a span, the other in the next."""
+        quick = {"v1": Answers(0, {5: 900}), "v2": Answers(0, {5: 100})}
+        half = {**quick, "v2": Answers(0, {5: 50, 50: 50})}
+        seen = clients(quick, {"v1": Answers(0, {5: 98, 50: 2})})
+        spans = tuple(Span(10, {}, each, overlaps=True) for each in (half, half, quick) * 10)
+
+        assert doubted(replace(seen, clients=tuple(replace(each, overlaps=False) for each in spans)))
+        assert doubt(Look(STEP, replace(seen, clients=spans)), proven=False) is None
+        assert doubted(replace(seen, clients=spans * 4))
+
     def test_a_declared_bound_is_held_against_the_class_of_their_envoys_below_it(self) -> None:
         step = replace(STEP, bounds=(Bound(300.0, 0.0, is_declared=True), Bound(0.1, 0.0, is_declared=True)))
         classes = dict.fromkeys((5.0, 250.0, 500.0), 0)

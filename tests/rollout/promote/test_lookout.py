@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from rollout.git.command import git
 from rollout.git.record import PromotionState
 from rollout.judge.step import Step
+from rollout.problem import RolloutError
+from rollout.promote import lookout
 from rollout.promote.lookout import Doubt, Lookout, Watched
 from tests.rollout.promote.draws import RATE
 from tests.rollout.promote.fake_regions import FakeRegions
@@ -26,6 +29,8 @@ PATIENCE_SECONDS = 60.0
 @pytest.fixture(autouse=True)
 def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_fast_and_nobodys(tmp_path, monkeypatch)
+    # what hangs here ends with the test
+    monkeypatch.setattr(lookout, "_END_SECONDS", 0.1)
 
 
 class Hanging:
@@ -143,6 +148,35 @@ def test_what_nobody_waits_for_any_more_says_and_pushes_nothing(
         thread.join(PATIENCE_SECONDS)
 
     assert (clones.said, clones.tip) == (said, tip)
+
+
+def test_no_git_outlives_the_lookout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookout, "_END_SECONDS", PATIENCE_SECONDS)
+    begun, ended = tmp_path / "begun", threading.Event()
+    git(tmp_path, "init", "--quiet", why="the test")
+
+    def hangs() -> None:
+        try:
+            git(
+                tmp_path,
+                "-c",
+                f"alias.hang=!touch '{begun}'; exec sleep 3600",
+                "hang",
+                why="the test",
+                timeout_seconds=3600,
+            )
+        finally:
+            ended.set()
+
+    def cannot_be_seen(but: str | None = None) -> None:
+        if begun.exists():
+            raise RolloutError.of("cannot be seen")
+
+    with Lookout() as looks:
+        monkeypatch.setattr(looks, "doubt", cannot_be_seen)
+        with pytest.raises(RolloutError, match="cannot be seen"):
+            looks.during(hangs)
+    assert ended.is_set()
 
 
 class TestOneRegion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -142,7 +143,9 @@ class TestCounts:
 
         span, coverage = look(istio)
 
-        assert span == Span(15.0, {"v1": Tally(90, 0), "v2": Tally(10, 5)}, {"v1": Answers(), "v2": Answers()})
+        assert span == Span(
+            15.0, {"v1": Tally(90, 0), "v2": Tally(10, 5)}, {"v1": Answers(), "v2": Answers()}, overlaps=True
+        )
         assert coverage == Coverage(frozenset({"shop/shop-1 (10.0.0.1)"}))
 
     def test_nothing_twice(self, istio: Prometheus) -> None:
@@ -379,6 +382,25 @@ class TestInterval:
 
         assert versions(istio) == {"v1": Tally(46)}
 
+    def test_a_client_that_is_missing_from_an_answer_is_not_counted_twice(
+        self, scraped: FakePrometheus, istio: Prometheus
+    ) -> None:
+        for at in (0, 30, 60):
+            for client in (SHOP, CART):
+                scraped.scrape(client, at, {requests("v1"): 100 + at})
+            (look if at else begin)(istio)
+        of_cart = {
+            name: scraped.samples.pop(name) for name in [*scraped.samples] if CART.items() <= json.loads(name).items()
+        }
+        scraped.scrape(SHOP, 90, {requests("v1"): 190})
+        assert versions(istio) == {"v1": Tally(30)}
+        scraped.samples |= of_cart
+        for at in (120, 150):
+            for client in (SHOP, CART):
+                scraped.scrape(client, at, {requests("v1"): 100 + at})
+
+        assert versions(istio) == {"v1": Tally(60 + 30)}
+
     def test_begins_with_the_first_scrape_after_the_change(self, scraped: FakePrometheus, istio: Prometheus) -> None:
         scraped.scrape(SHOP, 0, {requests("v1"): 100})
         begin(istio)
@@ -480,7 +502,7 @@ class TestService:
             scraped.scrape(SHOP, at, {requests("v1"): at})
             told, _ = look(service) if at else begin(service)
 
-        assert told == Span(15.0, {"v1": Tally(15, 0)}, {"v1": Answers()})
+        assert told == Span(15.0, {"v1": Tally(15, 0)}, {"v1": Answers()}, overlaps=True)
         assert {*scraped.paths} == {"/api/v1/namespaces/monitoring/services/prometheus:9090/proxy/api/v1/query"}
 
     def test_tells_how_to_ask_it_by_hand(self, scraped: FakePrometheus, service: Prometheus) -> None:
