@@ -36,8 +36,9 @@ def rollback(
 
     The promotion may be in progress or done. One commit changes the weights in all its regions.
     Nothing is removed: the version stays with weight 0, and the others share the requests as they did
-    before the promotion. A remote or a cluster that does not answer is tried again until it does; only Ctrl-C ends that, and SIGTERM
-    before the commit is made or once it is pushed; SIGHUP does not. It can be run again: it then sees that it is so in every region.
+    before the promotion. A remote or a cluster that does not answer is tried again until it does, and a stack file that cannot be used
+    until it is mended; only Ctrl-C ends that, and SIGTERM before the commit is made or once it is pushed; SIGHUP does not. It can be
+    run again: it then sees that it is so in every region.
 
     \b
     Exit codes:
@@ -63,16 +64,17 @@ def rollback(
         record = upstream.tried(lambda: _newest(upstream, tip))
         clusters = upstream.tried(lambda: found.at(tip)).clusters(record.promotion.regions, rate)
         left = upstream.tried(lambda: to_take_back(upstream, tip, record))
-        if record.state is PromotionState.IN_PROGRESS or left:
+        unusable = upstream.tried(lambda: upstream.problems(tip, record.promotion.regions))
+        is_known = record.state is PromotionState.ROLLED_BACK or not unusable
+        if record.state is PromotionState.IN_PROGRESS or left or not is_known:
             undone = roll_back(upstream, clusters, lambda tip: _left(upstream, tip), reason)
         else:
-            unusable = upstream.problems(tip, record.promotion.regions)
             where = "where the stack file can be used" if unusable else "everywhere"
             upstream.say(
                 f"nothing to commit: {upstream.service} {record.promotion.version} has no requests {where}; sees that it is so"
             )
-            there = [name for name in record.promotion.regions if name in upstream.regions(tip)]
-            weights = {name: upstream.weights(tip, name) for name in there}
+            services = upstream.services(tip)
+            weights = {name: services[name].weights for name in record.promotion.regions if name in services}
             undone = confirm(upstream, clusters, tip, weights, time.monotonic())
             undone = replace(undone, problems=(*unusable, *undone.problems))
     with suppress(*UNREAD):

@@ -33,7 +33,7 @@ from rollout.judge.step import (
     split_is_proven,
 )
 from rollout.measurement import Measurement, Tally, together
-from rollout.problem import Problem, RolloutError, refuse
+from rollout.problem import Problem, RolloutError, TransientError, refuse
 from rollout.promote.clusters import Clusters
 from rollout.promote.command import run
 from rollout.promote.delivery import DeliveryTime
@@ -184,7 +184,9 @@ def _roll_back(
         weights = {region: _way_back(upstream, record.promotion, tip, region) for region in regions}
         if not weights:
             # a commit that takes nothing back must not say that it did
-            refuse(upstream.problems(tip, record.promotion.regions))
+            broken = upstream.problems(tip, record.promotion.regions)
+            if broken:
+                raise TransientError(*broken, Problem(f"waits until {upstream.branch} has that mended"))
         told = replace(record, state=PromotionState.ROLLED_BACK, weight=_NO_WEIGHT, proof=None, reason=reason)
         called = f"{upstream.service} {version}"
         subject = f"Roll back {called} in {', '.join(weights)}" if weights else f"Roll back {called}"
@@ -278,10 +280,9 @@ def to_take_back(upstream: Upstream, tip: str, record: Record) -> list[str]:
     """
     promotion = record.promotion
     ordered = sorted(promotion.regions, key=lambda region: region != record.region)
-    declared = upstream.regions(tip)
     # a region that somebody took away has nothing to be taken back, and in one whose stack file is broken nothing can be
-    services = {region: declared[region].services[upstream.service] for region in ordered if region in declared}
-    return [region for region, service in services.items() if service.weights.get(promotion.version)]
+    services = upstream.services(tip)
+    return [region for region in ordered if region in services and services[region].weights.get(promotion.version)]
 
 
 class _Run:

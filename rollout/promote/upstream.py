@@ -174,9 +174,12 @@ class Upstream:
             TransientError: the remote does not answer.
             RolloutError: it has no such branch.
         """
+        return self.tried(self._fetched)
+
+    def _fetched(self) -> str:
         if self.repository.shallow:
             self.say("this clone is shallow: fetches the history that it lacks")
-        return self.tried(lambda: self.repository.fetch(self.remote, self.branch))
+        return self.repository.fetch(self.remote, self.branch)
 
     def last_promotion(self, tip: str) -> tuple[Entry, Record] | None:
         """The newest commit of a promotion of it, with what it says; None where there was none.
@@ -204,6 +207,11 @@ class Upstream:
         """
         found = regions_at(self.repository, commit)
         return {name: config for name, config in found.items() if self.service in config.services}
+
+    def services(self, commit: str) -> Mapping[str, ServiceConfig]:
+        """What a commit declares of the service, by region; of those whose stack file can be used, if any can."""
+        found = {each.name: each.config.services for each in declared(self.repository.at(commit)) if each.config}
+        return {name: services[self.service] for name, services in found.items() if self.service in services}
 
     def weights(self, commit: str, region: str) -> dict[str, int]:
         """The service's weights in a region at a commit, whole percents by version.
@@ -294,7 +302,8 @@ class Upstream:
         Where there is a branch of proposals, a commit that changes no file waits for nobody: what it says is noted of the branch's tip.
 
         Args:
-            make: Makes the commit on top of what is delivered now. Called again when somebody else pushed meanwhile.
+            make: Makes the commit on top of what is delivered now. Called again when somebody else pushed meanwhile, and with what is
+                delivered then where it raises a `TransientError`.
             found: Called every few seconds while it waits to be merged, and before each push that would be tried again for a while; a
                 problem that it finds ends that, and is returned.
 
@@ -303,11 +312,16 @@ class Upstream:
                 deleted before; or somebody else changed the same regions meanwhile.
         """
         judged, again = "", make
-        for times in count(1):
-            tip = self.tip()
-            if not judged or self.tried(partial(self._concerns, judged, tip)):
+
+        def on_top() -> tuple[str, str]:
+            nonlocal judged, again
+            tip = self._fetched()
+            if not judged or self._concerns(judged, tip):
                 judged, again = tip, make
-            made = self._made(partial(again, tip))
+            return tip, again(tip)
+
+        for times in count(1):
+            tip, made = self._made(on_top)
             if self.proposal and not self.tried(partial(self.repository.differs, made, tip, ())):
                 self._keep_record(made, tip)
                 return tip
@@ -333,7 +347,7 @@ class Upstream:
             "go on when it is quiet; if it is a branch of an earlier step, delete it once it is merged",
         )
 
-    def _made(self, make: Callable[[], str]) -> str:
+    def _made(self, make: Callable[[], _Value]) -> _Value:
         """A commit; without a signature where only a person could sign it, and requests would wait for that."""
         try:
             return self.tried(make)
@@ -563,8 +577,8 @@ class Upstream:
 
     def _split(self, commit: str, regions: Iterable[str]) -> list[object]:
         """How a commit splits the requests in regions: the weights, and the versions that testers can ask for."""
-        found = self.regions(commit)
-        services = [found[name].services[self.service] if name in found else None for name in regions]
+        found = self.services(commit)
+        services = [found.get(name) for name in regions]
         return [(each.weights, each.for_testers) if each else None for each in services]
 
     def _keep_record(self, commit: str, landed: str | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -489,16 +489,29 @@ def test_an_overlay_that_cannot_be_built_is_made_whole(clones: TwoClones, region
     assert clones.remote.git("diff", "--name-only", "--diff-filter=D", "main~2", "main") == ""
 
 
-def test_a_broken_stack_file_of_the_only_region_is_told_and_nothing_is_said_to_be_back(
-    clones: TwoClones, regions: FakeRegions
+@pytest.mark.parametrize("broken", [REGIONS[:1], REGIONS], ids=["of the only region", "of all"])
+def test_waits_until_a_broken_stack_file_is_mended_where_nothing_can_be_taken_back_before(
+    clones: TwoClones, regions: FakeRegions, broken: Sequence[str]
 ) -> None:
     begun(clones, regions)
-    clones.somebody("Break region-a", lambda project: project.replace("region-a", "services:", "service:"))
 
-    with pytest.raises(RolloutError, match=r"Pulumi\.region-a\.yaml"):
-        back(clones, regions)
+    def replace_in_all(project: Project, old: str, new: str) -> None:
+        for region in broken:
+            project.replace(region, old, new)
 
-    assert newest(clones).state is PromotionState.IN_PROGRESS
+    def mend() -> None:
+        # it is not said to be back before
+        assert newest(clones).state is PromotionState.IN_PROGRESS
+        clones.somebody("Mend it", lambda project: replace_in_all(project, "service:", "services:"))
+
+    clones.somebody("Break it", lambda project: replace_in_all(project, "services:", "service:"))
+    clones.said.clear()
+
+    assert back(clones, regions, pausing(clones, 3, mend)).holds
+
+    assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+    assert clones.said[0].startswith("Pulumi.region-a.yaml: $.services: is missing")
+    assert clones.said[0].endswith("; waits until main has that mended; tries again in 0.5 s")
 
 
 def test_steps_forward_are_refused_with_a_broken_stack_file(clones: TwoClones, regions: FakeRegions) -> None:
