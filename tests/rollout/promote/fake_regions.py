@@ -195,7 +195,9 @@ class FakeRegions(Clusters):
         if found := meanwhile():
             return found
         if not self._has(commit) or self._weights[region] != weights:
-            return Problem(f"{region}: not synced within 10 min")
+            return Problem(
+                f"{region}: not synced within 10 min", "what is not delivered cannot be measured", "see Argo CD"
+            )
         return self.arrived(region) or DeliveryTime(SYNCED_SECONDS, ACKNOWLEDGED_SECONDS, ENVOYS)
 
     def drawn(self, region: str) -> Draws:

@@ -6,6 +6,7 @@ A round is told by its kind and its number alone: they are the seed of all that 
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -53,14 +54,16 @@ _WITHOUT_END = -1000
 _MOST_COMMANDS = 4
 """That are typed in a round; during the last one all is well but the version."""
 _ENDS_A_WAY_BACK = (
-    r"main is protected|error: Pulumi|"
+    r"main is protected|^error: Pulumi|"
     r"echo v2 ended: region-\w+ was changed by somebody else meanwhile: "
     r"(\w+ by test: Write; )*\w+ by test: (Break it|Mend it|Fewer pods)"
 )
-"""Words of what needs a person: the remote refuses, a stack file cannot be used, or the colleague changed the region."""
+"""Words of what needs a person: the remote refuses, the clone's stack files cannot be used, or the colleague changed the region."""
 _ASKING = ("fetch", "ls-remote")
 _TAKES_SECONDS = {"fetch": 0.4, "ls-remote": 0.3, "push": 0.5, "look": 0.3, "deliver": 1.0, "certify": 1.0}
 _OTHERWISE_SECONDS = 0.03
+_SIGNALLED_SECONDS = 30.0
+"""After which a command that goes on was not ended by a signal."""
 _AWAY = CompletedProcess[str]([], 128, "", "fatal: unable to access the remote: Could not resolve host: git.corp.local")
 _SIGNER = """\
 #!/bin/sh
@@ -102,7 +105,7 @@ class World:
         self.met = directory / "met"
         self._seconds = 0.0
         self._directory = directory
-        self._colleague, self._signalled = threading.Lock(), False
+        self._colleague, self._signalled = threading.Lock(), -math.inf
         # half of the promotions see midnight, and all that is typed once one has begun comes after it
         midnight = datetime(2026, 6, 2, tzinfo=UTC)
         self._began = midnight + timedelta(seconds=-random.uniform(3, 20) if typed.begins else 1)
@@ -167,7 +170,8 @@ class World:
         """The colleague pushes, and what is pushed is not to be lost."""
         # not where they cannot push, nor twice what can be done once
         with self._colleague, suppress(CalledProcessError, AssertionError):
-            if self._signalled:
+            is_here = threading.current_thread() is threading.main_thread()
+            if self._seconds < self._signalled + (_SIGNALLED_SECONDS if is_here else math.inf):
                 return
             commit = self.clones.somebody(subject, change)
             with (self._directory / "others").open("a") as file:
@@ -178,7 +182,7 @@ class World:
         """Sends a signal; not to what the colleague does, which is on another machine, and not once the command has said how it ended."""
         with self._colleague:
             if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-                self._signalled = True
+                self._signalled = self._seconds
                 send()
 
     def while_on(self, is_on: Callable[[], bool], file: Path) -> None:
@@ -320,8 +324,18 @@ def the_probe_dies(world: World) -> None:
 
 
 def a_stack_file_is_broken(world: World) -> None:
-    where = world.random.choice(world.regions)
-    world.once(lambda: world.others(lambda project: project.replace(where, "services:", "service:"), "Break it"))
+    """For a time; then the colleague mends it, and what was broken before."""
+    is_on, where = world.drawn(meets=False), world.random.choice(world.regions)
+    was_on = threading.Event()
+
+    def happens() -> None:
+        if is_on() and not was_on.is_set():
+            was_on.set()
+            world.others(lambda project: project.replace(where, "services:", "service:"), "Break it")
+        elif was_on.is_set() and not is_on() and _broken(world.clones):
+            world.others(_mends, "Mend it")
+
+    world.each_moment.append(happens)
 
 
 def a_freeze_window_opens(world: World) -> None:
@@ -452,6 +466,8 @@ def play(kind: str, number: int, directory: Path) -> Round:
             break
         if typed == _MOST_COMMANDS - 2:
             _mend(clones)
+        if re.search("^error: Pulumi", said):
+            Work(directory / where).git("pull", "--quiet", "--ff-only")
         state = [record.state for record in clones.records()][-1:]
         if not state:
             # it was over before it had begun
@@ -595,18 +611,22 @@ def _prepare(kind: str, clones: TwoClones, where: str = "operator") -> None:
         clones.somebody("Freeze", _freezes)
 
 
-def _mends(region: str, project: Project) -> None:
-    project.replace(region, "service:", "services:")
+def _broken(clones: TwoClones) -> bool:
+    return any("  service:" in clones.remote.git("show", f"{BRANCH}:Pulumi.{region}.yaml") for region in REGIONS)
+
+
+def _mends(project: Project) -> None:
+    for region in REGIONS:
+        with suppress(AssertionError):
+            project.replace(region, "service:", "services:")
 
 
 def _mend(clones: TwoClones) -> None:
     """A person does what the commands asked for."""
     for name in ("refuses", "../locked"):
         (clones.remote.directory / name).unlink(missing_ok=True)
-    for region in REGIONS:
-        broken = clones.remote.git("show", f"{BRANCH}:Pulumi.{region}.yaml")
-        if "  service:" in broken:
-            clones.somebody("Mend it", partial(_mends, region))
+    if _broken(clones):
+        clones.somebody("Mend it", _mends)
 
 
 def _of_the_end(verb: str, code: int, said: str, clones: TwoClones, directory: Path) -> list[str]:
