@@ -466,7 +466,8 @@ def play(kind: str, number: int, directory: Path) -> Round:
             break
         if typed == _MOST_COMMANDS - 2:
             _mend(clones)
-        if re.search("^error: Pulumi", said):
+        if re.search("^error: (Pulumi|--region)", said):
+            # of what this clone has
             Work(directory / where).git("pull", "--quiet", "--ff-only")
         state = [record.state for record in clones.records()][-1:]
         if not state:
