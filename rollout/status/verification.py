@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Self, TypeVar
@@ -482,8 +483,10 @@ def _side_by_side(
         except RolloutError as error:
             return error
 
-    futures = ask_all(attempt, items)
+    futures: Sequence[Future[_Value | RolloutError]] = ()
     try:
+        # also while they begin
+        futures = ask_all(attempt, items)
         await_all(futures)
     finally:
         # those that are done do not care

@@ -166,10 +166,11 @@ print(*(module.__file__ for module in sys.modules.values() if getattr(module, "_
     }
 
     assert "rules/judgement.py" in own
-    # values and the record of a promotion, which no verdict depends on
+    # values, threads and the record of a promotion, which no verdict depends on
     assert {path for path in own if not path.startswith(RULES)} <= {
         "rollout/__init__.py",
         "rollout/access.py",
+        "rollout/answers.py",
         "rollout/measurement.py",
         "rollout/terms.py",
         *(path for path in own if path.startswith("rollout/judge/")),

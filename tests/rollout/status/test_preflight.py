@@ -198,7 +198,7 @@ class TestApplication:
             "Deployment echo/echo-v2",
             "the commit may have been refused: Argo CD forgets a comparison that failed, and then says Synced",
             f"let Argo CD look again: {ANNOTATE} argocd.argoproj.io/refresh=normal --overwrite; "
-            "if it still says Synced, the cluster has what the commit says",
+            "if it still says Synced, the cluster has what the commit says, and the next sync ends this line",
         )
         assert (found.stops, found.may_have_passed) == (False, True)
 
