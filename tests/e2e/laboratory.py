@@ -197,8 +197,10 @@ def write_settings(file: Path, settings: Mapping[str, Any]) -> str:
 
 
 def changes(preview: str) -> dict[str, Any]:
-    """The resources that a `--json` preview would change, by name, and what to."""
+    """The resources that a `--json` preview would change, by name, and what to; not those that are only read, or were."""
     steps: Sequence[Mapping[str, Any]] = json.loads(preview)["steps"]
     return {
-        step["urn"].rpartition("::")[2]: step["op"] for step in steps if step["op"] not in ("same", "refresh", "read")
+        step["urn"].rpartition("::")[2]: step["op"]
+        for step in steps
+        if step["op"] not in ("same", "refresh", "read", "discard")
     }
