@@ -31,7 +31,7 @@ class Trouble:
         service: Of which service; "" for the region as a whole.
         problem: What it is, why it matters, and its mend.
         stops: Whether nothing may begin before it is mended; else it is only worth saying.
-        may_have_passed: Whether it is what Argo CD found when it last looked.
+        may_have_passed: Whether Argo CD may say otherwise once it looks again.
     """
 
     region: str

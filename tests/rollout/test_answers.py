@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lab.machine.waiting import comes_true
 from rollout.answers import ask_all, await_all, stop_of_this_work, stopped_by
 from rollout.git.command import KilledError, git
 
@@ -77,8 +79,7 @@ class TestGit:
         begun, stop = self.begun(tmp_path, monkeypatch), threading.Event()
         with stopped_by(stop):
             (answer,) = ask_all(lambda _: git(tmp_path, "fetch", why="a test"), [1])
-        while not begun.exists() and not answer.done():
-            time.sleep(0.01)
+        assert comes_true(begun.exists, PATIENCE_SECONDS)
         stop.set()
 
         with pytest.raises(KilledError):
@@ -87,15 +88,18 @@ class TestGit:
     def test_gets_what_it_is_given_however_long_it_takes_to_read(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        begun = self.begun(tmp_path, monkeypatch)
+        begun, looks, communicate = self.begun(tmp_path, monkeypatch), count(1), subprocess.Popen.communicate
         (tmp_path / "git").write_text(f"#!/bin/sh\nwhile ! test -e {begun}; do sleep 0.1; done\nexec wc -c\n")
-        given = b"x" * 1_000_000
-        (answer,) = ask_all(lambda _: git(tmp_path, "cat-file", why="a test", given=given), [1])
-        # longer than between two looks at the process
-        time.sleep(0.5)
-        begun.touch()
 
-        assert answer.result(PATIENCE_SECONDS).stdout.strip() == "1000000"
+        def looked(process: subprocess.Popen[bytes], **options: Any) -> tuple[bytes, bytes]:
+            # it reads once its end was looked for several times
+            if next(looks) == 3:
+                begun.touch()
+            return communicate(process, **options)
+
+        monkeypatch.setattr(subprocess.Popen, "communicate", looked)
+
+        assert git(tmp_path, "cat-file", why="a test", given=b"x" * 1_000_000).stdout.strip() == "1000000"
 
     def test_does_not_begin_when_nobody_waits_for_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         begun, stop = self.begun(tmp_path, monkeypatch), threading.Event()

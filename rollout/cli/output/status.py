@@ -20,12 +20,19 @@ from rollout.cluster.objects import Live
 from rollout.cluster.pods import FEW
 from rollout.git.record import PromotionState, Record
 from rollout.git.repository import Entry
-from rollout.status.disagreements import Disagreement, RegionStatus, Status, Weights, all_disagreements, ejected
+from rollout.status.disagreements import (
+    SHORT_HASH,
+    Disagreement,
+    RegionStatus,
+    Status,
+    Weights,
+    all_disagreements,
+    ejected,
+)
 from rollout.status.preflight import Trouble, troubles
 
 _NOTHING = "-"
 _UNKNOWN = "of an unknown version"
-_SHORT_HASH = 7
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -127,7 +134,7 @@ def _acknowledged(envoys: Sequence[Envoy], version: str) -> str:
 
 def _delivery(application: Application) -> str:
     at = application.synced_revision
-    return f"Argo CD: {application.sync}, {application.health}, {f'at {at[:_SHORT_HASH]}' if at else 'never synced'}"
+    return f"Argo CD: {application.sync}, {application.health}, {f'at {at[:SHORT_HASH]}' if at else 'never synced'}"
 
 
 def _istio(live: Live, envoys: Sequence[Envoy]) -> str:
@@ -142,7 +149,7 @@ def _promotion(entry: Entry, record: Record) -> str:
     steps = ", ".join(map(str, promotion.steps))
     return (
         f"promotion of {promotion.service} {promotion.version} {record.state.value} ({record.region} at {record.weight} of {steps}; "
-        f"{', '.join(promotion.regions)}), by {entry.author} at {_time(entry.at)}, {entry.commit[:_SHORT_HASH]}{reason}"
+        f"{', '.join(promotion.regions)}), by {entry.author} at {_time(entry.at)}, {entry.commit[:SHORT_HASH]}{reason}"
     )
 
 

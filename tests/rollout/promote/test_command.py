@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.machine.waiting import comes_true
 from rollout.problem import RolloutError
 from rollout.promote import command
 from rollout.promote.command import run
@@ -74,8 +75,7 @@ def test_a_stop_ends_it(here: Path) -> None:
     stop = threading.Event()
 
     def written() -> None:
-        while not (here / "child").exists() or not (here / "child").read_text():
-            time.sleep(0.01)
+        assert comes_true(lambda: (here / "child").exists() and bool((here / "child").read_text()), 30)
         stop.set()
 
     threading.Thread(target=written, daemon=True).start()

@@ -501,7 +501,7 @@ def test_waits_until_a_broken_stack_file_is_mended_where_nothing_can_be_taken_ba
             project.replace(region, old, new)
 
     def mend() -> None:
-        # it is not said to be back before
+        # until the mend no record says that the version is taken back
         assert newest(clones).state is PromotionState.IN_PROGRESS
         clones.somebody("Mend it", lambda project: replace_in_all(project, "service:", "services:"))
 
