@@ -180,7 +180,8 @@ def await_synced(kubectl: Kubectl, commit: str, report: Report, stopped: Event |
         LabError: Argo CD says that it cannot, or it is not done within three minutes.
         InterruptedError: `stopped` was set.
     """
-    said, wrong_since = "", math.inf
+    said: list[str] = []
+    wrong_since = math.inf
 
     def is_over() -> bool:
         nonlocal said, wrong_since
@@ -188,9 +189,10 @@ def await_synced(kubectl: Kubectl, commit: str, report: Report, stopped: Event |
         if not found:
             raise LabError(f"{kubectl.region}: there is no Argo CD, so nothing syncs {commit[:7]}")
         behind = [each for each in found if not (each.well and each.revision == commit and not each.step)]
-        before, said = said, "; ".join(_describe(each, commit, kubectl) for each in behind or found)
-        if said != before:
-            report(said)
+        before, said = said, [_describe(each, commit, kubectl) for each in behind or found]
+        for text in said:
+            if text not in before:
+                report(text)
         if any(each.looks for each in found):
             return False
         # what does not mend itself ends the wait; what may is looked at anew, for parts of Argo CD start at their own pace
@@ -206,7 +208,7 @@ def await_synced(kubectl: Kubectl, commit: str, report: Report, stopped: Event |
     ask(kubectl)
     if not comes_true(is_over, _SYNC_SECONDS, 0.3, stopped):
         raise LabError(
-            f"{kubectl.region}: Argo CD does not run all of {commit[:7]} after {_SYNC_SECONDS:.0f} s: {said}. "
+            f"{kubectl.region}: Argo CD does not run all of {commit[:7]} after {_SYNC_SECONDS:.0f} s: {'; '.join(said)}. "
             f"See what is not well with: make status"
         )
 

@@ -35,10 +35,15 @@ esac
 
 
 def _application(
-    sync: str = "Synced", health: str = "Healthy", revision: str = _NEW, annotations: Any = None, **status: Any
+    sync: str = "Synced",
+    health: str = "Healthy",
+    revision: str = _NEW,
+    annotations: Any = None,
+    name: str = "echo",
+    **status: Any,
 ) -> dict[str, Any]:
     return {
-        "metadata": {"name": "echo", "annotations": annotations or {}},
+        "metadata": {"name": name, "annotations": annotations or {}},
         "spec": {"destination": {"namespace": "echo"}},
         "status": {"sync": {"status": sync, "revision": revision}, "health": {"status": health}, **status},
     }
@@ -149,6 +154,19 @@ def test_the_wait_ends_when_the_commit_runs(looking: Callable[..., Kubectl]) -> 
     ]
 
 
+def test_the_wait_is_for_every_application_and_tells_of_each_when_it_changes(looking: Callable[..., Kubectl]) -> None:
+    said: list[str] = []
+    web = _application(revision=_OLD, name="web")
+    looks = ([_application(revision=_OLD), web], [_application(), web], [_application(), _application(name="web")])
+    application.await_synced(looking(*looks), _NEW, said.append)
+    assert said == [
+        "Argo CD has not compared 2222222 of echo yet",
+        "Argo CD has not compared 2222222 of web yet",
+        "Argo CD, echo: Synced, Healthy at 2222222",
+        "Argo CD, web: Synced, Healthy at 2222222",
+    ]
+
+
 def test_argocd_is_asked_to_look(looking: Callable[..., Kubectl], tmp_path: Path) -> None:
     application.await_synced(looking(_application()), _NEW, lambda _: None)
     assert (tmp_path / "asked").read_text() == "asked\n"
@@ -243,17 +261,6 @@ def test_an_argocd_that_does_not_look_is_not_waited_for_for_ever(
 
 def test_a_region_without_argocd_is_not_asked_to_look(looking: Callable[..., Kubectl]) -> None:
     assert application.look_anew(looking(missing="the server could not find the requested resource")) == []
-
-
-def test_the_wait_is_for_every_application(looking: Callable[..., Kubectl]) -> None:
-    said: list[str] = []
-    other = _application(revision=_OLD)
-    other["metadata"]["name"] = "web"
-    done = _application()
-    done["metadata"]["name"] = "web"
-    application.await_synced(looking([_application(), other], [_application(), done]), _NEW, said.append)
-    assert said[0] == "Argo CD has not compared 2222222 of web yet"
-    assert said[1] == "Argo CD, echo: Synced, Healthy at 2222222; Argo CD, web: Synced, Healthy at 2222222"
 
 
 def test_what_is_not_as_committed_is_named() -> None:
