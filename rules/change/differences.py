@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from rules.facts.shapes import described
 from rules.facts.values import path as written
 from rules.facts.workloads import ObjectId, Workloads
 
 _TEMPLATE = ("spec", "template")
+_OF_QUANTITIES = (("resources", "requests"), ("resources", "limits"))
+_UNITS = {
+    "m": Fraction(1, 1000),
+    **{unit: Fraction(1000**power) for power, unit in enumerate(("", "k", "M", "G", "T"))},
+    **{unit: Fraction(1024**power) for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti"), 1)},
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Difference:
 
 
 def differences(before: Workloads, after: Workloads) -> tuple[Difference, ...]:
-    """Everything in which the objects differ, known to a rule or not; nothing only where no byte of them does."""
+    """Everything in which the objects differ, known to a rule or not. Two ways to write one quantity do not differ."""
     pods = {each.id: each.replicas for each in before.deployments}
     return tuple(
         Difference(of, path, old, new, pods.get(of, 0))
@@ -72,12 +80,19 @@ def _differing(
     elif isinstance(before, list) and isinstance(after, list):
         old, new = _entries(before, after)
     else:
+        same = before == after or (path[-3:-1] in _OF_QUANTITIES and _amount(before) == _amount(after))
         # in Python, true is 1
-        if before != after or isinstance(before, bool) is not isinstance(after, bool):
+        if not same or isinstance(before, bool) is not isinstance(after, bool):
             yield path, before, after
         return
     for key in dict.fromkeys([*old, *new]):
         yield from _differing(old.get(key), new.get(key), (*path, key))
+
+
+def _amount(quantity: object) -> object:
+    """The value of a quantity, as the API server reads it; anything else as it is."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)", str(quantity))
+    return Fraction(found[1]) * _UNITS[found[2]] if found and found[2] in _UNITS else quantity
 
 
 def _entries(
