@@ -30,8 +30,9 @@ _WHY = "only the region's own cluster knows what runs there, and can send reques
 # The Kubernetes client enters a credential's temporary file in a table before it has written it, so that a thread which
 # loads the same credential at that moment reads an empty file. Two contexts often share a certificate.
 _LOADING = threading.Lock()
-# a credential may be asked of a program that hangs
+# A credential may be asked of a program that hangs: then others wait for it once, not with each of their requests.
 _LOADED_WITHIN_SECONDS = 5.0
+_HANGS = threading.Event()
 
 
 def api_client(region: RegionAccess) -> client.ApiClient:
@@ -72,11 +73,14 @@ def api_client(region: RegionAccess) -> client.ApiClient:
 @contextmanager
 def _loading() -> Iterator[None]:
     """One thread at a time; but no region waits long for the credential of another one."""
-    is_alone = _LOADING.acquire(timeout=_LOADED_WITHIN_SECONDS)
+    is_alone = _LOADING.acquire(timeout=0 if _HANGS.is_set() else _LOADED_WITHIN_SECONDS)
+    if not is_alone:
+        _HANGS.set()
     try:
         yield
     finally:
         if is_alone:
+            _HANGS.clear()
             _LOADING.release()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,28 @@ def test_pods_are_listed_page_by_page_without_what_is_long(tmp_path: Path) -> No
     assert [query.get("continue") for query in cluster.queries] == [None, ["250"], ["500"]]
 
 
-def test_a_credential_that_hangs_keeps_no_other_region_from_being_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client, "_LOADED_WITHIN_SECONDS", 0)
+class _Lock:
+    """Of a thread whose credential hangs, or free; with how long others wait for it, in seconds each."""
+
+    def __init__(self) -> None:
+        self.hangs, self.waited = False, list[float]()
+
+    def acquire(self, timeout: float) -> bool:
+        self.waited.append(timeout)
+        return not self.hangs
+
+    def release(self) -> None:
+        assert not self.hangs
+
+
+def test_another_region_waits_once_for_a_credential_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = _Lock()
+    monkeypatch.setattr(client, "_LOADING", lock)
+    monkeypatch.setattr(client, "_HANGS", threading.Event())
     region = RegionAccess("region-a", "a", "ctx", FakeCluster().kubeconfig(tmp_path / "kubeconfig", "ctx", 1))
 
-    with client._LOADING:
+    for hangs in (True, True, False, False, True):
+        lock.hangs = hangs
         assert api_client(region)
+
+    assert lock.waited == [5, 0, 0, 5, 5]
