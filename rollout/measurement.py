@@ -169,16 +169,23 @@ class Answers:
         latencies: Answers by the upper bound in ms of their latency's class, also of an empty one. That above all others is infinite;
             Envoy's page leaves out those in it.
         failures: Those of the former whose status is declared a failure.
+        by_status: Those of `client_errors` that are counted by their status too, as far as an Envoy's own page tells.
     """
 
     client_errors: int = 0
     latencies: Mapping[float, int] = field(default_factory=dict)
     failures: int = 0
+    by_status: int = 0
 
     def __add__(self, other: Answers) -> Answers:
         latencies = Counter(self.latencies)
         latencies.update(other.latencies)
-        return Answers(self.client_errors + other.client_errors, latencies, self.failures + other.failures)
+        return Answers(
+            self.client_errors + other.client_errors,
+            latencies,
+            self.failures + other.failures,
+            self.by_status + other.by_status,
+        )
 
     def since(self, before: Answers) -> Answers:
         """What came since then; all of it where something fell: who counts began anew."""

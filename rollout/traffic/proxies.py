@@ -18,8 +18,8 @@ only its name is told. A request that a header sends to a version looks like one
 the mesh sends is among the requests of a gateway.
 
 Where Istio is told to keep statistics of subsets (`metrics.latency` of a stack file), an Envoy's page of these tells more, by subset
-since the Envoy began: answers by status class, of which 4xx are read, and by 4xx status, of which those are read that a service declares
-to be failures; and a histogram of the time from a request's end to its answer's, retries among it, in whole milliseconds. All count
+since the Envoy began: answers by status class, of which 4xx are read, and by 4xx status, of which those count as failures that a service
+declares to be; and a histogram of the time from a request's end to its answer's, retries among it, in whole milliseconds. All count
 what the client got, once. The histogram lags behind by five seconds at most, since Envoy merges what its threads count that often. It
 is asked by the same exec: Envoy's port 15090 would want the right to `pods/proxy`, gives all of an Envoy's statistics, and no request
 for it would be cheaper.
@@ -36,6 +36,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from components.names import ServiceAddress
@@ -189,7 +190,7 @@ def read_clients(
     answers: dict[Client, Mapping[str, Answers]] = {}
 
     def pages(envoy: Envoy) -> list[str]:
-        wanted = [clusters_page([service]), *([_statistics_page(service, failures)] if latency else [])]
+        wanted = [clusters_page([service]), *([_statistics_page(service)] if latency else [])]
         return [] if envoy.pod.partition("/")[0] in left_out else wanted
 
     for envoy, (page, *more) in ask_envoys(region, list_all_pods(region, api_client(region)), pages):
@@ -201,7 +202,7 @@ def read_clients(
             continue
         counters[client] = read
         for each in more:
-            answered, error = _read(each, read_answers, service)
+            answered, error = _read(each, partial(read_answers, failures=failures), service)
             if answered is None:
                 silent[client] = f"only its requests are known: {error}"
             else:
@@ -226,14 +227,15 @@ def read_counters(clusters: Mapping[str, Any], service: ServiceAddress) -> dict[
     }
 
 
-def read_answers(statistics: Mapping[str, Any], service: ServiceAddress) -> dict[str, Answers]:
+def read_answers(
+    statistics: Mapping[str, Any], service: ServiceAddress, failures: Collection[int] = ()
+) -> dict[str, Answers]:
     """How versions of a service answered an Envoy since it began; of those of which it keeps statistics.
-
-    Only those 4xx statuses are asked for that are failures.
 
     Args:
         statistics: The page `stats?format=json&histogram_buckets=cumulative`.
         service: The service.
+        failures: The 4xx statuses that are failures. Envoy shows a status only once it was answered.
     """
     found: defaultdict[str, Answers] = defaultdict(Answers)
     for each in statistics.get("stats") or []:
@@ -244,7 +246,8 @@ def read_answers(statistics: Mapping[str, Any], service: ServiceAddress) -> dict
             if version and name == "upstream_rq_4xx":
                 found[version] += Answers(int(one["value"]))
             elif version and re.fullmatch("upstream_rq_4[0-9]{2}", name):
-                found[version] += Answers(failures=int(one["value"]))
+                count = int(one["value"])
+                found[version] += Answers(failures=count if int(name[-3:]) in failures else 0, by_status=count)
             elif version and name == "upstream_rq_time":
                 found[version] += Answers(latencies=_classes(one["buckets"]))
     return dict(found)
@@ -303,17 +306,23 @@ class Proxies:
 
     def _untold(self, now: Reading) -> str:
         """Which clients' Envoys had answers of a version and keep no statistics of it, as far as they told."""
+
+        def lacks(answers: Answers) -> bool:
+            # those that began with an older metrics.latency keep 4xx by their class alone
+            return not answers.latencies or (bool(self._failures) and answers.by_status < answers.client_errors)
+
         lacking = {
             client
             for client, hosts in now.counters.items()
             for host, counted in hosts.items()
             if client not in now.silent
             and counted.rq_success
-            and not now.answers.get(client, {}).get(host.version, Answers()).latencies
+            and lacks(now.answers.get(client, {}).get(host.version, Answers()))
         }
         if not lacking:
             return ""
-        why = "restart the pods that began before metrics.latency" if self._latency else "set metrics.latency"
+        restart = "restart the pods that began before metrics.latency or with an older one"
+        why = restart if self._latency else "set metrics.latency"
         return (
             f"the proxies of {len(lacking)} of {len(now.counters)} clients do not count what failureStatuses and latencyBounds declare: "
             f"{why} ({min(lacking).pod})"
@@ -341,9 +350,8 @@ def _read(
         return None, unreadable(invalid)
 
 
-def _statistics_page(service: ServiceAddress, failures: Collection[int]) -> str:
-    names = f"outbound.*{service.host}.*upstream_rq_({'|'.join(['4xx', 'time', *map(str, sorted(failures))])})"
-    return f"stats?format=json&histogram_buckets=cumulative&filter={names}"
+def _statistics_page(service: ServiceAddress) -> str:
+    return f"stats?format=json&histogram_buckets=cumulative&filter=outbound.*{service.host}.*upstream_rq_(4..|time)"
 
 
 def _classes(buckets: Sequence[Mapping[str, Any]]) -> dict[float, int]:

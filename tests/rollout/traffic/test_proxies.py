@@ -196,6 +196,10 @@ STATISTICS = """{"stats": [
       {"upper_bound": 3e+05, "interval": 48, "cumulative": 34959},
       {"upper_bound": 3600000, "interval": 48, "cumulative": 34959}]}]}]}"""
 
+BY_STATUS = STATISTICS.replace(
+    "[", '[{"name": "cluster.outbound|80|v1|echo.echo.svc.cluster.local;.upstream_rq_404", "value": 2},', 1
+)
+
 
 class TestStatistics:
     """The page is as an Envoy of the lab wrote it, some buckets left out."""
@@ -209,7 +213,8 @@ class TestStatistics:
     def test_have_those_answers_as_failures_too_whose_status_was_asked_for(self) -> None:
         page = json.loads(STATISTICS.replace("upstream_rq_5xx", "upstream_rq_429"))
 
-        assert read_answers(page, ECHO)["v2"] == Answers(17, failures=11)
+        assert read_answers(page, ECHO, [404, 429])["v2"] == Answers(17, failures=11, by_status=11)
+        assert read_answers(page, ECHO, [404])["v2"] == Answers(17, by_status=11)
 
     def test_of_an_envoy_that_keeps_none_are_nothing(self) -> None:
         assert read_answers({"stats": []}, ECHO) == {}
@@ -434,6 +439,15 @@ def failing(opened: Exec) -> None:
     opened.end(exit_status(255))
 
 
+def answering_with(statistics: str) -> Callable[[Exec], None]:
+    def answer(opened: Exec) -> None:
+        is_statistics = opened.command[-1].startswith("stats?")
+        opened.send(STDOUT, (statistics if is_statistics else page({V1: well(7)})).encode())
+        opened.end(SUCCESS)
+
+    return answer
+
+
 class TestRead:
     def test_asks_sidecars_and_gateways_once_each(self, mesh: Mesh, region: RegionAccess) -> None:
         read = read_clients(region, ECHO, ["echo-probe"])
@@ -447,12 +461,7 @@ class TestRead:
         assert sorted(mesh.asked) == [f"a {get}", f"g {get}", f"o {get}"]
 
     def test_asks_for_statistics_where_latency_is_read(self, mesh: Mesh, region: RegionAccess) -> None:
-        def answering(opened: Exec) -> None:
-            is_statistics = opened.command[-1].startswith("stats?")
-            opened.send(STDOUT, (STATISTICS if is_statistics else page({V1: well(7)})).encode())
-            opened.end(SUCCESS)
-
-        mesh.answers["a"] = answering
+        mesh.answers["a"] = answering_with(STATISTICS)
         mesh.answers["g"] = failing
         proxies = Proxies(region, ECHO, latency=True)
 
@@ -460,30 +469,32 @@ class TestRead:
         assert before["v2"] == Answers(17)
         assert before["v1"].bounds_ms([0.03, 0.5, 0.99]) == (0.5, 300_000)
         assert {*coverage.silent} == coverage.gateways == {"istio-ingress/g"}
-        asked = "stats?format=json&histogram_buckets=cumulative&filter=outbound.*echo.echo.svc.cluster.local.*upstream_rq_(4xx|time)"
+        asked = "stats?format=json&histogram_buckets=cumulative&filter=outbound.*echo.echo.svc.cluster.local.*upstream_rq_(4..|time)"
         assert f"a pilot-agent request GET {asked}" in mesh.asked
 
-    def test_asks_for_the_statuses_that_are_declared_and_tells_whose_envoys_do_not_count_them(
-        self, mesh: Mesh, region: RegionAccess
-    ) -> None:
-        def answering(statistics: str) -> Callable[[Exec], None]:
-            def answer(opened: Exec) -> None:
-                is_statistics = opened.command[-1].startswith("stats?")
-                opened.send(STDOUT, (statistics if is_statistics else page({V1: well(7)})).encode())
-                opened.end(SUCCESS)
-
-            return answer
-
-        mesh.answers |= {"a": answering(STATISTICS), "g": answering('{"stats": []}')}
+    def test_tells_whose_envoys_do_not_count_what_is_declared(self, mesh: Mesh, region: RegionAccess) -> None:
+        mesh.answers |= {"a": answering_with(BY_STATUS), "g": answering_with('{"stats": []}')}
         proxies = Proxies(region, ECHO, latency=True, failures=(429, 404))
 
         proxies.begin()
 
-        assert any(asked.startswith("a ") and asked.endswith("upstream_rq_(4xx|time|404|429)") for asked in mesh.asked)
         assert proxies.untold == (
             "the proxies of 1 of 2 clients do not count what failureStatuses and latencyBounds declare: "
-            "restart the pods that began before metrics.latency (istio-ingress/g)"
+            "restart the pods that began before metrics.latency or with an older one (istio-ingress/g)"
         )
+
+    def test_tells_whose_envoys_count_4xx_by_their_class_alone(self, mesh: Mesh, region: RegionAccess) -> None:
+        mesh.answers |= {"a": answering_with(STATISTICS), "g": answering_with(BY_STATUS)}
+        statuses, bounds = (
+            Proxies(region, ECHO, latency=True, failures=(429,)),
+            Proxies(region, ECHO, latency=True, bounds_ms=(250,)),
+        )
+        for proxies in (statuses, bounds):
+            proxies.begin()
+
+        assert statuses.untold.startswith("the proxies of 1 of 2 clients do not count what ")
+        assert statuses.untold.endswith("(shop/a)")
+        assert bounds.untold == ""
 
     def test_tells_that_none_counts_what_is_declared_without_statistics(self, region: RegionAccess) -> None:
         silent, declared = Proxies(region, ECHO), Proxies(region, ECHO, bounds_ms=(250,))
