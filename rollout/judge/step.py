@@ -557,8 +557,9 @@ def _clients(step: Step, seen: Observation) -> _Clients:
     usual = sum((seen.clients_before[old] for old in seen.clients_before.keys() - {step.version}), Answers())
     bounds_ms = usual.bounds_ms(LATENCIES)
     if declared := [bound.ms for bound in step.bounds if bound.is_declared]:
+        edges_ms = (edge for span in seen.clients for each in span.answers.values() for edge in each.latencies)
         # all proxies have the same classes, whatever they counted
-        bounds_ms = sum((each for span in seen.clients for each in span.answers.values()), Answers()).edges_ms(declared)
+        bounds_ms = Answers(latencies=dict.fromkeys(edges_ms, 0)).edges_ms(declared)
     counted, timed = [], []
     for span in seen.clients:
         answers = {
