@@ -14,6 +14,9 @@ from tempfile import TemporaryFile
 from rollout.answers import stop_of_this_work
 from rollout.problem import TransientError
 
+SHORT_HASH = 7
+"""Characters of a commit in a line for people."""
+
 _LOCAL_SECONDS = 30.0
 # how long a stop may go unnoticed
 _POLL_SECONDS = 0.2

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from rollout.git.command import SHORT_HASH
 from rollout.plan.declaration import DeclaredRegion, Overlay, argo_cd_applies, delivered, to_deliver
 from rules.between.changes import BETWEEN_CHANGES
 from rules.between.regions import BETWEEN_REGIONS
@@ -45,7 +46,6 @@ _EFFECTS = {
 }
 """What a change of settings does, by the beginning or the end of their path."""
 _DIFFERENCES_SHOWN = 3
-_SHORT_HASH = 7
 
 Images = Mapping[str, frozenset[str]]
 """Names of versions, each with images."""
@@ -87,7 +87,7 @@ class Revision:
     @property
     def short(self) -> str:
         """The commit as people write it."""
-        return self.commit[:_SHORT_HASH] if self.commit else "the working tree"
+        return self.commit[:SHORT_HASH] if self.commit else "the working tree"
 
 
 @dataclass(frozen=True)

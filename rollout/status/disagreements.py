@@ -9,6 +9,7 @@ from datetime import datetime
 from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy, acknowledges, by_header
 from rollout.cluster.objects import Live, Route
+from rollout.git.command import SHORT_HASH
 from rollout.git.record import Record
 from rollout.git.repository import Entry
 from rollout.problem import Problem
@@ -19,7 +20,6 @@ from rules.facts.workloads import Delivery
 Weights = Mapping[str, int]
 """Whole percents by version."""
 
-SHORT_HASH = 7
 _PODS_SHOWN = 3
 
 

@@ -15,8 +15,9 @@ from rollout.cluster.objects import Live
 from rollout.cluster.pods import PROXY
 from rollout.cluster.surroundings import Project
 from rollout.cluster.sync_windows import in_the_way
+from rollout.git.command import SHORT_HASH
 from rollout.problem import Problem
-from rollout.status.disagreements import SHORT_HASH, RegionStatus, Status, count, listed
+from rollout.status.disagreements import RegionStatus, Status, count, listed
 from stackfile.reader import stack_of
 
 _NOT_APPLIED = "no commit is applied there, and no way back"

@@ -18,10 +18,10 @@ from rollout.cluster.application import Application
 from rollout.cluster.envoys import Envoy
 from rollout.cluster.objects import Live
 from rollout.cluster.pods import FEW
+from rollout.git.command import SHORT_HASH
 from rollout.git.record import PromotionState, Record
 from rollout.git.repository import Entry
 from rollout.status.disagreements import (
-    SHORT_HASH,
     Disagreement,
     RegionStatus,
     Status,
