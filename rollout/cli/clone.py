@@ -62,7 +62,7 @@ class Clone:
         known = {region.name: region for region in self.discovery.regions}
         refuse(
             Problem(
-                f"{name}: {self.discovery.source} does not say where this region is",
+                f"{name}: nothing in {self.discovery.source} says where this region is",
                 "a region that cannot be watched is not changed",
                 "name its cluster there, then run this again",
             )
@@ -125,6 +125,7 @@ def opened(
         target = repository.remote(remote, discovery.remote)
         upstream = Upstream(repository, meant, target, "", proposal, messages.print)
         declared = upstream.regions(head)
+        refuse(upstream.problems(head, names))
         refuse_unknown([*declared], names)
         # where none is named, those that Argo CD does not deliver to say nothing of its branch
         chosen = [*names] or [name for name, config in declared.items() if config.delivery == "gitops"] or [*declared]

@@ -237,7 +237,7 @@ class Clusters:
     def _at(self, name: str) -> RegionAccess:
         if name not in self._regions:
             raise RolloutError.of(
-                f"{name}: {self._source} does not say where this region is, so its cluster was not asked",
+                f"{name}: nothing in {self._source} says where this region is, so its cluster was not asked",
                 "what a commit brings there is delivered, but nobody has seen it",
                 "name its cluster there (with stack files: git pull, or mend the file); `rollout rollback` sees to it then",
             )

@@ -130,6 +130,12 @@ class TestRefused:
     def test_a_region_that_is_not_there(self) -> None:
         refused(run("promote", "v2", "--regions", "region-a,region-c"), "region-c")
 
+    def test_a_region_whose_stack_file_at_head_is_broken(self, clones: TwoClones) -> None:
+        clones.operator.replace("region-a", "services:", "service:")
+        clones.operator.commit()
+
+        refused(run("promote", "v2", *ONE), "Pulumi.region-a.yaml: $.services: is missing")
+
     def test_a_jump_that_the_rules_refuse(self, clones: TwoClones) -> None:
         refused(run("promote", "v2", "--steps", "10,100"), "the rules refuse it")
         assert clones.subjects() == []
@@ -557,7 +563,7 @@ class TestElsewhere:
         (older / ".regions.yaml").write_text("regions: {region-a: {context: region-a}}\n")
         before = [*regions.moments]
 
-        refused(run("promote", "--resume"), "region-b: ", ".regions.yaml does not say where this region is")
+        refused(run("promote", "--resume"), "region-b: nothing in .regions.yaml says where this region is")
         assert regions.moments == before
 
 

@@ -169,7 +169,7 @@ def test_a_region_that_nobody_knows_the_place_of_is_named_and_stops_no_other(clo
     found = Discovery((REGION,), PulumiAccess(clones.operator.directory), ".regions.yaml")
     regions = Clusters(clones.upstream(), found, ["region-a", "region-b"], 500, _unshown)
 
-    with pytest.raises(RolloutError, match=r"^region-b: \.regions\.yaml does not say where this region is"):
+    with pytest.raises(RolloutError, match=r"^region-b: nothing in \.regions\.yaml says where this region is"):
         regions.deliver("region-b", clones.tip, {"v1": 100}, lambda: None)
 
 
