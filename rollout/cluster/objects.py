@@ -39,6 +39,7 @@ from rollout.cluster.surroundings import (
 from rollout.problem import Problem, RolloutError
 from rollout.weights import ALL, ALL_PODS
 from rules.facts.versions import VERSION_LABEL
+from rules.facts.workloads import ObjectId
 
 _Answer = TypeVar("_Answer")
 
@@ -125,12 +126,14 @@ class Live:
         pods: By version.
         istiod: Its versions, by its images' tags; two while it is upgraded, empty where a tag tells none or none is ready.
         around: What a change of the service depends on, besides its own objects.
+        deployments: Its Deployments as they are there.
     """
 
     route: Route | None
     pods: Mapping[str, Pods]
     istiod: frozenset[str] = frozenset()
     around: Surroundings = field(default_factory=Surroundings)
+    deployments: Mapping[ObjectId, Document] = field(default_factory=dict)
 
 
 def read_live(
@@ -190,6 +193,9 @@ def read_live(
                 autoscalers=parse_autoscalers(scaled, names),
                 unseen=tuple(missing),
             ),
+            deployments={
+                ObjectId("Deployment", namespace, name): each for name, each in zip(names, deployed, strict=True)
+            },
         )
 
     return {service.name: live(service) for service in services}

@@ -68,7 +68,8 @@ class RegionStatus:
         connections: What the istiods say of their proxies, as `read_connections` does; None where they were not asked.
         unasked: Why they could not be asked.
         others: The Envoys that were not asked, of more than 50, as their pods tell of them.
-        unapplied: The objects that differ in Git between the commit at which Argo CD says Synced and the one that it last applied.
+        unapplied: The objects that differ in Git between the commit at which Argo CD says Synced and the one that it last applied,
+            as far as the cluster is not seen to have them as the former says.
     """
 
     name: str

@@ -124,6 +124,7 @@ class _Place:
         connections = or_problems(seen.connections.result, unasked)
         synced, synced_at = _synced(self.repository, application, service) if application else (None, None)
         declaration = self.declaration(service)
+        live = or_problems(lambda: seen.live.result()[service], problems)
         return RegionStatus(
             name=self.region.name,
             service=service,
@@ -132,14 +133,14 @@ class _Place:
             application=application,
             synced=synced,
             synced_at=synced_at,
-            live=or_problems(lambda: seen.live.result()[service], problems),
+            live=live,
             envoys=or_problems(lambda: seen.envoys.result().asked[service], problems),
             # a cluster that does not answer does not answer any question
             problems=tuple(dict.fromkeys(problems)),
             connections=connections,
             unasked=tuple(each for each in unasked if each not in problems),
             others=() if seen.envoys.exception() else seen.envoys.result().others,
-            unapplied=_unapplied(self.repository, application, declaration.path) if application else (),
+            unapplied=_unapplied(self.repository, application, declaration.path, live) if application else (),
         )
 
     def unknown(self) -> RegionStatus:
@@ -236,8 +237,11 @@ def _synced(repository: Repository, application: Application, service: str) -> t
         return None, None
 
 
-def _unapplied(repository: Repository, application: Application, path: str) -> tuple[str, ...]:
-    """The objects of an overlay that Argo CD cannot have applied where it says so; nothing where this clone does not tell."""
+def _unapplied(repository: Repository, application: Application, path: str, live: Live | None) -> tuple[str, ...]:
+    """The objects of an overlay that Argo CD cannot have applied where it says so; nothing where this clone does not tell.
+
+    A Deployment that the cluster has as the commit says is left out: Argo CD had nothing to apply.
+    """
     applied, now = application.applied_revision, application.compared_revision
     if application.sync != SYNCED or application.is_moving or not applied or not path:
         return ()
@@ -245,4 +249,11 @@ def _unapplied(repository: Repository, application: Application, path: str) -> t
         before, after = (overlay_at(repository.at(commit), path) for commit in (applied, now))
     except RolloutError:
         return ()
-    return tuple(dict.fromkeys(str(each.of) for each in differences(before, after))) if before and after else ()
+    if not before or not after:
+        return ()
+    changed = differences(before, after)
+    gone = {(each.of, each.path) for each in changed if each.after is None}
+    # what the commit does not say, the API server's defaults do
+    here = differences(Workloads(documents=live.deployments if live else {}), after)
+    lacking = {each.of for each in here if each.after is not None or (each.of, each.path) in gone}
+    return tuple(dict.fromkeys(str(each.of) for each in changed if each.of in lacking))

@@ -24,6 +24,7 @@ from rollout.cluster.objects import (
 )
 from rollout.cluster.surroundings import Autoscaler, Project, Surroundings
 from rollout.problem import RolloutError
+from rules.facts.workloads import ObjectId
 from tests.rollout.cluster.captured import document
 from tests.rollout.cluster.fake_cluster import FakeCluster, serving
 
@@ -285,6 +286,7 @@ class TestRead:
                 rivals=("DestinationRule echo/second",),
                 autoscalers=(Autoscaler("hpa", "echo-v1", 1, 5),),
             ),
+            {ObjectId("Deployment", "echo", "echo-v1"): of("echo", deployment("v1", 1), app="echo")},
         )
 
     def test_does_not_ask_for_argo_cd_where_pulumi_delivers(self, cluster: FakeCluster, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rollout.cluster.application import OUT_OF_SYNC
 from rollout.status.disagreements import Status
@@ -120,6 +121,30 @@ class TestUnapplied:
         self.commit(cluster, repository, "deployment-v2.yaml", "# Rendered", "# Once more rendered")
 
         assert look(cluster, repository, tmp_path).regions[0].unapplied == ()
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("cpu: 20m", "cpu: 30m"),
+            ("      enableServiceLinks: false\n", "      enableServiceLinks: false\n      hostNetwork: true\n"),
+            ("      enableServiceLinks: false\n", ""),
+            ("              cpu: '1'\n", ""),
+        ],
+    )
+    def test_are_none_where_the_cluster_has_what_the_commit_says(
+        self, cluster: FakeCluster, repository: Repository, tmp_path: Path, old: str, new: str
+    ) -> None:
+        path = repository.directory / OVERLAY / "deployment-v2.yaml"
+        before = path.read_text()
+        self.commit(cluster, repository, path.name, old, new)
+
+        def unapplied(live: str) -> tuple[str, ...]:
+            defaulted = live.replace("    spec:\n", "    spec:\n      dnsPolicy: ClusterFirst\n")
+            cluster.lists["/apis/apps/v1/namespaces/echo/deployments"][1] = yaml.safe_load(defaulted)
+            return look(cluster, repository, tmp_path).regions[0].unapplied
+
+        assert unapplied(before) == ("Deployment echo/echo-v2",)
+        assert unapplied(path.read_text()) == ()
 
     @pytest.mark.parametrize("lacking", ["history", "clone"])
     def test_are_not_known_where_nothing_tells_what_was_applied(
