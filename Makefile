@@ -3,6 +3,8 @@
 # Go tools into the user's cache.
 PYTHON ?= python3
 VENV := .venv/bin/python
+# some containers set it; without bytecode each of a thousand starts of Python compiles what it imports, a preview for two seconds
+unexport PYTHONDONTWRITEBYTECODE
 # a set of drills is what one file has of them
 DRILLS := $(sort $(patsubst tests/e2e/test_%.py,%,$(shell grep -l 'mark.drill' tests/e2e/test_*.py)))
 
