@@ -12,11 +12,13 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from bench.load import Entrance
+from components.names import INGRESS, gateway_address
 from lab.machine import preflight
 from lab.place import CHECKOUT, Lab
 from tests.e2e.checkout import fresh_checkout
 from tests.e2e.drills import Row
-from tests.e2e.laboratory import Laboratory
+from tests.e2e.laboratory import REGIONS, Laboratory
 
 DIRECTORY = CHECKOUT / ".lab-e2e"
 _DRILLS = pytest.StashKey[list[Row]]()
@@ -61,6 +63,14 @@ def drills(pytestconfig: pytest.Config) -> list[Row]:
 def notes(pytestconfig: pytest.Config) -> list[str]:
     """What was measured besides; printed at the end of the run."""
     return pytestconfig.stash.setdefault(_NOTES, [])
+
+
+@pytest.fixture
+def entrance(lab: Laboratory) -> Entrance:
+    """The gateway, and the first host that it has."""
+    gateway = lab.get(REGIONS[0], "gateway.networking.istio.io/gateway", f"--namespace={INGRESS}")
+    host = gateway["spec"]["servers"][0]["hosts"][0]
+    return Entrance(gateway_address(INGRESS), host.rpartition("/")[2])
 
 
 @pytest.fixture(scope="session")

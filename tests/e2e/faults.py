@@ -1,7 +1,8 @@
-"""What is done to echo's pods while they answer. It is done on the machine itself: the cluster takes a second for each pod."""
+"""What is done to pods while echo answers. To echo's own it is done on the machine itself: the cluster takes a second for each pod."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -117,6 +118,29 @@ def run_out_of_memory(server: int) -> None:
     limit = _limit(server, "memory", "memory.limit_in_bytes", "memory.max")
     used = limit.with_name("memory.current" if limit.name == "memory.max" else "memory.usage_in_bytes")
     limit.write_text(used.read_text())
+
+
+@contextmanager
+def away(lab: Laboratory, region: str, workload: str, namespace: str) -> Iterator[None]:
+    """A workload, such as `deployment/istiod`, has no pod for as long as a block lasts; after it, it has as many as before."""
+    what = (workload, f"--namespace={namespace}")
+    spec = lab.get(region, *what)["spec"]
+    pods = f"--selector={','.join(f'{name}={value}' for name, value in spec['selector']['matchLabels'].items())}"
+    try:
+        lab.kubectl(region, "scale", *what, "--replicas=0")
+        lab.kubectl(region, "wait", "pods", f"--namespace={namespace}", pods, "--for=delete", "--timeout=60s")
+        yield
+    finally:
+        lab.kubectl(region, "scale", *what, f"--replicas={spec['replicas']}")
+        lab.kubectl(region, "rollout", "status", *what, "--timeout=120s")
+
+
+def evict(lab: Laboratory, region: str, namespace: str, pod: str, directory: Path) -> None:
+    """Delete a pod as the drain of its node does; the request for it is written into a directory."""
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
+    file = directory / f"{region}.json"
+    file.write_text(json.dumps(eviction))
+    lab.kubectl(region, "create", "-f", str(file), f"--raw=/api/v1/namespaces/{namespace}/pods/{pod}/eviction")
 
 
 @contextmanager

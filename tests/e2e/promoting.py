@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,9 @@ def promote(
         kill_at: Send it SIGKILL when it says a line with this text.
         rate: Requests a second that it sends in each region that it measures.
         margins: Its margins, and how long it may take a step to be proven.
+
+    Raises:
+        AssertionError: it does not end within 900 seconds.
     """
     options = () if "--resume" in arguments else (*margins, "--again")
     command = [sys.executable, "-m", "rollout", "promote", *options, *arguments, f"--rate={rate}", "--json"]
@@ -86,9 +90,11 @@ def promote(
     )
     said: list[str] = []
     left = dict(when or {})
+    late = threading.Timer(_SECONDS, child.kill)
     with child:
         assert child.stderr is not None  # they are pipes
         assert child.stdout is not None
+        late.start()
         try:
             for line in child.stderr:
                 said.append(line.rstrip())
@@ -98,15 +104,17 @@ def promote(
                 for text in [text for text in left if text in line]:
                     left.pop(text)()
             output = child.stdout.read()
+            assert late.is_alive(), f"it does not end within {_SECONDS} s"
         finally:
+            late.cancel()
             child.kill()
     assert child.returncode is not None
     return Promoted(child.returncode, json.loads(output) if output.strip() else None, said)
 
 
-def trailers(lab: Laboratory, since: str) -> list[dict[str, str]]:
+def trailers(lab: Laboratory, since: str, tip: str = "HEAD") -> list[dict[str, str]]:
     """The Rollout- trailers of each commit since another one, the oldest first."""
-    log = lab.git("log", "--reverse", "--format=%(trailers:only,unfold)%x00", f"{since}..HEAD")
+    log = lab.git("log", "--reverse", "--format=%(trailers:only,unfold)%x00", f"{since}..{tip}")
     return [
         dict(line.split(": ", 1) for line in text.strip().splitlines() if line.startswith("Rollout-"))
         for text in log.split("\0")

@@ -18,6 +18,7 @@ import pytest
 from bench.load import Entrance
 from components.names import INGRESS, gateway_address
 from tests.e2e.drills import Row, is_share, none_failed, under_load
+from tests.e2e.faults import evict
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.promoting import rollout
 from tests.e2e.waiting import until
@@ -57,14 +58,6 @@ _SLOW = [
         },
     },
 ]
-
-
-@pytest.fixture
-def entrance(lab: Laboratory) -> Entrance:
-    """The gateway, and the first host that it has."""
-    gateway = lab.get(REGIONS[0], "gateway.networking.istio.io/gateway", _WHERE)
-    host = gateway["spec"]["servers"][0]["hosts"][0]
-    return Entrance(gateway_address(_NAMESPACE), host.rpartition("/")[2])
 
 
 def _pods(lab: Laboratory, region: str) -> list[dict[str, Any]]:
@@ -118,10 +111,7 @@ def test_a_drain_of_nodes_evicts_a_pod_of_the_gateway(
     with under_load(lab, drill, drills, entrance):
         for region in REGIONS:
             name = str(_pods(lab, region)[0]["metadata"]["name"])
-            eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": INGRESS}}
-            file = tmp_path / f"{region}.json"
-            file.write_text(json.dumps(eviction))
-            lab.kubectl(region, "create", "-f", str(file), f"--raw=/api/v1/namespaces/{INGRESS}/pods/{name}/eviction")
+            evict(lab, region, INGRESS, name, tmp_path)
             until(partial(_are_ready, lab, region, 2, but=name), seconds=180)
     assert none_failed(drills, drill)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.drills import Row, mostly_drills, none_failed, under_load
-from tests.e2e.faults import faulty, processes, stalls
+from tests.e2e.faults import away, faulty, processes, stalls
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.promoting import (
     Somebody,
@@ -195,17 +195,15 @@ def test_a_persons_commit_in_a_region_stands(lab: Laboratory, drills: list[Row],
 def test_istiod_is_down_for_a_minute(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:
     """No Envoy can acknowledge what nobody tells it: the promotion waits, and no request is lost."""
     drill = "istiod down for a minute while a step is committed"
-    istiod = ("deployment/istiod", "--namespace=istio-system")
+    with restored(lab), ExitStack() as istiod:
 
-    def up_again() -> None:
-        time.sleep(_DOWN_SECONDS)  # the drill is this minute
-        lab.kubectl("region-a", "scale", *istiod, "--replicas=1")
+        def down() -> None:
+            istiod.enter_context(away(lab, "region-a", "deployment/istiod", "istio-system"))
 
-    def down() -> None:
-        lab.kubectl("region-a", "scale", *istiod, "--replicas=0")
-        until(lambda: not lab.get("region-a", "pods", "--namespace=istio-system")["items"], seconds=60)
+        def up_again() -> None:
+            time.sleep(_DOWN_SECONDS)  # the drill is this minute
+            istiod.close()
 
-    with restored(lab):
         with under_load(lab, drill, drills):
             done = promote(
                 lab,

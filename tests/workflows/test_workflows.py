@@ -85,6 +85,7 @@ def test_the_only_secret_is_the_key_by_which_a_promotion_pushes_in_an_environmen
 def test_no_job_runs_for_ever() -> None:
     minutes = {name: job.get("timeout-minutes", 0) for name, job in jobs() if "uses" not in job}
     assert minutes.pop("promote.region") == 360, "a bake time may be hours"
+    assert minutes.pop("drills.drills") == 90, "programs are built, then 20 faults wait for each other"
     assert [name for name, most in minutes.items() if not 0 < most <= 60] == []
 
 

@@ -32,13 +32,13 @@ from rollout.cli.clone import Clone
 from rollout.git import repository as repository_module
 from rollout.git.command import git
 from rollout.git.record import PromotionState
-from rollout.git.repository import Repository
 from rollout.problem import Problem, RolloutError, TransientError
 from rollout.promote import lookout, persistence, preflight
 from rollout.promote import promotion as engine
 from rollout.promote import upstream as upstream_module
 from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS, Project
+from tests.rollout.promote.endings import MOST_COMMANDS, WITHOUT_END, is_over, of_a_clone, of_a_command, typed_next
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.two_clones import BRANCH, TwoClones, new_two_clones
 from tests.rollout.repository import Repository as Work
@@ -51,15 +51,6 @@ _PROCESSES.set_forkserver_preload(
     [__name__, "rollout.cli.output.notification", "rollout.cli.output.promotion", "scipy.optimize", "scipy.special"]
 )
 _PROCESS_SECONDS = 600.0
-_WITHOUT_END = -1000
-_MOST_COMMANDS = 4
-"""That are typed in a round; during the last one all is well but the version."""
-_ENDS_A_WAY_BACK = (
-    r"main is protected|^error: Pulumi|"
-    r"echo v2 ended: region-\w+ was changed by somebody else meanwhile: "
-    r"(\w+ by test: Write; )*\w+ by test: (Break it|Mend it|Fewer pods)"
-)
-"""Words of what needs a person: the remote refuses, the clone's stack files cannot be used, or the colleague changed the region."""
 _ASKING = ("fetch", "ls-remote")
 _TAKES_SECONDS = {"fetch": 0.4, "ls-remote": 0.3, "push": 0.5, "look": 0.3, "deliver": 1.0, "certify": 1.0}
 _OTHERWISE_SECONDS = 0.03
@@ -96,7 +87,7 @@ class World:
         directory, number = typed.directory, typed.number
         self.clones, self.regions = at(directory), typed.regions
         self.random = random = Random(f"{typed.kind} {typed.round_number} {number}")
-        self.calm = number == _MOST_COMMANDS - 1
+        self.calm = number == MOST_COMMANDS - 1
         self.failing: float | None = None if typed.begins else 0.0
         self.at_git: list[Callable[[str, Callable[[], CompletedProcess[str]]], CompletedProcess[str] | None]] = []
         self.at_region: list[Callable[[str, str], None]] = []
@@ -463,24 +454,23 @@ def play(kind: str, number: int, directory: Path) -> Round:
         clones.somebody_weighs("region-b", v1=90, v2=10)
     command, where = ["promote", "v2", f"--steps={steps}", f"--regions={','.join(regions)}", *QUICK], "operator"
     began = clones.tip
-    for typed in range(_MOST_COMMANDS):
+    for typed in range(MOST_COMMANDS):
         code, said = Typed(kind, number, typed, directory, regions, where, command).run()
         ended.codes.append(code)
         ended.said += f"$ rollout {' '.join(command)}  # in {where}\n{said}[{code}]\n"
-        ended.wrong += _of_the_end(command[0], code, said, clones, directory)
-        if ended.wrong or code == (1 if command[0] == "promote" else 0):
+        state = next((record.state for record in reversed(clones.records())), None)
+        ended.wrong += of_a_command(command[0], code, said, state, partial(_with_requests, directory))
+        if ended.wrong or is_over(command[0], code):
             break
-        if typed == _MOST_COMMANDS - 2:
+        if typed == MOST_COMMANDS - 2:
             _mend(clones)
         if re.search("^error: (Pulumi|--region)", said):
             # of what this clone has
             Work(directory / where).git("pull", "--quiet", "--ff-only")
-        state = [record.state for record in clones.records()][-1:]
-        if not state:
+        if state is None:
             # it was over before it had begun
             continue
-        goes_on = state == [PromotionState.IN_PROGRESS] and random.random() < 0.5
-        command = ["promote", "--resume"] if goes_on else ["rollback"]
+        command = typed_next(state, random)
         if random.random() < 0.5:
             where = f"elsewhere-{typed}"
             clones.remote.git("clone", "--quiet", "--template=", ".", f"../{where}")
@@ -529,7 +519,7 @@ class Typed:
         if process.exitcode is None:
             process.kill()
             process.join()
-            return _WITHOUT_END, output.read_text()
+            return WITHOUT_END, output.read_text()
         return process.exitcode, output.read_text()
 
     def _run_here(self, output: Path) -> None:
@@ -636,40 +626,13 @@ def _mend(clones: TwoClones) -> None:
         clones.somebody("Mend it", _mends)
 
 
-def _of_the_end(verb: str, code: int, said: str, clones: TwoClones, directory: Path) -> list[str]:
-    """What is wrong with how a command ended."""
-    if code == _WITHOUT_END:
-        return ["it does not end"]
-    if "Traceback" in said:
-        return ["an exception"]
-    taken_back = [record.state for record in clones.records()][-1:] == [PromotionState.ROLLED_BACK]
-    with_requests = [region for region in REGIONS if _in_force(directory, region)]
-    if code == (1 if verb == "promote" else 0):
-        wrong = [] if taken_back else ["the record does not say that it is taken back"]
-        wrong += [f"{region} has requests" for region in with_requests]
-        back = re.findall(r"(region-\w+): v1 100 %, v2 0 % by", said)
-        return wrong + [f"{region} is not told" for region in back if f"{region}: v1 100 %, v2 0 % after" not in said]
-    if code == 2:
-        is_back = verb == "rollback" or " failed: " in said
-        is_over = taken_back or re.search(_ENDS_A_WAY_BACK, said)
-        wrong = ["the way back is given up"] if is_back and not is_over else []
-        wrong += [] if re.search(r"error: (?s:.+)  what to do: | ended: |error: Pulumi", said) else ["no words"]
-        named = "\n".join(line for line in said.splitlines() if "error: " in line or "NOT known" in line)
-        # a push of a command that was killed may land later; --resume is refused then, and does not look
-        untold = with_requests if taken_back and is_back else ()
-        return wrong + [f"{region} is not told" for region in untold if region not in named]
-    if code in (-signal.SIGKILL, 130, 128 + signal.SIGTERM, 128 + signal.SIGHUP):
-        return [] if code < 0 or "stopped" in said else ["no words"]
-    return [f"exit code {code}"]
-
-
 def _of_the_rest(clones: TwoClones, directory: Path, began: str) -> list[str]:
     """What is wrong with what is left of a round."""
     states = [record.state for record in clones.records()]
     wrong: list[str] = []
     if states:
         wrong += [f"{region} has weight" for region in REGIONS if clones.weights(region)["v2"]]
-        wrong += [f"{region} has requests" for region in REGIONS if _in_force(directory, region)]
+        wrong += [f"{region} has requests" for region in _with_requests(directory)]
     # one for each commit that took something back, and at least one
     back = clones.remote.git("log", "--format=%H", "--grep=^Roll back ", BRANCH).split()
     changed = [commit for commit in back if clones.remote.git("diff", "--name-only", f"{commit}~", commit)]
@@ -680,18 +643,11 @@ def _of_the_rest(clones: TwoClones, directory: Path, began: str) -> list[str]:
     have = clones.remote.git("rev-list", BRANCH).split()
     wrong += [f"{commit[:10]} of others is lost" for commit in {began, *others} - {*have}]
     for clone in (each for each in directory.iterdir() if (each / ".git").exists()):
-        try:
-            with Repository(clone).locked("echo"):
-                pass
-        except RolloutError:
-            wrong.append(f"{clone.name} is locked")
-        wrong += [f"{lock} is left" for lock in (clone / ".git").rglob("*.lock") if lock.name != "rollout-echo.lock"]
-        if dirty := Work(clone).git("status", "--porcelain"):
-            wrong.append(f"{clone.name} is changed: {dirty}")
+        wrong += of_a_clone(clone)
     return wrong + [f"{lock} is left" for lock in clones.remote.directory.rglob("*.lock")]
 
 
-def _in_force(directory: Path, region: str) -> int:
-    kept = directory / f"{region}.json"
-    weights: Mapping[str, int] = json.loads(kept.read_text()) if kept.exists() else {}
-    return weights.get("v2", 0)
+def _with_requests(directory: Path) -> list[str]:
+    """The regions in which v2 has requests."""
+    kept = {region: directory / f"{region}.json" for region in REGIONS}
+    return [region for region, file in kept.items() if file.exists() and json.loads(file.read_text()).get("v2", 0)]
