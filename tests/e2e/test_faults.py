@@ -273,6 +273,8 @@ def test_a_version_that_fails_has_no_requests_in_the_end(
     begins = random.uniform(0, 15)
     comes = random.triangular(0, 4, 0) if number else random.uniform(0, begins + 2)
     outside = entrance if kind == "probe-evicted" else None
+    # Envoys whose istiod was away in a round before ask for it again at their own pace
+    until(lambda: rollout(lab, "status").returncode == 0, seconds=_LONGEST_SECONDS)
     with restored(lab) as before, faulty(lab, "region-a", "v2") as fail, KINDS[kind](round_) as (typed_in, play):
         fault = _Later(play, comes)
         worse = _Later(lambda _over: fail(_FAILING_PERCENT), begins)
