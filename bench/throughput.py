@@ -14,7 +14,6 @@ import os
 import resource
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.load import pod_of
+from bench.pods import apply, idle_clients, kubectl, namespace_object, processor_seconds
 from components.names import HTTP_PORT, INGRESS, address, gateway_address
 from components.service import ServiceDeploymentsArgs, deployment_objects
 from components.traffic import TrafficPolicyArgs, traffic_objects
@@ -141,17 +141,19 @@ class Bench:
         if every <= {GENERATOR}:
             raise SystemExit("there is one processor, which the generator would share with all that is measured")
         try:
-            self._apply(
+            apply(
+                self._region,
                 [
-                    _namespace(MESH, {"istio-injection": "enabled"}),
-                    _namespace(PLAIN, {}),
+                    namespace_object(MESH, {"istio-injection": "enabled"}),
+                    namespace_object(PLAIN, {}),
                     *self._pods(MESH),
                     *self._pods(PLAIN),
                     self._entrance(),
-                ]
+                ],
             )
             for namespace in (MESH, PLAIN):
-                self._kubectl(
+                kubectl(
+                    self._region,
                     "wait",
                     "--for=condition=Available",
                     "deployment",
@@ -163,14 +165,15 @@ class Bench:
             yield
         finally:
             _pin(self._lab.cgroup, every)
-            self._kubectl("delete", "namespace", MESH, PLAIN, "--ignore-not-found", check=False)
+            kubectl(self._region, "delete", "namespace", MESH, PLAIN, "--ignore-not-found", check=False)
 
     def bring(self, way: Way) -> None:
         """Have the proxies go by a way."""
-        self._kubectl("delete", f"virtualservices.{_ISTIO},destinationrules.{_ISTIO}", "--all", f"--namespace={MESH}")
+        kinds = f"virtualservices.{_ISTIO},destinationrules.{_ISTIO}"
+        kubectl(self._region, "delete", kinds, "--all", f"--namespace={MESH}")
         if way.service:
             args = TrafficPolicyArgs(way.service, f"{MESH}/gateway" if way.through_gateway else None)
-            self._apply([each.rendered() for each in traffic_objects(args)])
+            apply(self._region, [each.rendered() for each in traffic_objects(args)])
         time.sleep(SETTLE_SECONDS)
 
     def attack(self, way: Way, rate: int) -> Attack:
@@ -209,17 +212,7 @@ class Bench:
         """The Service, its pods, and a client that does nothing by itself."""
         service = shipped(self._config, namespace)
         args = ServiceDeploymentsArgs(self._region.name, service)
-        labels = {"app": "client"}
-        container = {"name": "client", "image": self._config.probe.image, "args": ["idle"]}
-        client = {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": "client", "namespace": namespace},
-            "spec": {
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
-            },
-        }
+        client = idle_clients(namespace, self._config.probe.image)
         return [*(each.rendered() for each in deployment_objects(args)), client]
 
     def _entrance(self) -> Mapping[str, Any]:
@@ -259,7 +252,7 @@ class Bench:
         for namespace, pod in proxies:
             where = (f"--namespace={namespace}", pod, "--container=istio-proxy")
             page = f"clusters?format=json&filter=.*{host}.*"
-            answer = self._kubectl("exec", *where, "--", "pilot-agent", "request", "GET", page)
+            answer = kubectl(self._region, "exec", *where, "--", "pilot-agent", "request", "GET", page)
             total += sum(
                 int(stat.get("value", 0))
                 for cluster in json.loads(answer).get("cluster_statuses", ())
@@ -271,7 +264,7 @@ class Bench:
 
     def _names(self, namespace: str, selector: str) -> list[str]:
         where = (f"--namespace={namespace}", f"--selector={selector}", "--field-selector=status.phase=Running")
-        items = json.loads(self._kubectl("get", "pods", *where, "--output=json"))["items"]
+        items = json.loads(kubectl(self._region, "get", "pods", *where, "--output=json"))["items"]
         return [str(each["metadata"]["name"]) for each in items if "deletionTimestamp" not in each["metadata"]]
 
     def _process(self, pod: str) -> int:
@@ -281,19 +274,6 @@ class Bench:
         if not found:
             raise SystemExit(f"{self._region.name}: the pod {pod} has no process on this machine")
         return [*idle, *found][0]
-
-    def _apply(self, objects: Sequence[Mapping[str, Any]]) -> None:
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump({"apiVersion": "v1", "kind": "List", "items": objects}, file)
-            file.flush()
-            self._kubectl("apply", "--server-side", f"--filename={file.name}")
-
-    def _kubectl(self, *arguments: str, check: bool = True) -> str:
-        command = [sys.executable, "-m", "lab", "kubectl", "--context", self._region.name, *arguments]
-        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-        if check and done.returncode != 0:
-            raise SystemExit(f"{' '.join(arguments)}: {done.stderr}")
-        return done.stdout
 
 
 def shipped(config: RegionConfig, namespace: str) -> ServiceConfig:
@@ -382,13 +362,10 @@ def _processor_seconds(pids: Sequence[int]) -> float:
 
 def _pod_seconds(pid: int) -> float:
     groups = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
-    for _, controllers, path in groups:
-        if "cpuacct" in controllers.split(","):
-            # version 1; the pod's is above the container's
-            return int((cgroups.ROOT / "cpuacct" / path[1:]).parent.joinpath("cpuacct.usage").read_text()) / 1e9
-    (path,) = [path for _, controllers, path in groups if not controllers]
-    usage = (cgroups.ROOT / path[1:]).parent.joinpath("cpu.stat").read_text().splitlines()
-    return next(int(line.split()[1]) for line in usage if line.startswith("usage_usec ")) / 1e6
+    # that of version 2 comes last
+    path = next(path for _, controllers, path in groups if "cpuacct" in controllers.split(",") or not controllers)
+    # the pod's is above the container's
+    return processor_seconds(path[1:].rpartition("/")[0])
 
 
 def _children_seconds() -> float:
@@ -403,10 +380,6 @@ def _pin(cgroup: str, cpus: set[int]) -> None:
         with suppress(OSError):  # it has ended
             for task in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(task.name), cpus)
-
-
-def _namespace(name: str, labels: Mapping[str, str]) -> Mapping[str, Any]:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
 def _row(name: str, most: Sequence[Attack], half: Sequence[Attack], plain: Sequence[Attack]) -> list[str]:

@@ -19,6 +19,16 @@ _REST = 10
 """How many times as long as a look took the pause after it is at least: it is work for what is looked at."""
 
 
+def rest_seconds(took_seconds: float, every_seconds: float = EVERY_SECONDS) -> float:
+    """The pause after a look.
+
+    Args:
+        took_seconds: How long the look took.
+        every_seconds: The shortest pause.
+    """
+    return max(every_seconds, _REST * took_seconds)
+
+
 @dataclass(frozen=True)
 class Window:
     """What was seen since a watch began or turned.
@@ -142,7 +152,7 @@ class ClientsWatch:
                         self._begin(turns, *self._source.begin())
             except RolloutError as error:
                 self._fail(error)
-            self._pause(turns, max(self._every_seconds, _REST * (time.monotonic() - began)))
+            self._pause(turns, rest_seconds(time.monotonic() - began, self._every_seconds))
 
     def _pause(self, turns: int, seconds: float) -> None:
         with self._news:
