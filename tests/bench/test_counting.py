@@ -153,6 +153,6 @@ def test_looks_of_a_process_of_its_own_tell_their_requests_and_its_use(region: R
         after = process.submit(peak_megabytes).result()
 
     assert (first.requests, first.coverage.counted) == (0, frozenset())
-    assert (second.requests, second.coverage.counted) == (20, {"shop/a", "shop/b"})
+    assert (second.requests, second.coverage.counted) == (20, frozenset({"shop/a", "shop/b"}))
     assert first.processor > 0 < second.processor
     assert 10 < before < after
