@@ -128,14 +128,14 @@ class Laboratory:
         self.git("push", "--quiet", "lab")
         return revision
 
-    def application(self, region: str) -> dict[str, Any]:
-        """Argo CD's Application in a region."""
-        return self.get(region, "application.argoproj.io/echo", "--namespace=argocd")
+    def application(self, region: str, service: str = "echo") -> dict[str, Any]:
+        """Argo CD's Application of a service in a region."""
+        return self.get(region, f"application.argoproj.io/{service}", "--namespace=argocd")
 
-    def await_synced(self, revision: str, *regions: str) -> None:
-        """Wait until Argo CD in the regions has brought them to a commit and finds them healthy; 180 seconds at most."""
+    def await_synced(self, revision: str, *regions: str, service: str = "echo") -> None:
+        """Wait until Argo CD in the regions has brought a service to a commit and finds it healthy; 180 seconds at most."""
         for region in regions or REGIONS:
-            until(partial(self._is_at, region, revision), seconds=180)
+            until(partial(self._is_at, region, service, revision), seconds=180)
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -163,8 +163,8 @@ class Laboratory:
         dump = json.dumps(self.envoy(region, f"config_dump?resource={resource}"))
         return set(re.findall(r'"outbound\|80\|([^|]+)\|echo\.echo\.svc\.cluster\.local"', dump))
 
-    def _is_at(self, region: str, revision: str) -> bool:
-        status = self.application(region).get("status", {})
+    def _is_at(self, region: str, service: str, revision: str) -> bool:
+        status = self.application(region, service).get("status", {})
         sync, health = status.get("sync", {}), status.get("health", {})
         return (sync.get("revision"), sync.get("status"), health.get("status")) == (revision, "Synced", "Healthy")
 

@@ -147,11 +147,20 @@ def _ask_outside(lab: Laboratory) -> None:
     lab.kubectl(_REGION, "exec", *pod, "--", "/probe", "attack", *where, *numbers)
 
 
+def _weigh(config: Any) -> None:
+    """Give web's v2 what few requests prove."""
+    versions = config["echo-rollout:services"]["web"]["versions"]
+    versions["v1"]["weight"], versions["v2"]["weight"] = 99, 1
+
+
 @pytest.mark.usefixtures("shop")
 def test_a_split_is_proven_by_what_the_gateways_send(lab: Laboratory) -> None:
     """Nobody else asks for web."""
     lab.kubectl(_REGION, "delete", "deployment/shopper", "--namespace=clients", "--ignore-not-found")
-    with ThreadPoolExecutor(1) as pool:
+    with lab.restored(), ThreadPoolExecutor(1) as pool:
+        lab.edit(_REGION, _weigh)
+        lab.render()
+        lab.await_synced(lab.push("Weigh web"), _REGION, service="web")
         asked = pool.submit(_ask_outside, lab)
         done = rollout(lab, "verify", "--clients", "--service=web", f"--region={_REGION}", "--json")
         asked.result()
