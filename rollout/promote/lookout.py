@@ -54,6 +54,7 @@ class Watched:
         clients: The requests of all others.
         restarts: The containers of the service that end.
         coming: The probe's from before all Envoys had acknowledged it; None while they have not.
+        before: Those of the step before, until then.
     """
 
     step: Step
@@ -61,6 +62,7 @@ class Watched:
     clients: ClientsWatch
     restarts: RestartsWatch
     coming: Measurement | None = None
+    before: tuple[Measurement, ...] = ()
 
     def seen(self) -> Observation:
         """What was measured of the step so far.
@@ -75,9 +77,12 @@ class Watched:
         )
 
     def cost(self) -> dict[str, Tally]:
-        """What became of all requests since the step began, by version; "" for those that none answered."""
+        """What became of all requests since the step began, by version; "" for those that none answered.
+
+        Until all Envoys have acknowledged it, those of the step before are among them.
+        """
         cost: dict[str, Tally] = {}
-        windows = [self.coming] if self.coming else []
+        windows = [*filter(None, (*self.before, self.coming))]
         # what is taken back is so, also where nothing more can be counted
         with suppress(RolloutError):
             windows.append(self.watch.seen())
@@ -163,11 +168,12 @@ class Lookout:
             RolloutError: no requests are sent, and why; or nobody waits for it any more.
         """
         known = self._watched.get(step.region)
-        watched = replace(known, step=step, coming=None) if known else self._entered(watch(step))
+        watched = known or self._entered(watch(step))
 
-        def begins(_ended: Measurement) -> None:
+        def begins(ended: Measurement) -> None:
             watched.clients.turn()
-            self._watched[step.region] = watched
+            before = (*filter(None, (*known.before, known.coming)), ended) if known else ()
+            self._watched[step.region] = replace(watched, step=step, coming=None, before=before)
 
         watched.watch.turn(begins)
         self._known.pop(step.region, None)
@@ -194,7 +200,7 @@ class Lookout:
         watched = self._watched[region]
 
         def goes_on(ended: Measurement) -> None:
-            self._watched[region] = replace(watched, coming=ended)
+            self._watched[region] = replace(watched, coming=ended, before=())
 
         return watched.watch.turn(goes_on)
 

@@ -78,7 +78,8 @@ class RollbackResult:
         outcomes: What was measured after it.
         seconds: From the doubt, or the command, until the last Envoy had acknowledged it.
         cost: What the region that failed did with its requests from its last step's commit until all of that was done, by version; ""
-            for those that no version answered. Empty where nothing was watched.
+            for those that no version answered. Where Envoys had not acknowledged that step, from the one's before. Empty where nothing
+            was watched.
         problems: What could not be delivered or measured.
     """
 

@@ -238,6 +238,22 @@ class TestOneRegion:
         assert self.doubts(looks) == []
         assert (look.step, look.seen.proof, look.new.requests) == (self.NEXT, None, RATE)
 
+    def test_what_the_step_before_cost_is_counted_once_until_the_next_one_is_acknowledged(
+        self, fake: FakeRegions, looks: Lookout
+    ) -> None:
+        fake.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        failed = looks["region-a"].cost()["v2"].failures
+
+        looks.begin(self.NEXT, partial(self.watched, fake))
+        begun = looks["region-a"].cost()
+        looks.acknowledged("region-a")
+        acknowledged = looks["region-a"].cost()
+
+        # one second came in the fixture, and one more in each of these calls
+        assert sum(tally.requests for tally in begun.values()) == 4 * RATE
+        assert begun["v2"].failures > failed > 0
+        assert sum(tally.requests for tally in acknowledged.values()) == 3 * RATE
+
     def test_a_look_that_meets_a_change_of_step_is_made_again(self, fake: FakeRegions, looks: Lookout) -> None:
         # the step before was seen, its window not yet
         fake.once("look", "region-a", 50, lambda: looks.begin(self.NEXT, partial(self.watched, fake)))
