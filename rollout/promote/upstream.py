@@ -105,13 +105,17 @@ def commit_files(
     changed = {path: content for each in files.values() for path, content in each.items()}
     commit = repository.commit(parent, changed, message)
     plan = make_plan(repository, parent, commit, list(files), alone=alone, at=at) if files else None
-    found = plan.findings if plan and not way_back else ()
+    if plan and not way_back:
+        _refuse_frozen(plan)
+    return JudgedCommit(commit, service, changed, plan)
+
+
+def _refuse_frozen(plan: Plan) -> None:
     refuse(
         Problem(f"{each.region}: {each.where}: {each.what}", each.reason, f"{each.mend}; {_IN_PROGRESS}")
-        for each in found
+        for each in plan.findings
         if each.rule_id == OUTSIDE_FREEZE.id and each.waived is None
     )
-    return JudgedCommit(commit, service, changed, plan)
 
 
 @dataclass(frozen=True)
@@ -359,9 +363,13 @@ class Upstream:
             return self.tried(make)
 
     def _published_unless(self, made: str, tip: str, found: Callable[[], Problem | None]) -> str | Problem:
-        # in a minute without an answer a version can have begun to fail
-        is_forward = 0 < self.patience_seconds < math.inf
-        return (found() if is_forward else None) or self._published(made, tip)
+        # in a minute without an answer a version can have begun to fail, and a freeze window have opened
+        if 0 < self.patience_seconds < math.inf:
+            if problem := found():
+                return problem
+            if changed := [*self._changed(tip, made, self.regions(made))]:
+                _refuse_frozen(make_plan(self.repository, tip, made, changed, at=self.now()))
+        return self._published(made, tip)
 
     def _published(self, made: str, tip: str) -> str:
         """Pushes a commit; the commit that the branch has then: one that was proposed before and says the same, or this one."""

@@ -16,6 +16,7 @@ from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.test_promotion import ALL, HALF, begin, make_fast_and_nobodys, newest, planned, resume
+from tests.rollout.promote.test_rollback import lock_main
 from tests.rollout.promote.two_clones import BEFORE, TwoClones
 
 EVENING = datetime(2026, 11, 29, 19, 59, tzinfo=UTC)
@@ -84,6 +85,23 @@ def test_a_promotion_stops_before_the_next_step_and_goes_on_afterwards(
 
     assert resume(frozen, regions, clock.upstream(frozen)).state is PromotionState.DONE
     assert frozen.weights("region-a") == ALL
+
+
+def test_a_step_is_not_taken_when_a_window_opens_while_it_is_tried_again(
+    frozen: TwoClones, regions: FakeRegions, clock: Clock
+) -> None:
+    lock = lock_main(frozen)
+
+    def pause(_seconds: float) -> None:
+        clock.strikes(NIGHT)
+        lock.unlink()
+
+    upstream = replace(clock.upstream(frozen), pause=pause).on_the_way()
+
+    with pytest.raises(RolloutError, match=FROZEN):
+        begin(frozen, regions, planned(frozen, (50, 100), ("region-a",)), upstream)
+
+    assert frozen.weights("region-a") == BEFORE
 
 
 def test_no_command_is_run_before_a_step_that_is_refused(
