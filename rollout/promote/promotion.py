@@ -699,8 +699,8 @@ class _Run:
             nonlocal has_begun
             ours = self._ours(tip)
             if region and not has_begun:
-                # what somebody else made of the region says nothing of the step; later it is left alone
-                upstream.refuse_changed_by_others(ours, tip, [region])
+                # what somebody else made of the region says nothing of the step; later, or where it is broken, it is left alone
+                upstream.refuse_changed_by_others(ours, tip, [] if upstream.problems(tip, [region]) else [region])
             regions = to_take_back(upstream, tip, record)
             left = upstream.left_alone(ours, tip, regions) if regions else ()
             if not has_begun:

@@ -20,7 +20,7 @@ WITHOUT_END = -1000
 _ENDS_A_WAY_BACK = (
     r"main is protected|^error: Pulumi|"
     r"echo v2 ended: region-\w+ was changed by somebody else meanwhile: "
-    r"(\w+ by test: Write; )*\w+ by test: (Break it|Mend it|Fewer pods)"
+    r"(\w+ by test: Write; )*\w+ by test: Fewer pods"
 )
 """Words of what needs a person: the remote refuses, the clone's stack files cannot be used, or the colleague changed the region."""
 

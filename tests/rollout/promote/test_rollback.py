@@ -515,6 +515,28 @@ def test_waits_until_a_broken_stack_file_is_mended_where_nothing_can_be_taken_ba
     assert clones.said[0].endswith("; waits until main has that mended; tries again in 0.5 s")
 
 
+def test_waits_also_where_it_was_broken_before_the_step_failed(clones: TwoClones, regions: FakeRegions) -> None:
+    def replaced(subject: str, old: str, new: str) -> None:
+        clones.somebody(subject, lambda project: project.replace("region-a", old, new))
+
+    def fails() -> None:
+        replaced("Break it", "services:", "service:")
+        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+
+    regions.once("look", "region-a", 50, fails)
+
+    ended = begin(
+        clones,
+        regions,
+        planned(clones, (50,), ("region-a",)),
+        pausing(clones, 3, lambda: replaced("Mend it", "service:", "services:")),
+    )
+
+    assert ended.state is PromotionState.ROLLED_BACK
+    assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
+    assert clones.paused == [0.5, 1, 2]
+
+
 def test_steps_forward_are_refused_with_a_broken_stack_file(clones: TwoClones, regions: FakeRegions) -> None:
     clones.somebody("Break region-b", lambda project: project.replace("region-b", "services:", "service:"))
 
