@@ -62,6 +62,10 @@ def told(interrupted: str) -> Iterator[Console]:
             messages.print(interrupted)
         number = next(iter(error.args), signal.SIGINT)
         raise typer.Exit(SIGNALLED + number) from error
+    finally:
+        # a thread that hangs has not taken away what shows how far it is
+        with suppress(*UNREAD):
+            messages.show_cursor()
 
 
 @contextmanager
