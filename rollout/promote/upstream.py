@@ -403,6 +403,8 @@ class Upstream:
     def refuse_taken_back(self, promotion: Promotion) -> None:
         """Refuses to promote what was taken back before, and is still the same image in some region.
 
+        A record of a promotion of which no step came, and that took nothing back, only kept one from coming that was being pushed.
+
         Raises:
             RolloutError: the version was taken back, with who did it and why.
         """
@@ -413,7 +415,9 @@ class Upstream:
         entry, record = found
         now = self._images(promotion.before, promotion.regions, version)
         same = now & self._images(entry.commit, record.promotion.regions, version)
-        if same:
+        parent = self.repository.resolved("the commit below", f"{entry.commit}^")
+        took = self._changed(parent, entry.commit, record.promotion.regions)
+        if same and (took or self.promoted_since(record.promotion.before, parent)):
             raise RolloutError.of(
                 f"{self.service} {version} was taken back on {entry.at:%Y-%m-%d} by {entry.commit[:10]} of {entry.author}: "
                 f"{record.reason or 'no reason given'}",

@@ -313,6 +313,43 @@ class TestAStepForward:
         assert ended.state is PromotionState.ROLLED_BACK
         assert ended.taken == []
         assert clones.weights("region-a") == BEFORE
+        self.refused_again(clones)
+
+    def test_of_which_none_came_is_no_reason_against_another_promotion(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        lock, doubted = lock_main(clones), threading.Event()
+
+        def hear(line: str) -> None:
+            if line.endswith("tries again in 0.5 s"):
+                regions.unanswered_rate = lambda _region: 0.1
+            elif " failed: " in line:
+                regions.unanswered_rate = lambda _region: 0.0
+                lock.unlink()
+                doubted.set()
+
+        clones.hearing.append(hear)
+        upstream = replace(clones.upstream(), pause=lambda _seconds: doubted.wait(60)).on_the_way()
+
+        ended = begin(clones, regions, planned(clones, (50,)), upstream)
+
+        assert ended.state is newest(clones).state is PromotionState.ROLLED_BACK
+        clones.upstream().refuse_taken_back(planned(clones))
+
+    def test_that_came_is_one_also_where_a_person_has_taken_it_back_before(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        begun(clones, regions)
+        clones.somebody_weighs("region-a", v1=100, v2=0)
+        back(clones, regions)
+
+        self.refused_again(clones)
+
+    def refused_again(self, clones: TwoClones) -> None:
+        upstream = clones.upstream()
+        upstream.tip()
+        with pytest.raises(RolloutError, match="echo v2 was taken back on"):
+            upstream.refuse_taken_back(planned(clones))
 
     def test_is_not_taken_when_the_version_begins_to_fail_meanwhile(
         self, clones: TwoClones, regions: FakeRegions
