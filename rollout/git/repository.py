@@ -250,15 +250,15 @@ class Repository:
             done = self._remotely("fetch", *options, *whole, "--end-of-options", remote, *refspecs, seconds=seconds)
             self.shallow = self.shallow and self._needed("rev-parse", "--is-shallow-repository") == "true"
             if done.returncode == 0:
-                self._join_notes()
-        if done.returncode != 0:
-            kind = TransientError if self._may_be_there(remote, branch) else RolloutError
-            raise kind.of(
-                f"{branch} of {remote} cannot be fetched: {said(done)}",
-                _WHY,
-                f"see that `git fetch {remote} {branch}` works without asking for anything",
-            )
-        return self._needed("rev-parse", "--verify", f"{kept}^{{commit}}")
+                refs = self._refs(kept, self._notes, self._noted)
+                self._join_notes(refs)
+                return refs[kept]
+        kind = TransientError if self._may_be_there(remote, branch) else RolloutError
+        raise kind.of(
+            f"{branch} of {remote} cannot be fetched: {said(done)}",
+            _WHY,
+            f"see that `git fetch {remote} {branch}` works without asking for anything",
+        )
 
     def commit(self, parent: str, files: Mapping[str, bytes | None], message: str) -> str:
         """Makes a commit that no branch has yet; its full hash. Signed where `commit.gpgSign` says so.
@@ -392,9 +392,8 @@ class Repository:
         # not over what was fetched meanwhile
         self._asked("update-ref", known, refs[ref], refs.get(known, ""))
 
-    def _join_notes(self) -> None:
+    def _join_notes(self, refs: Mapping[str, str]) -> None:
         """Brings what the remote has noted into what is noted here; of two notes of one commit, the remote's stays."""
-        refs = self._refs(self._notes, self._noted)
         for known in refs:
             own = f"{_NOTES}{known.removeprefix(_NOTED)}"
             if known.startswith(f"{_NOTED}/") and refs[known] != refs.get(own):
