@@ -55,6 +55,10 @@ class Repository:
         )
         return done.stdout.strip()
 
+    def pushed(self, branch: str) -> str:
+        """The hash of a branch that was pushed to here, without a process."""
+        return (self.directory / "refs" / "heads" / branch).read_text().strip()
+
     def commit_weights(self, v1: int, v2: int) -> str:
         """Commits an overlay with these weights; the commit's hash."""
         return self.commit_text(VIRTUAL_SERVICE.format(v1=v1, v2=v2))

@@ -24,7 +24,8 @@ from rollout.measurement import (
 )
 from tests.rollout.answers import AT_NS, fault, ok, other
 
-RATE = 500
+RATE = 2_500
+"""Requests a second, and so those of a look: the proof of a share takes some ten thousand."""
 VERSIONS = (NOBODY, "v1", "v2", "v3")
 _CLASSES_PER_DOUBLING = 8
 _REFUSED = "connection refused"

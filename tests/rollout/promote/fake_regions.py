@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from subprocess import CalledProcessError
@@ -20,8 +20,7 @@ from rollout.problem import Problem, TransientError
 from rollout.promote.clusters import FIRST_REQUESTS, Clusters
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.overlay import parse_split
-from rollout.status.verification import Outcome, Ready, measure_and_judge
-from rollout.traffic.attack import Attack
+from rollout.status.verification import Measurable, Outcome, measure_and_judge
 from rollout.traffic.clients import ClientsWatch, Window
 from rollout.traffic.restarts import RestartsWatch
 from rollout.traffic.watch import Watch
@@ -137,14 +136,13 @@ class FakeRegions(Clusters):
             self._sync(region)
             self._comes_to("certify", region, self._weights[region])
         ready = [
-            Ready(
-                _region(region),
+            _Asked(
+                RegionAccess(region, stack=region, context=region),
                 self.service,
                 "mesh",
                 self._weights[region],
-                source=_Client(self, _region(region)),
-                attack=Attack(f"http://{self.service}", _MOST, RATE),
                 changed=partial(self._after, region),
+                watch=FakeWatch(self, region),
             )
             for region in regions
         ]
@@ -217,11 +215,7 @@ class FakeRegions(Clusters):
     def failure_statuses(self, region: str) -> Sequence[int]:
         """What main declares."""
         name = f"Pulumi.{region}.yaml"
-        return (
-            read_stack_file(self._remote.git("show", f"main:{name}").encode(), name)
-            .services[self.service]
-            .failure_statuses
-        )
+        return read_stack_file(self._shown(name).encode(), name).services[self.service].failure_statuses
 
     def look(self, region: str) -> None:
         self._comes_to("look", region, self._weights[region])
@@ -249,20 +243,24 @@ class FakeRegions(Clusters):
             self._weights[region] = declared
 
     def _declared(self, region: str) -> Mapping[str, int]:
-        return _weights_of(self._remote.git("show", f"main:deploy/overlays/{region}/{self.service}/vs.yaml"))
+        return _weights_of(self._shown(f"deploy/overlays/{region}/{self.service}/vs.yaml"))
+
+    def _shown(self, path: str) -> str:
+        """A file of main."""
+        return _shown(self._remote, self._remote.pushed("main"), path)
 
     def _has(self, commit: str) -> bool:
+        tip = self._remote.pushed("main")
         try:
-            self._remote.git("merge-base", "--is-ancestor", commit, "main")
+            return commit == tip or not self._remote.git("merge-base", "--is-ancestor", commit, tip)
         except CalledProcessError:
             return False
-        return True
 
 
 class FakeWatch(Watch):
     """A region watched: at each look another second's requests have been answered."""
 
-    def __init__(self, regions: FakeRegions, region: str, bounds_ms: Sequence[float]) -> None:
+    def __init__(self, regions: FakeRegions, region: str, bounds_ms: Sequence[float] = ()) -> None:
         self._of, self._where, self._bounds_ms = regions, region, bounds_ms
         self._so_far: Measurement | None = None
         self._answered_last = 0
@@ -277,16 +275,17 @@ class FakeWatch(Watch):
     def seen(self) -> Measurement:
         self._of.look(self._where)
         with self._lock:
-            return self._after_a_second()
+            return self.after_a_second()
 
     def turn(self, then: Callable[[Measurement], object] = lambda _ended: None) -> Measurement:
         with self._lock:
-            ended = self._after_a_second()
+            ended = self.after_a_second()
             self._so_far, self._answered_last = None, 0
             then(ended)
             return ended
 
-    def _after_a_second(self) -> Measurement:
+    def after_a_second(self) -> Measurement:
+        """What there is once another second's requests have been answered, which is no look."""
         drawn = self._of.drawn(self._where)
         self._so_far = drawn.added(self._so_far, self._answered_last, self._bounds_ms)
         self._answered_last = drawn.last or self._answered_last
@@ -356,23 +355,24 @@ class FakeRestarts(RestartsWatch):
         return ""
 
 
-@dataclass(frozen=True)
-class _Client:
-    regions: FakeRegions
-    region: RegionAccess
+@dataclass(frozen=True, kw_only=True)
+class _Asked(Measurable):
+    """A region that is asked, a second's requests after the other."""
 
-    def results(self, attack: Attack, stop: threading.Event) -> Iterator[Result]:
-        for second in range(attack.requests // RATE):
-            for result in self.regions.drawn(self.region.name).results(second * RATE):
-                if stop.is_set():
-                    return
-                yield result
+    watch: FakeWatch
+
+    def count(self, stop: threading.Event, enough: Callable[[Measurement], bool]) -> Measurement:
+        while True:
+            so_far = self.watch.after_a_second()
+            if enough(so_far) or stop.is_set() or so_far.requests >= _MOST:
+                return so_far
+
+
+@cache
+def _shown(repository: Repository, commit: str, path: str) -> str:
+    return repository.git("show", f"{commit}:{path}")
 
 
 @cache
 def _weights_of(routes: str) -> Mapping[str, int]:
     return parse_split(routes, "vs.yaml").weights
-
-
-def _region(name: str) -> RegionAccess:
-    return RegionAccess(name, stack=name, context=name)

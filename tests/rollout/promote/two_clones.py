@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from rollout.git.record import Promotion, PromotionState, Record, message, parse
 from rollout.git.repository import Repository
-from rollout.promote.upstream import Upstream
+from rollout.promote.upstream import Upstream, regions_at
 from tests.rollout.planned import REGIONS, Project, new_planned
 from tests.rollout.repository import Repository as Work
 from tests.rollout.repository import pack, without_maintenance
@@ -41,7 +41,7 @@ class TwoClones:
 
     @property
     def tip(self) -> str:
-        return self.remote.git("rev-parse", BRANCH)
+        return self.remote.pushed(BRANCH)
 
     def upstream(self, service: str = "echo", *, proposal: str | None = None, of: Project | None = None) -> Upstream:
         project = of or self.operator
@@ -49,7 +49,9 @@ class TwoClones:
 
     def weights(self, region: str, commit: str = "", service: str = "echo") -> Mapping[str, int]:
         """What the remote has of a service in a region now, or had at a commit."""
-        return self.upstream(service).weights(commit or self.upstream().tip(), region)
+        # as the remote has it: the operator's clone need not fetch it for that
+        delivered = regions_at(Repository(self.remote.directory), commit or self.tip)
+        return delivered[region].services[service].weights
 
     def subjects(self) -> list[str]:
         """Of the commits on the remote since the first one, the oldest first."""
@@ -57,10 +59,8 @@ class TwoClones:
 
     def records(self) -> list[Record]:
         """What these commits say of a promotion, or what is noted of them, where there is something."""
-        hashes = self.remote.git("log", "--reverse", "--format=%H", BRANCH).split()
-        shown = ("show", "--no-patch", "--notes=refs/notes/rollout/*", "--format=%B%n%N")
-        read = [parse(self.remote.git(*shown, commit)) for commit in hashes]
-        return [record for record in read if record]
+        told = self.remote.git("log", "--reverse", "-z", "--notes=refs/notes/rollout/*", "--format=%B%n%N", BRANCH)
+        return [record for each in told.split("\0") if (record := parse(each))]
 
     def somebody_weighs(self, region: str, service: str = "echo", **weights: int) -> str:
         """The colleague gives a service of a region other weights and pushes that; the commit."""
@@ -121,10 +121,9 @@ def _template() -> Path:
     operator.git("add", "--all")
     # one commit: what the remote has since then is what a test did
     operator.git("commit", "--quiet", "--amend", "--message", "Begin with v2 at weight 0")
-    operator.git("clone", "--quiet", "--bare", "--template=", ".", "../remote.git")
+    operator.git("init", "--quiet", "--bare", "--template=", f"--initial-branch={BRANCH}", "../remote.git")
     operator.git("remote", "add", REMOTE, "../remote.git")
-    operator.git("fetch", "--quiet", REMOTE)
-    operator.git("branch", "--quiet", f"--set-upstream-to={REMOTE}/{BRANCH}")
+    operator.git("push", "--quiet", "--set-upstream", REMOTE, BRANCH)
     pack(operator)
     pack(Work(directory / "remote.git"))
     shutil.copytree(operator.directory, directory / "colleague")
