@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -648,37 +649,29 @@ class TestRemote:
         assert "has no remote" in problem_of(lambda: Repository(clone.directory).remote(None, None))
 
 
-def _take(project: Path, service: str, answers: multiprocessing.Queue[str]) -> None:
+def _asked_for(project: Path, service: str = "echo") -> str:
+    """What is heard by one who wants the lock."""
     try:
         with Repository(project).locked(service):
-            answers.put("taken")
+            return "taken"
     except RolloutError as error:
-        answers.put(error.problems[0].what)
-
-
-def _asked_elsewhere(project: Path, service: str = "echo") -> str:
-    """What another process hears that wants the lock."""
-    context = multiprocessing.get_context("spawn")
-    answers: multiprocessing.Queue[str] = context.Queue()
-    process = context.Process(target=_take, args=(project, service, answers))
-    process.start()
-    try:
-        return answers.get(timeout=60)
-    finally:
-        process.join()
+        return error.problems[0].what
 
 
 class TestLock:
     def test_keeps_another_process_out_and_says_who_has_it(self, clone: Work) -> None:
-        with Repository(clone.directory).locked("echo"):
-            told = _asked_elsewhere(clone.directory / "infra")
+        with (
+            Repository(clone.directory).locked("echo"),
+            ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as elsewhere,
+        ):
+            told = elsewhere.submit(_asked_for, clone.directory / "infra").result(60)
 
         assert told == f"another rollout of echo is at work in this clone (pid {os.getpid()})"
 
     def test_is_each_services_own(self, clone: Work) -> None:
         with Repository(clone.directory).locked("echo"):
-            assert _asked_elsewhere(clone.directory, "echo-extra") == "taken"
-            assert _asked_elsewhere(clone.directory).startswith("another rollout of echo is at work")
+            assert _asked_for(clone.directory, "echo-extra") == "taken"
+            assert _asked_for(clone.directory).startswith("another rollout of echo is at work")
 
         assert {path.name for path in (clone.directory / ".git").glob("*.lock")} == {
             "rollout-echo.lock",
@@ -689,19 +682,19 @@ class TestLock:
         with pytest.raises(KeyError), Repository(clone.directory).locked("echo"):
             raise KeyError
 
-        assert _asked_elsewhere(clone.directory) == "taken"
+        assert _asked_for(clone.directory) == "taken"
 
     def test_is_the_same_in_all_working_trees_of_a_clone(self, clone: Work, tmp_path: Path) -> None:
         clone.git("worktree", "add", "--quiet", str(tmp_path / "second"))
 
         with Repository(tmp_path / "second").locked("echo"):
-            assert _asked_elsewhere(clone.directory).startswith("another rollout of echo is at work")
+            assert _asked_for(clone.directory).startswith("another rollout of echo is at work")
 
     def test_is_each_clones_own(self, clone: Work, tmp_path: Path) -> None:
         shutil.copytree(clone.directory, tmp_path / "second")
 
         with Repository(tmp_path / "second").locked("echo"):
-            assert _asked_elsewhere(clone.directory) == "taken"
+            assert _asked_for(clone.directory) == "taken"
 
 
 class TestNotes:
