@@ -8,7 +8,6 @@ import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from typer.testing import CliRunner
@@ -18,7 +17,7 @@ from rollout.__main__ import app
 from rollout.plan.overlays import changes, make
 from stackfile.editing import without_version
 from tests.rollout.repository import Repository, new_repository, pack
-from tests.rollout.stack_files import ROOT, edit, stack_file
+from tests.rollout.stack_files import ROOT, edit, lasting_directory, stack_file
 
 REGIONS = ("region-a", "region-b")
 V1 = "        v1: {image: registry.corp.local/echo:1.0.0, replicas: 3, weight: 90}\n"
@@ -34,7 +33,6 @@ WEB = """\
       testers: {header: x-web-version}
 """
 """A second service, in the form of a stack file."""
-_TEMPLATES: list[TemporaryDirectory[str]] = []
 
 
 @dataclass(frozen=True)
@@ -128,9 +126,8 @@ def new_planned_below(repository: Repository, below: str) -> Project:
 @cache
 def _template() -> Project:
     """The project with its own stack files, but for its versions: those change from day to day."""
-    # removed when the interpreter ends
-    _TEMPLATES.append(TemporaryDirectory(prefix="rollout-test-"))
-    project = Project(Path(_TEMPLATES[-1].name), new_repository(Path(_TEMPLATES[-1].name)))
+    directory = lasting_directory()
+    project = Project(directory, new_repository(directory))
     shutil.copy(ROOT / "Pulumi.yaml", project.directory)
     for region in REGIONS:
         text = (ROOT / f"Pulumi.{region}.yaml").read_text()

@@ -36,7 +36,7 @@ OBJECT_FILES = {
     "vs.yaml",
 }
 RENDERED = OBJECT_FILES | {"kustomization.yaml"}
-_TEMPLATES: list[TemporaryDirectory[str]] = []
+_LASTING: list[TemporaryDirectory[str]] = []
 
 
 def new_project(directory: Path, *regions: str) -> Path:
@@ -53,11 +53,15 @@ def new_rendered_project(directory: Path) -> Path:
     return directory
 
 
+def lasting_directory() -> Path:
+    """A new directory, for what tests take copies of; it is removed when the interpreter ends."""
+    _LASTING.append(TemporaryDirectory(prefix="rollout-test-"))
+    return Path(_LASTING[-1].name)
+
+
 @cache
 def _rendered() -> Path:
-    # removed when the interpreter ends
-    _TEMPLATES.append(TemporaryDirectory(prefix="rollout-test-"))
-    project = new_project(Path(_TEMPLATES[-1].name), "region-a", "region-b")
+    project = new_project(lasting_directory(), "region-a", "region-b")
     for change in changes(project, []):
         make(project, change)
     return project

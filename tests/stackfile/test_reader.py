@@ -214,7 +214,7 @@ def test_a_key_that_is_merged_and_then_set_is_there_once() -> None:
         ("a: !!int x", "x"),
         ("? [a]: 1", "unhashable"),
         ("config: &a {b: *a}", "line 1: what the alias here stands for contains itself"),
-        ("config: " + 5000 * "[", "nested too deeply"),
+        ("config: " + 1_000 * "[", "nested too deeply"),
     ],
 )
 def test_what_is_no_yaml_is_refused_with_its_place(text: str, what: str) -> None:

@@ -79,10 +79,15 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def interrupted(regions: FakeRegions, what: str = "look", weight: int = 50) -> Ran:
-    """A promotion in region-a that is stopped by Ctrl-C."""
-    regions.once(what, "region-a", weight, interrupt)
+def stopped(regions: FakeRegions, what: str = "look") -> Ran:
+    """A promotion in region-a, while it is stopped by Ctrl-C at 50 %."""
+    regions.once(what, "region-a", 50, interrupt)
     return run("promote", "v2", *ONE)
+
+
+def interrupted(regions: FakeRegions) -> None:
+    """After that."""
+    regions.reach("interrupted", lambda: stopped(regions))
 
 
 def refused(ran: Ran, *said: str) -> None:
@@ -463,7 +468,7 @@ class TestPromote:
         assert run("promote", "--resume").exit_code == 0
 
     def test_ctrl_c_ends_with_130_and_says_how_to_go_on(self, regions: FakeRegions) -> None:
-        ran = interrupted(regions)
+        ran = stopped(regions)
 
         assert ran.exit_code == 130
         assert "`rollout promote --resume` goes on with what is in progress" in ran.stderr
@@ -674,9 +679,12 @@ class TestAgain:
 
     @pytest.fixture(autouse=True)
     def taken_back(self, clones: TwoClones, regions: FakeRegions) -> None:
-        interrupted(regions)
-        assert run("rollback", "--reason", "answers slowly").exit_code == 0
-        clones.somebody_writes()
+        def taken_back() -> None:
+            interrupted(regions)
+            assert run("rollback", "--reason", "answers slowly").exit_code == 0
+            clones.somebody_writes()
+
+        regions.reach("taken back", taken_back)
 
     @pytest.mark.parametrize("more", [(), ("--dry-run",), ("--regions", "region-b")])
     def test_the_same_image_is_refused_with_the_reason(self, clones: TwoClones, more: tuple[str, ...]) -> None:
@@ -784,7 +792,7 @@ class TestRollback:
         assert clones.weights("region-a") == fake.in_force("region-a") == BEFORE
 
     def test_takes_back_what_is_in_progress(self, clones: TwoClones, regions: FakeRegions) -> None:
-        interrupted(regions, "deliver")
+        stopped(regions, "deliver")
 
         ran = run("rollback")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Self
 
@@ -29,6 +31,7 @@ from tests.rollout.answers import AT_NS, ok
 from tests.rollout.planned import REGIONS
 from tests.rollout.promote.draws import RATE, Draws
 from tests.rollout.repository import Repository
+from tests.rollout.stack_files import lasting_directory
 
 ENVOYS = 7
 SYNCED_SECONDS = 0.5
@@ -36,6 +39,7 @@ ACKNOWLEDGED_SECONDS = 0.8
 # with it no proof of a latency at a small share takes minutes of requests
 _SEED = 3
 _MOST = 50_000
+_REACHED: dict[str, Path] = {}
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,23 @@ class FakeRegions(Clusters):
     def once(self, what: str, region: str, weight: int, action: Callable[[], object]) -> None:
         """Does something the first time that it comes to this."""
         self._planned.append((Moment(what, region, weight), action))
+
+    def reach(self, name: str, by: Callable[[], object]) -> None:
+        """Brings the repositories to where something brings them, and the clusters to what main says then.
+
+        It is done once in a process; after that a copy is taken. Nothing else may have been done before.
+
+        Args:
+            name: What this is called.
+            by: Brings them there.
+        """
+        directory = self._remote.directory.parent
+        if name in _REACHED:
+            shutil.copytree(_REACHED[name], directory, dirs_exist_ok=True)
+            self._weights = {region: self._declared(region) for region in self._weights}
+        else:
+            by()
+            _REACHED[name] = shutil.copytree(directory, lasting_directory() / name)
 
     def in_force(self, region: str) -> Mapping[str, int]:
         """The weights by which a region splits its requests now."""

@@ -35,14 +35,18 @@ def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def begun(clones: TwoClones, regions: FakeRegions) -> None:
     """A promotion that was stopped with v2 at 50 % in region-a."""
-    regions.once("look", "region-a", 50, interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        begin(clones, regions, planned(clones, (50,)))
-    assert clones.weights("region-a") == {"v1": 50, "v2": 50}
+
+    def stopped() -> None:
+        regions.once("look", "region-a", 50, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            begin(clones, regions, planned(clones, (50,)))
+
+    regions.reach("begun", stopped)
+    assert clones.weights("region-a") == regions.in_force("region-a") == {"v1": 50, "v2": 50}
 
 
 def in_both_regions(clones: TwoClones, regions: FakeRegions) -> None:
-    begin(clones, regions, planned(clones, (50,)))
+    regions.reach("in both regions", lambda: begin(clones, regions, planned(clones, (50,))))
 
 
 def back(clones: TwoClones, regions: FakeRegions, upstream: Upstream | None = None) -> RollbackResult:
@@ -474,7 +478,10 @@ class TestSideBySide:
 def test_a_broken_stack_file_of_another_region_does_not_stand_in_the_way(
     clones: TwoClones, regions: FakeRegions, promoted: bool
 ) -> None:
-    begin(clones, regions, planned(clones, (50,), REGIONS if promoted else ("region-a",)))
+    if promoted:
+        in_both_regions(clones, regions)
+    else:
+        begin(clones, regions, planned(clones, (50,), ("region-a",)))
     clones.somebody("Break region-b", lambda project: project.replace("region-b", "services:", "service:"))
 
     undone = back(clones, regions)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rollout.git.record import Promotion, PromotionState, Record, message, parse
 from rollout.git.repository import Repository
@@ -15,11 +14,11 @@ from rollout.promote.upstream import Upstream, regions_at
 from tests.rollout.planned import REGIONS, Project, new_planned
 from tests.rollout.repository import Repository as Work
 from tests.rollout.repository import pack, without_maintenance
+from tests.rollout.stack_files import lasting_directory
 
 REMOTE = "origin"
 BRANCH = "main"
 BEFORE = {"v1": 100, "v2": 0}
-_TEMPLATES: list[TemporaryDirectory[str]] = []
 
 
 @dataclass(frozen=True)
@@ -111,9 +110,7 @@ def new_two_clones(directory: Path) -> TwoClones:
 @cache
 def _template() -> Path:
     """The directory of the three repositories. They are copied, not cloned: the clones know their remote as `../remote.git`."""
-    # removed when the interpreter ends
-    _TEMPLATES.append(TemporaryDirectory(prefix="rollout-test-"))
-    directory = Path(_TEMPLATES[-1].name)
+    directory = lasting_directory()
     project = new_planned(directory / "operator")
     operator = project.repository
     for region in REGIONS:
