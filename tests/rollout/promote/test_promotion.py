@@ -32,7 +32,7 @@ HALF = {"v1": 50, "v2": 50}
 def make_fast_and_nobodys(home: Path, patched: pytest.MonkeyPatch) -> None:
     """No pauses between two looks, and no configuration of the person who runs the tests."""
     patched.setattr(engine, "LOOK_EVERY_SECONDS", 0)
-    patched.setattr(lookout, "LOOK_EVERY_SECONDS", 0.02)
+    patched.setattr(lookout, "LOOK_EVERY_SECONDS", 0.1)
     patched.setattr(upstream_module, "_LOOK_EVERY_SECONDS", 0)
     patched.setenv("HOME", str(home))
     patched.setenv("XDG_CONFIG_HOME", str(home))
