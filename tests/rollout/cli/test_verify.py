@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -37,7 +36,7 @@ from rollout.traffic.attack import Attack
 from rollout.traffic.clients import Window
 from rollout.traffic.probe import Source
 from rollout.weights import routed
-from tests.rollout.answers import drawn, fault, numbered, ok
+from tests.rollout.answers import drawn, fault, numbered
 from tests.rollout.cluster.applications import NEW, OLD, refused, well
 from tests.rollout.cluster.sidecars import sidecar
 from tests.rollout.repository import new_repository
@@ -817,26 +816,3 @@ class TestPlot:
         assert ran.exit_code == 2
         assert "region-a echo holds" in ran.stdout
         assert "error: --plot shares.svg cannot be written" in ran.stderr
-
-
-@pytest.mark.usefixtures("project")
-def test_ctrl_c_stops_every_probe_and_ends_with_130() -> None:
-    stopped = threading.Semaphore(0)
-    running = threading.Barrier(2)
-
-    @dataclass
-    class Waiting:
-        region: RegionAccess
-        outside: bool = False
-
-        def results(self, _attack: Attack, stop: threading.Event) -> Iterator[Result]:
-            yield ok()
-            if running.wait(5) == 0:
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            if stop.wait(5):
-                stopped.release()
-
-    ran = verify(World(), connect=Waiting)
-
-    assert ran.exit_code == 130
-    assert all(stopped.acquire(timeout=5) for _region in ("region-a", "region-b"))

@@ -236,7 +236,7 @@ class FakeRegions(Clusters):
     def failure_statuses(self, region: str) -> Sequence[int]:
         """What main declares."""
         name = f"Pulumi.{region}.yaml"
-        return read_stack_file(self._shown(name).encode(), name).services[self.service].failure_statuses
+        return read_stack_file(self._file(name).encode(), name).services[self.service].failure_statuses
 
     def look(self, region: str) -> None:
         self._comes_to("look", region, self._weights[region])
@@ -264,11 +264,11 @@ class FakeRegions(Clusters):
             self._weights[region] = declared
 
     def _declared(self, region: str) -> Mapping[str, int]:
-        return _weights_of(self._shown(f"deploy/overlays/{region}/{self.service}/vs.yaml"))
+        return _weights_of(self._file(f"deploy/overlays/{region}/{self.service}/vs.yaml"))
 
-    def _shown(self, path: str) -> str:
+    def _file(self, path: str) -> str:
         """A file of main."""
-        return _shown(self._remote, self._remote.pushed("main"), path)
+        return _read(self._remote, self._remote.pushed("main"), path)
 
     def _has(self, commit: str) -> bool:
         tip = self._remote.pushed("main")
@@ -390,7 +390,7 @@ class _Asked(Measurable):
 
 
 @cache
-def _shown(repository: Repository, commit: str, path: str) -> str:
+def _read(repository: Repository, commit: str, path: str) -> str:
     return repository.git("show", f"{commit}:{path}")
 
 
