@@ -14,7 +14,7 @@ from rollout.promote.promotion import promote
 from rollout.promote.results import PromotionResult
 from rollout.terms import Terms
 from tests.rollout.answers import fault, ok, other, page
-from tests.rollout.planned import REGIONS, WEB, Project
+from tests.rollout.planned import REGIONS, WEB
 from tests.rollout.promote.fake_regions import FakeRegions
 from tests.rollout.promote.test_promotion import make_fast_and_nobodys, resume
 from tests.rollout.promote.two_clones import TwoClones, new_two_clones
@@ -28,9 +28,7 @@ def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def clones(tmp_path: Path) -> TwoClones:
     """With the service web, whose v2 has weight 0 and a header."""
-    clones = new_two_clones(tmp_path)
-    clones.somebody("Add web", Project.add_service)
-    return clones
+    return new_two_clones(tmp_path, web=True)
 
 
 @pytest.fixture

@@ -182,9 +182,7 @@ class TestOfAVersionThatTestersCanAskFor:
 
     @pytest.fixture
     def clones(self, tmp_path: Path) -> TwoClones:
-        clones = new_two_clones(tmp_path)
-        clones.somebody("Add web", lambda project: project.add_service())
-        return clones
+        return new_two_clones(tmp_path, web=True)
 
     @pytest.fixture
     def regions(self, clones: TwoClones) -> FakeRegions:

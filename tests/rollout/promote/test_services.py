@@ -35,9 +35,7 @@ def _fast_and_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def clones(tmp_path: Path) -> TwoClones:
     """With the service web beside echo."""
-    clones = new_two_clones(tmp_path)
-    clones.somebody("Add web", Project.add_service)
-    return clones
+    return new_two_clones(tmp_path, web=True)
 
 
 @pytest.fixture

@@ -100,11 +100,18 @@ class TwoClones:
             hear(line)
 
 
-def new_two_clones(directory: Path) -> TwoClones:
-    """Makes them below a directory; v2 has weight 0 in both regions."""
-    shutil.copytree(_template(), directory, dirs_exist_ok=True)
+def new_two_clones(directory: Path, *, web: bool = False) -> TwoClones:
+    """Makes them below a directory; v2 has weight 0 in both regions. With `web` the colleague has added that service."""
+    shutil.copytree(_with_web() if web else _template(), directory, dirs_exist_ok=True)
     operator, colleague = (Project(directory / name, Work(directory / name)) for name in ("operator", "colleague"))
     return TwoClones(Work(directory / "remote.git"), operator, colleague)
+
+
+@cache
+def _with_web() -> Path:
+    directory = lasting_directory()
+    new_two_clones(directory).somebody("Add web", Project.add_service)
+    return directory
 
 
 @cache
