@@ -114,6 +114,10 @@ class FakeRegions(Clusters):
         self._seconds = Counter[str]()
         self._weights = {region: self._declared(region) for region in regions}
 
+    def fail(self, version: str) -> None:
+        """Lets a version fail each request from now on, everywhere."""
+        self.failure_rate = lambda _region, asked, _weight: float(asked == version)
+
     def once(self, what: str, region: str, weight: int, action: Callable[[], object]) -> None:
         """Does something the first time that it comes to this."""
         self._planned.append((Moment(what, region, weight), action))

@@ -129,7 +129,7 @@ def test_the_rest_is_not_given_while_a_region_is_frozen(frozen: TwoClones, regio
 def test_a_step_that_fails_is_taken_back_all_the_same(frozen: TwoClones, regions: FakeRegions, clock: Clock) -> None:
     def fails() -> None:
         clock.strikes(NIGHT)
-        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.fail("v2")
 
     regions.once("look", "region-a", 50, fails)
 

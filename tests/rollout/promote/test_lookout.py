@@ -221,7 +221,7 @@ class TestOneRegion:
         assert self.doubts(looks) == []
 
     def test_what_came_before_is(self, fake: FakeRegions, looks: Lookout) -> None:
-        fake.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        fake.fail("v2")
         for _ in range(5):
             looks.hold(["region-a"])
 
@@ -241,7 +241,7 @@ class TestOneRegion:
     def test_what_the_step_before_cost_is_counted_once_until_the_next_one_is_acknowledged(
         self, fake: FakeRegions, looks: Lookout
     ) -> None:
-        fake.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        fake.fail("v2")
         failed = looks["region-a"].cost()["v2"].failures
 
         looks.begin(self.NEXT, partial(self.watched, fake))

@@ -242,7 +242,7 @@ class TestTakenBack:
         assert clones.subjects()[-1] == "Roll back echo v2 in region-b, region-a"
 
     def test_what_it_cost_is_counted_by_version(self, clones: TwoClones, regions: FakeRegions) -> None:
-        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.fail("v2")
 
         ended = begin(clones, regions, planned(clones, (10, 50), ("region-a",)))
 
@@ -254,7 +254,7 @@ class TestTakenBack:
 
     def test_what_was_sent_while_the_step_came_is_among_it(self, clones: TwoClones, regions: FakeRegions) -> None:
         def fails() -> None:
-            regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+            regions.fail("v2")
 
         # the look after the two of the delivery
         for action in (lambda: None, fails):
@@ -268,7 +268,7 @@ class TestTakenBack:
         assert sum(tally.requests for tally in ended.undone.cost.values()) >= coming.requests + RATE
 
     def test_it_is_measured_once_more(self, clones: TwoClones, regions: FakeRegions) -> None:
-        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.fail("v2")
 
         ended = begin(clones, regions, planned(clones, (10, 50), ("region-a",)))
 
@@ -346,7 +346,7 @@ class TestTakenBack:
 
     def test_what_cannot_be_delivered_any_more_is_told(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.arrives = lambda _region, weights: weights["v2"] == 50
-        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.fail("v2")
 
         ended = begin(clones, regions, planned(clones, (50, 100), ("region-a",)))
 
@@ -1277,7 +1277,7 @@ class TestBranch:
         assert clones.weights("region-a") == regions.in_force("region-a") == BEFORE
 
     def fail(self, regions: FakeRegions) -> None:
-        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.fail("v2")
 
 
 class TestByHand:

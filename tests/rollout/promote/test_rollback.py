@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ class TestNeverGivenUp:
         upstream = pausing(clones, 3, lambda: remote.with_name("away").rename(remote))
 
         def goes_away() -> None:
-            regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+            regions.fail("v2")
             remote.rename(remote.with_name("away"))
 
         regions.once("look", "region-a", 50, lambda: None)
@@ -188,7 +189,7 @@ class TestNeverGivenUp:
             back(clones, regions, pausing(clones, 2, interrupt))
 
     def test_by_a_terminal_that_goes_when_a_step_fails(self, clones: TwoClones, regions: FakeRegions) -> None:
-        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.fail("v2")
 
         def gone(line: str) -> None:
             if " failed: " in line:
@@ -257,7 +258,7 @@ class TestNeverGivenUp:
         lock = clones.remote.directory / "refs" / "heads" / "main.lock"
 
         def fails() -> None:
-            regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+            regions.fail("v2")
             lock.touch()
 
         def changes_it() -> None:
@@ -300,19 +301,30 @@ class TestAStepForward:
         assert sum(clones.paused) == 60.5
         assert clones.weights("region-a") == BEFORE
 
+    def until_a_doubt(
+        self, clones: TwoClones, fail: Callable[[], None], mend: Callable[[], None] = lambda: None
+    ) -> Upstream:
+        """Goes on trying, while the remote is locked, until what fails from the first try on is doubted; then it is unlocked."""
+        doubted = threading.Event()
+
+        def hear(line: str) -> None:
+            if line.endswith("tries again in 0.5 s"):
+                fail()
+            elif ": v2 failed: " in line:
+                mend()
+                (clones.remote.directory / "refs" / "heads" / "main.lock").unlink()
+                doubted.set()
+
+        clones.hearing.append(hear)
+        return replace(clones.upstream(), pause=lambda _seconds: doubted.wait(60)).on_the_way()
+
     def test_that_is_the_first_is_not_taken_when_a_version_that_has_requests_already_fails_meanwhile(
         self, clones: TwoClones, regions: FakeRegions
     ) -> None:
         clones.somebody_weighs("region-a", v1=90, v2=10)
-        lock = lock_main(clones)
+        lock_main(clones)
 
-        def hear(line: str) -> None:
-            if line.endswith("tries again in 0.5 s"):
-                regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
-
-        clones.hearing.append(hear)
-
-        ended = begin(clones, regions, planned(clones, (50,)), pausing(clones, 7, lock.unlink).on_the_way())
+        ended = begin(clones, regions, planned(clones, (50,)), self.until_a_doubt(clones, partial(regions.fail, "v2")))
 
         assert ended.state is PromotionState.ROLLED_BACK
         assert ended.taken == []
@@ -322,18 +334,12 @@ class TestAStepForward:
     def test_of_which_none_came_is_no_reason_against_another_promotion(
         self, clones: TwoClones, regions: FakeRegions
     ) -> None:
-        lock, doubted = lock_main(clones), threading.Event()
+        lock_main(clones)
 
-        def hear(line: str) -> None:
-            if line.endswith("tries again in 0.5 s"):
-                regions.unanswered_rate = lambda _region: 0.1
-            elif " failed: " in line:
-                regions.unanswered_rate = lambda _region: 0.0
-                lock.unlink()
-                doubted.set()
+        def answer_but(rate: float) -> None:
+            regions.unanswered_rate = lambda _region: rate
 
-        clones.hearing.append(hear)
-        upstream = replace(clones.upstream(), pause=lambda _seconds: doubted.wait(60)).on_the_way()
+        upstream = self.until_a_doubt(clones, partial(answer_but, 0.1), partial(answer_but, 0.0))
 
         ended = begin(clones, regions, planned(clones, (50,)), upstream)
 
@@ -361,13 +367,11 @@ class TestAStepForward:
         def hear(line: str) -> None:
             if line.endswith(": proven"):
                 lock_main(clones)
-            elif line.endswith("tries again in 0.5 s"):
-                regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
 
         clones.hearing.append(hear)
-        upstream = pausing(clones, 7, (clones.remote.directory / "refs" / "heads" / "main.lock").unlink)
+        upstream = self.until_a_doubt(clones, partial(regions.fail, "v2"))
 
-        ended = begin(clones, regions, planned(clones, (10, 50), ("region-a",)), upstream.on_the_way())
+        ended = begin(clones, regions, planned(clones, (10, 50), ("region-a",)), upstream)
 
         assert ended.state is PromotionState.ROLLED_BACK
         assert [each.weight for each in ended.taken] == [10]
@@ -565,7 +569,7 @@ def test_waits_also_where_it_was_broken_before_the_step_failed(clones: TwoClones
 
     def fails() -> None:
         replaced("Break it", "services:", "service:")
-        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.fail("v2")
 
     regions.once("look", "region-a", 50, fails)
 

@@ -137,7 +137,7 @@ class TestTell:
         ]
 
     def test_a_doubt_and_the_way_back(self, clones: TwoClones, regions: FakeRegions) -> None:
-        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.fail("v2")
 
         lines = self.told(clones, regions)[2:]
 
@@ -149,7 +149,7 @@ class TestTell:
         assert said[2].startswith("echo v2 is rolled back: region-a: v2 fails more often than v1")
 
     def test_a_way_back_that_nobody_watches_any_more(self, clones: TwoClones, regions: FakeRegions) -> None:
-        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.fail("v2")
         regions.once("look", "region-a", 50, lambda: regions.once("deliver", "region-a", 0, interrupt))
 
         with pytest.raises(KeyboardInterrupt):
@@ -160,7 +160,7 @@ class TestTell:
         ]
 
     def test_no_way_back_where_somebody_changed_the_region(self, clones: TwoClones, regions: FakeRegions) -> None:
-        regions.failure_rate = lambda _region, version, _weight: float(version == "v2")
+        regions.fail("v2")
         regions.once("look", "region-a", 50, lambda: clones.somebody_weighs("region-a", v1=60, v2=40))
 
         lines = [line for line, _subject in self.told(clones, regions)[2:]]
