@@ -124,10 +124,16 @@ def trailers(lab: Laboratory, since: str, tip: str = "HEAD") -> list[dict[str, s
 
 @contextmanager
 def restored(lab: Laboratory) -> Iterator[str]:
-    """As `Laboratory.restored`, also where others pushed meanwhile; gives the commit at which it begins."""
+    """As `Laboratory.restored`, also where others pushed meanwhile; gives the commit at which it begins.
+
+    A promotion that a drill that failed has left in progress is taken back: the next drill's would be refused.
+    """
     with lab.restored():
         try:
             yield lab.git("rev-parse", "HEAD").strip()
+        except BaseException:
+            rollout(lab, "rollback")
+            raise
         finally:
             lab.git("pull", "--quiet", "--ff-only", "lab", "main")
 
