@@ -23,7 +23,7 @@ from rollout.problem import Problem, RolloutError, or_problems
 from rollout.regions import refuse_unknown_services
 from rollout.status.disagreements import Declaration, RegionStatus, Status, Weights
 from rollout.status.overlay import overlay_split
-from rules.change.differences import differences
+from rules.change.differences import Difference, differences
 from rules.facts.versions import versions
 from rules.facts.workloads import Delivery, Workloads
 from stackfile.model import RegionConfig, ServiceConfig
@@ -252,8 +252,24 @@ def _unapplied(repository: Repository, application: Application, path: str, live
     if not before or not after:
         return ()
     changed = differences(before, after)
-    gone = {(each.of, each.path) for each in changed if each.after is None}
-    # what the commit does not say, the API server's defaults do
-    here = differences(Workloads(documents=live.deployments if live else {}), after)
-    lacking = {each.of for each in here if each.after is not None or (each.of, each.path) in gone}
-    return tuple(dict.fromkeys(str(each.of) for each in changed if each.of in lacking))
+    deployed = Workloads(documents=live.deployments) if live else None
+    lacking = [each for each in changed if not deployed or not _has(deployed, after, each)]
+    return tuple(dict.fromkeys(str(each.of) for each in lacking))
+
+
+def _has(deployed: Workloads, after: Workloads, change: Difference) -> bool:
+    """Whether a Deployment in the cluster is as a change made it. What the commit does not say any more, the API server's defaults do."""
+    if change.of.kind != "Deployment":
+        return False
+    if not change.path and change.after is None:
+        return change.of not in deployed.documents
+    wrong = [each for each in differences(deployed, after) if each.of == change.of]
+    return not any(
+        (each.path == change.path and each.before == change.before) if each.after is None else _meet(each, change)
+        for each in wrong
+    )
+
+
+def _meet(one: Difference, other: Difference) -> bool:
+    """Whether one of two fields is the other one, or in it."""
+    return all(step == also for step, also in zip(one.path, other.path, strict=False))

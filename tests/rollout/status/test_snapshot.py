@@ -139,12 +139,27 @@ class TestUnapplied:
         self.commit(cluster, repository, path.name, old, new)
 
         def unapplied(live: str) -> tuple[str, ...]:
-            defaulted = live.replace("    spec:\n", "    spec:\n      dnsPolicy: ClusterFirst\n")
-            cluster.lists["/apis/apps/v1/namespaces/echo/deployments"][1] = yaml.safe_load(defaulted)
+            document = yaml.safe_load(live)
+            # a list's items have neither
+            del document["apiVersion"], document["kind"]
+            pod = document["spec"]["template"]["spec"]
+            pod.update({"dnsPolicy": "ClusterFirst", "enableServiceLinks": pod.get("enableServiceLinks", True)})
+            cluster.lists["/apis/apps/v1/namespaces/echo/deployments"][1] = document
             return look(cluster, repository, tmp_path).regions[0].unapplied
 
         assert unapplied(before) == ("Deployment echo/echo-v2",)
         assert unapplied(path.read_text()) == ()
+
+    @pytest.mark.parametrize("file", ["vs.yaml", "deployment-v2.yaml"])
+    def test_are_those_that_the_commit_removes_and_the_cluster_may_still_have(
+        self, cluster: FakeCluster, repository: Repository, tmp_path: Path, file: str
+    ) -> None:
+        of = yaml.safe_load((repository.directory / OVERLAY / file).read_text())
+        repository.git("rm", "--quiet", f"{OVERLAY}/{file}")
+        self.commit(cluster, repository, "kustomization.yaml", f"  - {file}\n", "")
+
+        named = f"{of['kind']} echo/{of['metadata']['name']}"
+        assert look(cluster, repository, tmp_path).regions[0].unapplied == (named,)
 
     @pytest.mark.parametrize("lacking", ["history", "clone"])
     def test_are_not_known_where_nothing_tells_what_was_applied(
