@@ -409,21 +409,31 @@ class Upstream:
             RolloutError: the version was taken back, with who did it and why.
         """
         version = promotion.version
-        found = self.repository.newest_record(promotion.before, self.service, version)
-        if found is None or found[1].state is not PromotionState.ROLLED_BACK:
-            return
-        entry, record = found
         now = self._images(promotion.before, promotion.regions, version)
-        same = now & self._images(entry.commit, record.promotion.regions, version)
-        parent = self.repository.resolved("the commit below", f"{entry.commit}^")
-        took = self._changed(parent, entry.commit, record.promotion.regions)
-        if same and (took or self.promoted_since(record.promotion.before, parent)):
+        found = self.repository.newest_record(promotion.before, self.service, version)
+        while found and found[1].state is PromotionState.ROLLED_BACK:
+            entry, record = found
+            parent, began = self.repository.resolved("the commit below", f"{entry.commit}^"), record.promotion.before
+            same = now & self._images(entry.commit, record.promotion.regions, version)
+            if not self._took(entry.commit, parent, version) and not self.promoted_since(began, parent):
+                found = self.repository.newest_record(began, self.service, version)
+                continue
+            if not same:
+                return
             raise RolloutError.of(
                 f"{self.service} {version} was taken back on {entry.at:%Y-%m-%d} by {entry.commit[:10]} of {entry.author}: "
                 f"{record.reason or 'no reason given'}",
                 f"its image is the same as then: {', '.join(sorted(same))}",
                 f"bring another image; or, where the reason is gone, promote it again: rollout promote {version} --again",
             )
+
+    def _took(self, commit: str, parent: str, version: str) -> bool:
+        """Whether a commit gives a version less of the requests in some region."""
+        after, before = self.services(commit), self.services(parent)
+        return any(
+            service.weights.get(version, 0) > (after[region].weights.get(version, 0) if region in after else 0)
+            for region, service in before.items()
+        )
 
     def _images(self, commit: str, regions: Iterable[str], version: str) -> frozenset[str]:
         """What a version of the service runs in these regions at a commit, as far as it says so."""

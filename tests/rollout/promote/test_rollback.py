@@ -16,7 +16,7 @@ from rollout.git.record import PromotionState, Record
 from rollout.git.repository import Repository
 from rollout.problem import RolloutError, TransientError
 from rollout.promote.promotion import roll_back, to_take_back
-from rollout.promote.results import RollbackResult
+from rollout.promote.results import PromotionResult, RollbackResult
 from rollout.promote.upstream import Upstream
 from tests.rollout.planned import REGIONS, Project
 from tests.rollout.promote.fake_regions import FakeRegions
@@ -318,6 +318,16 @@ class TestAStepForward:
         clones.hearing.append(hear)
         return replace(clones.upstream(), pause=lambda _seconds: doubted.wait(60)).on_the_way()
 
+    def begun_in_vain(self, clones: TwoClones, regions: FakeRegions) -> PromotionResult:
+        """A promotion that is doubted before its first step gets through, for requests that nobody answers meanwhile."""
+
+        def answer_but(rate: float) -> None:
+            regions.unanswered_rate = lambda _region: rate
+
+        lock_main(clones)
+        upstream = self.until_a_doubt(clones, partial(answer_but, 0.1), partial(answer_but, 0.0))
+        return begin(clones, regions, planned(clones, (50,)), upstream)
+
     def test_that_is_the_first_is_not_taken_when_a_version_that_has_requests_already_fails_meanwhile(
         self, clones: TwoClones, regions: FakeRegions
     ) -> None:
@@ -334,17 +344,19 @@ class TestAStepForward:
     def test_of_which_none_came_is_no_reason_against_another_promotion(
         self, clones: TwoClones, regions: FakeRegions
     ) -> None:
-        lock_main(clones)
-
-        def answer_but(rate: float) -> None:
-            regions.unanswered_rate = lambda _region: rate
-
-        upstream = self.until_a_doubt(clones, partial(answer_but, 0.1), partial(answer_but, 0.0))
-
-        ended = begin(clones, regions, planned(clones, (50,)), upstream)
+        ended = self.begun_in_vain(clones, regions)
 
         assert ended.state is newest(clones).state is PromotionState.ROLLED_BACK
         clones.upstream().refuse_taken_back(planned(clones))
+
+    def test_of_which_none_came_hides_no_promotion_that_was_taken_back_before(
+        self, clones: TwoClones, regions: FakeRegions
+    ) -> None:
+        begun(clones, regions)
+        back(clones, regions)
+        self.begun_in_vain(clones, regions)
+
+        self.refused_again(clones)
 
     def test_that_came_is_one_also_where_a_person_has_taken_it_back_before(
         self, clones: TwoClones, regions: FakeRegions
