@@ -368,7 +368,12 @@ class Upstream:
             if problem := found():
                 return problem
             if changed := [*self._changed(tip, made, self.regions(made))]:
-                _refuse_frozen(make_plan(self.repository, tip, made, changed, at=self.now()))
+                try:
+                    _refuse_frozen(make_plan(self.repository, tip, made, changed, at=self.now()))
+                except RolloutError:
+                    # it may be there already, where the answer to its push was lost
+                    if self.proposal or self.repository.tip(self.remote, self.branch) != made:
+                        raise
         return self._published(made, tip)
 
     def _published(self, made: str, tip: str) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rollout.git.record import PromotionState
-from rollout.problem import RolloutError
+from rollout.git.repository import Repository
+from rollout.problem import RolloutError, TransientError
 from rollout.promote.promotion import RunOptions, preview, promote, roll_back, to_take_back
 from rollout.promote.retirement import retire
 from rollout.promote.upstream import Upstream
@@ -102,6 +104,25 @@ def test_a_step_is_not_taken_when_a_window_opens_while_it_is_tried_again(
         begin(frozen, regions, planned(frozen, (50, 100), ("region-a",)), upstream)
 
     assert frozen.weights("region-a") == BEFORE
+
+
+def test_a_step_that_came_before_a_window_opened_is_taken_though_its_push_got_no_answer(
+    frozen: TwoClones, regions: FakeRegions, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = Repository.push
+
+    def lost(repository: Repository, *arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(Repository, "push", push)
+        push(repository, *arguments, **options)
+        raise TransientError.of("the connection ended", "it is a test", "try again")
+
+    monkeypatch.setattr(Repository, "push", lost)
+    upstream = replace(clock.upstream(frozen), pause=lambda _seconds: clock.strikes(NIGHT)).on_the_way()
+
+    with pytest.raises(RolloutError, match=FROZEN):
+        begin(frozen, regions, planned(frozen, (50, 100), ("region-a",)), upstream)
+
+    assert frozen.weights("region-a") == regions.in_force("region-a") == HALF
 
 
 def test_no_command_is_run_before_a_step_that_is_refused(
