@@ -74,7 +74,7 @@ def api_client(region: RegionAccess) -> client.ApiClient:
 def _loading() -> Iterator[None]:
     """One thread at a time; but no region waits long for the credential of another one."""
     is_alone = _LOADING.acquire(timeout=0 if _HANGS.is_set() else _LOADED_WITHIN_SECONDS)
-    if not is_alone:
+    if not is_alone and _LOADING.locked():
         _HANGS.set()
     try:
         yield

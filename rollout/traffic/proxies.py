@@ -309,7 +309,7 @@ class Proxies:
 
         def lacks(answers: Answers) -> bool:
             # those that began with an older metrics.latency keep 4xx by their class alone
-            return not answers.latencies or (bool(self._failures) and answers.by_status < answers.client_errors)
+            return not answers.latencies or (bool(self._failures and answers.client_errors) and not answers.by_status)
 
         lacking = {
             client

@@ -207,7 +207,9 @@ def _probe_evicted(round_: Round, _over: threading.Event) -> None:
 
 def _killed(round_: Round, _over: threading.Event) -> None:
     """By the process id in its lock, which says who is at work in the clone."""
-    os.kill(int((round_.lab.place.checkout / ".git" / "rollout-echo.lock").read_text()), signal.SIGKILL)
+    pid = int((round_.lab.place.checkout / ".git" / "rollout-echo.lock").read_text())
+    assert "promote" in processes.command_line(pid)
+    os.kill(pid, signal.SIGKILL)
 
 
 def _bot(round_: Round, over: threading.Event) -> None:
@@ -254,6 +256,8 @@ KINDS: Mapping[str, Kind] = {
     "bot": _there(_bot),
     "dates-moved": _dates_moved,
 }
+_OF_COMMITS = ("dates-moved",)
+"""With the doubt the last commit is made: what falsifies one has to come before."""
 _OF_A_REGION = ("api-server-killed", "istiod-away", "controller-away", "repo-server-away", "probe-evicted")
 
 
@@ -271,7 +275,8 @@ def test_a_version_that_fails_has_no_requests_in_the_end(
     """Whatever fails beside it, and nothing else is lost. The load of a probe that is evicted would end: then it comes from outside."""
     lab, kind, number, random = round_.lab, round_.kind, round_.number, round_.random
     begins = random.uniform(0, 15)
-    comes = random.triangular(0, 4, 0) if number else random.uniform(0, begins + 2)
+    after_doubt = bool(number) and kind not in _OF_COMMITS
+    comes = random.triangular(0, 4, 0) if after_doubt else random.uniform(0, begins + 2)
     outside = entrance if kind == "probe-evicted" else None
     # Envoys whose istiod was away in a round before ask for it again at their own pace
     until(lambda: rollout(lab, "status").returncode == 0, seconds=_LONGEST_SECONDS)
@@ -286,17 +291,17 @@ def test_a_version_that_fails_has_no_requests_in_the_end(
 
             def committed() -> None:
                 begin()
-                if not number:
+                if not after_doubt:
                     follow()
 
-            when = {"committed as": committed, **({": v2 failed: ": follow} if number else {})}
+            when = {"committed as": committed, **({": v2 failed: ": follow} if after_doubt else {})}
             _take_back(round_, typed_in, fault, when, before)
             if not comes_true(partial(_has_no_requests, load), _QUIET_SECONDS):
                 round_.wrong.append("v2 answers requests")
         if not only_failed(load, "v2"):
             round_.wrong.append("requests failed that v2 did not answer")
         round_.wrong += _of_the_rest(round_)
-    moment = f"{comes:.1f} s after the {'doubt' if number else 'commit'}" + f", {round_.region}" * (
+    moment = f"{comes:.1f} s after the {'doubt' if after_doubt else 'commit'}" + f", {round_.region}" * (
         kind in _OF_A_REGION
     )
     codes, seconds = ", ".join(map(str, round_.codes)), round_.undone.get("seconds", "-")

@@ -36,6 +36,9 @@ class _Lock:
         self.waited.append(timeout)
         return not self.hangs
 
+    def locked(self) -> bool:
+        return self.hangs
+
     def release(self) -> None:
         assert not self.hangs
 
