@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -233,7 +234,8 @@ class Repository:
         """
         # A ref of its own: the next fetch overwrites FETCH_HEAD. Git may collect objects that no ref names. The remote's own ref is
         # left alone: of two fetches at once one could not lock it, and would fail.
-        kept = f"{self._fetched}/{branch}"
+        # By the hash of its name: beside a ref of `a` there can be none of `a/b`, also once that branch is gone.
+        kept = f"{self._fetched}/{sha256(branch.encode()).hexdigest()}"
         options = (
             "--quiet",
             "--refmap=",

@@ -212,6 +212,14 @@ class TestFetch:
     def test_goes_by_an_address_too(self, repository: Repository, remote: Work) -> None:
         assert repository.fetch(str(remote.directory), "main") == tip(remote)
 
+    def test_a_branch_whose_name_goes_on_where_another_ends_can_be_fetched_after_that(
+        self, remote: Work, repository: Repository
+    ) -> None:
+        for name in ("rollout", "rollout/x"):
+            remote.git("branch", name, "main")
+            assert repository.fetch("origin", name) == tip(remote)
+            remote.git("branch", "--delete", "--force", name)
+
     def test_follows_a_branch_that_was_set_back(self, clone: Work, remote: Work, repository: Repository) -> None:
         first = tip(clone)
         second = repository.commit(first, {}, "x")
