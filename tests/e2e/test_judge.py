@@ -96,8 +96,9 @@ def test_what_slows_both_versions_takes_nothing_back(lab: Laboratory, drills: li
             )
         assert done.code == 0, str(done)
         (step,) = done.result["steps"]
-        slow = [each for each in step["compared"] if "slower" in each["name"]]
-        assert all(each["old"]["failures"] > each["old"]["requests"] / 10 for each in slow), slow
+        # on a busy machine one of a hundred requests takes longer than such a pause anyway
+        (slow,) = (each for each in step["compared"] if "p95" in each["name"])
+        assert slow["old"]["failures"] > slow["old"]["requests"] / 10, slow
     assert none_failed(drills, drill)
     notes.append(f"{drill}: {_compared(step)}")
 
