@@ -43,8 +43,6 @@ lint: setup ## Formatting, style, types, workflows, and whether the schema is re
 	@$(PYTHON) -m lab go -C lab/toolchain/actionlint tool actionlint -shellcheck= -pyflakes= "$(CURDIR)"/.github/workflows/*.yaml
 	@.venv/bin/zizmor --offline --quiet --persona pedantic .github
 
-# also where a person keeps no compiled modules: else each worker, and each process of a test, compiles all of them anew
-test: export PYTHONDONTWRITEBYTECODE :=
 test: lint ## Everything that needs no cluster
 	@for module in app/echo app/probe; do \
 	  $(PYTHON) -m lab go -C $$module vet ./... && $(PYTHON) -m lab go -C $$module test ./... || exit 1; done

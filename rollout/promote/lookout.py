@@ -76,13 +76,18 @@ class Watched:
             coming, proof, clients.spans, clients.before, self.restarts.seen(), self.restarts.not_ready()
         )
 
+    @property
+    def ended(self) -> tuple[Measurement, ...]:
+        """The windows that came before the one that runs, as far as a way back now would count them."""
+        return (*self.before, *((self.coming,) if self.coming else ()))
+
     def cost(self) -> dict[str, Tally]:
         """What became of all requests since the step began, by version; "" for those that none answered.
 
         Until all Envoys have acknowledged it, those of the step before are among them.
         """
         cost: dict[str, Tally] = {}
-        windows = [*filter(None, (*self.before, self.coming))]
+        windows = [*self.ended]
         # what is taken back is so, also where nothing more can be counted
         with suppress(RolloutError):
             windows.append(self.watch.seen())
@@ -172,7 +177,7 @@ class Lookout:
 
         def begins(ended: Measurement) -> None:
             watched.clients.turn()
-            before = (*filter(None, (*known.before, known.coming)), ended) if known else ()
+            before = (*known.ended, ended) if known else ()
             self._watched[step.region] = replace(watched, step=step, coming=None, before=before)
 
         watched.watch.turn(begins)

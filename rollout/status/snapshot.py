@@ -253,20 +253,27 @@ def _unapplied(repository: Repository, application: Application, path: str, live
         return ()
     changed = differences(before, after)
     deployed = Workloads(documents=live.deployments) if live else None
-    lacking = [each for each in changed if not deployed or not _has(deployed, after, each)]
+    wrong = differences(deployed, after) if deployed else ()
+    lacking = [each for each in changed if not deployed or not _has(deployed, wrong, each)]
     return tuple(dict.fromkeys(str(each.of) for each in lacking))
 
 
-def _has(deployed: Workloads, after: Workloads, change: Difference) -> bool:
-    """Whether a Deployment in the cluster is as a change made it. What the commit does not say any more, the API server's defaults do."""
+def _has(deployed: Workloads, wrong: Sequence[Difference], change: Difference) -> bool:
+    """Whether a Deployment in the cluster is as a change made it. What the commit does not say any more, the API server's defaults do.
+
+    Args:
+        deployed: The Deployments in the cluster.
+        wrong: In what they differ from the commit.
+        change: What the commit made of an object.
+    """
     if change.of.kind != "Deployment":
         return False
     if not change.path and change.after is None:
         return change.of not in deployed.documents
-    wrong = [each for each in differences(deployed, after) if each.of == change.of]
     return not any(
         (each.path == change.path and each.before == change.before) if each.after is None else _meet(each, change)
         for each in wrong
+        if each.of == change.of
     )
 
 

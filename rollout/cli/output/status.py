@@ -21,14 +21,7 @@ from rollout.cluster.pods import FEW
 from rollout.git.command import SHORT_HASH
 from rollout.git.record import PromotionState, Record
 from rollout.git.repository import Entry
-from rollout.status.disagreements import (
-    Disagreement,
-    RegionStatus,
-    Status,
-    Weights,
-    all_disagreements,
-    ejected,
-)
+from rollout.status.disagreements import Disagreement, RegionStatus, Status, Weights, all_disagreements, ejected
 from rollout.status.preflight import Trouble, troubles
 
 _NOTHING = "-"
