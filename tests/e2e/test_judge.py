@@ -21,7 +21,6 @@ _REGION = "region-a"
 _HERE = f"--regions={_REGION}"
 _NARROW = ("--margin=1", "--slower=2", "--longest=5m")
 """Nearer to the defaults than the other drills' are, and proven by fewer requests."""
-_NARROWER = ("--margin=1", "--slower=1.5", "--longest=5m")
 _ALIKE = ("--margin=5", "--slower=2", "--longest=3m")
 _OUTAGE_SECONDS = 20
 _MEMORY_SECONDS = 20
@@ -51,14 +50,14 @@ def test_a_version_whose_processor_is_limited_is_taken_back(
 
 
 def test_a_version_that_is_slow_at_p99_only_is_taken_back(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:
-    """Three of a hundred of its requests wait for up to 120 ms. On a busy machine one or two of the old version's do."""
+    """Three of a hundred of its requests wait for up to 120 ms."""
     drill = "v2 stands still for 0.12 s of every 4 s from 25 % on"
     with restored(lab), stalls(processes(lab, _REGION, "v2"), still=0.12, moving=3.88) as stall:
         with under_load(lab, drill, drills):
             done = promote(
-                lab, "v2", "--bake=150s", "--steps=25", _HERE, when={"v2 25 %: committed": stall}, margins=_NARROWER
+                lab, "v2", "--bake=150s", "--steps=25", _HERE, when={"v2 25 %: committed": stall}, margins=_NARROW
             )
-        _assert_taken_back(lab, done, "v2 is slow more than 1.5 times as often as v1", "p99")
+        _assert_taken_back(lab, done, "v2 is slow more than 2 times as often as v1", "p99")
     assert none_failed(drills, drill)
     notes.append(f"{drill}: {cost_of(done)}; {done.result['reason']}")
 
@@ -96,9 +95,10 @@ def test_what_slows_both_versions_takes_nothing_back(lab: Laboratory, drills: li
             )
         assert done.code == 0, str(done)
         (step,) = done.result["steps"]
-        # on a busy machine one of a hundred requests takes longer than such a pause anyway
-        (slow,) = (each for each in step["compared"] if "p95" in each["name"])
-        assert slow["old"]["failures"] > slow["old"]["requests"] / 10, slow
+        # on a busy machine the p99 before is longer than such a pause
+        slow = [each for each in step["compared"] if each["name"].endswith(("p50)", "p95)"))]
+        assert len(slow) == 2
+        assert all(each["old"]["failures"] > each["old"]["requests"] / 10 for each in slow), slow
     assert none_failed(drills, drill)
     notes.append(f"{drill}: {_compared(step)}")
 
