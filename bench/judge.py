@@ -73,7 +73,7 @@ class Counts:
     """A sample of each run."""
 
     share: float
-    requests: int
+    requests: Array | int
     to_new: Array
     new: Array
     old: Array
@@ -106,7 +106,7 @@ class Alarm:
 
     def finds(self, seen: Counts) -> Found:
         """See `Test`."""
-        requests = np.full(seen.new.shape, float(seen.requests))
+        requests = np.zeros(seen.new.shape) + seen.requests
         if self._cut:
             requests, new, old = (each / self._attempts for each in (requests, seen.new, seen.old))
             growth = log_growth(seen.share, requests, new, old, self._margin, together=self._together)
@@ -140,6 +140,33 @@ class Longer:
         )
         self._seen = []
         return self._test.finds(together)
+
+
+class Scraped:
+    """A look at a Prometheus, which scraped each client at a moment of its own since the last look.
+
+    What a client sent after that is in the next look. So the tests take turns.
+    """
+
+    def __init__(self, *tests: Test, samples: int = OF_A_LOOK) -> None:
+        self._tests, self._samples = tests, samples
+        self._random = np.random.default_rng(7)
+        self._number = 0
+        self._scraped: Any = 0.0
+        self._late: Any = 0.0
+
+    def finds(self, seen: Counts) -> Found:
+        """See `Test`."""
+        kinds = np.array([seen.to_new - seen.new, seen.requests - seen.to_new - seen.old, seen.new, seen.old])
+        late = self._random.binomial(kinds.astype(int), (self._number % self._samples + 0.5) / self._samples)
+        self._scraped, self._late = self._scraped + kinds - late, self._late + late
+        self._number += 1
+        look, rest = divmod(self._number, self._samples)
+        if rest:
+            return np.zeros(seen.new.shape, dtype=bool)
+        of_new, _, new, old = kinds = self._scraped
+        self._scraped, self._late = self._late, 0.0
+        return self._tests[look % len(self._tests)].finds(Counts(seen.share, kinds.sum(axis=0), of_new + new, new, old))
 
 
 class Pooled:
@@ -274,6 +301,7 @@ def false_alarms(runs: int) -> Table:
         "of 2 s",
         "clients, failures or 4xx",
         "clients, latency",
+        "the same, scraped",
         "pooled",
         "Argo",
         "Flagger",
@@ -314,6 +342,7 @@ def false_alarms(runs: int) -> Table:
             Longer(Alarm(runs, together=True)),
             Longer(Alarm(runs, together=False, attempts=ATTEMPTS), OF_A_LOOK),
             Longer(Alarm(runs, together=True, attempts=ATTEMPTS), OF_A_LOOK),
+            Scraped(*(Alarm(runs, together=True, risk=RISK / 2, attempts=ATTEMPTS) for _ in range(2))),
             Pooled(runs, before, rate_before * before),
             argo(runs),
             flagger(runs),
@@ -402,7 +431,7 @@ def until_proven(
         growth, alive = growth[~enough], alive[~enough]
         if not alive.size:
             break
-    return proven, expected_requests(share, rate, margin, RISK)
+    return proven, expected_requests(share, rate, rate, margin, RISK)
 
 
 def proofs(runs: int) -> list[Table]:
@@ -419,10 +448,10 @@ def proofs(runs: int) -> list[Table]:
         what = f"within {100 * margin.points:g} points" if margin.points else f"within {margin.ratio:g} times"
         costs.add_row(str(weight), f"{100 * rate:g} %", what, told(proven, 1), f"{expected:,}" if expected else "-")
     for rate in (0.0, 0.01):
-        expected = expected_requests(0.99, rate, HALF_A_POINT, RISK)
+        expected = expected_requests(0.99, rate, rate, HALF_A_POINT, RISK)
         costs.add_row("99", f"{100 * rate:g} %", "within 0.5 points", "", f"{expected:,}")
     for rate in (0.5, 0.05, 0.01):
-        expected = expected_requests(0.99, rate, HALF_AS_MUCH_AGAIN, RISK)
+        expected = expected_requests(0.99, rate, rate, HALF_AS_MUCH_AGAIN, RISK)
         costs.add_row("99", f"{100 * rate:g} %", "within 1.5 times", "", f"{expected:,}")
     return [costs, coverage(runs)]
 
