@@ -283,6 +283,17 @@ def edge_ms(at_least_ms: float) -> float:
     return _edge_ms(_class_of(at_least_ms))
 
 
+def told_ms(latency_ms: float) -> str:
+    """In ms for people, to three digits, as 0.512, 45.3 or 1,230."""
+    return f"{float(f'{latency_ms:.3g}'):,g} ms"
+
+
+def told_seconds(seconds: float) -> str:
+    """A time for people, to two digits or a second, as 45 s, 3.5 min or 1,200 h."""
+    unit, long = next((each for each in (("h", 3600), ("min", 60)) if seconds >= 2 * each[1]), ("s", 1))
+    return f"{float(f'{seconds / long:.2g}') if long > 1 else round(seconds):,g} {unit}"
+
+
 def together(latencies: Iterable[Latencies]) -> Latencies:
     """The requests of all of them."""
     return sum((Counter(each) for each in latencies), Counter())

@@ -187,19 +187,21 @@ def is_within(samples: Iterable[Sample], margin: Margin, risk: float) -> bool:
     return _Average.of(samples, margin.ratio, above=True).is_below(margin.points, risk)
 
 
-def expected_requests(share: float, bad_rate: float, margin: Margin, risk: float) -> int | None:
-    """About how many requests prove that a version is within the margin which is bad as often as the old one.
+def expected_requests(share: float, new_rate: float, old_rate: float, margin: Margin, risk: float) -> int | None:
+    """About how many requests prove that a version which is bad so often is within the margin.
 
     Args:
-        share: The new version's, above 0 and below 1.
-        bad_rate: Of either version, 0..1.
+        share: The new version's, above 0 and at most 1.
+        new_rate: How often it is bad, 0..1.
+        old_rate: How often the old version is, 0..1.
         margin: What is to be proven.
         risk: As of `bounds`.
 
     Returns:
-        The number; None for more than 1,000,000,000, as where nothing is bad and the margin has no points.
+        The number; None for more than 1,000,000,000, as where nothing is bad and the margin has no points, or where the version is
+        beyond the margin.
     """
-    new, old = share * bad_rate, (1 - share) * bad_rate
+    new, old = share * new_rate, (1 - share) * old_rate
     growth = log_growth_of_average(share, new, old, margin.ratio, 1 / share, above=True)
     one = _Average(1, 1 / share, growth, above=True)
 
@@ -210,7 +212,7 @@ def expected_requests(share: float, bad_rate: float, margin: Margin, risk: float
 
 
 def smallest_found(
-    share: float, old_rate: float, requests: int, margin: Margin, risk: float, *, sample: int | None = None
+    share: float, old_rate: float, requests: float, margin: Margin, risk: float, *, sample: float | None = None
 ) -> float | None:
     """The smallest bad rate of the new version that the alarm finds, about every other time, in this many requests.
 

@@ -23,7 +23,16 @@ from rollout.judge.checks import (
     shares_match,
     split_standing,
 )
-from rollout.judge.comparison import Evidence, Margin, Sample, bounds, expected_requests, is_within, log_evidence
+from rollout.judge.comparison import (
+    Evidence,
+    Margin,
+    Sample,
+    bounds,
+    expected_requests,
+    is_within,
+    log_evidence,
+    smallest_found,
+)
 from rollout.judge.shares import DEFAULT_MOST, RISK, Interval, Standing, share_interval, version_risk
 from rollout.measurement import (
     NOBODY,
@@ -38,6 +47,7 @@ from rollout.measurement import (
     edge_ms,
     part_beyond,
     quantile_ms,
+    told_ms,
 )
 from rollout.terms import LATENCIES, SLOW, UNANSWERED, Terms
 from rollout.weights import ALL, routed
@@ -99,6 +109,12 @@ class Bound:
         """Those that are declared, if any; else one for each of `LATENCIES`, by those of the old versions."""
         edges = [edge_ms(SLOW * quantile_ms(latencies, part)) for part in LATENCIES] if latencies else []
         return tuple(cls(edge, part_beyond(latencies, edge), bool(declared)) for edge in declared or edges)
+
+    def told(self, place: int) -> str:
+        """For people, with what it is taken from: a bound that is not declared is that of the part in this place of `LATENCIES`."""
+        if self.is_declared:
+            return f"{self.ms:,g} ms (declared)"
+        return f"{told_ms(self.ms)} ({SLOW:g} x p{100 * LATENCIES[place]:.0f})"
 
     def margin(self, terms: Terms) -> Margin:
         """How often the new version may be slow. A declared one may be so high that nobody is: then only points can be proven."""
@@ -197,6 +213,13 @@ class Comparison:
         allowed: What the margin allows of that, 0..1.
         is_needed: Whether the step waits for the proof; otherwise it is only watched for what is worse.
         worse: Whether it is shown to be worse than the others at all.
+        is_watched: Whether an alarm watches; not where somebody chose who gets the new version.
+        found_from: From which part of bad ones on (0..1) the alarm finds the new version, about every other time, in as many
+            requests; None where a proof is needed, or where these are too few.
+        requests_to_go: About how many more requests prove it if either version stays as bad as it is; 0 where it is proven or not
+            needed, None where no number does.
+        alone_seconds: About how long these clients alone would take to prove it, if both versions are as bad as they are together;
+            None where no time is enough, and for the probe's requests.
     """
 
     name: str
@@ -206,6 +229,10 @@ class Comparison:
     allowed: float
     is_needed: bool
     worse: bool
+    is_watched: bool = True
+    found_from: float | None = None
+    requests_to_go: int | None = 0
+    alone_seconds: float | None = None
 
     @property
     def standing(self) -> Standing:
@@ -376,21 +403,35 @@ def compared(look: Look, rate: float) -> tuple[Comparison, ...]:
     step, windows, clients = look.step, look.windows, look.clients
     found = []
     for measure in step.measures:
+        needed = _is_needed(look, measure, rate)
+        most = bounds(windows.proof.pooled(measure), measure.margin.ratio, step.risk).high
+        missing = needed and most > measure.margin.points
         found.append(
             Comparison(
                 measure.name,
                 *_bad(windows, measure),
-                bounds(windows.proof.pooled(measure), measure.margin.ratio, step.risk).high,
+                most,
                 measure.margin.points,
-                is_needed=_is_needed(look, measure, rate),
+                is_needed=needed,
                 worse=not step.is_alone and _is_beyond(look, measure, Margin()),
+                found_from=None if needed else windows.proof.found_from(measure, step.risk),
+                requests_to_go=windows.proof.requests_to_go(measure, step.risk) if missing else 0,
             )
         )
     for measure in clients.measures:
-        worse = clients.drawn and clients.is_beyond(measure, Margin(), step.risk)
-        name, allowed = f"{measure.name} of other clients", measure.margin.points
-        new, old = clients.tallies(measure)
-        found.append(Comparison(name, new, old, None, allowed, is_needed=False, worse=worse))
+        found.append(
+            Comparison(
+                f"{measure.name} of other clients",
+                *clients.tallies(measure),
+                None,
+                measure.margin.points,
+                is_needed=False,
+                worse=clients.drawn and clients.is_beyond(measure, Margin(), step.risk),
+                is_watched=clients.drawn,
+                found_from=clients.found_from(measure, step.risk) if clients.drawn else None,
+                alone_seconds=clients.alone_seconds(measure, step.risk) if clients.drawn else None,
+            )
+        )
     return tuple(found)
 
 
@@ -426,10 +467,7 @@ def interval(look: Look) -> Interval:
 
 
 def _slower(bound: Bound, place: int, terms: Terms) -> Measure:
-    name = f"slower than {bound.ms:.3g} ms ({SLOW:g} x p{100 * LATENCIES[place]:.0f})"
-    if bound.is_declared:
-        name = f"slower than {bound.ms:,g} ms (declared)"
-    return Measure(name, bound.margin(terms), 1 + place, usual=bound.usual)
+    return Measure(f"slower than {bound.told(place)}", bound.margin(terms), 1 + place, usual=bound.usual)
 
 
 def _often(step: Step, measure: Measure) -> str:
@@ -496,6 +534,38 @@ class _Window:
         new, old = self.counts.sum(axis=0)[:, [0, 1 + measure.place]].astype(int).tolist()
         return Tally(*new), Tally(*old)
 
+    def found_from(self, measure: Measure, risk: float, attempts: int = 1, tests: int = 1) -> float | None:
+        """From which part of bad ones on an alarm finds the new version in these samples, about every other time.
+
+        Args:
+            measure: In what.
+            risk: The alarm's.
+            attempts: By what the samples' counts are divided.
+            tests: How many take turns with the samples, each with its part of the risk.
+        """
+        requests, *_ = self.samples(measure)
+        _, old = self.tallies(measure)
+        if not (0 < self.share < 1 and old.requests and requests.any()):
+            return None
+        each = requests.mean() / attempts
+        return smallest_found(
+            self.share,
+            old.failures / old.requests,
+            each * len(requests) / tests,
+            measure.margin,
+            risk / tests,
+            sample=each if measure.together else None,
+        )
+
+    def requests_to_go(self, measure: Measure, risk: float) -> int | None:
+        """About how many more requests prove that the new version is within its margin, if either version stays as bad as it is."""
+        new, old = self.tallies(measure)
+        if not self.share:
+            return None
+        new_rate, old_rate = (each.failures / max(1, each.requests) for each in (new, old))
+        expected = expected_requests(self.share, new_rate, old_rate, measure.margin, risk)
+        return None if expected is None else max(0, expected - new.requests - old.requests)
+
 
 class _Windows(NamedTuple):
     """Those of `Observation`."""
@@ -514,6 +584,7 @@ class _Clients:
         measures: Failures first; 4xx where these are counted, and being slower than each bound where latencies are.
         drawn: Whether all these requests were drawn by the weights, among several versions.
         overlap: Whether a moment may be in two spans, one after the other.
+        seconds: How long they were counted.
     """
 
     counted: _Window
@@ -521,6 +592,7 @@ class _Clients:
     measures: tuple[Measure, ...]
     drawn: bool
     overlap: bool
+    seconds: float
 
     def is_beyond(self, measure: Measure, margin: Margin, risk: float) -> bool:
         """Whether the new version is shown to be worse than a margin allows."""
@@ -529,13 +601,30 @@ class _Clients:
             return False
         # all attempts of a request go to one version: the product to the power of 1/n is that of the requests, or less (Jensen)
         samples = [counts / _ATTEMPTS for counts in window.samples(measure)]
-        # a stall that is in two spans is in one of every other: each half is a test of its own
-        halves = 2 if measure.together and self.overlap else 1
+        tests = self._tests(measure)
         return any(
-            self._evidence(measure, margin, window.share, [counts[first::halves] for counts in samples])
-            >= -math.log(risk / halves)
-            for first in range(halves)
+            self._evidence(measure, margin, window.share, [counts[first::tests] for counts in samples])
+            >= -math.log(risk / tests)
+            for first in range(tests)
         )
+
+    def found_from(self, measure: Measure, risk: float) -> float | None:
+        """From which part of bad ones on the new version is found, about every other time."""
+        return self._window(measure).found_from(measure, risk, _ATTEMPTS, self._tests(measure))
+
+    def alone_seconds(self, measure: Measure, risk: float) -> float | None:
+        """About how long the proof would take by these requests alone, if both versions are as bad as they are together."""
+        window = self._window(measure)
+        new, old = self.tallies(measure)
+        if not (window.share and (requests := new.requests + old.requests)):
+            return None
+        rate = (new.failures + old.failures) / requests
+        expected = expected_requests(window.share, rate, rate, measure.margin, risk)
+        return None if expected is None else expected / requests * self.seconds
+
+    def _tests(self, measure: Measure) -> int:
+        """A stall that is in two spans is in one of every other: these are a test of their own."""
+        return 2 if measure.together and self.overlap else 1
 
     @staticmethod
     def _evidence(measure: Measure, margin: Margin, share: float, samples: Sequence[Array]) -> float:
@@ -586,6 +675,7 @@ def _clients(step: Step, seen: Observation) -> _Clients:
         tuple(measures),
         drawn=not (step.is_alone or step.has_testers),
         overlap=any(span.overlaps for span in seen.clients),
+        seconds=sum(span.seconds for span in seen.clients),
     )
 
 
@@ -634,7 +724,7 @@ def _is_needed(look: Look, measure: Measure, rate: float) -> bool:
     new, old = look.windows.proof.tallies(measure)
     now = new + old
     usual = now.failures / now.requests if now.requests >= MANY else measure.usual
-    needed = expected_requests(step.share, usual, measure.margin, step.risk)
+    needed = expected_requests(step.share, usual, usual, measure.margin, step.risk)
     return needed is not None and needed <= rate * step.terms.longest_seconds / 2
 
 

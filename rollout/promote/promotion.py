@@ -32,7 +32,7 @@ from rollout.judge.step import (
     risk_of_each,
     split_is_proven,
 )
-from rollout.measurement import Measurement, Tally, together
+from rollout.measurement import Measurement, Tally, together, told_seconds
 from rollout.problem import Problem, RolloutError, TransientError, refuse
 from rollout.promote.clusters import Clusters
 from rollout.promote.command import run
@@ -459,9 +459,12 @@ class _Run:
         many = tally if tally.requests >= MANY else measured.tally(measured.versions.keys())
         self.usual.setdefault(region, _part(many))
         declared = self.upstream.declared(self.last, region).latency_bounds_ms
-        if tally.requests or declared:
+        if region not in self.bounds and (tally.requests or declared):
             latencies = together(measured.latencies[version] for version in old & measured.latencies.keys())
-            self.bounds.setdefault(region, Bound.of(latencies, declared))
+            self.bounds[region] = bounds = Bound.of(latencies, declared)
+            if bounds:
+                told = ", ".join(bound.told(place) for place, bound in enumerate(bounds))
+                self.say(f"{region}: slow is what takes longer than {told}")
 
     def _wrong_with(self, outcome: Outcome) -> str | None:
         if outcome.verdict is None:
@@ -850,7 +853,7 @@ def _undecided(look: Look, rate: float) -> Problem:
     step = look.step
     missing = [
         f"{each.name}: {step.version} {each.new.failures:,} of {each.new.requests:,}, "
-        f"{step.old_versions} {each.old.failures:,} of {each.old.requests:,}"
+        f"{step.old_versions} {each.old.failures:,} of {each.old.requests:,}; {_still_takes(each.requests_to_go, rate)}"
         for each in compared(look, rate)
         if each.is_needed and each.standing is not Standing.HOLDS
     ]
@@ -860,6 +863,12 @@ def _undecided(look: Look, rate: float) -> Problem:
         "neither is it shown to be within its margins of the others, nor to be worse",
         "send more requests (--rate) and go on (rollout promote --resume), or take it back (rollout rollback)",
     )
+
+
+def _still_takes(requests: int | None, rate: float) -> str:
+    if requests is None:
+        return "while this is so, no number of requests proves it"
+    return f"while this is so, it takes some {float(f'{requests:.2g}'):,.0f} requests more, {told_seconds(requests / rate)}"
 
 
 def _part(tally: Tally) -> float:

@@ -8,7 +8,7 @@ from typing import Self
 
 from rollout.git.record import Promotion, PromotionState, Proof
 from rollout.judge.step import Comparison
-from rollout.measurement import Measurement, Tally, quantile_ms
+from rollout.measurement import Measurement, Tally, quantile_ms, told_ms
 from rollout.problem import Problem
 from rollout.promote.delivery import DeliveryTime
 from rollout.status.verification import Outcome
@@ -39,7 +39,7 @@ class FirstAnswers:
     def __str__(self) -> str:
         return (
             f"answered {self.requests} of {self.requests} requests at weight 0 in {self.region}, "
-            f"p50 {self.p50_ms:.3g} ms, p99 {self.p99_ms:.3g} ms"
+            f"p50 {told_ms(self.p50_ms)}, p99 {told_ms(self.p99_ms)}"
         )
 
 

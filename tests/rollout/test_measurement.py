@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.measurement import Count, Measurement, Origin, Result, ResultLines, Tally, UnreadableLineError, in_order
+from rollout.measurement import (
+    Count,
+    Measurement,
+    Origin,
+    Result,
+    ResultLines,
+    Tally,
+    UnreadableLineError,
+    in_order,
+    told_ms,
+    told_seconds,
+)
 from tests.rollout.answers import REGION, fault, line, ok, other, page
 
 RESULTS = st.builds(
@@ -298,3 +309,17 @@ class TestCount:
 
     def test_versions_are_those_of_the_region(self) -> None:
         assert counted(ok("v1"), fault("v1"), ok("v1", "region-b")).versions == {"v1": Tally(2, 1)}
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "told"), [(0.51234, "0.512 ms"), (16.0, "16 ms"), (999.6, "1,000 ms"), (1234.5, "1,230 ms")]
+)
+def test_a_latency_is_told_to_three_digits(latency_ms: float, told: str) -> None:
+    assert told_ms(latency_ms) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.4, "0 s"), (119.0, "119 s"), (210.0, "3.5 min"), (15_000.0, "4.2 h"), (4.3e6, "1,200 h")]
+)
+def test_a_time_is_told_in_its_unit(seconds: float, told: str) -> None:
+    assert told_seconds(seconds) == told

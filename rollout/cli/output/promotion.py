@@ -14,7 +14,7 @@ from rollout.cli.terminal import DIFFERS, UNUSABLE, new_table
 from rollout.git.record import PromotionState
 from rollout.judge.shares import RISK, TOLERANCE_POINTS, Standing
 from rollout.judge.step import Comparison
-from rollout.measurement import Tally
+from rollout.measurement import Tally, told_seconds
 from rollout.promote.results import IntroductionResult, PromotionResult, RetirementResult, RollbackResult, StepResult
 from rollout.status.verification import Outcome
 from rollout.weights import percents
@@ -165,13 +165,19 @@ def _comparisons(ended: PromotionResult) -> Table:
     table.add_column("")
     for step in ended.taken:
         for each in step.compared:
-            most = "-" if each.most is None else f"{100 * each.most:.2f} points"
-            bounds = [most, f"{100 * each.allowed:.2f} points"]
+            bounds = [_most(each), f"{100 * each.allowed:.2f} points"]
             table.add_row(
                 *map(Text, [step.region, f"{step.weight} %", _failed(each.new), _failed(each.old), *bounds, each.name]),
                 _standing(each),
             )
     return table
+
+
+def _most(each: Comparison) -> str:
+    """By how much it is worse at most; where that is not proven, from which part of bad ones on it would be found."""
+    if each.standing is not Standing.HOLDS and each.found_from is not None:
+        return f"found from {100 * each.found_from:.2f} %"
+    return "-" if each.most is None else f"{100 * each.most:.2f} points"
 
 
 def _standing(each: Comparison) -> Text:
@@ -181,7 +187,12 @@ def _standing(each: Comparison) -> Text:
         )
     if each.is_needed:
         return Text("not yet known")
-    return Text("worse, not by the margin", style="yellow") if each.worse else Text("not shown to be worse")
+    if not each.is_watched:
+        return Text("not compared", style="yellow")
+    alone = "" if each.alone_seconds is None else f"; a proof by these alone: {told_seconds(each.alone_seconds)}"
+    if each.worse:
+        return Text(f"worse, not by the margin{alone}", style="yellow")
+    return Text(f"not shown to be worse{alone}")
 
 
 def _cells(step: StepResult) -> tuple[Text, ...]:

@@ -378,14 +378,14 @@ class TestBounds:
 
 class TestExpectedRequests:
     def test_with_nothing_bad_are_those_that_prove_it(self) -> None:
-        expected = expected_requests(0.1, 0.0, HALF_A_POINT, RISK)
+        expected = expected_requests(0.1, 0.0, 0.0, HALF_A_POINT, RISK)
         assert expected is not None
 
         assert is_within([Sample(0.1, expected, 0, 0)], HALF_A_POINT, RISK)
         assert not is_within([Sample(0.1, expected - 1, 0, 0)], HALF_A_POINT, RISK)
 
     def test_are_those_that_prove_it_at_these_rates(self) -> None:
-        expected = expected_requests(0.5, 0.01, Margin(1.5), RISK)
+        expected = expected_requests(0.5, 0.01, 0.01, Margin(1.5), RISK)
         assert expected is not None
 
         more, fewer = (round(part * expected * 0.005) for part in (1.01, 0.99))
@@ -393,8 +393,9 @@ class TestExpectedRequests:
         assert not is_within([Sample(0.5, expected, fewer, fewer)], Margin(1.5), RISK)
 
     def test_are_none_where_no_number_is_enough(self) -> None:
-        assert expected_requests(0.1, 0.0, Margin(1.5), RISK) is None
-        assert expected_requests(0.1, 0.01, NO_WORSE, RISK) is None
+        assert expected_requests(0.1, 0.0, 0.0, Margin(1.5), RISK) is None
+        assert expected_requests(0.1, 0.01, 0.01, NO_WORSE, RISK) is None
+        assert expected_requests(0.1, 0.02, 0.01, HALF_A_POINT, RISK) is None
 
 
 class TestSmallestFound:

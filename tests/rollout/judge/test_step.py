@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 import pytest
 
-from rollout.judge.shares import RISK, Interval
+from rollout.judge.comparison import Margin, expected_requests
+from rollout.judge.shares import RISK, Interval, Standing
 from rollout.judge.step import (
     MOST_REQUESTS,
     Bound,
@@ -197,6 +198,33 @@ class TestLatency:
         # a tenth takes longer than 1.5 ms, and none longer than 3
         assert [each.is_needed for each in compared(Look(step, seen), RATE)] == [True, True, True, False]
 
+    def test_where_an_alarm_alone_watches_what_it_finds_is_known(self) -> None:
+        """In twenty samples of two seconds, and in ten: eleven are the fewest."""
+        step = replace(self.STEP, terms=Terms(longest_seconds=1))
+
+        def found_from(times: int) -> list[float | None]:
+            counts = {"v1": 900 * times, "v2": 100 * times}
+            seen = Observation(NOTHING, failing(counts, bounds_ms=[bound.ms for bound in step.bounds]))
+            return [each.found_from for each in compared(Look(step, seen), RATE)]
+
+        failed, *slow = found_from(20)
+        assert failed is None
+        assert all(part and 0 < part < 0.2 for part in slow)
+        assert found_from(10) == [None] * 4
+
+    def test_what_a_proof_still_takes_is_known(self) -> None:
+        few, many, worse = (
+            Observation(NOTHING, failing({"v1": 900 * times, "v2": 100 * times}, {"v2": bad}))
+            for times, bad in ((1, 0), (40, 0), (1, 100))
+        )
+
+        (short,) = compared(Look(STEP, few), RATE)
+        assert short.requests_to_go
+        (enough,) = compared(Look(STEP, many), RATE)
+        assert (enough.standing, enough.requests_to_go) == (Standing.HOLDS, 0)
+        (never,) = compared(Look(STEP, worse), RATE)
+        assert never.requests_to_go is None
+
     def test_declared_bounds_take_the_place_of_measured_ones(self) -> None:
         known = {8: 900, 72: 100}
 
@@ -253,6 +281,25 @@ class TestClients:
 
     def test_what_testers_ask_for_was_not_drawn(self) -> None:
         assert doubt(Look(replace(STEP, has_testers=True), self.SEEN), proven=False) is None
+
+        (*_, told) = compared(Look(replace(STEP, has_testers=True), self.SEEN), RATE)
+        assert (told.is_watched, told.found_from, told.alone_seconds) == (False, None, None)
+
+    def test_how_long_they_alone_would_take_for_a_proof_is_known(self) -> None:
+        """As many requests as where all are the probe's: at 100 a second, and where one comes each 10 s."""
+        answers = {"v1": Answers(0, {5: 900}), "v2": Answers(0, {5: 100})}
+        many = clients(answers, {"v1": Answers(0, {5: 98, 50: 2})})
+        few = Observation(NOTHING, NOTHING, (Span(100, {"v1": Tally(9), "v2": Tally(1)}),) * 6)
+        expected = expected_requests(0.1, 0.0, 0.0, Margin(points=0.005), STEP.risk)
+        assert expected
+
+        failed, errors, *slow = compared(Look(STEP, many), RATE)[1:]
+        assert failed.alone_seconds == errors.alone_seconds == pytest.approx(expected / 100)
+        assert [each.alone_seconds for each in slow] == [None, None], "of what never is, no ratio is proven"
+        assert failed.found_from is not None
+        (*_, failed) = compared(Look(STEP, few), RATE)
+        assert failed.alone_seconds == pytest.approx(expected * 10)
+        assert failed.found_from is None, "of six requests of v2 not even all are enough"
 
     def test_three_attempts_of_a_request_are_one(self) -> None:
         few = Observation(NOTHING, NOTHING, (Span(10, {"v1": Tally(900, 0), "v2": Tally(100, 3)}),) * 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -604,6 +605,17 @@ class TestDeclared:
         assert [each.name for step in ended.taken for each in step.compared if "slower" in each.name] == (
             ["slower than 1,000 ms (declared)"] if bound == "1s" else []
         )
+        told = [line for line in clones.said if "slow is what takes longer" in line]
+        assert told == [f"region-a: slow is what takes longer than {'6' if bound == '6ms' else '1,000'} ms (declared)"]
+
+    def test_what_was_measured_is_told_before_the_first_step(self, clones: TwoClones, regions: FakeRegions) -> None:
+        begin(clones, regions, planned(clones, (50,), ("region-a",)))
+
+        at = next(number for number, line in enumerate(clones.said) if "slow is what takes longer" in line)
+        bounds = re.findall(r"([0-9.]+) ms \(1\.5 x (p50|p95|p99)\)", clones.said[at])
+        assert [part for _, part in bounds] == ["p50", "p95", "p99"]
+        assert 1 < float(bounds[0][0]) < float(bounds[1][0]) < float(bounds[2][0]) < 10
+        assert at < next(number for number, line in enumerate(clones.said) if "v2 50 %: committed" in line)
 
     def test_what_clients_do_not_tell_of_it_is_told(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.untold = "their Envoys count no 429"
@@ -673,7 +685,10 @@ class TestSameSeconds:
         regions.failure_rate = lambda _region, _version, _weight: 0.3
         terms = Terms(keep=5, points=0.01, ratio=20, longest_seconds=0)
 
-        with pytest.raises(RolloutError, match=r"v2 50 % is not proven within 0 s: failed"):
+        more = (
+            r"failed: [^;]*; while this is so, (it takes some [0-9,]+ requests more, |no number of requests proves it)"
+        )
+        with pytest.raises(RolloutError, match=r"v2 50 % is not proven within 0 s: " + more):
             begin(clones, regions, replace(planned(clones, (50,), ("region-a",)), terms=terms))
 
         assert newest(clones).state is PromotionState.IN_PROGRESS

@@ -109,12 +109,19 @@ class TestTable:
         of_clients = Comparison(
             "failed of other clients", Tally(70, 3), Tally(600, 0), None, 0.005, is_needed=False, worse=True
         )
-        step = replace(DONE.taken[0], compared=(*DONE.taken[0].compared, of_clients))
+        few = replace(of_clients, worse=False, found_from=0.0312, alone_seconds=15_000.0)
+        by_header = replace(of_clients, worse=False, is_watched=False)
+        step = replace(DONE.taken[0], compared=(*DONE.taken[0].compared, of_clients, few, by_header))
 
         rows = [" ".join(line.split()) for line in printed(ended=replace(DONE, taken=[step])).splitlines()]
 
         assert "region-a 10 % 1 of 506 2 of 4,494 0.40 points 0.50 points failed within the margin" in rows
         assert "region-a 10 % 3 of 70 0 of 600 - 0.50 points failed of other clients worse, not by the margin" in rows
+        assert (
+            "region-a 10 % 3 of 70 0 of 600 found from 3.12 % 0.50 points failed of other clients not shown to be worse; "
+            "a proof by these alone: 4.2 h" in rows
+        )
+        assert "region-a 10 % 3 of 70 0 of 600 - 0.50 points failed of other clients not compared" in rows
 
     def test_a_step_is_a_row_with_its_proof(self) -> None:
         cells = row(printed(ended=DONE), "10 %").split()
