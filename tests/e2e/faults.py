@@ -20,14 +20,16 @@ _PERIOD_MICROSECONDS = 100_000
 """In which a container's limit of processor time is counted, as the kubelet sets it."""
 
 
-def processes(lab: Laboratory, region: str, *versions: str) -> list[int]:
-    """The processes of echo in the pods of versions, on this machine."""
-    selector = f"--selector=app=echo,version in ({','.join(versions)})"
-    uids = [pod["metadata"]["uid"] for pod in lab.get(region, "pods", "--namespace=echo", selector)["items"]]
+def processes(
+    lab: Laboratory, region: str, *versions: str, service: str = "echo", program: bytes = b"/echo\0"
+) -> list[int]:
+    """The processes of a service in the pods of versions, on this machine: those whose command begins so."""
+    selector = f"--selector=app={service},version in ({','.join(versions)})"
+    uids = [pod["metadata"]["uid"] for pod in lab.get(region, "pods", f"--namespace={service}", selector)["items"]]
     found = []
     for directory in Path("/proc").iterdir():
         with suppress(OSError):
-            if directory.name.isdigit() and (directory / "cmdline").read_bytes().startswith(b"/echo\0"):
+            if directory.name.isdigit() and (directory / "cmdline").read_bytes().startswith(program):
                 groups = (directory / "cgroup").read_text().replace("_", "-")
                 found += [int(directory.name)] * any(uid in groups for uid in uids)
     assert len(found) == len(uids) > 0, (found, uids)

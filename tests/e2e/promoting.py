@@ -64,6 +64,7 @@ def promote(
     kill_at: str | None = None,
     rate: int = RATE,
     margins: Sequence[str] = MARGINS,
+    heard: list[str] | None = None,
 ) -> Promoted:
     """Run `rollout promote`; with --again, since the drills promote the same image each time.
 
@@ -74,6 +75,7 @@ def promote(
         kill_at: Send it SIGKILL when it says a line with this text.
         rate: Requests a second that it sends in each region that it measures.
         margins: Its margins, and how long it may take a step to be proven.
+        heard: Gets each line that it says, as it comes.
 
     Raises:
         AssertionError: it does not end within 900 seconds.
@@ -88,7 +90,7 @@ def promote(
         stderr=subprocess.PIPE,
         text=True,
     )
-    said: list[str] = []
+    said = [] if heard is None else heard
     left = dict(when or {})
     late = threading.Timer(_SECONDS, child.kill)
     with child:

@@ -1,6 +1,6 @@
 """A version that is well for the probe and not for real clients is taken back, by their Envoys' counters and by a Prometheus.
 
-The requests of clients outside the mesh are counted as well.
+So is one whose pod is out for long, which no request tells. The requests of clients outside the mesh are counted as well.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from components.names import INGRESS, gateway_address
 from tests.e2e.laboratory import Laboratory
 from tests.e2e.promoting import Promoted, promote, rollout
 from tests.e2e.waiting import until
-from tests.e2e.web import web_up
+from tests.e2e.web import not_ready, web_up
 
 pytestmark = pytest.mark.drill
 
@@ -26,6 +26,7 @@ _REGION = "region-a"
 _PROMETHEUS = ("deployment/prometheus", "--namespace=monitoring")
 _METRICS = {"prometheus": {"service": "monitoring/prometheus:9090", "counters": "envoy"}, "latency": True}
 _MANY = 500
+_DECLARED = ("failureStatuses", "latencyBounds")
 _QUERY = "/api/v1/namespaces/monitoring/services/prometheus:9090/proxy/api/v1/query?query=envoy_cluster_upstream_rq_time_bucket"
 
 
@@ -90,10 +91,24 @@ def _await_scraped(lab: Laboratory) -> None:
     until(lambda: "|web.web.svc" in lab.kubectl(_REGION, "get", f"--raw={_QUERY}"), seconds=120)
 
 
-def _declare(lab: Laboratory, metrics: dict[str, Any]) -> None:
-    """Bring the region to it. Proxies that start from then on keep what it asks for, and so does the client's at its next path."""
+def _declare(lab: Laboratory, metrics: dict[str, Any], **of_web: Any) -> None:
+    """Bring the region to it. Proxies that start from then on keep what it asks for, and so does the client's at its next path.
+
+    Args:
+        lab: Where.
+        metrics: How clients are counted.
+        of_web: What of web's requests counts as failed or slow.
+    """
+
+    def declare(config: Any) -> None:
+        config["echo-rollout:metrics"] = metrics
+        web = config["echo-rollout:services"]["web"]
+        for name in _DECLARED:
+            web.pop(name, None)
+        web.update(of_web)
+
     lab.git("pull", "--quiet", "--ff-only", "lab", "main")
-    lab.edit(_REGION, lambda config: config.update({"echo-rollout:metrics": metrics}))
+    lab.edit(_REGION, declare)
     lab.push("Read what clients get")
     lab.run("up", "--no-verify", f"--region={_REGION}")
 
@@ -137,6 +152,43 @@ def test_a_version_that_is_slow_only_for_real_clients_is_taken_back(lab: Laborat
 
     # it takes nineteen looks, between which a busy machine pauses for half a minute
     _assert_slow(_promoted(lab, bake="15m", longest="20m"), notes, "Envoys")
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_status_that_is_declared_a_failure_takes_it_back(lab: Laboratory, notes: list[str]) -> None:
+    """v2 answers 429 to real clients."""
+    _declare(lab, {"latency": True}, failureStatuses=[429], latencyBounds=["500ms"])
+    _shops(lab, "/limited")
+
+    done = _promoted(lab)
+
+    assert done.code == 1, str(done)
+    assert "v2 fails clients more often than v1, by more than 5 points" in done.result["reason"]
+    notes.append(f"v2 answers 429, which is declared a failure: {done.result['reason']}")
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_latency_that_is_declared_slow_takes_it_back(lab: Laboratory, notes: list[str]) -> None:
+    """By the bound of the test before."""
+    _shops(lab, "/catalogue")
+
+    done = _promoted(lab, bake="15m", longest="20m")
+
+    assert done.code == 1, str(done)
+    assert "v2 is slower than 500 ms for clients more than 10 times as often as v1" in done.result["reason"]
+    notes.append(f"/catalogue of v2 takes longer than is declared: {done.result['reason']}")
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_version_with_a_pod_that_is_not_ready_is_taken_back(lab: Laboratory, notes: list[str]) -> None:
+    """No request tells: the other pods answer them."""
+    with not_ready(lab, _REGION, "v2") as hand:
+        done = _promoted(lab, bake="5m", when={"v2 10 %: synced": hand})
+
+    assert done.code == 1, str(done)
+    assert "pods of v2 that were ready are not ready: 1, for " in done.result["reason"]
+    assert not [row for row in done.result["undone"]["cost"] if row["failures"]]
+    notes.append(f"a pod of v2 says that it is not ready: {done.result['reason']}")
 
 
 def _ask_outside(lab: Laboratory) -> None:

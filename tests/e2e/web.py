@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from tests.e2e.faults import processes
 from tests.e2e.laboratory import REGIONS, Laboratory
 from tests.e2e.promoting import rollout
 from tests.e2e.waiting import until
@@ -19,7 +21,7 @@ _SERVICES = "echo-rollout:services"
 _WEB = """\
 port: 8000
 containerPort: 9000
-probes: {startup: /alive, readiness: /alive, liveness: /alive}
+probes: {startup: /alive, readiness: /ready, liveness: /alive}
 drain: {by: sleep, seconds: 5, graceSeconds: 30}
 writable: [/run, /var/lib/nginx, /var/log/nginx]
 maxEjectionPercent: 50
@@ -32,14 +34,17 @@ versions:
 """
 _CATALOGUE = 2_000
 """Bytes. nginx sends what it may in a second at once."""
+_NOT_READY = "/run/not-ready"
 _SITE = """\
 server {{
   listen 9000;
   keepalive_timeout 65m;
   client_header_timeout 65m;
   location = /alive {{ return 204; }}
+  location = /ready {{ if (-f {not_ready}) {{ return 503; }} return 204; }}
   location /shop {{ return 200 "site {number}"; }}
   location /checkout {{ return {checkout}; }}
+  location /limited {{ return {limited}; }}
   location /catalogue {{ limit_rate {rate}; return 200 "{catalogue}"; }}
   location / {{ return 404; }}
 }}
@@ -47,11 +52,16 @@ server {{
 
 
 def _configure(lab: Laboratory, region: str) -> None:
-    """Make the sites of both versions, once their namespace is there: v2 fails at /checkout, and takes a second for /catalogue."""
+    """Make the sites of both versions, once their namespace is there.
+
+    v2 fails at /checkout, allows nothing at /limited, and takes a second for /catalogue.
+    """
     until(lambda: bool(lab.kubectl(region, "get", "namespace/web", "--ignore-not-found")), seconds=120)
     for number in (1, 2):
-        differs = {"checkout": 500, "rate": _CATALOGUE * 3 // 4} if number == 2 else {"checkout": 204, "rate": 0}
-        site = {"site.conf": _SITE.format(number=number, catalogue="x" * _CATALOGUE, **differs)}
+        well = {"checkout": 204, "limited": 204, "rate": 0}
+        differs = {"checkout": 500, "limited": 429, "rate": _CATALOGUE * 3 // 4} if number == 2 else well
+        alike = {"number": number, "catalogue": "x" * _CATALOGUE, "not_ready": _NOT_READY}
+        site = {"site.conf": _SITE.format(**alike, **differs)}
         metadata = {"name": f"site-{number}", "namespace": "web"}
         made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True, "data": site}
         file = lab.place.directory / f"site-{number}-{region}.json"
@@ -92,6 +102,17 @@ def web_up(lab: Laboratory, **changed: Any) -> Iterator[str]:
     commit = bring(lab, **changed)
     yield commit
     take_away(lab, commit)
+
+
+@contextmanager
+def not_ready(lab: Laboratory, region: str, version: str) -> Iterator[Callable[[], None]]:
+    """Gives a block the hand to let one pod of a version say that it is not ready, until its end; it goes on to answer."""
+    server, *_ = processes(lab, region, version, service="web", program=b"nginx: master")
+    mark = Path(f"/proc/{server}/root{_NOT_READY}")
+    try:
+        yield mark.touch
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def _remove(lab: Laboratory) -> None:
