@@ -171,11 +171,13 @@ class Step:
     @property
     def measures(self) -> tuple[Measure, ...]:
         """In what the versions are compared: failures first."""
-        points = self.terms.points / 100 + (self.usual if self.is_alone else 0)
-        failed = Measure("failed", Margin(points=points), 0)
+        points = self.terms.points / 100
         if self.is_alone:
-            return (failed,)
-        return (failed, *(_slower(bound, place, self.terms) for place, bound in enumerate(self.bounds)))
+            return (Measure("failed, nothing to compare with", Margin(points=points + self.usual), 0),)
+        return (
+            Measure("failed", Margin(points=points), 0),
+            *(_slower(bound, place, self.terms) for place, bound in enumerate(self.bounds)),
+        )
 
 
 @dataclass(frozen=True)

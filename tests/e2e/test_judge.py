@@ -221,7 +221,7 @@ def _make_alike(lab: Laboratory) -> None:
 def _row(number: int, version: str, done: Promoted, state: str, seconds: float) -> str:
     """A promotion in a line: what was sent in its steps, what failed, and how many times as often the new version was slow."""
     steps = done.result["steps"] if done.result else []
-    failed = [each for step in steps for each in step["compared"] if each["name"] == "failed"]
+    failed = [step["compared"][0] for step in steps if step["compared"]]
     sent, bad = (sum(each[who][what] for each in failed for who in ("new", "old")) for what in ("requests", "failures"))
     slow = ", ".join(_ratio(steps, part) for part in ("p50", "p95", "p99"))
     return f"  {number:>2} {version}: {sent:>7,} requests, {bad} failed, slow {slow} times as often: {state}, {seconds:.0f} s"

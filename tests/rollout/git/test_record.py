@@ -84,6 +84,12 @@ class TestMessage:
     def test_is_a_subject_and_a_line_for_each_thing_that_is_known(self) -> None:
         assert message("region-a: v2 10 → 25 %", RECORD) == TEXT
 
+    @pytest.mark.parametrize(("weight", "said"), [(99, False), (100, True)])
+    def test_says_that_nothing_was_compared_where_the_version_had_all(self, weight: int, said: bool) -> None:
+        found = message("x", replace(RECORD, proof=replace(PROOF, weight=weight)))
+
+        assert ("Rollout-Compared: with nothing" in found.splitlines()) == said
+
     def test_has_the_mark(self) -> None:
         assert MARK in TEXT
 

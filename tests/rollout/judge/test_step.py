@@ -257,7 +257,7 @@ class TestLatency:
         last = Step(REGION, "v2", {"v1": 0, "v2": 100}, {"v1": 50, "v2": 50}, self.STEP.bounds)
         seen = Observation(NOTHING, failing({"v2": 5_000}, bounds_ms=[bound.ms for bound in last.bounds]))
 
-        assert [each.name for each in compared(Look(last, seen), RATE)] == ["failed"]
+        assert [each.name for each in compared(Look(last, seen), RATE)] == ["failed, nothing to compare with"]
         assert is_proven(Look(last, seen), RATE)
 
 
