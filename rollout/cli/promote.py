@@ -128,7 +128,7 @@ def promote(
     or where a freeze window is open (rules.freeze); one that opens later stops it before its next step.
     A step is committed on top of the branch that Argo CD follows and pushed. It is proven when Argo CD has synced it, every Envoy
     has acknowledged it, the measured shares are within two points, and the version is shown to be within its margins of the old ones
-    over the same requests: how many fail, and how many are slow. False-alarm rate of a promotion: at most 0.1 %. A version that is shown
+    over the same requests: how many fail, and how many are slow. False-alarm rate of a run: at most 0.1 %. A version that is shown
     to be worse is taken back in all regions at once: it gets weight 0, and is not removed. The way back is tried until it is through;
     only Ctrl-C ends it, and SIGTERM once its commit is pushed; SIGHUP does not. A version whose image was taken back before is refused,
     with the reason from Git, without --again.
