@@ -63,19 +63,19 @@ def _bound_seconds(said: Sequence[str], part: str) -> float:
 
 
 def test_a_version_that_is_slow_at_p99_only_is_taken_back(lab: Laboratory, drills: list[Row], notes: list[str]) -> None:
-    """One of its three pods stands still now and then, and gets a ninth to a sixth of the requests that come meanwhile.
+    """One of its three pods stands still again and again, and gets a ninth to a third of the requests that come meanwhile.
 
-    A client's proxy takes the less busy one of two pods. So 1.0 to 1.6 % of the requests wait for longer than the bound, which a
-    machine that was busy before has made long, and 1.7 to 2.6 % wait at all.
+    A client's proxy takes the less busy one of two pods. So 2 to 6 % of the requests wait for longer than the bound for p99, which
+    follows from how busy the machine was before. While it is busier, 3 % of the old version's do as well.
     """
-    drill = "one pod of v2 stands still for 2.5 times p99's bound of each 16"
+    drill = "one pod of v2 stands still for 2.5 times p99's bound of each 8"
     said: list[str] = []
     with restored(lab), ExitStack() as stack:
         server, *_ = processes(lab, _REGION, "v2")
 
         def stall() -> None:
             bound = _bound_seconds(said, "p99")
-            stack.enter_context(stalls([server], still=2.5 * bound, moving=13.5 * bound))()
+            stack.enter_context(stalls([server], still=2.5 * bound, moving=5.5 * bound))()
 
         with under_load(lab, drill, drills):
             steps = ("--bake=8m", "--steps=25")
