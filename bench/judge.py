@@ -554,7 +554,15 @@ def latency(runs: int) -> list[Table]:
     )
     for weight in (10, 50, 99):
         rates = [
-            smallest_found(weight / 100, usual, 3600 * PER_SECOND, HALF_AS_MUCH_AGAIN, RISK / 3, sample=4 * PER_SAMPLE)
+            smallest_found(
+                weight / 100,
+                usual,
+                3600 * PER_SECOND,
+                HALF_AS_MUCH_AGAIN,
+                RISK / 3,
+                sample=4 * PER_SAMPLE,
+                together=True,
+            )
             for usual in BOUNDS.values()
         ]
         differences.add_row(str(weight), *("-" if rate is None else f"{100 * rate:.2f} %" for rate in rates))

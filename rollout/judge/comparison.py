@@ -212,7 +212,14 @@ def expected_requests(share: float, new_rate: float, old_rate: float, margin: Ma
 
 
 def smallest_found(
-    share: float, old_rate: float, requests: float, margin: Margin, risk: float, *, sample: float | None = None
+    share: float,
+    old_rate: float,
+    requests: float,
+    margin: Margin,
+    risk: float,
+    *,
+    sample: float = 1.0,
+    together: bool = False,
 ) -> float | None:
     """The smallest bad rate of the new version that the alarm finds, about every other time, in this many requests.
 
@@ -224,7 +231,8 @@ def smallest_found(
         requests: All of them, to whichever version.
         margin: The alarm's.
         risk: The alarm's.
-        sample: Requests of a sample, for an alarm whose samples are judged together; None for one by requests.
+        sample: Requests of a sample.
+        together: Whether its requests are judged together.
 
     Returns:
         The rate, 0..1; None where not even a version that is always bad is found.
@@ -239,8 +247,8 @@ def smallest_found(
         new, old = share * rate, (1 - share) * old_rate
         rates = np.array([new, old, 1 - new - old])
         mean = rates @ steps
-        if sample is None:
-            return np.asarray(requests * mean)
+        if not together:
+            return np.asarray(requests / sample * np.minimum(sample * mean, math.log(MOST_OF_A_SAMPLE)))
         spread = np.sqrt(sample * (rates @ steps**2 - mean**2))
         grown = _softened(sample * mean[:, None] + spread[:, None] * at) @ mass / mass.sum()
         return np.asarray(requests / sample * grown)

@@ -173,7 +173,7 @@ class Step:
         """In what the versions are compared: failures first."""
         points = self.terms.points / 100
         if self.is_alone:
-            return (Measure("failed, nothing to compare with", Margin(points=points + self.usual), 0),)
+            return (Measure("failed, nothing to compare with", Margin(points=min(1.0, points + self.usual)), 0),)
         return (
             Measure("failed", Margin(points=points), 0),
             *(_slower(bound, place, self.terms) for place, bound in enumerate(self.bounds)),
@@ -556,7 +556,8 @@ class _Window:
             each * len(requests) / tests,
             measure.margin,
             risk / tests,
-            sample=each if measure.together else None,
+            sample=each,
+            together=measure.together,
         )
 
     def requests_to_go(self, measure: Measure, risk: float) -> int | None:

@@ -42,7 +42,7 @@ from rollout.promote.persistence import held
 from rollout.promote.results import FirstAnswers, PromotionResult, RollbackResult, StepResult
 from rollout.promote.upstream import InterferenceError, Upstream
 from rollout.status.verification import Outcome
-from rollout.weights import percents, shifted
+from rollout.weights import ALL, percents, shifted
 from rules.region.capacity import stable_of
 
 _NO_WEIGHT = 0
@@ -324,7 +324,9 @@ class _Run:
         self.taken: list[StepResult] = []
         self.first_answers: list[FirstAnswers] = []
         self.bounds: dict[str, tuple[Bound, ...]] = {}
-        self.usual = {self.proof.region: _part(self.proof.new + self.proof.old)} if self.proof else {}
+        self.usual: dict[str, float] = {}
+        if self.proof and self.proof.weight < ALL:
+            self.usual[self.proof.region] = _part(self.proof.new + self.proof.old)
         self.lookout, self.commanding = Lookout(), threading.Lock()
         self.stopped = "stops where it is"
         self.risk = risk_of_each(len(promotion.weights) + 1, len(promotion.regions))
@@ -482,6 +484,9 @@ class _Run:
             # somebody has taken it away, which ends the promotion
             return None
         step = self._judged(outcome.region.name, outcome.weights, outcome.weights)
+        if step.is_alone and step.region not in self.usual:
+            # what failed before it had all is not known to this run
+            return None
         return new_one_is_worse(Look(replace(step, bounds=()), Observation(measured)))
 
     def _judged(self, region: str, weights: Mapping[str, int], before: Mapping[str, int]) -> Step:
@@ -601,7 +606,7 @@ class _Run:
         self.proof = proof
         beside = compared(look, self.clusters.rate)
         self._note(proof.region, lambda took: replace(took, proof=proof, compared=beside))
-        if proof.old.requests:
+        if not look.step.is_alone:
             # of both: the old one alone may have had few, and the new one is shown to be within the margin
             self.usual[proof.region] = _part(proof.new + proof.old)
         self._tell_clients(proof.region)
@@ -663,8 +668,7 @@ class _Run:
         Raises:
             RolloutError: it cannot be proven in the longest time.
         """
-        began = time.monotonic()
-        proven = split = False
+        began, split = time.monotonic(), False
         while True:
             looked, look = time.monotonic(), self.lookout.look(region)
             if reason := doubt(look, proven=split):
@@ -672,14 +676,14 @@ class _Run:
             if elsewhere := self.lookout.doubt(but=region):
                 return elsewhere
             split = split or split_is_proven(look)
-            proven = proven or (split and is_proven(look, self.clusters.rate))
             now = time.monotonic()
-            if proven and now - began >= bake_seconds:
+            # what hit both since an earlier proof may have left less than one
+            if now - began >= bake_seconds and is_proven(look, self.clusters.rate):
                 proof = _proof(look, now - began)
                 self.say(f"{proof}: proven")
                 self._note_proof(look, proof)
                 return None
-            if not proven and now - began > max(bake_seconds, look.step.terms.longest_seconds):
+            if now - began > max(bake_seconds, look.step.terms.longest_seconds):
                 raise RolloutError(_undecided(look, self.clusters.rate))
             time.sleep(max(LOOK_EVERY_SECONDS, now - looked))
 

@@ -276,7 +276,7 @@ class Proxies:
         bounds_ms: Sequence[float] = (),
     ) -> None:
         self._region, self._service, self._left_out, self._latency = region, service, left_out, latency
-        self._failures, self._declares = failures, bool(failures or bounds_ms)
+        self._failures, self._needs_answers = failures, bool(latency or failures or bounds_ms)
         self._last = Reading(0.0, {})
         self.untold = ""
 
@@ -301,7 +301,7 @@ class Proxies:
         if found.silent and not found.counters:
             raise self._none_answered(found.silent)
         self._last = found.after(before)
-        self.untold = self._untold(self._last) if self._declares else ""
+        self.untold = self._untold(self._last) if self._needs_answers else ""
         return self._last
 
     def _untold(self, now: Reading) -> str:
@@ -324,8 +324,8 @@ class Proxies:
         restart = "restart the pods that began before metrics.latency or with an older one"
         why = restart if self._latency else "set metrics.latency"
         return (
-            f"the proxies of {len(lacking)} of {len(now.counters)} clients do not count what failureStatuses and latencyBounds declare: "
-            f"{why} ({min(lacking).pod})"
+            f"the proxies of {len(lacking)} of {len(now.counters)} clients do not count what metrics.latency, failureStatuses or "
+            f"latencyBounds ask for: {why} ({min(lacking).pod})"
         )
 
     def _none_answered(self, silent: Mapping[Client, str]) -> RolloutError:

@@ -410,7 +410,7 @@ class TestSmallestFound:
 
     @pytest.mark.parametrize(("share", "old_rate"), [(0.1, 0.05), (0.5, 0.05), (0.5, 0.01), (0.9, 0.05)])
     def test_of_samples_judged_together_is_found_about_every_other_time(self, share: float, old_rate: float) -> None:
-        rate = smallest_found(share, old_rate, 30_000, NO_WORSE, RISK, sample=100)
+        rate = smallest_found(share, old_rate, 30_000, NO_WORSE, RISK, sample=100, together=True)
         assert rate is not None
 
         random = np.random.default_rng(1)
@@ -425,10 +425,11 @@ class TestSmallestFound:
         assert 0.35 < np.mean([evidence(run) >= FOUND for run in range(400)]) < 0.65
 
     @settings(max_examples=30)
-    @given(share=shares, old_rate=st.sampled_from([0.0, 0.01, 0.2]), sample=st.sampled_from([None, 250]))
-    def test_is_smaller_in_more_requests(self, share: float, old_rate: float, sample: int | None) -> None:
+    @given(share=shares, old_rate=st.sampled_from([0.0, 0.01, 0.2]), together=st.booleans())
+    def test_is_smaller_in_more_requests(self, share: float, old_rate: float, together: bool) -> None:
         few, many = (
-            smallest_found(share, old_rate, requests, NO_WORSE, RISK, sample=sample) for requests in (10**5, 10**6)
+            smallest_found(share, old_rate, requests, NO_WORSE, RISK, sample=250, together=together)
+            for requests in (10**5, 10**6)
         )
 
         assert many is not None
@@ -436,3 +437,12 @@ class TestSmallestFound:
 
     def test_is_none_where_not_even_all_is_found(self) -> None:
         assert smallest_found(0.1, 0.5, 10, NO_WORSE, RISK) is None
+
+    @pytest.mark.parametrize(("samples", "found"), [(2, False), (3, True)])
+    def test_no_burst_accuses_by_itself(self, samples: int, found: bool) -> None:
+        """What the alarm makes of a version that fails all its requests is what is told of it."""
+        margin, of_each = HALF_A_POINT, Sample(0.1, 5_000, 500, 0)
+
+        assert (log_evidence([of_each] * samples, margin, together=False) >= FOUND) == found
+        rate = smallest_found(0.1, 0.0, 5_000 * samples, margin, RISK, sample=5_000)
+        assert (rate is not None) == found

@@ -159,6 +159,11 @@ class TestFailures:
             Observation(NOTHING, failing({"v2": 2_000}, {"v2": 100})), last
         )
 
+    def test_one_that_has_all_may_fail_all_where_the_old_one_did(self) -> None:
+        last = Step(REGION, "v2", {"v1": 0, "v2": 100}, {"v1": 100, "v2": 0}, usual=1.0)
+
+        assert doubt(Look(last, Observation(NOTHING, failing({"v2": 2_000}, {"v2": 2_000}))), proven=False) is None
+
     def test_all_others_together_are_the_old_one(self) -> None:
         step = Step(REGION, "v3", {"v1": 60, "v2": 30, "v3": 10}, {"v1": 60, "v2": 40, "v3": 0})
         seen = Observation(failing({"v1": 600, "v2": 300, "v3": 100}, {"v1": 6, "v2": 3, "v3": 1}))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -660,6 +661,27 @@ class TestSameSeconds:
         ended = begin(clones, regions, planned(clones, (50,), ("region-a",), keep=5))
 
         assert ended.state is PromotionState.DONE
+
+    def test_an_outage_after_a_proof_takes_another_one(
+        self, clones: TwoClones, regions: FakeRegions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By a clock that goes on by a second with each second of requests, both fail from the 24th to the 30th of a bake of 30."""
+        seconds = 0
+
+        def outage(_region: str, version: str, weight: int) -> float:
+            nonlocal seconds
+            seconds += (version, weight) == ("v2", 50)
+            return 0.3 if weight == 50 and 23 < seconds <= 30 else 0.0
+
+        regions.failure_rate = outage
+        monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: seconds, sleep=lambda _seconds: None))
+        terms = Terms(keep=5, points=0.5, ratio=100)
+
+        ended = begin(clones, regions, replace(planned(clones, (50,), ("region-a",)), bake_seconds=30, terms=terms))
+
+        assert ended.state is PromotionState.DONE
+        assert {each.standing for step in ended.taken for each in step.compared if each.is_needed} == {Standing.HOLDS}
+        assert seconds > 40
 
     def test_an_old_version_that_failed_before_excuses_nothing(self, clones: TwoClones, regions: FakeRegions) -> None:
         regions.failure_rate = lambda _region, version, _weight: 0.05 if version == "v1" else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -472,14 +472,17 @@ class TestRead:
         asked = "stats?format=json&histogram_buckets=cumulative&filter=outbound.*echo.echo.svc.cluster.local.*upstream_rq_(4..|time)"
         assert f"a pilot-agent request GET {asked}" in mesh.asked
 
-    def test_tells_whose_envoys_do_not_count_what_is_declared(self, mesh: Mesh, region: RegionAccess) -> None:
+    @pytest.mark.parametrize("failures", [(429, 404), ()])
+    def test_tells_whose_envoys_do_not_count_what_is_asked_for(
+        self, failures: Sequence[int], mesh: Mesh, region: RegionAccess
+    ) -> None:
         mesh.answers |= {"a": answering_with(BY_STATUS), "g": answering_with('{"stats": []}')}
-        proxies = Proxies(region, ECHO, latency=True, failures=(429, 404))
+        proxies = Proxies(region, ECHO, latency=True, failures=failures)
 
         proxies.begin()
 
         assert proxies.untold == (
-            "the proxies of 1 of 2 clients do not count what failureStatuses and latencyBounds declare: "
+            "the proxies of 1 of 2 clients do not count what metrics.latency, failureStatuses or latencyBounds ask for: "
             "restart the pods that began before metrics.latency or with an older one (istio-ingress/g)"
         )
 

@@ -237,6 +237,10 @@ class TestJson:
                         "allowed": 0.005,
                         "is_needed": True,
                         "worse": False,
+                        "is_watched": True,
+                        "found_from": None,
+                        "requests_to_go": 0,
+                        "alone_seconds": None,
                         "standing": "holds",
                     }
                 ],
