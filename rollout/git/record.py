@@ -15,7 +15,6 @@ from typing import TypeVar
 from rollout.measurement import Tally
 from rollout.problem import RolloutError
 from rollout.terms import Terms
-from rollout.weights import ALL
 from stackfile.keys import ONLY_SERVICE
 
 MARK = "Rollout-Promotion: "
@@ -157,7 +156,7 @@ def message(subject: str, record: Record) -> str:
         "Weight": str(record.weight),
         "Proof": str(record.proof) if record.proof else "",
         # for people: the weight of the proof says it too
-        "Compared": "with nothing" if record.proof and record.proof.weight == ALL else "",
+        "Compared": "with nothing" if record.proof and record.proof.weight == 100 else "",
         "Reason": _in_one_line(record.reason),
     }
     lines = [f"{_PREFIX}{key}: {value}" for key, value in trailers.items() if value]
