@@ -710,7 +710,7 @@ def _clients_are_worse_off(look: Look) -> str | None:
             new, old = clients.tallies(measure)
             counted = (
                 f"{new.failures:,} of {new.requests:,} requests, against {old.failures:,} of {old.requests:,} in the same time, "
-                f"as their Envoys count them (false-alarm rate of a promotion ≤ {RISK:.1%})"
+                f"as their Envoys count them (false-alarm rate of a run ≤ {RISK:.1%})"
             )
             if measure.together:
                 return f"{step.version} is {measure.name} for clients {_often(step, measure)}: {counted}"
@@ -735,7 +735,7 @@ def _worse(look: Look, measure: Measure) -> str:
     step, seen = look.step, look.seen
     new, old = _bad(look.windows, measure)
     beside = f"{old.failures:,} of {old.requests:,} in the same time"
-    risk = f"false-alarm rate of a promotion ≤ {RISK:.1%}"
+    risk = f"false-alarm rate of a run ≤ {RISK:.1%}"
     if measure.usual is not None:
         return (
             f"{step.version} is slow {_often(step, measure)}: "
