@@ -159,6 +159,11 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         return Tally(self.requests + other.requests, self.failures + other.failures)
 
+    @property
+    def part(self) -> float:
+        """The part of the requests that failed, 0..1; 0 where there are none."""
+        return self.failures / self.requests if self.requests else 0.0
+
 
 @dataclass(frozen=True)
 class Answers:

@@ -428,10 +428,10 @@ def compared(look: Look, rate: float) -> tuple[Comparison, ...]:
                 None,
                 measure.margin.points,
                 is_needed=False,
-                worse=clients.drawn and clients.is_beyond(measure, Margin(), step.risk),
-                is_watched=clients.drawn,
-                found_from=clients.found_from(measure, step.risk) if clients.drawn else None,
-                alone_seconds=clients.alone_seconds(measure, step.risk) if clients.drawn else None,
+                worse=clients.is_beyond(measure, Margin(), step.risk),
+                is_watched=bool(clients.counted.share),
+                found_from=clients.found_from(measure, step.risk),
+                alone_seconds=clients.alone_seconds(measure, step.risk),
             )
         )
     return tuple(found)
@@ -552,7 +552,7 @@ class _Window:
         each = requests.mean() / attempts
         return smallest_found(
             self.share,
-            old.failures / old.requests,
+            old.part,
             each * len(requests) / tests,
             measure.margin,
             risk / tests,
@@ -565,8 +565,7 @@ class _Window:
         new, old = self.tallies(measure)
         if not self.share:
             return None
-        new_rate, old_rate = (each.failures / max(1, each.requests) for each in (new, old))
-        expected = expected_requests(self.share, new_rate, old_rate, measure.margin, risk)
+        expected = expected_requests(self.share, new.part, old.part, measure.margin, risk)
         return None if expected is None else max(0, expected - new.requests - old.requests)
 
 
@@ -585,7 +584,6 @@ class _Clients:
         counted: Their requests since the step began.
         timed: Those of them whose latency is known.
         measures: Failures first; 4xx where these are counted, and being slower than each bound where latencies are.
-        drawn: Whether all these requests were drawn by the weights, among several versions.
         overlap: Whether a moment may be in two spans, one after the other.
         seconds: How long they were counted.
     """
@@ -593,7 +591,6 @@ class _Clients:
     counted: _Window
     timed: _Window
     measures: tuple[Measure, ...]
-    drawn: bool
     overlap: bool
     seconds: float
 
@@ -619,11 +616,11 @@ class _Clients:
         """About how long the proof would take by these requests alone, if both versions are as bad as they are together."""
         window = self._window(measure)
         new, old = self.tallies(measure)
-        if not (window.share and (requests := new.requests + old.requests)):
+        both = new + old
+        if not (window.share and both.requests):
             return None
-        rate = (new.failures + old.failures) / requests
-        expected = expected_requests(window.share, rate, rate, measure.margin, risk)
-        return None if expected is None else expected / requests * self.seconds
+        expected = expected_requests(window.share, both.part, both.part, measure.margin, risk)
+        return None if expected is None else expected / both.requests * self.seconds
 
     def _tests(self, measure: Measure) -> int:
         """A stall that is in two spans is in one of every other: these are a test of their own."""
@@ -661,8 +658,10 @@ def _clients(step: Step, seen: Observation) -> _Clients:
         timed.append(
             {name: Drawn(each.slower(0), 0, (*map(each.slower, bounds_ms),)) for name, each in answers.items()}
         )
-    failed = _Window.of(step, counted, step.highest_share, 2, of_a_stall=1)
-    slow = _Window.of(step, timed, step.highest_share, 1 + len(bounds_ms), of_a_stall=1)
+    # what the weights did not draw, or what went to one version alone, is not compared
+    share = 0.0 if step.is_alone or step.has_testers else step.highest_share
+    failed = _Window.of(step, counted, share, 2, of_a_stall=1)
+    slow = _Window.of(step, timed, share, 1 + len(bounds_ms), of_a_stall=1)
     measures: list[Measure] = []
     if failed.counts[:, :, 0].any():
         measures.append(Measure("failed", points, 0))
@@ -676,7 +675,6 @@ def _clients(step: Step, seen: Observation) -> _Clients:
         failed,
         slow,
         tuple(measures),
-        drawn=not (step.is_alone or step.has_testers),
         overlap=any(span.overlaps for span in seen.clients),
         seconds=sum(span.seconds for span in seen.clients),
     )
@@ -705,7 +703,7 @@ def _bad(windows: _Windows, measure: Measure) -> tuple[Tally, Tally]:
 def _clients_are_worse_off(look: Look) -> str | None:
     """In what the new version is worse to its other clients; None while it is not shown, and where no other version has requests."""
     step, clients = look.step, look.clients
-    for measure in clients.measures if clients.drawn else ():
+    for measure in clients.measures:
         if clients.is_beyond(measure, measure.margin, step.risk):
             new, old = clients.tallies(measure)
             counted = (
@@ -726,7 +724,7 @@ def _is_needed(look: Look, measure: Measure, rate: float) -> bool:
     step = look.step
     new, old = look.windows.proof.tallies(measure)
     now = new + old
-    usual = now.failures / now.requests if now.requests >= MANY else measure.usual
+    usual = now.part if now.requests >= MANY else measure.usual
     needed = expected_requests(step.share, usual, usual, measure.margin, step.risk)
     return needed is not None and needed <= rate * step.terms.longest_seconds / 2
 

@@ -326,7 +326,7 @@ class _Run:
         self.bounds: dict[str, tuple[Bound, ...]] = {}
         self.usual: dict[str, float] = {}
         if self.proof and self.proof.weight < ALL:
-            self.usual[self.proof.region] = _part(self.proof.new + self.proof.old)
+            self.usual[self.proof.region] = (self.proof.new + self.proof.old).part
         self.lookout, self.commanding = Lookout(), threading.Lock()
         self.stopped = "stops where it is"
         self.risk = risk_of_each(len(promotion.weights) + 1, len(promotion.regions))
@@ -459,7 +459,7 @@ class _Run:
         tally = measured.tally(old)
         # few requests say little of a seldom failure
         many = tally if tally.requests >= MANY else measured.tally(measured.versions.keys())
-        self.usual.setdefault(region, _part(many))
+        self.usual.setdefault(region, many.part)
         declared = self.upstream.declared(self.last, region).latency_bounds_ms
         if region not in self.bounds and (tally.requests or declared):
             latencies = together(measured.latencies[version] for version in old & measured.latencies.keys())
@@ -608,7 +608,7 @@ class _Run:
         self._note(proof.region, lambda took: replace(took, proof=proof, compared=beside))
         if not look.step.is_alone:
             # of both: the old one alone may have had few, and the new one is shown to be within the margin
-            self.usual[proof.region] = _part(proof.new + proof.old)
+            self.usual[proof.region] = (proof.new + proof.old).part
         self._tell_clients(proof.region)
         self._tell_restarts(proof.region)
 
@@ -873,10 +873,6 @@ def _still_takes(requests: int | None, rate: float) -> str:
     if requests is None:
         return "while this is so, no number of requests proves it"
     return f"while this is so, it takes some {float(f'{requests:.2g}'):,.0f} requests more, {told_seconds(requests / rate)}"
-
-
-def _part(tally: Tally) -> float:
-    return tally.failures / tally.requests if tally.requests else 0.0
 
 
 def _way_back(upstream: Upstream, promotion: Promotion, tip: str, region: str) -> dict[str, int]:
