@@ -27,6 +27,7 @@ _PROMETHEUS = ("deployment/prometheus", "--namespace=monitoring")
 _METRICS = {"prometheus": {"service": "monitoring/prometheus:9090", "counters": "envoy"}, "latency": True}
 _MANY = 500
 _DECLARED = ("failureStatuses", "latencyBounds")
+_FAILS = "v2 fails clients more often than v1, by more than 5 points"
 _QUERY = "/api/v1/namespaces/monitoring/services/prometheus:9090/proxy/api/v1/query?query=envoy_cluster_upstream_rq_time_bucket"
 
 
@@ -118,19 +119,25 @@ def _promoted(lab: Laboratory, bake: str = "60s", longest: str = "8m", **options
     return promote(lab, "v2", "--service=web", f"--regions={_REGION}", *steps, rate=200, **options)
 
 
-def _assert_slow(done: Promoted, notes: list[str], by: str) -> None:
+def _assert_reason(done: Promoted, notes: list[str], what: str, reason: str) -> None:
+    """A version is taken back, for a reason that has a regular expression in it."""
     assert done.code == 1, str(done)
-    assert re.search(
-        "v2 is slower than [0-9.]+ ms for clients more than 10 times as often as v1", done.result["reason"]
-    )
-    notes.append(f"/catalogue of v2 is slow for real clients, by the histograms of {by}: {done.result['reason']}")
+    assert re.search(reason, done.result["reason"]), str(done)
+    notes.append(f"{what}: {done.result['reason']}")
+
+
+def _assert_slow(done: Promoted, notes: list[str], by: str) -> None:
+    what = f"/catalogue of v2 is slow for real clients, by the histograms of {by}"
+    _assert_reason(done, notes, what, "v2 is slower than [0-9.]+ ms for clients more than 10 times as often as v1")
 
 
 def _assert_taken_back(done: Promoted, notes: list[str], by: str) -> None:
-    assert done.code == 1, str(done)
-    assert "v2 fails clients more often than v1, by more than 5 points" in done.result["reason"]
+    _assert_reason(done, notes, f"/checkout of v2 fails real clients, counted by {by}", _FAILS)
+    _assert_probe_is_well(done)
+
+
+def _assert_probe_is_well(done: Promoted) -> None:
     assert not [row for row in done.result["undone"]["cost"] if row["failures"]], "the probe's own path is well"
-    notes.append(f"/checkout of v2 fails real clients, counted by {by}: {done.result['reason']}")
 
 
 @pytest.mark.usefixtures("shop")
@@ -160,11 +167,7 @@ def test_a_status_that_is_declared_a_failure_takes_it_back(lab: Laboratory, note
     _declare(lab, {"latency": True}, failureStatuses=[429], latencyBounds=["500ms"])
     _shops(lab, "/limited")
 
-    done = _promoted(lab)
-
-    assert done.code == 1, str(done)
-    assert "v2 fails clients more often than v1, by more than 5 points" in done.result["reason"]
-    notes.append(f"v2 answers 429, which is declared a failure: {done.result['reason']}")
+    _assert_reason(_promoted(lab), notes, "v2 answers 429, which is declared a failure", _FAILS)
 
 
 @pytest.mark.usefixtures("shop")
@@ -172,11 +175,8 @@ def test_a_latency_that_is_declared_slow_takes_it_back(lab: Laboratory, notes: l
     """By the bound of the test before."""
     _shops(lab, "/catalogue")
 
-    done = _promoted(lab, bake="15m", longest="20m")
-
-    assert done.code == 1, str(done)
-    assert "v2 is slower than 500 ms for clients more than 10 times as often as v1" in done.result["reason"]
-    notes.append(f"/catalogue of v2 takes longer than is declared: {done.result['reason']}")
+    done, reason = _promoted(lab, bake="15m", longest="20m"), "v2 is slower than 500 ms for clients more than 10 times"
+    _assert_reason(done, notes, "/catalogue of v2 takes longer than is declared", f"{reason} as often as v1")
 
 
 @pytest.mark.usefixtures("shop")
@@ -186,10 +186,9 @@ def test_a_version_with_a_pod_that_is_not_ready_is_taken_back(lab: Laboratory, n
     with not_ready(lab, _REGION, "v2") as hand:
         done = _promoted(lab, bake="5m", when={"v2 10 %: synced": hand})
 
-    assert done.code == 1, str(done)
-    assert "pods of v2 that were ready are not ready: 1, for " in done.result["reason"]
-    assert not [row for row in done.result["undone"]["cost"] if row["failures"]]
-    notes.append(f"a pod of v2 says that it is not ready: {done.result['reason']}")
+    reason = "pods of v2 that were ready are not ready: 1, for "
+    _assert_reason(done, notes, "a pod of v2 says that it is not ready", reason)
+    _assert_probe_is_well(done)
 
 
 def _ask_outside(lab: Laboratory) -> None:
